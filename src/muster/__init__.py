@@ -1,0 +1,1 @@
+"""Muster gathers compute for science: people describe work, Muster finds workers for it and accounts for every unit."""

@@ -1,0 +1,52 @@
+"""What came of one worker's try at one event?"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Outcome(StrEnum):
+    """What a worker says of an attempt when it hands it in."""
+
+    DONE = "done"
+    FAILED = "failed"
+    RELEASED = "released"
+
+
+class Verdict(StrEnum):
+    """What the account makes of an attempt handed in."""
+
+    DONE = "done"  # the first result: it counts (also the answer to the same attempt handed in again)
+    LATE = "late"  # the lease had ended, the event was not done yet: it counts
+    DUPLICATE = "duplicate"  # the event was done by another attempt: recorded, goes nowhere
+    REQUEUED = "requeued"  # failed or released: the event waits again
+    DEAD = "dead"  # failed for the last time: a dead letter
+    STALE = "stale"  # a failure or release of a lease that had ended: nothing to do
+    UNKNOWN = "unknown"  # no such attempt was ever given to this worker's taskforce: refused
+
+
+class AttemptEnd(IntEnum):
+    """How an attempt ended, as the attempt rows keep it."""
+
+    FAILED = 1
+    RELEASED = 2
+    EXPIRED = 3
+    LATE = 4
+    DUPLICATE = 5
+
+
+@dataclass(frozen=True)
+class AttemptError:
+    """Why an attempt failed.
+
+    Args:
+        text: the cause, as extracted from stderr; at most 4 KiB.
+        fingerprint: the cause without paths, numbers and ids, by which failures are grouped; at most 200 characters.
+        stdout_tail, stderr_tail: the last part of what the task wrote, at most 8 KiB each.
+        exit_code: of the task; negative for a signal; None when it never ran or was stopped by us.
+    """
+
+    text: str
+    fingerprint: str
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    exit_code: int | None = None

@@ -1,0 +1,24 @@
+"""Who is asking, and what may they do?"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a caller may do. The first two are upstream's words (wms.md section 3)."""
+
+    USER = "user"
+    SYSTEM_TMS = "system-tms"  # a site agent, ours or upstream's
+    OPERATOR = "operator"  # everything, everybody's
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A person or a program that a token was checked for."""
+
+    name: str
+    roles: frozenset[Role]
+
+    def has(self, *roles: Role) -> bool:
+        """True for a caller with one of the roles, or an operator."""
+        return Role.OPERATOR in self.roles or any(role in self.roles for role in roles)

@@ -1,0 +1,50 @@
+"""Where can workers run? Locations and their aliases."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Agent(StrEnum):
+    """Who starts and stops the taskforces of a location."""
+
+    MUSTER = "muster"  # our site agent, by claims
+    UPSTREAM = "upstream"  # the EWMS task management service, by the compatible routes
+
+
+@dataclass(frozen=True)
+class Location:
+    """One access point as users name it.
+
+    Args:
+        schedd: the access point's name; taskforces are addressed by it.
+        collector: only where clients filter by it.
+    """
+
+    name: str
+    schedd: str
+    agent: Agent = Agent.MUSTER
+    aliases: tuple[str, ...] = ()
+    collector: str | None = None
+
+
+TEST_LOCATIONS = (
+    Location("test-alpha", schedd="SCHEDD1", agent=Agent.UPSTREAM),
+    Location("test-beta", schedd="SCHEDD2", agent=Agent.UPSTREAM),
+)
+"""Known only under the test switch (wms.md section 14.4)."""
+
+
+def index_locations(locations: tuple[Location, ...]) -> Mapping[str, Location]:
+    """Every name and alias, with its location.
+
+    Raises:
+        ValueError: two locations share a name or an alias.
+    """
+    index: dict[str, Location] = {}
+    for location in locations:
+        for name in (location.name, *location.aliases):
+            if name in index:
+                raise ValueError(f"location name {name!r} is given twice")
+            index[name] = location
+    return index

@@ -1,0 +1,1 @@
+"""`muster serve`: REST doors and daemons over one database."""

@@ -1,0 +1,1 @@
+"""Identity from a token file, for one person's machine."""

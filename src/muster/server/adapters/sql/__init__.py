@@ -1,0 +1,1 @@
+"""State and queues in SQLite or PostgreSQL."""

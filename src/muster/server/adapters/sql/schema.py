@@ -1,0 +1,315 @@
+"""Which tables are there? The declared schema; the migrations must build exactly this.
+
+Three kinds (measured reasons: docs/design/engine.md): small *hot* ones where rows move (ready, leased, holder, delta,
+counter), *append-only* ones (event, event_key, attempt), and *finished* ones, from which nothing is ever updated. Hot and
+append-only tables have their primary key and no other index that an event would have to pay for.
+Times are seconds since the epoch (double), by the database's clock. Event numbers grow with time: the order of arrival.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+# -- objects -------------------------------------------------------------------------------------------------------------
+
+workflow = Table(
+    "workflow",
+    metadata,
+    Column("workflow_id", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False, unique=True),  # order of creation, for paging
+    Column("timestamp", Double, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("owner", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("finish_when_done", Boolean, nullable=False),
+    Column("deactivated", Text),
+    Column("deactivated_ts", Double),
+    Column("deactivated_by", Text),
+    Index("workflow_to_finish", "deactivated", "finish_when_done"),
+)
+
+task_directive = Table(
+    "task_directive",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("workflow_id", Text, nullable=False, index=True),
+    Column("timestamp", Double, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("spec", Text, nullable=False),  # JSON of the immutable rest
+)
+
+taskforce = Table(
+    "taskforce",
+    metadata,
+    Column("taskforce_uuid", Text, primary_key=True),
+    Column("task_id", Text, nullable=False, index=True),
+    Column("workflow_id", Text, nullable=False, index=True),
+    Column("timestamp", Double, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("schedd", Text, nullable=False),
+    Column("collector", Text),
+    Column("n_workers", Integer, nullable=False),
+    Column("worker_config", Text, nullable=False),  # JSON
+    Column("pilot_config", Text, nullable=False),  # JSON
+    Column("phase", Text, nullable=False),
+    Column("cluster_id", BigInteger),
+    Column("submit_dict", Text, nullable=False),  # JSON
+    Column("job_event_log_fpath", Text, nullable=False),
+    Column("compound_statuses", Text, nullable=False),  # JSON
+    Column("top_task_errors", Text, nullable=False),  # JSON
+    Column("claim_agent", Text),
+    Column("claim_until", Double, nullable=False),
+    Column("claim_fence", BigInteger, nullable=False),
+    Column("submit_failures", Integer, nullable=False),
+    Column("remove_failures", Integer, nullable=False),
+    Index("taskforce_by_schedd", "schedd", "phase", "priority", "timestamp"),
+    Index("taskforce_by_phase", "phase", "priority", "timestamp"),
+    Index("taskforce_by_agent", "claim_agent", "phase"),
+)
+
+phase_log = Table(
+    "phase_log",
+    metadata,
+    Column("taskforce_uuid", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("target_phase", Text, nullable=False),
+    Column("timestamp", Double, nullable=False),
+    Column("was_successful", Boolean, nullable=False),
+    Column("source_event_time", Double),
+    Column("source_entity", Text, nullable=False),
+    Column("context", Text, nullable=False),
+    PrimaryKeyConstraint("taskforce_uuid", "number"),
+)
+
+queue = Table(
+    "queue",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("queue_id", Text, nullable=False, unique=True),
+    Column("workflow_id", Text, nullable=False, index=True),
+    Column("alias", Text, nullable=False),
+    Column("is_public", Boolean, nullable=False),
+    Column("is_input", Boolean, nullable=False),
+    Column("is_output", Boolean, nullable=False),
+    Column("closed_at", Double),
+    Column("attempts", Integer, nullable=False),
+    Column("lease_s", Double, nullable=False),
+)
+
+# -- events: append-only -------------------------------------------------------------------------------------------------
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("queue", Integer, nullable=False),
+    Column("parent", BigInteger),  # the event whose result this is
+    Column("kind", SmallInteger, nullable=False),  # 0 JSON, 1 bytes
+    Column("key", Text),
+    Column("body", LargeBinary, nullable=False),
+)
+"""PostgreSQL: partitioned by range of id."""
+
+event_key = Table(
+    "event_key",
+    metadata,
+    Column("queue", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    PrimaryKeyConstraint("queue", "key"),
+    sqlite_with_rowid=False,
+)
+"""Only for events that were published with a key."""
+
+# -- events: hot ---------------------------------------------------------------------------------------------------------
+
+ready = Table(
+    "ready",
+    metadata,
+    Column("queue", Integer, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),  # counted so far
+    Column("fence", Integer, nullable=False),  # of the last lease; 0 before the first
+    PrimaryKeyConstraint("queue", "event"),
+    sqlite_with_rowid=False,
+)
+
+leased = Table(
+    "leased",
+    metadata,
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("queue", Integer, nullable=False),
+    Column("holder", BigInteger, nullable=False),
+    Column("call", BigInteger, nullable=False),  # which call of the session made the lease
+    Column("attempts", SmallInteger, nullable=False),  # counted, this one included
+    Column("fence", Integer, nullable=False),
+    Column("since", Double, nullable=False),
+    Index("leased_by_holder", "holder"),
+)
+
+holder = Table(
+    "holder",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("taskforce_uuid", Text, index=True),
+    Column("consumer_queue", Integer),
+    Column("owner", Text, nullable=False),
+    Column("cluster", Text, nullable=False),
+    Column("proc", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("begun_at", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("call", BigInteger, nullable=False),  # the newest call seen
+    Column("ended", Text),
+)
+"""`until` is renewed often and has no index, so PostgreSQL can update the row in place (fillfactor 50). The reaper reads live rows by
+`holder_live`."""
+
+holder_live = Table(
+    "holder_live",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+)
+"""The sessions that have not ended: what the reaper looks at, however many ended ones are kept for the record."""
+
+delta = Table(
+    "delta",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("queue", Integer, nullable=False),
+    Column("published", Integer, nullable=False),
+    Column("waiting", Integer, nullable=False),
+    Column("in_work", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("dead", Integer, nullable=False),
+)
+"""Changes of the counters, not yet folded into them."""
+
+counter = Table(
+    "counter",
+    metadata,
+    Column("queue", Integer, primary_key=True, autoincrement=False),
+    Column("published", BigInteger, nullable=False),
+    Column("waiting", BigInteger, nullable=False),
+    Column("in_work", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("dead", BigInteger, nullable=False),
+)
+
+HOT = (ready, leased, holder, holder_live, delta, counter)
+
+# -- events: finished ----------------------------------------------------------------------------------------------------
+
+finished = Table(
+    "finished",
+    metadata,
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("queue", Integer, nullable=False),
+    Column("holder", BigInteger, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("wall_s", Double, nullable=False),
+    Column("results", SmallInteger, nullable=False),  # how many events it made
+    Column("first_result", BigInteger),  # their ids: those with this event as parent, from here on
+    Column("kind", SmallInteger),  # the result itself, only where the task has no output queue
+    Column("result", LargeBinary),
+)
+"""PostgreSQL: partitioned by range of event. Its primary key is the last gate against counting an event twice."""
+
+dead = Table(
+    "dead",
+    metadata,
+    Column("queue", Integer, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("queue", "event"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("event", BigInteger, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("queue", Integer, nullable=False),
+    Column("holder", BigInteger, nullable=False),
+    Column("end", SmallInteger, nullable=False),  # domain.attempt.AttemptEnd
+    Column("since", Double, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("wall_s", Double, nullable=False),
+    Column("fingerprint", Text),
+    Column("error", Text),  # JSON of domain.attempt.AttemptError
+    PrimaryKeyConstraint("event", "fence"),
+    Index("attempt_by_cause", "queue", "fingerprint"),
+)
+"""Only attempts that did not end their event."""
+
+# -- around --------------------------------------------------------------------------------------------------------------
+
+answer = Table(
+    "answer",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body_hash", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("at", Double, nullable=False, index=True),
+    PrimaryKeyConstraint("owner", "route", "key"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("txid", BigInteger, nullable=False),  # PostgreSQL: pg_current_xact_id(); SQLite: 0 (commits are in order of number)
+    Column("subject", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("data", Text, nullable=False),  # JSON
+    Index("outbox_in_commit_order", "txid", "number"),
+)
+
+secret = Table(
+    "secret",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+replica = Table(
+    "replica",
+    metadata,
+    Column("node", Integer, primary_key=True, autoincrement=False),  # of the event ids that this service makes
+    Column("token", Text, nullable=False),  # which process has it
+    Column("until", Double, nullable=False),
+)
+
+place = Table(
+    "place",
+    metadata,
+    Column("name", Text, primary_key=True),  # a role that only one replica has at a time, e.g. `tend`
+    Column("token", Text, nullable=False),
+    Column("until", Double, nullable=False),
+)

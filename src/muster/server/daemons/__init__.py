@@ -1,0 +1,1 @@
+"""Where time comes in: one role a file, each pass bounded and callable alone."""

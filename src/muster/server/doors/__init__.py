@@ -1,0 +1,1 @@
+"""Where requests come in: each door parses, calls a service and renders in its own shapes."""

@@ -1,0 +1,1 @@
+"""Our own door, every field, at /muster/v1."""

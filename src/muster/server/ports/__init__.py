@@ -1,0 +1,1 @@
+"""What the server needs from the world, in the domain's words."""

@@ -1,0 +1,101 @@
+"""What does the server keep of events? Publishing, and looking at single ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from muster.domain.attempt import AttemptEnd, AttemptError
+from muster.domain.event_state import EventState
+from muster.server.ports.queue_engine import Body
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to publish. `key`: a second event of the same queue with the same key is not published."""
+
+    body: Body
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of one event of a publish call. `is_new` False: its key was known, `event` is the earlier one."""
+
+    event: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One attempt, as kept. `end` None: the attempt that ended its event with a result."""
+
+    fence: int
+    end: AttemptEnd | None
+    worker: str
+    host: str
+    site: str
+    started_at: float
+    ended_at: float
+    wall_s: float
+    error: AttemptError | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event. `attempts` is how many were counted so far; `parent` is the event whose result it is."""
+
+    event: int
+    queue: int
+    state: EventState
+    attempts: int
+    body: Body
+    key: str | None
+    parent: int | None
+    results: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter, with the error of its last attempt."""
+
+    event: int
+    queue: int
+    attempts: int
+    died_at: float
+    error: AttemptError | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Failures with the same fingerprint."""
+
+    fingerprint: str
+    failures: int
+    events: int
+    example_event: int
+    example_text: str
+    first_at: float
+    last_at: float
+    hosts: Sequence[str]
+
+
+class Events(Protocol):
+    """Rows of events, outside the hot path."""
+
+    def publish(self, queue: int, events: Sequence[NewEvent]) -> Sequence[Published]:
+        """Append events in their order, count them, and wake the queue's readers. A key given twice in one call counts once."""
+
+    def get(self, event: int) -> EventRow:
+        """Raises NotFoundError."""
+
+    def list_page(self, queue: int, state: EventState, *, after: int, limit: int) -> Sequence[EventRow]:
+        """Those with a number above `after`, oldest first."""
+
+    def list_attempts(self, event: int) -> Sequence[AttemptRow]:
+        """Oldest first; the one in force is not among them."""
+
+    def list_dead(self, queue: int, *, after: int, limit: int) -> Sequence[DeadLetter]:
+        """Those with a number above `after`, oldest first."""
+
+    def list_errors(self, queues: Sequence[int], *, limit: int) -> Sequence[ErrorGroup]:
+        """Most failures first."""

@@ -1,0 +1,181 @@
+"""What does the server need of the queue engine? Leases, results and the account, in batches.
+
+Every method that names events is one transaction in itself; an adapter may put the calls of several callers into one
+database transaction (group commit), but a call that fails never fails its neighbours. Every write under a lease checks
+holder and fencing number. All times are the database's clock. Each method raises UnavailableError when the database
+does not answer; what happened then is unknown, and the same call may be made again unless its docstring says otherwise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from muster.domain.attempt import AttemptError, Outcome, Verdict
+from muster.domain.queue import Counts
+
+
+class BodyKind(IntEnum):
+    """How an event's body is to be read."""
+
+    JSON = 0  # UTF-8 JSON text, one value
+    BYTES = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An event's body: `data` is UTF-8 JSON text or any bytes, as `kind` says."""
+
+    kind: BodyKind
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One attempt handed in.
+
+    Args:
+        event: the event's number.
+        fence: the fencing number of the lease.
+        results: bodies for the task's output queues: every result goes to every output queue. Only with `Outcome.DONE`.
+        error: only with `Outcome.FAILED`.
+        wall_s: how long the task ran.
+    """
+
+    event: int
+    fence: int
+    outcome: Outcome
+    results: Sequence[Body] = ()
+    error: AttemptError | None = None
+    wall_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A worker's (or a person's consumer's) call: hand in finished attempts, lease the next events, renew the session.
+
+    Args:
+        holder: number of the session.
+        call: counts the calls of the session, from 1. A call number seen before is the same call again: its attempts
+            are judged again (with the same verdicts) and the leases that it made, and that are still held, are given
+            again; nothing new is leased.
+        queues: numbers of the queues to lease from, in the order of preference of this call.
+        outputs: numbers of the queues that results go to.
+        want: how many events to lease at most; 0 leases none.
+        lease_s: the session lives that long from now.
+    """
+
+    holder: int
+    call: int
+    queues: Sequence[int]
+    outputs: Sequence[int]
+    finished: Sequence[Finished]
+    want: int
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """One event on lease. `attempt` counts from 1; `limit` is how many there may be."""
+
+    event: int
+    fence: int
+    attempt: int
+    body: Body
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepAnswer:
+    """What came of a step.
+
+    Args:
+        verdicts: one for each attempt handed in, in their order.
+        leased: in order of the queue.
+        published: numbers of the output queues that have new events, for waking those who wait.
+        requeued: numbers of the queues to which events went back, for waking likewise.
+        superseded: a later call of the same session has been seen, so nothing was leased.
+    """
+
+    verdicts: Sequence[Verdict]
+    leased: Sequence[Leased]
+    published: frozenset[int] = frozenset()
+    requeued: frozenset[int] = frozenset()
+    superseded: bool = False
+
+
+class SessionEndedError(Exception):
+    """The session is unknown, expired, replaced by a newer start of the same proc, or its taskforce has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """What a pass of the reaper did: sessions ended, events gone back, events dead, queues to wake."""
+
+    holders: int = 0
+    requeued: int = 0
+    dead: int = 0
+    queues: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """Counters beside rows counted afresh, in one snapshot."""
+
+    kept: Counts
+    counted: Counts
+
+
+class QueueEngine(Protocol):
+    """Leases, results and the account."""
+
+    async def step(self, step: Step) -> StepAnswer:
+        """Judge attempts, lease events, renew the session: one transaction.
+
+        The first result of an event counts: with `Finished.outcome` DONE the event is done, its results are new events
+        of `outputs`, the counters move. FAILED writes an attempt row and sends the event back to its place in the queue
+        (same number, so to the front), or to the dead letters when its queue's attempt limit is reached. RELEASED sends it
+        back uncounted. An attempt that is not the current lease goes down the ladder: current lease of another
+        session or waiting again (done, LATE: the newer lease is ended), dead letter (done, LATE), done by the same
+        fence (DONE again), done by another (DUPLICATE, recorded in an attempt row), fence never given to this session's
+        taskforce (UNKNOWN).
+
+        Raises SessionEndedError when the session is over: nothing was leased and nothing was judged.
+        """
+
+    async def lease_more(self, step: Step) -> StepAnswer:
+        """Lease for a call that `step` answered with too little and that was parked since: as `step`, without `finished`,
+        only if `step.call` is still the newest call of the session (else `superseded`)."""
+
+    async def renew(self, holder: int, held: Sequence[tuple[int, int]], *, lease_s: float) -> Sequence[int]:
+        """Prolong a session. `held` is what the worker believes to hold, as (event, fence).
+
+        Returns the events among them that it no longer holds, so that it can stop working on them; events that it holds
+        by our books and does not name are left alone (their lease may be on its way to it).
+        Raises SessionEndedError.
+        """
+
+    async def end_session(self, holder: int) -> frozenset[int]:
+        """End a session: what it holds goes back uncounted. Returns the queues to wake. Idempotent."""
+
+    async def reap(self, *, limit: int) -> Reaped:
+        """End sessions whose time is over: their events go back, counted as an attempt each (a dead letter at the limit), with
+        an attempt row EXPIRED that keeps holder and fence, by which a late result is recognised. At most `limit` sessions."""
+
+    async def counts(self, queues: Sequence[int]) -> dict[int, Counts]:
+        """The account of some queues, from counters and deltas in one statement (one snapshot for all of them)."""
+
+    async def recount(self, queues: Sequence[int]) -> dict[int, Recount]:
+        """Count rows afresh beside the counters, in one snapshot. Slow: it reads every row of the queues."""
+
+    async def replay(self, queue: int, events: Sequence[int] | None, *, limit: int) -> Sequence[int]:
+        """Send dead letters back to the queue, with their attempts counted from zero, the old attempts kept, and a new fence.
+
+        `events` None takes the oldest `limit`. Returns those that moved; an event that is not dead is left alone.
+        """
+
+    async def fold(self) -> int:
+        """Add counter deltas to the counters. Returns how many deltas were folded. Exact whatever else commits meanwhile."""
+
+    async def tend(self) -> None:
+        """Keep the hot tables small (PostgreSQL: VACUUM; SQLite: nothing to do)."""

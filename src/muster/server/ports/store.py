@@ -1,0 +1,189 @@
+"""What does the server need to keep? Workflows and their parts, in real transactions across objects.
+
+A use case hands `Store.write` a function of a `Transaction`; the function is plain, synchronous and free of I/O other
+than through the transaction, so a transaction is as short as the database allows, and it may be run again when the
+database asks for it (so it must not change anything outside). Everything it did is committed together, or nothing is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from muster.domain.outbox import Cursor, Notice
+from muster.domain.queue import Queue
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
+from muster.server.ports.events import Events
+from muster.server.ports.holders import Holders
+
+T = TypeVar("T")
+
+
+class Workflows(Protocol):
+    """Rows of workflows and task directives."""
+
+    def insert(self, workflow: Workflow, directives: Sequence[TaskDirective]) -> None: ...
+
+    def get(self, workflow_id: str, *, lock: bool = False) -> Workflow:
+        """Raises NotFoundError. With `lock` nobody else changes the workflow or its parts until the commit; every use case
+        that changes a workflow, its queues or its taskforces locks the workflow first, so no two can deadlock."""
+
+    def update(self, workflow: Workflow) -> None:
+        """Store the fields that may change: `deactivated`, `deactivated_ts`, `deactivated_by`."""
+
+    def list_page(
+        self, *, owner: str | None, active: bool | None, after: str | None, limit: int
+    ) -> Sequence[Workflow]:
+        """Newest first, those older than the workflow `after`. Raises NotFoundError for an unknown `after`."""
+
+    def get_directive(self, task_id: str) -> TaskDirective:
+        """Raises NotFoundError."""
+
+    def list_directives(self, workflow_id: str) -> Sequence[TaskDirective]:
+        """In the order of the request."""
+
+    def list_waiting_to_finish(self, *, limit: int) -> Sequence[str]:
+        """Ids of active workflows with `finish_when_done`."""
+
+
+class Taskforces(Protocol):
+    """Rows of taskforces and their phase logs."""
+
+    def insert(self, taskforce: Taskforce, entry: PhaseLogEntry) -> None: ...
+
+    def get(self, taskforce_uuid: str) -> Taskforce:
+        """Raises NotFoundError."""
+
+    def find(self, taskforce_uuids: Sequence[str]) -> Mapping[str, Taskforce]:
+        """Those of the named that exist."""
+
+    def update(self, taskforce: Taskforce) -> None:
+        """Store every field that may change."""
+
+    def append_log(self, taskforce_uuid: str, entry: PhaseLogEntry) -> None: ...
+
+    def list_log(self, taskforce_uuids: Sequence[str]) -> Mapping[str, Sequence[PhaseLogEntry]]:
+        """Every entry of each, oldest first."""
+
+    def list_of_workflow(self, workflow_id: str) -> Sequence[Taskforce]:
+        """By task, then by location, then oldest first."""
+
+    def list_of_task(self, task_id: str) -> Sequence[Taskforce]:
+        """Oldest first."""
+
+    def list_in_phase(self, phase: Phase, *, limit: int) -> Sequence[Taskforce]:
+        """Highest priority first, then oldest."""
+
+    def find_startable(
+        self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
+    ) -> Sequence[Taskforce]:
+        """In `pending-starter` at one of the schedds, with at most `failures_max` submit failures, and not under a claim in
+        force (`claim_until` > now) of another agent than `claimed_by_others_than` (None: of any agent).
+        Highest priority first, then fewest failures, then oldest."""
+
+    def find_stoppable(
+        self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
+    ) -> Sequence[Taskforce]:
+        """In `pending-stopper` with a `cluster_id` likewise, with at most `failures_max` remove failures; oldest first."""
+
+    def find_claimed(self, agent: str) -> Sequence[Taskforce]:
+        """Every taskforce whose last claim is this agent's and that is not in `condor-complete`."""
+
+
+class Queues(Protocol):
+    """Rows of queues; never touched by the engine's hot path."""
+
+    def insert(self, queues: Sequence[Queue]) -> None:
+        """`Queue.number` of each must be new: take them from `next_numbers`."""
+
+    def next_numbers(self, count: int) -> Sequence[int]: ...
+
+    def list_of_workflow(self, workflow_id: str) -> Sequence[Queue]:
+        """By number, which is the order of first mention in the request."""
+
+    def find(self, queue_ids: Sequence[str]) -> Mapping[str, Queue]:
+        """Those of the named queue ids that exist."""
+
+    def close(self, number: int, *, at: float) -> None:
+        """Mark a queue closed; one closed before keeps its time."""
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """The answer once given to a request with an Idempotency-Key."""
+
+    status: int
+    body: bytes
+    body_hash: str
+
+
+class Answers(Protocol):
+    """Answers by (owner, route, key); rule 3 of the design."""
+
+    def claim(self, owner: str, route: str, key: str, *, body_hash: str, now: float) -> StoredAnswer | None:
+        """Take the key for this request. None: it is new, go on and `insert` in the same transaction. A stored answer: it was
+        given before. One in flight elsewhere: waits for its commit. Never raises for a different body; compare the hash."""
+
+    def insert(self, owner: str, route: str, key: str, answer: StoredAnswer, *, now: float) -> None: ...
+
+    def delete_older(self, before: float, *, limit: int) -> int: ...
+
+
+class Outbox(Protocol):
+    """Notices to the world, written with what they tell of."""
+
+    def insert(self, notice: Notice) -> None: ...
+
+    def list_after(self, cursor: Cursor, *, subject: str | None, limit: int) -> Sequence[tuple[Cursor, Notice]]:
+        """Committed notices behind the cursor in commit order. Never passes a transaction that might still commit in front."""
+
+
+class Transaction(Protocol):
+    """One transaction: what every use case may touch."""
+
+    @property
+    def workflows(self) -> Workflows: ...
+    @property
+    def taskforces(self) -> Taskforces: ...
+    @property
+    def queues(self) -> Queues: ...
+    @property
+    def events(self) -> Events: ...
+    @property
+    def holders(self) -> Holders: ...
+    @property
+    def answers(self) -> Answers: ...
+    @property
+    def outbox(self) -> Outbox: ...
+
+    def now(self) -> float:
+        """Seconds since the epoch by the database's clock; the same throughout a transaction."""
+
+    def wake(self, topic: str) -> None:
+        """After the commit, wake those who wait for `topic`, here and on other replicas."""
+
+
+class Store(Protocol):
+    """The database. Every method raises UnavailableError when it does not answer."""
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a read-write transaction and commit. An error that `work` raises rolls it back and is passed on."""
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one read-only snapshot."""
+
+    async def check(self) -> None:
+        """Raise UnavailableError if the database is not usable, InvalidError if its schema is not this version's."""
+
+    async def get_secret(self, name: str) -> bytes:
+        """32 random bytes kept under a name, made at first use; the same for every replica."""
+
+    async def begin_service(self, *, lease_s: float) -> None:
+        """Called once at start. If no other service runs on this database, every live session's time is set to at least
+        `lease_s` from now: while no service runs, the lease clock stands still."""
+
+    async def heartbeat(self) -> None:
+        """Tell the database that this service runs; called every few seconds."""
+
+
+AnyMapping = Mapping[str, Any]

@@ -1,0 +1,1 @@
+"""How it is done: one kind of pool a folder, and the journal."""

@@ -1,0 +1,1 @@
+"""The agent's memory: one small file a taskforce."""

@@ -1,0 +1,1 @@
+"""The loops of the site agent: one role a file."""

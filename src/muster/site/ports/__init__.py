@@ -1,0 +1,1 @@
+"""What the site agent needs: a pool, and a memory that survives a crash."""

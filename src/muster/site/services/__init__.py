@@ -1,0 +1,1 @@
+"""What the site agent does: one use case a module, written over ports."""

@@ -1,0 +1,46 @@
+"""What do a worker and the service say to each other? The protocol's version, paths, words and limits.
+
+JSON over HTTPS (plain HTTP to loopback addresses only). Event ids travel as `EV-<16 hex digits>`. A body travels as
+`{"kind": "json", "body": <any JSON value>}` or `{"kind": "bytes", "body": "<base64>"}`. The full description, with an
+example of each message, is `docs/reference/worker-protocol.md`. Both sides import this module; it imports nothing.
+"""
+
+VERSION = 1
+"""Sent with `enrol`. The service refuses (422) a version that it does not speak, and says which it does."""
+
+ENROL = "/muster/v1/worker/enrol"
+"""No token; the enrolment secret is in the body.
+
+Request: `protocol`, `taskforce`, `secret`, `cluster` (string), `proc`, `start` (integers; a higher start of a proc ends the
+sessions of the lower ones), `host`, `site`, `worker_version` (strings).
+Answer: `protocol`, `session` (string), `token`, `token_ttl_s`, `lease_s`, `batch`, and `task`: `task_id`, `image`, `args`,
+`env`, `init_image`, `init_args`, `init_env`, `timeout_s` (or null), `warm`, `max_events`, `infile_ext`, `outfile_ext`,
+`slots`, `n_cores`, `n_outputs` (how many queues results go to; 0: results are kept with the event, nothing is sent on).
+"""
+
+STEP = "/muster/v1/worker/step"
+"""Hand in attempts and lease the next events: one transaction; renews the session too.
+
+Request: `call` (1, 2, ...; a retry repeats the number and the body), `finished` (array of `event`, `fence`, `outcome`
+(`done`, `failed`, `released`), `results` (array of bodies), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`,
+`exit_code`; null unless failed), `wall_s`), `want` (events to lease at most), `wait_s` (how long to park when there are none).
+A call made while an earlier one is parked ends the parked one, which then answers without events.
+Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events` (array of `event`, `fence`, `attempt`,
+`limit`, `key` (or null), `kind`, `body`), `come_back_s` (a number when the service would rather not park: ask again then;
+else null), `stop` (null, `finish` or `abort`: hand in or give back what is held, then leave).
+"""
+
+RENEW = "/muster/v1/worker/renew"
+"""Request: `held` (array of `[event, fence]`). Answer: `lease_s`, `lost` (array of events no longer held: stop their tasks,
+hand nothing in), `stop` (as in STEP), `token` (a fresh one, or null while the old one has more than half of its time)."""
+
+LEAVE = "/muster/v1/worker/leave"
+"""Request: `reason`. What the session still holds goes back uncounted. Answer: `{}`."""
+
+SESSION_ENDED = 410
+"""Status of STEP, RENEW and LEAVE when the session is over. Enrol again (the same start) unless told to stop; attempts finished meanwhile
+may be handed in under the new session: the service recognises them by their fence."""
+
+REFUSED = (401, 403, 422)
+"""Statuses of ENROL that mean: this taskforce has ended or the secret is wrong. Leave with exit status 0 for 403 with
+code `taskforce-ended`, 1 otherwise."""
