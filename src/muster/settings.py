@@ -1,0 +1,142 @@
+"""What can be set? Every setting of every part, one sentence each: environment first, then `.env`-like file, then default.
+
+Read once, checked whole, frozen, passed down as values. Names: `MUSTER_<PART>_<FIELD>`; locations are JSON in
+`MUSTER_LOCATIONS`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
+
+_FROZEN = {"frozen": True, "use_attribute_docstrings": True, "extra": "ignore"}
+
+
+class LocationSettings(BaseModel):
+    """One location in `MUSTER_LOCATIONS`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedd: str = Field(min_length=1)
+    agent: Agent = Agent.MUSTER
+    aliases: tuple[str, ...] = ()
+    collector: str | None = None
+
+
+class ServerSettings(BaseSettings):
+    """`muster serve`."""
+
+    model_config = SettingsConfigDict(env_prefix="MUSTER_", **_FROZEN)  # type: ignore[typeddict-item]
+
+    database_url: str = Field(default="sqlite:///.muster/muster.db")
+    """Where state and queues are kept: `sqlite:///<path>` or `postgresql://<user>@<host>:<port>/<database>`."""
+
+    host: str = Field(default="127.0.0.1")
+    """Address to listen on."""
+
+    port: int = Field(default=0, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+
+    token_file: Path = Field(default=Path(".muster/token"))
+    """File that holds the token which opens every route (0600); made at the first start where it is missing."""
+
+    locations: dict[str, LocationSettings] = Field(default_factory=dict)
+    """Where workers can run: name → schedd, agent (muster or upstream), aliases, collector."""
+
+    test_locations: bool = Field(default=False)
+    """Test switch: the locations `test-alpha` and `test-beta` exist."""
+
+    postgres_hot_connections: int = Field(default=2, ge=1, le=16)
+    """Connections to PostgreSQL that the queue engine's hot path uses."""
+
+    submit_failures_max: int = Field(default=2, ge=0)
+    """After this many failed submits (or removals) in a row and one more, a taskforce is held and its user sees why."""
+
+    park_max: int = Field(default=200, ge=1)
+    """Lease calls that may be parked at once, a task; others are told when to come back."""
+
+    park_s_max: float = Field(default=25.0, gt=0)
+    """Seconds that any call may be parked at most."""
+
+    token_ttl_s: float = Field(default=3600.0, ge=1)
+    """Seconds that a worker's token is good for; renewed in work."""
+
+    stop_grace_s: float = Field(default=20.0, ge=0)
+    """Seconds that workers of a finished workflow may use to end what they have in hand."""
+
+    reap_interval_s: float = Field(default=1.0, gt=0)
+    """Seconds between two looks for expired sessions."""
+
+    fold_interval_s: float = Field(default=1.0, gt=0)
+    """Seconds between two folds of counter changes."""
+
+    tend_interval_s: float = Field(default=2.0, gt=0)
+    """Seconds between two vacuums of the hot tables (PostgreSQL)."""
+
+    net_interval_s: float = Field(default=5.0, gt=0)
+    """Seconds between two looks of the daemons that are woken by commits, in case a wake was lost."""
+
+    answer_kept_s: float = Field(default=72 * 3600.0, ge=60)
+    """Seconds that answers to requests with an Idempotency-Key are kept."""
+
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    """What is logged: debug, info, warning or error."""
+
+    pilot_images_dir: Path | None = Field(default=None, alias="CVMFS_PILOT_SINGULARITY_IMAGES_DIR")
+    """Folder with the pilot's images, `ewms-pilot:<tag>`; without it a tag is stored as given."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        index_locations(self.all_locations())
+        return self
+
+    def all_locations(self) -> tuple[Location, ...]:
+        """The locations as the domain knows them."""
+        named = tuple(
+            Location(name, schedd=one.schedd, agent=one.agent, aliases=one.aliases, collector=one.collector)
+            for name, one in self.locations.items()
+        )
+        return (*named, *(TEST_LOCATIONS if self.test_locations else ()))
+
+
+class SiteSettings(BaseSettings):
+    """`muster site`."""
+
+    model_config = SettingsConfigDict(env_prefix="MUSTER_SITE_", **_FROZEN)  # type: ignore[typeddict-item]
+
+    name: str = Field(default="site", min_length=1, max_length=100)
+    """The agent's lasting name; its claims are kept under it."""
+
+    url: str = Field(default="http://127.0.0.1:8765")
+    """The service's address."""
+
+    token_file: Path = Field(default=Path(".muster/token"))
+    """File that holds the agent's token."""
+
+    locations: Annotated[tuple[str, ...], NoDecode] = Field(default=("local",))
+    """Locations that this agent serves, separated by commas."""
+
+    directory: Path = Field(default=Path(".muster/site"))
+    """Where the journal and the workers' folders are kept."""
+
+    claim_lease_s: float = Field(default=30.0, gt=1)
+    """Seconds that a claim lasts unless renewed."""
+
+    report_interval_s: float = Field(default=1.0, gt=0)
+    """Seconds between two reports of worker states, at least."""
+
+    workers_max: int = Field(default=1000, ge=1)
+    """Local workers of one taskforce, at most."""
+
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    """What is logged: debug, info, warning or error."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_locations(cls, values: dict[str, object]) -> dict[str, object]:
+        if isinstance(text := values.get("locations"), str):
+            values["locations"] = tuple(part.strip() for part in text.split(",") if part.strip())
+        return values
