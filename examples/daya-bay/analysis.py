@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from antineutrinos import Point
+from antineutrinos import NO_MIXING, Point
 from covariance import build_covariance
 from prediction import Options, Prediction
 from release import BACKGROUNDS, FloatArray, Release, load_release
 
-__all__ = ["Analysis", "Fit", "Options", "Point"]
+__all__ = ["NO_MIXING", "Analysis", "Fit", "Options", "Point"]
 
 REFERENCE = Point(sin2_2theta13=0.085, dm2_32=2.47e-3)  # where the covariance is computed; near the minimum is enough
 
@@ -51,18 +51,18 @@ class Analysis:
         """Bins less knots less the two coordinates of the point."""
         return self.counts.size - len(self.release.knots) - 2
 
-    def chi2(self, point: Point | None) -> float:
-        """Give chi2 at the best spectrum for this point, or for no oscillation at all."""
+    def chi2(self, point: Point) -> float:
+        """Give chi2 at the best spectrum for this point."""
         return self.fit(point).chi2
 
-    def fit(self, point: Point | None) -> Fit:
+    def fit(self, point: Point) -> Fit:
         """Find the best spectrum at a point: a = (B^T V^-1 B)^-1 B^T V^-1 d."""
         whitened = self._whiten @ self._prediction.templates(point)
         spectrum = np.linalg.solve(whitened.T @ whitened, whitened.T @ self._whitened_signal)
         residual = self._whitened_signal - whitened @ spectrum
         return Fit(spectrum=spectrum, chi2=float(residual @ residual))
 
-    def expected(self, point: Point | None, spectrum: FloatArray) -> FloatArray:
+    def expected(self, point: Point, spectrum: FloatArray) -> FloatArray:
         """Predict the signal, without background, (21, 26)."""
         return (self._prediction.templates(point) @ spectrum).reshape(self.counts.shape)
 

@@ -71,12 +71,12 @@ class Prediction:
         )
         return full[:, self._inside]
 
-    def interactions(self, point: Point | None) -> FloatArray:
+    def interactions(self, point: Point) -> FloatArray:
         """Give the interactions by reactor and energy, with the spectrum of Huber and Mueller, (21, 6, E)."""
         result: FloatArray = self._emitted * self._survival.at(point)[self._row]
         return result
 
-    def templates(self, point: Point | None) -> FloatArray:
+    def templates(self, point: Point) -> FloatArray:
         """Give what each of the 19 pieces of the spectrum adds to each of the 21 x 26 bins, (546, 19)."""
         interactions = self.interactions(point).sum(axis=1)
         return (interactions @ self._folded).reshape(-1, len(self.release.knots))

@@ -207,11 +207,11 @@ def _uncertainties(folder: Path, units: Sequence[DetectorPeriod], rates: Mapping
     fractions = _document(folder, "reactor_fission_fractions_scale")
     sigma = np.array([fractions["parameters"]["fission_fractions_scale"][isotope][1] for isotope in ISOTOPES]) / 100
     correlation = np.array(fractions["correlations"]["fission_fractions_scale"]["matrix"])
-    backgrounds = {"accidentals": _parameters(folder, "background_rate_scale_accidentals")["accidentals"][1] / 100}
-    by_kind = {"accidentals": np.full(len(units), backgrounds["accidentals"])}
+    accidentals = _parameters(folder, "background_rate_scale_accidentals")["accidentals"][1] / 100
+    backgrounds = {"accidentals": np.full(len(units), accidentals)}
     for kind in BACKGROUNDS[1:]:
-        pairs = np.array([rates[kind][unit.period][unit.detector] for unit in units])
-        by_kind[kind] = pairs[:, 1] / pairs[:, 0]
+        rate, rate_sigma = np.array([rates[kind][unit.period][unit.detector] for unit in units]).T
+        backgrounds[kind] = rate_sigma / rate
     return Uncertainties(
         efficiency=relative["parameters"]["detector_relative"]["efficiency_factor"][1] / 100,
         energy_scale=relative["parameters"]["detector_relative"]["energy_scale_factor"][1] / 100,
@@ -220,7 +220,7 @@ def _uncertainties(folder: Path, units: Sequence[DetectorPeriod], rates: Mapping
         thermal_power=_parameters(folder, "reactor_thermal_power_uncertainty")["thermal_power_scale"][1] / 100,
         snf=_parameters(folder, "reactor_snf")["snf_scale"][1] / 100,
         fission_fractions=correlation * np.outer(sigma, sigma),
-        backgrounds=by_kind,
+        backgrounds=backgrounds,
     )
 
 
@@ -235,7 +235,8 @@ def _rebin(histogram: NDArray[np.void], edges: FloatArray) -> FloatArray:
 def _graphs(path: Path) -> Mapping[str, FloatArray]:
     """Each table of two columns as an array, (n, 2)."""
     with np.load(path) as file:
-        return {name: np.column_stack([file[name][column] for column in file[name].dtype.names]) for name in file.files}
+        tables = {name: file[name] for name in file.files}
+    return {name: np.column_stack([table[column] for column in table.dtype.names]) for name, table in tables.items()}
 
 
 def _parameters(folder: Path, name: str) -> dict[str, Any]:

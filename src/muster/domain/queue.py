@@ -28,9 +28,10 @@ class Counts:
     @property
     def adds_up(self) -> bool:
         """Every event published is in exactly one state."""
-        return self.published == self.waiting + self.in_work + self.done + self.dead and min(
-            self.published, self.waiting, self.in_work, self.done, self.dead
-        ) >= 0
+        return (
+            self.published == self.waiting + self.in_work + self.done + self.dead
+            and min(self.published, self.waiting, self.in_work, self.done, self.dead) >= 0
+        )
 
     @property
     def is_drained(self) -> bool:

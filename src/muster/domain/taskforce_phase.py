@@ -50,7 +50,10 @@ TRANSITIONS: Mapping[tuple[Phase, PhaseEvent], Phase] = {
     (P.CONDOR_SUBMIT, E.COMPLETED): P.CONDOR_COMPLETE,
     (P.CONDOR_SUBMIT, E.REMOVED): P.CONDOR_RM,  # an operator removed the cluster
     (P.CONDOR_SUBMIT, E.REMOVE_FAILED): P.CONDOR_SUBMIT,
-    (P.PENDING_STOPPER, E.SUBMITTED): P.PENDING_STOPPER,  # a late confirmation: the cluster is now known, so it is stopped
+    (
+        P.PENDING_STOPPER,
+        E.SUBMITTED,
+    ): P.PENDING_STOPPER,  # a late confirmation: the cluster is now known, so it is stopped
     (P.PENDING_STOPPER, E.SUBMIT_FAILED): P.PENDING_STOPPER,
     (P.PENDING_STOPPER, E.REMOVED): P.CONDOR_RM,
     (P.PENDING_STOPPER, E.REMOVE_FAILED): P.PENDING_STOPPER,
@@ -61,9 +64,9 @@ TRANSITIONS: Mapping[tuple[Phase, PhaseEvent], Phase] = {
 }
 """Every pair that is allowed. A pair that is not here is refused: recorded, and the phase stays."""
 
-TERMINAL = frozenset(phase for phase in Phase if not any(
-    old is phase and new is not phase for (old, _), new in TRANSITIONS.items()
-))
+TERMINAL = frozenset(
+    phase for phase in Phase if not any(old is phase and new is not phase for (old, _), new in TRANSITIONS.items())
+)
 
 ENDING = frozenset({P.PENDING_STOPPER, P.CONDOR_RM, P.CONDOR_COMPLETE})
 """Phases in which a taskforce is already ending or finished, so that deactivating it changes nothing."""

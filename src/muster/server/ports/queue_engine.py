@@ -7,12 +7,11 @@ does not answer; what happened then is unknown, and the same call may be made ag
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
 from muster.domain.attempt import AttemptError, Outcome, Verdict
-from muster.domain.queue import Counts
 
 
 class BodyKind(IntEnum):
@@ -118,14 +117,6 @@ class Reaped:
     queues: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Recount:
-    """Counters beside rows counted afresh, in one snapshot."""
-
-    kept: Counts
-    counted: Counts
-
-
 class QueueEngine(Protocol):
     """Leases, results and the account."""
 
@@ -155,24 +146,9 @@ class QueueEngine(Protocol):
         Raises SessionEndedError.
         """
 
-    async def end_session(self, holder: int) -> frozenset[int]:
-        """End a session: what it holds goes back uncounted. Returns the queues to wake. Idempotent."""
-
     async def reap(self, *, limit: int) -> Reaped:
         """End sessions whose time is over: their events go back, counted as an attempt each (a dead letter at the limit), with
         an attempt row EXPIRED that keeps holder and fence, by which a late result is recognised. At most `limit` sessions."""
-
-    async def counts(self, queues: Sequence[int]) -> dict[int, Counts]:
-        """The account of some queues, from counters and deltas in one statement (one snapshot for all of them)."""
-
-    async def recount(self, queues: Sequence[int]) -> dict[int, Recount]:
-        """Count rows afresh beside the counters, in one snapshot. Slow: it reads every row of the queues."""
-
-    async def replay(self, queue: int, events: Sequence[int] | None, *, limit: int) -> Sequence[int]:
-        """Send dead letters back to the queue, with their attempts counted from zero, the old attempts kept, and a new fence.
-
-        `events` None takes the oldest `limit`. Returns those that moved; an event that is not dead is left alone.
-        """
 
     async def fold(self) -> int:
         """Add counter deltas to the counters. Returns how many deltas were folded. Exact whatever else commits meanwhile."""

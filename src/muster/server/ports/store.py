@@ -7,10 +7,10 @@ database asks for it (so it must not change anything outside). Everything it did
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from muster.domain.outbox import Cursor, Notice
-from muster.domain.queue import Queue
+from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.events import Events
@@ -31,9 +31,7 @@ class Workflows(Protocol):
     def update(self, workflow: Workflow) -> None:
         """Store the fields that may change: `deactivated`, `deactivated_ts`, `deactivated_by`."""
 
-    def list_page(
-        self, *, owner: str | None, active: bool | None, after: str | None, limit: int
-    ) -> Sequence[Workflow]:
+    def list_page(self, *, owner: str | None, active: bool | None, after: str | None, limit: int) -> Sequence[Workflow]:
         """Newest first, those older than the workflow `after`. Raises NotFoundError for an unknown `after`."""
 
     def get_directive(self, task_id: str) -> TaskDirective:
@@ -90,8 +88,32 @@ class Taskforces(Protocol):
         """Every taskforce whose last claim is this agent's and that is not in `condor-complete`."""
 
 
+@dataclass(frozen=True)
+class Recount:
+    """Counters beside rows counted afresh, in one snapshot.
+
+    Args:
+        counted_twice: events of the queue with more than one result that counted.
+        duplicates: second results, recorded and sent nowhere.
+    """
+
+    kept: Counts
+    counted: Counts
+    counted_twice: int
+    duplicates: int
+
+
 class Queues(Protocol):
-    """Rows of queues; never touched by the engine's hot path."""
+    """Rows of queues, and their accounts."""
+
+    def counts(self, numbers: Sequence[int]) -> Mapping[int, Counts]:
+        """The account of each, from counters and deltas in one statement, so in one snapshot for all of them."""
+
+    def recount(self, numbers: Sequence[int]) -> Mapping[int, Recount]:
+        """Count rows afresh beside the counters, in one snapshot. Slow: it reads every row of the queues. Only in `Store.read`."""
+
+    def count_duplicates(self, numbers: Sequence[int]) -> int:
+        """Second results of these queues, recorded and sent nowhere."""
 
     def insert(self, queues: Sequence[Queue]) -> None:
         """`Queue.number` of each must be new: take them from `next_numbers`."""
@@ -184,6 +206,3 @@ class Store(Protocol):
 
     async def heartbeat(self) -> None:
         """Tell the database that this service runs; called every few seconds."""
-
-
-AnyMapping = Mapping[str, Any]

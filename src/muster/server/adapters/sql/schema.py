@@ -283,7 +283,9 @@ outbox = Table(
     "outbox",
     metadata,
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("txid", BigInteger, nullable=False),  # PostgreSQL: pg_current_xact_id(); SQLite: 0 (commits are in order of number)
+    Column(
+        "txid", BigInteger, nullable=False
+    ),  # PostgreSQL: pg_current_xact_id(); SQLite: 0 (commits are in order of number)
     Column("subject", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("at", Double, nullable=False),

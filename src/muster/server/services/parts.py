@@ -1,0 +1,41 @@
+"""What may a use case be handed? The server's ports and values, wired by the composition root."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from muster.domain.location import Location
+from muster.server.ports.identity import Identity
+from muster.server.ports.queue_engine import QueueEngine
+from muster.server.ports.store import Store
+from muster.server.ports.waking import Waking
+from muster.settings import ServerSettings
+
+
+def random_hex(digits: int) -> str:
+    """Lower-case hex digits that nobody can guess."""
+    return secrets.token_hex((digits + 1) // 2)[:digits]
+
+
+@dataclass
+class Stopping:
+    """Is the service asked to stop? Parked calls look at it, and are woken by the topic `stopping`."""
+
+    asked: bool = False
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The server's ports and values."""
+
+    settings: ServerSettings
+    store: Store
+    engine: QueueEngine
+    waking: Waking
+    identity: Identity
+    locations: Mapping[str, Location]
+    worker_key: bytes
+    """Signs enrolment secrets and workers' tokens; the same for every replica (`Store.get_secret`)."""
+    version: str
+    random: Callable[[int], str] = random_hex
+    stopping: Stopping = field(default_factory=Stopping)
