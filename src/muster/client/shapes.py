@@ -567,7 +567,8 @@ class FindingView(Answer):
 
 class Problem(Answer):
     """Every error of our door. `code`: a word for programs: `invalid`, `not-found`, `conflict`, `too-large`, `unauthenticated`,
-    `forbidden`, `unavailable`, `rejected`, `session-ended`, `taskforce-ended`, `idempotency-mismatch`, `internal`."""
+    `forbidden`, `unavailable`, `rejected`, `session-ended`, `taskforce-ended`, `idempotency-mismatch`, `internal`.
+    """
 
     code: str
     error: str

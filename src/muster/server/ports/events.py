@@ -99,7 +99,8 @@ class Events(Protocol):
 
     def replay(self, queue: int, events: Sequence[int] | None, *, limit: int) -> Sequence[int]:
         """Send dead letters back to the queue: attempts counted from zero, the old attempts kept, the fence going on; wakes the
-        queue's readers. `events` None takes the oldest `limit`. Returns those that moved; one that is not dead is left alone."""
+        queue's readers. `events` None takes the oldest `limit`. Returns those that moved; one that is not dead is left alone.
+        """
 
     def list_errors(self, queues: Sequence[int], *, limit: int) -> Sequence[ErrorGroup]:
         """Most failures first."""

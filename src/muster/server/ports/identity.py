@@ -10,4 +10,5 @@ class Identity(Protocol):
 
     async def identify(self, token: str) -> Caller:
         """Who holds the token. Raises UnauthenticatedError for a token that is not good now, UnavailableError when that cannot be
-        told."""
+        told.
+        """

@@ -136,7 +136,8 @@ class QueueEngine(Protocol):
 
     async def lease_more(self, step: Step) -> StepAnswer:
         """Lease for a call that `step` answered with too little and that was parked since: as `step`, without `finished`,
-        only if `step.call` is still the newest call of the session (else `superseded`)."""
+        only if `step.call` is still the newest call of the session (else `superseded`).
+        """
 
     async def renew(self, holder: int, held: Sequence[tuple[int, int]], *, lease_s: float) -> Sequence[int]:
         """Prolong a session. `held` is what the worker believes to hold, as (event, fence).
@@ -148,7 +149,8 @@ class QueueEngine(Protocol):
 
     async def reap(self, *, limit: int) -> Reaped:
         """End sessions whose time is over: their events go back, counted as an attempt each (a dead letter at the limit), with
-        an attempt row EXPIRED that keeps holder and fence, by which a late result is recognised. At most `limit` sessions."""
+        an attempt row EXPIRED that keeps holder and fence, by which a late result is recognised. At most `limit` sessions.
+        """
 
     async def fold(self) -> int:
         """Add counter deltas to the counters. Returns how many deltas were folded. Exact whatever else commits meanwhile."""

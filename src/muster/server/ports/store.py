@@ -26,7 +26,8 @@ class Workflows(Protocol):
 
     def get(self, workflow_id: str, *, lock: bool = False) -> Workflow:
         """Raises NotFoundError. With `lock` nobody else changes the workflow or its parts until the commit; every use case
-        that changes a workflow, its queues or its taskforces locks the workflow first, so no two can deadlock."""
+        that changes a workflow, its queues or its taskforces locks the workflow first, so no two can deadlock.
+        """
 
     def update(self, workflow: Workflow) -> None:
         """Store the fields that may change: `deactivated`, `deactivated_ts`, `deactivated_by`."""
@@ -77,7 +78,8 @@ class Taskforces(Protocol):
     ) -> Sequence[Taskforce]:
         """In `pending-starter` at one of the schedds, with at most `failures_max` submit failures, and not under a claim in
         force (`claim_until` > now) of another agent than `claimed_by_others_than` (None: of any agent).
-        Highest priority first, then fewest failures, then oldest."""
+        Highest priority first, then fewest failures, then oldest.
+        """
 
     def find_stoppable(
         self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
@@ -144,7 +146,8 @@ class Answers(Protocol):
 
     def claim(self, owner: str, route: str, key: str, *, body_hash: str, now: float) -> StoredAnswer | None:
         """Take the key for this request. None: it is new, go on and `insert` in the same transaction. A stored answer: it was
-        given before. One in flight elsewhere: waits for its commit. Never raises for a different body; compare the hash."""
+        given before. One in flight elsewhere: waits for its commit. Never raises for a different body; compare the hash.
+        """
 
     def insert(self, owner: str, route: str, key: str, answer: StoredAnswer, *, now: float) -> None: ...
 
@@ -202,7 +205,8 @@ class Store(Protocol):
 
     async def begin_service(self, *, lease_s: float) -> None:
         """Called once at start. If no other service runs on this database, every live session's time is set to at least
-        `lease_s` from now: while no service runs, the lease clock stands still."""
+        `lease_s` from now: while no service runs, the lease clock stands still.
+        """
 
     async def heartbeat(self) -> None:
         """Tell the database that this service runs; called every few seconds."""

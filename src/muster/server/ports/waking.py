@@ -9,7 +9,8 @@ class Bell(Protocol):
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait until one of the topics is woken, at most `timeout_s`; True at once if that happened since `listen` or since the
-        last `wait`. False: nothing came."""
+        last `wait`. False: nothing came.
+        """
 
 
 class Waking(Protocol):
