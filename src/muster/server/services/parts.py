@@ -9,6 +9,7 @@ from muster.server.ports.identity import Identity
 from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
+from muster.server.services.worker_desk import WorkerDesk
 from muster.settings import ServerSettings
 
 
@@ -39,3 +40,5 @@ class Parts:
     version: str
     random: Callable[[int], str] = random_hex
     stopping: Stopping = field(default_factory=Stopping)
+    desk: WorkerDesk = field(default_factory=WorkerDesk)
+    """What this process remembers of workers and parked calls."""

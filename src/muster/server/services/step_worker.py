@@ -1,0 +1,154 @@
+"""What happens when a worker calls? It hands in attempts and is given events: one transaction, then perhaps a wait.
+
+The hot path of the service: no query of its own beside the engine's; plans and states come from the desk.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from muster.domain.attempt import Verdict
+from muster.domain.errors import NotFoundError
+from muster.domain.workflow import Deactivation
+from muster.server.ports.queue_engine import Finished, Leased, SessionEndedError, Step, StepAnswer
+from muster.server.ports.store import Transaction
+from muster.server.services.enrol_worker import get_plan
+from muster.server.services.park import Errand
+from muster.server.services.parts import Parts
+from muster.server.services.worker_desk import TaskPlan
+from muster.server.services.worker_token import WorkerClaims, is_half_spent, make_token
+from muster.worker.crash_points import reach
+
+WANT_MAX = 1024
+"""Events that one call may lease at most; asking for more is asking for this many."""
+
+_STOP_WORDS = {Deactivation.FINISHED: "finish", Deactivation.ABORTED: "abort"}
+_ENDED_AN_EVENT = frozenset({Verdict.DONE, Verdict.LATE, Verdict.DEAD})
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCall:
+    """A worker's step. `wait_s` is how long it would be parked when there are no events."""
+
+    call: int
+    finished: Sequence[Finished]
+    want: int
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerAnswer:
+    """What a worker is told. `come_back_s`: it is not parked, it shall ask again then. `stop`: `finish`, `abort` or None."""
+
+    call: int
+    verdicts: Sequence[Verdict]
+    leased: Sequence[Leased] = ()
+    come_back_s: float | None = None
+    stop: str | None = None
+
+    def may_park(self, asked: WorkerCall) -> bool:
+        """Is there nothing for the worker yet, and may it wait?"""
+        return asked.want > 0 and asked.wait_s > 0 and not self.leased and self.stop is None
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """`lost`: events that the worker no longer holds. `token`: a fresh one, or None while the old one has time."""
+
+    lease_s: float
+    lost: Sequence[int]
+    stop: str | None
+    token: str | None
+
+
+async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> WorkerAnswer:
+    """Hand in and lease, at once. Raises SessionEndedError (410), UnavailableError."""
+    plan = await _get_plan(parts, claims)
+    stop = await _find_stop(parts, plan)
+    if (lot := parts.desk.find_lot(plan.task_id)) is not None:
+        lot.dismiss(claims.session)  # an earlier call of this worker that is parked ends now
+    # A workflow that is over gives no new events; what its workers bring is still taken.
+    step = _make_step(claims, plan, asked, want=0 if stop else asked.want)
+    answer = await parts.engine.step(step)
+    reach("server.step.committed")
+    if plan.finishes_itself and not answer.leased and not _ENDED_AN_EVENT.isdisjoint(answer.verdicts):
+        parts.waking.wake("drain")  # this may have been the last event: see at once whether the workflow is done
+    return WorkerAnswer(asked.call, answer.verdicts, answer.leased, stop=stop)
+
+
+async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, answer: WorkerAnswer) -> WorkerAnswer:
+    """Park a call that was answered with nothing until there are events, or tell the worker when to come back.
+
+    May be cancelled at any moment (the client is gone): leases committed for a call whose answer was not sent are kept
+    under the call's number, and the repeat of the call gives them again, so nothing is lost.
+
+    Raises SessionEndedError (410), UnavailableError.
+    """
+    plan = await _get_plan(parts, claims)
+    topics = (f"workflow:{plan.workflow_id}", "stopping")
+    net_s = parts.settings.net_interval_s
+    lot = parts.desk.get_lot(plan.task_id, parts.waking, queues=plan.inputs, topics=topics, net_s=net_s)
+    if len(lot) >= parts.settings.park_max:
+        return replace(answer, come_back_s=parts.desk.next_come_back_s(plan.task_id, parked=len(lot)))
+    step = _make_step(claims, plan, replace(asked, finished=()), want=asked.want)
+
+    async def take() -> StepAnswer:
+        return await parts.engine.lease_more(step)
+
+    async def is_over() -> bool:
+        return parts.stopping.asked or await _find_stop(parts, plan) is not None
+
+    wait_s = min(asked.wait_s, parts.settings.park_s_max)
+    woken = await lot.wait(Errand(claims.session, take, is_over), timeout_s=wait_s)
+    if woken is None:
+        return replace(answer, stop=await _find_stop(parts, plan))
+    reach("server.step.committed")
+    return replace(answer, leased=woken.leased)
+
+
+async def renew_worker(parts: Parts, claims: WorkerClaims, held: Sequence[tuple[int, int]]) -> Renewed:
+    """Prolong a session. `held`: (event, fence) of what the worker believes to hold. Raises SessionEndedError."""
+    plan = await _get_plan(parts, claims)
+    lost = await parts.engine.renew(claims.session, held, lease_s=plan.lease_s)
+    now, ttl_s = parts.desk.clock(), parts.settings.token_ttl_s
+    token = None
+    if is_half_spent(claims, now_s=now, ttl_s=ttl_s):
+        token = make_token(parts.worker_key, replace(claims, expires_at=int(now + ttl_s)))
+    return Renewed(plan.lease_s, lost, await _find_stop(parts, plan), token)
+
+
+async def leave_worker(parts: Parts, claims: WorkerClaims, *, reason: str) -> None:
+    """End a session at its worker's wish; once is as good as twice. Raises SessionEndedError for one that never was."""
+
+    def leave(tx: Transaction) -> None:
+        tx.holders.get(claims.session)
+        tx.holders.end(claims.session, reason=f"left: {reason}" if reason else "left")
+        tx.wake(f"workflow:{tx.taskforces.get(claims.taskforce_uuid).workflow_id}")  # its number of workers changed
+
+    try:
+        await parts.store.write(leave)
+    except NotFoundError:
+        raise SessionEndedError("the session is not known") from None
+
+
+def _make_step(claims: WorkerClaims, plan: TaskPlan, asked: WorkerCall, *, want: int) -> Step:
+    return Step(
+        holder=claims.session,
+        call=asked.call,
+        queues=plan.inputs_of_call(asked.call),
+        outputs=plan.outputs,
+        finished=asked.finished,
+        want=min(want, WANT_MAX),
+        lease_s=plan.lease_s,
+    )
+
+
+async def _get_plan(parts: Parts, claims: WorkerClaims) -> TaskPlan:
+    try:
+        return await get_plan(parts, claims.taskforce_uuid)
+    except NotFoundError:
+        raise SessionEndedError("the taskforce is not known") from None
+
+
+async def _find_stop(parts: Parts, plan: TaskPlan) -> str | None:
+    stop = await parts.desk.find_stop(plan.workflow_id, parts.store, parts.waking)
+    return None if stop is None else _STOP_WORDS[stop]

@@ -1,0 +1,159 @@
+"""What does one service process remember of tasks, workflows and parked calls? Nothing that the database does not know better.
+
+Everything here may be lost at any moment and is bounded: plans of tasks (immutable), whether workflows were told to stop (looked
+at again after a second, and at once when the bell rings), who is parked, who was told to come back.
+"""
+
+import random
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import anyio
+
+from muster.domain.workflow import Deactivation
+from muster.server.ports.holders import Session
+from muster.server.ports.store import Store
+from muster.server.ports.waking import Bell, Waking
+from muster.server.services.park import Lot
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+KEPT_MAX = 4096
+STATE_S_MAX = 1.0
+"""Seconds after which the state of a workflow is looked at again although no bell rang."""
+IDLE_A_SECOND = 500
+"""Idle workers told to come back that one service answers in a second: more of them wait longer."""
+COME_BACK_S_MAX = 120.0
+
+
+class Recent(Generic[K, V]):
+    """The entries used last, at most `KEPT_MAX`; `drop` is told of each that goes."""
+
+    def __init__(self, *, size: int = KEPT_MAX, drop: Callable[[V], None] = lambda _: None) -> None:
+        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._size = size
+        self._drop = drop
+
+    def find(self, key: K) -> V | None:
+        """The entry, now the one used last."""
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            return self._entries[key]
+        return None
+
+    def keep(self, key: K, value: V) -> V:
+        """Remember; the entry used longest ago goes when there are too many."""
+        if (former := self._entries.pop(key, None)) is not None:
+            self._drop(former)
+        self._entries[key] = value
+        if len(self._entries) > self._size:
+            self._drop(self._entries.popitem(last=False)[1])
+        return value
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """How the workers of a taskforce are served.
+
+    Args:
+        inputs, outputs: numbers of the queues.
+        lease_s: how long their sessions live between renewals.
+        finishes_itself: its workflow waits for its queues to be drained.
+    """
+
+    workflow_id: str
+    task_id: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    lease_s: float
+    finishes_itself: bool
+
+    def inputs_of_call(self, call: int) -> tuple[int, ...]:
+        """The queues to lease from, each in front in its turn, so that none starves; the same for a repeat of the call."""
+        start = call % len(self.inputs)
+        return self.inputs[start:] + self.inputs[:start]
+
+
+@dataclass
+class _Watched:
+    """A workflow of which workers ask. An end is for ever, so it is not looked at again."""
+
+    bell: Bell
+    listening: AbstractContextManager[Bell]
+    stop: Deactivation | None = None
+    looked_at: float = float("-inf")
+
+
+@dataclass
+class _Idle:
+    """Workers of a task that were told to come back, by when they will."""
+
+    due: deque[float] = field(default_factory=deque)
+
+
+class WorkerDesk:
+    """The memory of one service process."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time, jitter: Callable[[], float] = random.random) -> None:
+        """`clock` gives seconds since the epoch, `jitter` a number in [0, 1)."""
+        self.clock = clock
+        self.plans: Recent[str, TaskPlan] = Recent()
+        self.consumers: Recent[int, Session] = Recent()
+        self._jitter = jitter
+        self._lots: dict[str, Lot] = {}
+        self._idle: Recent[str, _Idle] = Recent()
+        self._watched: Recent[str, _Watched] = Recent(drop=_unlisten)
+
+    def find_lot(self, key: str) -> Lot | None:
+        """Those parked under a key."""
+        return self._lots.get(key)
+
+    def get_lot(self, key: str, waking: Waking, *, queues: Sequence[int], topics: Sequence[str], net_s: float) -> Lot:
+        """Where to park for these queues. Lots with nobody in them are forgotten."""
+        if (lot := self._lots.get(key)) is None:
+            self._lots = {one: kept for one, kept in self._lots.items() if len(kept)}
+            lot = self._lots[key] = Lot(waking, queues=queues, topics=topics, net_s=net_s)
+        return lot
+
+    def next_come_back_s(self, key: str, *, parked: int) -> float:
+        """When one more idle worker of a task shall ask again: later the more there are, spread by 30 % either way."""
+        now = anyio.current_time()
+        idle = self._idle.find(key) or self._idle.keep(key, _Idle())
+        while idle.due and idle.due[0] <= now:
+            idle.due.popleft()
+        wait_s = min(COME_BACK_S_MAX, max(1.0, (parked + len(idle.due)) / IDLE_A_SECOND)) * (0.7 + 0.6 * self._jitter())
+        idle.due.append(now + wait_s)
+        if len(idle.due) > 100_000:
+            idle.due.popleft()
+        return wait_s
+
+    async def find_stop(self, workflow_id: str, store: Store, waking: Waking) -> Deactivation | None:
+        """How the workflow was ended; None while it is active. True to within a second, or to the ring of its bell.
+
+        Raises NotFoundError, UnavailableError.
+        """
+        watched = self._watched.find(workflow_id)
+        if watched is None:
+            listening = waking.listen(f"workflow:{workflow_id}")
+            watched = self._watched.keep(workflow_id, _Watched(listening.__enter__(), listening))
+        if watched.stop is not None:
+            return watched.stop
+        now = anyio.current_time()
+        if now - watched.looked_at >= STATE_S_MAX or await watched.bell.wait(0):
+            # Marked before the look, so that calls that come meanwhile do not look as well.
+            watched.looked_at, before = now, watched.looked_at
+            try:
+                watched.stop = await store.read(lambda tx: tx.workflows.get(workflow_id).deactivated)
+            except BaseException:
+                watched.looked_at = before
+                raise
+        return watched.stop
+
+
+def _unlisten(watched: _Watched) -> None:
+    watched.listening.__exit__(None, None, None)
