@@ -5,6 +5,7 @@ solution of a linear system; no minimiser is needed. Source of the method: PRL 1
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Fit:
 
 
 class Analysis:
-    """The data, the model and the covariance, loaded once; after that a point takes a few milliseconds."""
+    """The data, the model and the covariance, loaded once; after that a point takes about a millisecond."""
 
     def __init__(self, release: Release, *, options: Options | None = None, counts: FloatArray | None = None) -> None:
         """Prepare to fit `counts`, (21, 26), background included; by default those that were observed."""
@@ -42,7 +43,7 @@ class Analysis:
         self._whitened_signal = self._whiten @ (self.counts - self.background).ravel()
 
     @classmethod
-    def load(cls, *, options: Options | None = None) -> "Analysis":
+    def load(cls, *, options: Options | None = None) -> Self:
         """Prepare the analysis of the observed data; takes a few tenths of a second."""
         return cls(load_release(), options=options)
 

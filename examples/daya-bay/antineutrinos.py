@@ -1,8 +1,8 @@
 """How many antineutrinos of which energy interact in a detector? Reactors, the way, and inverse beta decay.
 
 Sources: Huber, Phys. Rev. C 84 (2011) 024617, and Mueller et al., Phys. Rev. C 83 (2011) 054615, for the spectra;
-Vogel and Beacom, Phys. Rev. D 60 (1999) 053003, for inverse beta decay; Particle Data Group, Review of Particle
-Physics (2024), section 14, for the survival probability.
+Vogel and Beacom, Phys. Rev. D 60 (1999) 053003, for inverse beta decay; Daya Bay, Phys. Rev. Lett. 130
+(2023) 161802, for the survival probability.
 """
 
 import math
@@ -35,7 +35,7 @@ NO_MIXING = Point(sin2_2theta13=0.0, dm2_32=0.0)
 def neutrino_energy(deposited: FloatArray, release: Release) -> FloatArray:
     """Find the neutrino energy that deposits `deposited`: the positron's energy and its annihilation; MeV.
 
-    Source: Vogel and Beacom, eq. 11, averaged over the direction of the positron.
+    Source: Vogel and Beacom, first order in 1/M, averaged over the direction of the positron.
     """
     delta = release.neutron - release.proton
     mass = (release.neutron + release.proton) / 2
@@ -87,7 +87,7 @@ class Survival:
         self._solar = release.sin2_2theta12 * np.sin(self._phase * release.dm2_21) ** 2
 
     def at(self, point: Point) -> FloatArray:
-        """Give the probability for the normal ordering of masses, (n, 6, E). Source: PRL 130, 161802, eq. 1."""
+        """Give the probability for the normal ordering of masses, (n, 6, E). Source: PRL 130, 161802."""
         fast = self._sin2_12 * np.sin(self._phase * point.dm2_32) ** 2
         fast += (1 - self._sin2_12) * np.sin(self._phase * (point.dm2_32 + self._dm2_21)) ** 2
         cos2_13 = (1 + np.sqrt(1 - point.sin2_2theta13)) / 2

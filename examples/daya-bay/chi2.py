@@ -1,14 +1,13 @@
 """The task: chi2 at one point of the plane.
 
-An event is `{"sin2_2theta13": 0.0851, "dm2_32": 0.002466}`, its result the same with `"chi2"`. Loading takes most of a
-second, a point about a millisecond: so a worker starts this program once and feeds it events (`warm: true`).
+An event is `{"sin2_2theta13": 0.0851, "dm2_32": 0.002466}`, its result the same with `"chi2"`. Loading takes about half
+a second, a point about a millisecond: so a worker starts this program once and feeds it events (`warm: true`).
 """
 
 from typing import Any
 
-from muster import task
-
 from analysis import Analysis, Point
+from muster import task
 
 ANALYSIS = Analysis.load()  # once, before the first event
 

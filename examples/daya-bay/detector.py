@@ -1,8 +1,8 @@
 """Which prompt energy does a detector report? From deposited energy to the 26 bins of the analysis.
 
 Deposited energy loses a little in the inner acrylic vessel (IAV), the scintillator's light is not proportional to
-what is left (LSNL), and the photosensors see it with a resolution. Source: Daya Bay, Phys. Rev. D 95 (2017) 072006,
-section V; the numbers are those of the data release.
+what is left (LSNL), and the photosensors see it with a resolution. Source: Daya Bay, Phys. Rev. D 95 (2017) 072006;
+the numbers are those of the data release.
 """
 
 import math
@@ -13,13 +13,12 @@ from release import FloatArray, Release
 
 BIN_MEV = 0.05  # width of the 240 bins, from 0, in which the release gives the IAV matrix
 
-_erf = np.frompyfunc(math.erf, 1, 1)  # numpy has none
+_erf = np.vectorize(math.erf, otypes=[np.float64])  # numpy has none
 
 
 def bin_centres(release: Release) -> FloatArray:
     """Centres of the bins of deposited energy, MeV, (240,)."""
-    centres: FloatArray = BIN_MEV * (np.arange(len(release.iav)) + 0.5)
-    return centres
+    return BIN_MEV * (np.arange(len(release.iav), dtype=np.float64) + 0.5)
 
 
 def response(
@@ -55,5 +54,5 @@ def _smear(visible: FloatArray, edges: FloatArray, resolution: tuple[float, floa
     a, b, c = resolution
     safe = np.maximum(visible, BIN_MEV / 2)  # a straight line may end below zero, far below the cut
     sigma = safe * np.sqrt(a**2 + b**2 / safe + c**2 / safe**2)
-    cumulative = 0.5 * _erf((edges[:, np.newaxis] - visible) / (math.sqrt(2.0) * sigma)).astype(np.float64)
+    cumulative = 0.5 * _erf((edges[:, np.newaxis] - visible) / (math.sqrt(2.0) * sigma))
     return np.diff(cumulative, axis=0)

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 SIN2_2THETA13 = (0.075, 0.096)
 DM2_32 = (2.25e-3, 2.70e-3)  # eV^2
@@ -25,7 +26,7 @@ def _between(ends: tuple[float, float], share: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write a grid of points as JSON lines.")
-    parser.add_argument("file", nargs="?", help="where to write them; to the terminal if not given")
+    parser.add_argument("file", nargs="?", type=Path, help="where to write them; to the terminal if not given")
     parser.add_argument("--side", type=int, default=100, help="points along each axis (default: 100)")
     arguments = parser.parse_args()
     if arguments.side < 2:
@@ -34,8 +35,7 @@ def main() -> None:
     if arguments.file is None:
         sys.stdout.write(lines)
     else:
-        with open(arguments.file, "w", encoding="utf-8") as file:
-            file.write(lines)
+        arguments.file.write_text(lines, encoding="utf-8")
 
 
 if __name__ == "__main__":

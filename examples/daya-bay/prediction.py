@@ -16,7 +16,7 @@ from antineutrinos import (
 from detector import bin_centres, response
 from release import FloatArray, Release
 
-DEPOSITED_MAX_MEV = 9.6  # above it fewer than 1 event in 10^4
+DEPOSITED_MAX_MEV = 9.6  # above it 4 candidates in 10^4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +79,5 @@ class Prediction:
     def templates(self, point: Point) -> FloatArray:
         """Give what each of the 19 pieces of the spectrum adds to each of the 21 x 26 bins, (546, 19)."""
         interactions = self.interactions(point).sum(axis=1)
-        return (interactions @ self._folded).reshape(-1, len(self.release.knots))
+        result: FloatArray = (interactions @ self._folded).reshape(-1, len(self.release.knots))
+        return result

@@ -8,7 +8,7 @@ differ (`iav_matrix`, `neutrino_rate_per_s`, no spectra of the whole period) the
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import yaml
@@ -151,7 +151,7 @@ class _LiveTime:
     accidentals: FloatArray  # a day
 
     @classmethod
-    def load(cls, folder: Path, units: Sequence[DetectorPeriod]) -> "_LiveTime":
+    def load(cls, folder: Path, units: Sequence[DetectorPeriod]) -> Self:
         effective, accidentals = [], []
         with np.load(folder / "dayabay_dataset/dayabay_daily_detector_data.npz") as file:
             tables = {detector: file[detector] for detector in file.files}

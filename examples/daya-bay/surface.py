@@ -50,9 +50,7 @@ def best_fit(results: Iterable[Mapping[str, float]]) -> BestFit:
     return locate_minimum(assemble(results))
 
 
-def assemble(
-    results: Iterable[Mapping[str, float]], *, asked: Iterable[Mapping[str, float]] | None = None
-) -> Surface:
+def assemble(results: Iterable[Mapping[str, float]], *, asked: Iterable[Mapping[str, float]] | None = None) -> Surface:
     """Put results, in any order, in their places.
 
     Args:
@@ -63,19 +61,21 @@ def assemble(
         ScanError: a point is missing, doubled or not asked for, a chi2 is not a number, or steps are uneven.
     """
     found = [(_coordinates(result), result["chi2"]) for result in results]
+    if not found:
+        raise ScanError("there are no results")
     times = Counter(place for place, _ in found)
-    _refuse([place for place, count in times.items() if count > 1], "came more than once")
-    _refuse([place for place, chi2 in found if not math.isfinite(chi2)], "have no finite chi2")
+    _refuse("doubled", [place for place, count in times.items() if count > 1])
+    _refuse("no finite chi2", [place for place, chi2 in found if not math.isfinite(chi2)])
     columns = sorted({place[0] for place in times})
     rows = sorted({place[1] for place in times})
     expected = {(x, y) for x in columns for y in rows} if asked is None else {_coordinates(point) for point in asked}
-    _refuse(sorted(expected - times.keys()), "are missing")
-    _refuse(sorted(times.keys() - expected), "were not asked for")
+    _refuse("missing", sorted(expected - times.keys()))
+    _refuse("not asked for", sorted(times.keys() - expected))
     for name, values in (("sin2_2theta13", columns), ("dm2_32", rows)):
         if len(values) < 3:
             raise ScanError(f"a grid needs 3 values of {name} or more, there are {len(values)}")
         if not np.allclose(np.diff(values), (values[-1] - values[0]) / (len(values) - 1), rtol=1e-6, atol=0):
-            raise ScanError(f"steps of {name} are uneven: are rows of the grid missing?")
+            raise ScanError(f"missing: the steps of {name} are uneven, so rows of the grid lack")
     chi2 = dict(found)
     if len(chi2) != len(columns) * len(rows):
         raise ScanError("the points are not a rectangular grid")
@@ -115,11 +115,13 @@ def _profile(chi2: FloatArray) -> FloatArray:
     below, at, above = (chi2[np.arange(n), middle + step] for step in (-1, 0, 1))
     curvature = above - 2 * at + below
     inside = (smallest == middle) & (curvature > 0)
-    return np.where(inside, at - (above - below) ** 2 / (8 * np.where(inside, curvature, 1.0)), chi2.min(axis=1))
+    refined = at - (above - below) ** 2 / (8 * np.where(inside, curvature, 1.0))
+    result: FloatArray = np.where(inside, refined, chi2.min(axis=1))
+    return result
 
 
 def _measure(axis: FloatArray, value: float, rise: FloatArray, name: str) -> Measurement:
-    """Find where the rise is 1. Its root is nearly a straight line on each side, so it is that which is interpolated."""
+    """Find where the rise is 1, by interpolating its root: nearly a straight line on each side."""
     root = np.sqrt(np.maximum(rise, 0.0))
 
     def crossing(towards: int) -> float:
@@ -139,8 +141,8 @@ def _coordinates(point: Mapping[str, float]) -> Coordinates:
     return point["sin2_2theta13"], point["dm2_32"]
 
 
-def _refuse(places: list[Coordinates], what: str) -> None:
+def _refuse(what: str, places: list[Coordinates]) -> None:
     if places:
-        (sin2_2theta13, dm2_32), count = places[0], len(places)
+        sin2_2theta13, dm2_32 = places[0]
         first = f"sin2_2theta13 = {sin2_2theta13:.6g}, dm2_32 = {dm2_32:.6g}"
-        raise ScanError(f"{count} point{'s' if count > 1 else ''} of the scan {what}; the first: {first}")
+        raise ScanError(f"{what}: {len(places)} of the points, the first at {first}")
