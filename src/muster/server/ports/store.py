@@ -128,6 +128,9 @@ class Queues(Protocol):
     def find(self, queue_ids: Sequence[str]) -> Mapping[str, Queue]:
         """Those of the named queue ids that exist."""
 
+    def get(self, number: int) -> Queue:
+        """Raises NotFoundError."""
+
     def close(self, number: int, *, at: float) -> None:
         """Mark a queue closed; one closed before keeps its time."""
 
