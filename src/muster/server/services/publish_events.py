@@ -1,0 +1,81 @@
+"""What does it take to put events into a queue, and to say that these were the last?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from muster.domain.caller import Caller
+from muster.domain.errors import ConflictError
+from muster.domain.outbox import Notice
+from muster.domain.queue import Counts, Queue
+from muster.server.ports.events import NewEvent, Published
+from muster.server.ports.store import Transaction
+from muster.server.services.parts import Parts
+from muster.server.services.queue_access import get_owned_workflow, get_queue, require_public_input
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Events for a queue, in their order. `close`: they are the last ones."""
+
+    workflow_id: str
+    alias: str
+    events: Sequence[NewEvent]
+    close: bool = False
+
+
+@dataclass(frozen=True)
+class PublicationAnswer:
+    """What became of each event, in their order. `closed`: the queue takes no more."""
+
+    published: Sequence[Published]
+    closed: bool
+
+
+def publish(tx: Transaction, caller: Caller, publication: Publication) -> PublicationAnswer:
+    """Publish in one transaction: every event or none.
+
+    Raises:
+        NotFoundError: the workflow, or the queue.
+        ForbiddenError: the caller is not the owner, or the queue is not public.
+        ConflictError: the workflow is over, the queue is closed, or no task reads it.
+    """
+    # Locked: a workflow that finishes itself, or a queue that is closed, does so before these events or after.
+    workflow = get_owned_workflow(tx, caller, publication.workflow_id, lock=True)
+    queue = get_queue(tx, publication.workflow_id, publication.alias)
+    require_public_input(queue)
+    if queue.closed_at is not None and not publication.events and publication.close:
+        return PublicationAnswer((), closed=True)  # closing again changes nothing
+    if workflow.deactivated is not None:
+        raise ConflictError(
+            f"workflow {workflow.workflow_id} is over ({workflow.deactivated}): it takes no more events"
+        )
+    if queue.closed_at is not None:
+        raise ConflictError(f"queue {queue.alias} is closed: it takes no more events")
+    published = tx.events.publish(queue.number, publication.events) if publication.events else ()
+    if publication.close:
+        _close(tx, queue)
+    return PublicationAnswer(published, closed=publication.close)
+
+
+async def close_queue(parts: Parts, caller: Caller, workflow_id: str, alias: str) -> tuple[Queue, Counts]:
+    """Say that all events of a queue are in. Closing a closed one changes nothing.
+
+    Raises NotFoundError, ForbiddenError, ConflictError as `publish`; a workflow that is over may be closed.
+    """
+
+    def close(tx: Transaction) -> tuple[Queue, Counts]:
+        get_owned_workflow(tx, caller, workflow_id, lock=True)
+        queue = get_queue(tx, workflow_id, alias)
+        require_public_input(queue)
+        if queue.closed_at is None:
+            _close(tx, queue)
+        return get_queue(tx, workflow_id, alias), tx.queues.counts([queue.number])[queue.number]
+
+    return await parts.store.write(close)
+
+
+def _close(tx: Transaction, queue: Queue) -> None:
+    tx.queues.close(queue.number, at=tx.now())
+    tx.outbox.insert(Notice(queue.workflow_id, "queue.closed", tx.now(), {"queue": queue.alias}))
+    tx.wake("drain")  # it may have been drained before
+    tx.wake(f"workflow:{queue.workflow_id}")

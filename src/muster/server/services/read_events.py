@@ -1,0 +1,86 @@
+"""What became of the events? Lists by queue and state, one event with its history, dead letters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from operator import attrgetter
+
+from muster.domain.caller import Caller
+from muster.domain.event_state import EventState
+from muster.domain.queue import Queue
+from muster.domain.workflow import Workflow
+from muster.server.ports.events import AttemptRow, DeadLetter, EventRow
+from muster.server.ports.store import Transaction
+from muster.server.services.parts import Parts
+from muster.server.services.queue_access import get_queue, require_owner
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a list is asked for. `alias` and `state` None: all of them; `after` is an event's number; `limit` 1 or more."""
+
+    workflow_id: str
+    alias: str | None
+    after: int
+    limit: int
+    state: EventState | None = None
+
+
+@dataclass(frozen=True)
+class EventHistory:
+    """One event with every attempt that ended; `aliases` names the queues."""
+
+    workflow: Workflow
+    queue: Queue
+    row: EventRow
+    attempts: Sequence[AttemptRow]
+
+
+async def list_events(parts: Parts, page: Page) -> Sequence[tuple[Queue, EventRow]]:
+    """Events by number, oldest first. Raises NotFoundError."""
+    states = list(EventState) if page.state is None else [page.state]
+
+    def look(tx: Transaction) -> Sequence[tuple[Queue, EventRow]]:
+        queues = {queue.number: queue for queue in _list_queues(tx, page)}
+        rows = [
+            row
+            for number in queues
+            for state in states
+            for row in tx.events.list_page(number, state, after=page.after, limit=page.limit)
+        ]
+        return [(queues[row.queue], row) for row in nsmallest(page.limit, rows, key=attrgetter("event"))]
+
+    return await parts.store.read(look)
+
+
+async def list_dead_letters(parts: Parts, page: Page) -> Sequence[tuple[Queue, DeadLetter]]:
+    """Dead letters by number, oldest first. Raises NotFoundError."""
+
+    def look(tx: Transaction) -> Sequence[tuple[Queue, DeadLetter]]:
+        queues = {queue.number: queue for queue in _list_queues(tx, page)}
+        letters = [
+            letter for number in queues for letter in tx.events.list_dead(number, after=page.after, limit=page.limit)
+        ]
+        return [(queues[one.queue], one) for one in nsmallest(page.limit, letters, key=attrgetter("event"))]
+
+    return await parts.store.read(look)
+
+
+async def get_event(parts: Parts, caller: Caller, event: int) -> EventHistory:
+    """One event, its body and its history. Raises NotFoundError; ForbiddenError for others than owner and operators."""
+
+    def look(tx: Transaction) -> EventHistory:
+        row = tx.events.get(event)
+        queue = tx.queues.get(row.queue)
+        workflow = tx.workflows.get(queue.workflow_id)
+        require_owner(caller, workflow.owner, what=f"workflow {workflow.workflow_id}")
+        return EventHistory(workflow, queue, row, tx.events.list_attempts(event))
+
+    return await parts.store.read(look)
+
+
+def _list_queues(tx: Transaction, page: Page) -> Sequence[Queue]:
+    tx.workflows.get(page.workflow_id)
+    if page.alias is not None:
+        return [get_queue(tx, page.workflow_id, page.alias)]
+    return tx.queues.list_of_workflow(page.workflow_id)
