@@ -56,6 +56,7 @@ docs: $(VENV)/.all  ## make the pages that are generated
 lock: $(VENV)/.all  ## maintainers, with uv: pin every dependency with hashes
 	uv lock --quiet --upgrade
 	uv export --quiet --frozen --no-emit-project --no-header --all-extras --all-groups -o requirements.lock
+	uv export --quiet --frozen --no-emit-project --no-header --no-dev -o requirements-base.lock
 	uv export --quiet --frozen --no-emit-project --no-header --no-dev --extra server --group demo --group build -o requirements-demo.lock
 
 clean:  ## take away everything that was made here

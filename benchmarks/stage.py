@@ -1,0 +1,126 @@
+"""What do benchmarks play on? Muster's processes in a folder, driven by the client."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from muster.client.shapes import Claim, NewTask, NewWorkflow
+from muster.client.synchronous import Client
+
+MUSTER = Path(sys.executable).parent / "muster"
+
+
+class Stage:
+    """`muster serve`, and `muster site` unless `site` is False, in a folder; SQLite unless a PostgreSQL url is given."""
+
+    def __init__(self, folder: Path, *, database_url: str | None = None, site: bool = True) -> None:
+        self.folder = folder
+        self.database_url = database_url or f"sqlite:///{folder / 'muster.db'}"
+        self.has_site = site
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        port = 20_000 + os.getpid() % 10_000
+        self.url = f"http://127.0.0.1:{port}"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")} | {
+            "MUSTER_PORT": str(port),
+            "MUSTER_DATABASE_URL": self.database_url,
+            "MUSTER_TOKEN_FILE": str(self.folder / "token"),
+            "MUSTER_LOCATIONS": '{"local": {"schedd": "local"}}',
+            "MUSTER_LOG_LEVEL": "warning",
+            "MUSTER_SITE_URL": self.url,
+            "MUSTER_SITE_TOKEN_FILE": str(self.folder / "token"),
+            "MUSTER_SITE_DIRECTORY": str(self.folder / "site"),
+        }
+        self._start("serve", environment)
+        deadline = time.monotonic() + 30
+        while not self._is_ready():
+            assert time.monotonic() < deadline, (self.folder / "serve.log").read_text()[-2000:]
+            time.sleep(0.02)
+        if self.has_site:
+            self._start("site", environment)
+        self.client = Client(self.url, token=(self.folder / "token").read_text().strip())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+        for process in reversed(self.processes):
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    @property
+    def service_pid(self) -> int:
+        return self.processes[0].pid
+
+    def _start(self, part: str, environment: dict[str, str]) -> None:
+        with (self.folder / f"{part}.log").open("wb") as log:
+            self.processes.append(
+                subprocess.Popen([str(MUSTER), part], env=environment, stdout=log, stderr=log, cwd=self.folder)
+            )
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def submit(self, command: str, **fields: Any) -> str:
+        """A workflow of one task from queue `in` to queue `out`; returns its id."""
+        task = NewTask(
+            cluster_locations=["local"],
+            task_image="",
+            task_args=command,
+            input_queue_aliases=["in"],
+            output_queue_aliases=["out"],
+            infile_ext="json",
+            outfile_ext="json",
+            **fields,
+        )
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"])
+        return self.client.submit_workflow(new).workflow_id
+
+    def publish(self, workflow: str, alias: str, values: Iterable[Any]) -> None:
+        """Publish JSON values in batches."""
+        self.client.publish(workflow, alias, values)
+
+    def claim_secret(self, workflow: str) -> tuple[str, str]:
+        """Play the agent: claim the workflow's taskforce, and return its uuid and enrolment secret."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            claims = self.client.claim(Claim(agent="bench", locations=["local"], wait_s=5, lease_s=3600))
+            for order in claims.start:
+                if order.workflow_id == workflow:
+                    return order.taskforce_uuid, order.secret
+        raise AssertionError("the taskforce was not offered")
+
+    def wait_for_workers(self, workflow: str, count: int) -> None:
+        """Wait until the workers have enrolled."""
+        self._wait(lambda: self.client.get_progress(workflow).workers >= count, f"{count} workers")
+
+    def wait_until_done(self, workflow: str, count: int) -> None:
+        """Wait until so many input events are done."""
+        self._wait(lambda: self.client.get_progress(workflow).input.done >= count, f"{count} events done")
+
+    def finish(self, workflow: str) -> None:
+        """Finish a workflow and wait until its workers are gone."""
+        self.client.finish_workflow(workflow)
+        self._wait(lambda: self.client.get_progress(workflow).workers == 0, "no workers")
+
+    @staticmethod
+    def _wait(look: Any, what: str, *, deadline_s: float = 600) -> None:
+        deadline = time.monotonic() + deadline_s
+        while not look():
+            assert time.monotonic() < deadline, f"waited for {what}"
+            time.sleep(0.01)

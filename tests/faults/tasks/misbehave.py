@@ -1,0 +1,61 @@
+"""A task that does what its event says, most of it bad. Standard library only; run per event."""
+
+import json
+import os
+import sys
+import time
+
+
+def hang() -> None:
+    """Never end, and do not listen either."""
+    while True:
+        time.sleep(3600)
+
+
+def flood() -> None:
+    """Write 1 GiB to stdout, then end well."""
+    block = b"x" * (1 << 20)
+    for _ in range(1024):
+        sys.stdout.buffer.write(block)
+
+
+def escape() -> None:
+    """Leave a grandchild behind that has a session of its own and holds nothing open."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for descriptor in range(3):
+                os.close(descriptor)
+            time.sleep(3600)
+        os._exit(0)
+    os.wait()
+
+
+def main() -> None:
+    """Read the event, behave accordingly, write a result unless that is the point."""
+    with open(os.environ["EWMS_TASK_INFILE"]) as file:
+        event = json.load(file)
+    match event["do"]:
+        case "fail":
+            raise RuntimeError(f"point {event['n']} is outside the detector")
+        case "hang":
+            hang()
+        case "flood":
+            flood()
+        case "escape":
+            escape()
+        case "crash":
+            os.kill(os.getpid(), 11)
+        case "no-output":
+            return
+        case "no-json":
+            with open(os.environ["EWMS_TASK_OUTFILE"], "w") as file:
+                file.write("{not json")
+            return
+        case _:
+            pass
+    with open(os.environ["EWMS_TASK_OUTFILE"], "w") as file:
+        json.dump({"n": event["n"]}, file)
+
+
+main()

@@ -1,0 +1,127 @@
+"""Is anything lost or doubled when a process is killed with SIGKILL while it works?"""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness.processes import attempts_alive, find_with, workers_alive
+from harness.stack import Stack
+from harness.tally import TASKS, Tally, check_account
+from harness.waiting import wait_for
+from muster.client.shapes import NewTask, NewWorkflow
+from muster.client.synchronous import Client
+
+pytestmark = pytest.mark.system
+
+EVENTS = 60
+
+
+def submit(client: Client, tally: Tally, *, warm: bool, workers: int = 2) -> str:
+    task = NewTask(
+        cluster_locations=["local"],
+        task_image="",
+        task_args="python tally.py",
+        task_env={"TALLY": str(tally.path)},
+        input_queue_aliases=["in"],
+        output_queue_aliases=["out"],
+        input_files=[str(TASKS / "tally.py")],
+        infile_ext="json",
+        outfile_ext="json",
+        n_workers=workers,
+        warm=warm,
+        lease_s=2.0,
+    )
+    new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+    workflow = client.submit_workflow(new).workflow_id
+    client.publish(workflow, "in", ({"n": n, "sleep_s": 0.05} for n in range(EVENTS)), close=True)
+    return workflow
+
+
+def check_end(client: Client, stack: Stack, workflow: str, tally: Tally) -> None:
+    wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself", deadline_s=90)
+    assert sorted(item.value["n"] for item in client.consume(workflow, "out")) == list(range(EVENTS))
+    assert set(tally.runs()) == set(range(EVENTS))
+    check_account(client, workflow, published=EVENTS, done=EVENTS)
+    wait_for(lambda: not workers_alive(stack.root), "all workers are gone")
+    assert attempts_alive(stack.root) == {}
+
+
+@pytest.mark.parametrize("victim", ["worker", "warm task", "task", "service", "agent", "service and agent"])
+def test_a_kill_in_the_middle_of_work(stack: Stack, victim: str, tmp_path: Path) -> None:
+    stack.start_serve()
+    stack.start_site()
+    tally = Tally(tmp_path / "tally.jsonl")
+    with stack.client() as client:
+        workflow = submit(client, tally, warm=victim != "task")
+        wait_for(lambda: client.get_progress(workflow).input.done >= 5, "work is going on")
+
+        match victim:
+            case "worker":
+                os.kill(min(workers_alive(stack.root)), signal.SIGKILL)
+            case "warm task" | "task":
+                os.kill(min(wait_for(lambda: attempts_or_tasks(stack.root), "a task runs")), signal.SIGKILL)
+            case "service":
+                stack.kill("serve")
+                stack.start_serve()
+            case "agent":
+                stack.kill("site")
+                stack.start_site()
+            case _:
+                stack.kill("serve")
+                stack.kill("site")
+                stack.start_serve()
+                stack.start_site()
+
+        check_end(client, stack, workflow, tally)
+
+
+def attempts_or_tasks(root: Path) -> dict[int, str]:
+    """Processes of tasks, warm ones included."""
+    return {
+        pid: command
+        for pid, command in find_with("TALLY").items()
+        if "tally.py" in command and str(root) in str(_cwd(pid))
+    }
+
+
+def _cwd(pid: int) -> Path:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return Path("/")
+
+
+def test_muster_up_is_killed_whole_and_goes_on(stack: Stack, tmp_path: Path) -> None:
+    stack.start_up()
+    tally = Tally(tmp_path / "tally.jsonl")
+    with stack.client() as client:
+        workflow = submit(client, tally, warm=True)
+        wait_for(lambda: client.get_progress(workflow).input.done >= 5, "work is going on")
+
+        stack.kill("up")
+        for pid in workers_alive(stack.root):
+            os.kill(pid, signal.SIGKILL)
+        stack.start_up()
+
+        check_end(client, stack, workflow, tally)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_muster_up_stops_with_no_worker_left_and_the_next_start_goes_on(
+    stack: Stack, how: signal.Signals, tmp_path: Path
+) -> None:
+    stack.start_up()
+    tally = Tally(tmp_path / "tally.jsonl")
+    with stack.client() as client:
+        workflow = submit(client, tally, warm=True)
+        wait_for(lambda: client.get_progress(workflow).input.done >= 5, "work is going on")
+
+        assert stack.stop("up", how=how) == 0
+
+        assert workers_alive(stack.root) == {}
+        assert attempts_alive(stack.root) == {}
+        assert "Traceback" not in stack.parts["up"].log.read_text()
+        stack.start_up()
+        check_end(client, stack, workflow, tally)
