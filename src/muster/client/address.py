@@ -1,0 +1,100 @@
+"""May a token travel to this address, and how is it reached?"""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from muster.client.calls import Call
+from muster.domain.errors import Finding, InvalidError
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """A checked base URL, without a slash at its end."""
+
+    url: str
+    is_loopback: bool
+
+
+def parse_address(url: str) -> Address:
+    """Check a base URL.
+
+    Raises:
+        InvalidError: not http or https, no host, a user name or query in it, or plain HTTP to another machine, which would
+            send the token readable for everybody in between.
+    """
+    try:
+        parsed = httpx.URL(url.strip())
+    except httpx.InvalidURL as error:
+        raise _invalid(url, str(error)) from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise _invalid(url, "must look like http://127.0.0.1:8765 or https://muster.example.org")
+    if parsed.userinfo or parsed.query or parsed.fragment:
+        raise _invalid(
+            url.partition("://")[0] + "://…", "must hold no user name, query or fragment; give the token as a file"
+        )
+    is_loopback = _is_loopback(parsed.host)
+    if parsed.scheme == "http" and not is_loopback:
+        raise _invalid(
+            url, "plain HTTP would show your token to the network: use https (plain http only to this machine)"
+        )
+    return Address(str(parsed).rstrip("/"), is_loopback)
+
+
+def http_options(address: Address, token: str | None) -> dict[str, Any]:
+    """Keyword arguments for either of httpx's clients."""
+    headers = {"Accept": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    return {
+        "base_url": address.url,
+        "headers": headers,
+        # A proxy of the environment cannot reach this machine's own addresses.
+        "trust_env": not address.is_loopback,
+        "follow_redirects": False,
+        "limits": httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0),
+    }
+
+
+def request_options(call: Call[Any]) -> dict[str, Any]:
+    """Keyword arguments of one request."""
+    headers = dict(call.headers)
+    if call.body is not None:
+        headers["Content-Type"] = "application/json"
+    return {
+        "method": call.method,
+        "url": call.path,
+        "params": call.query or None,
+        "content": call.body,
+        "headers": headers,
+        "timeout": httpx.Timeout(ANSWER_TIMEOUT_S + call.parked_s, connect=CONNECT_TIMEOUT_S),
+    }
+
+
+def render_silence(error: httpx.TransportError) -> str:
+    """Why no answer came, in words."""
+    match error:
+        case httpx.ConnectError():
+            return "nothing accepts connections" if "refused" in str(error).lower() or not str(error) else str(error)
+        case httpx.ConnectTimeout():
+            return f"no connection in {CONNECT_TIMEOUT_S:.0f} s"
+        case httpx.TimeoutException():
+            return "no answer in time"
+        case _:
+            return str(error) or "the connection broke"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _invalid(url: str, reason: str) -> InvalidError:
+    return InvalidError([Finding("url", f"{url!r} {reason}")])

@@ -1,0 +1,78 @@
+"""How does an asynchronous program speak to the service? A thin shell around the calls."""
+
+import random
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+import httpx
+
+from muster.client.address import http_options, parse_address, render_silence, request_options
+from muster.client.calls import Call
+from muster.client.patience import Patience, Tries
+from muster.client.routes import Routes
+
+T = TypeVar("T")
+
+
+class AsyncClient(Routes):
+    """Our door's client for asyncio and Trio; `async with AsyncClient(url, token) as client: await client.whoami()`.
+
+    Args:
+        url: base address, e.g. `http://127.0.0.1:8765`.
+        token: what signs the caller in; None for the public calls only.
+        patience: how long a service that does not answer is tried again.
+        transport: of httpx; None for the network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        patience: Patience | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._address = parse_address(url)
+        self._patience = patience or Patience()
+        self._has_answered = False
+        self._http = httpx.AsyncClient(transport=transport, **http_options(self._address, token))
+
+    @property
+    def url(self) -> str:
+        return self._address.url
+
+    async def send(self, call: Call[T]) -> T:
+        """Carry a call out, again where that may help."""
+        limit_s = self._patience.later_s if self._has_answered else self._patience.first_s
+        tries = Tries(self.url, call.subject, limit_s=limit_s, now=anyio.current_time())
+        request = self._http.build_request(**request_options(call))
+        while True:  # `Tries` raises when its time is over
+            try:
+                response = await self._http.send(request)
+            except httpx.TransportError as error:
+                delay_s = tries.judge_silence(render_silence(error), now=anyio.current_time(), jitter=random.random())
+            else:
+                self._has_answered = True
+                if response.is_success:
+                    return call.read(response.content)
+                delay_s = tries.judge_refusal(
+                    response.status_code,
+                    response.headers,
+                    response.content,
+                    now=anyio.current_time(),
+                    jitter=random.random(),
+                )
+            await anyio.sleep(delay_s)
+
+    async def aclose(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

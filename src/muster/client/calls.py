@@ -1,0 +1,261 @@
+"""What is asked of the service, and how is its answer read? One description of every call, without any I/O.
+
+Source: the route table of docs/design/conventions.md. The shells (`asynchronous.py`, `synchronous.py`) carry calls out.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from muster.client import shapes
+from muster.domain.errors import UnavailableError
+
+T = TypeVar("T")
+BASE = "/muster/v1"
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request and the way to read its answer.
+
+    Args:
+        path: from the root, quoted.
+        query: pairs that are set; None values were left out.
+        body: JSON, or None for no body.
+        parked_s: how long the service may hold the answer back on purpose, on top of the usual timeout.
+        read: makes the answer's shape from the body of a 2xx answer.
+        subject: what the call is about, for messages: `GET /muster/v1/whoami`.
+    """
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    parked_s: float = 0.0
+
+    @property
+    def subject(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def submit_workflow(workflow: shapes.NewWorkflow, *, idempotency_key: str | None = None) -> Call[shapes.WorkflowView]:
+    """Make a workflow. The same `idempotency_key` with the same workflow gives the workflow made before."""
+    return _post("/workflows", workflow, shapes.WorkflowView, headers=_idempotency(idempotency_key))
+
+
+def list_workflows(
+    *, state: str | None = None, mine: bool = False, after: str | None = None, limit: int | None = None
+) -> Call[shapes.WorkflowPage]:
+    """Workflows, newest first. `state`: `active`, `FINISHED` or `ABORTED`; `after`: the `next_after` of the page before."""
+    return _get("/workflows", shapes.WorkflowPage, state=state, mine=mine or None, after=after, limit=limit)
+
+
+def get_workflow(workflow_id: str) -> Call[shapes.WorkflowView]:
+    """One workflow with its tasks, queues and taskforces."""
+    return _get(f"/workflows/{_part(workflow_id)}", shapes.WorkflowView)
+
+
+def get_progress(workflow_id: str, *, seen: str | None = None, wait_s: float = 0.0) -> Call[shapes.Progress]:
+    """How far it is; parks up to `wait_s` seconds until something differs from the progress whose `token` is `seen`."""
+    path = f"/workflows/{_part(workflow_id)}/progress"
+    return _get(path, shapes.Progress, seen=seen, wait_s=wait_s or None, parked_s=wait_s)
+
+
+def finish_workflow(workflow_id: str) -> Call[shapes.Deactivated]:
+    """End a workflow: its workers end what they have in hand."""
+    return _post(f"/workflows/{_part(workflow_id)}/actions/finish", None, shapes.Deactivated)
+
+
+def abort_workflow(workflow_id: str) -> Call[shapes.Deactivated]:
+    """End a workflow: its workers are stopped at once."""
+    return _post(f"/workflows/{_part(workflow_id)}/actions/abort", None, shapes.Deactivated)
+
+
+def get_account(workflow_id: str, *, recount: bool = False) -> Call[shapes.Account]:
+    """What became of every event. `recount` counts rows afresh beside the counters, which may take minutes."""
+    path = f"/workflows/{_part(workflow_id)}/account"
+    return _get(path, shapes.Account, recount=recount or None, parked_s=600.0 if recount else 0.0)
+
+
+def get_errors(workflow_id: str) -> Call[shapes.Errors]:
+    """Why attempts failed, grouped by cause, most frequent first; and taskforces that could not be started or stopped."""
+    return _get(f"/workflows/{_part(workflow_id)}/errors", shapes.Errors)
+
+
+def list_events(
+    workflow_id: str,
+    *,
+    queue: str | None = None,
+    state: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> Call[shapes.EventPage]:
+    """Events of a queue in a state (`waiting`, `in_work`, `done`, `dead`), oldest first."""
+    path = f"/workflows/{_part(workflow_id)}/events"
+    return _get(path, shapes.EventPage, queue=queue, state=state, after=after, limit=limit)
+
+
+def list_dead_letters(
+    workflow_id: str, *, queue: str | None = None, after: str | None = None, limit: int | None = None
+) -> Call[shapes.DeadLetterPage]:
+    """Events whose last attempt failed, with its error, oldest first."""
+    path = f"/workflows/{_part(workflow_id)}/dead-letters"
+    return _get(path, shapes.DeadLetterPage, queue=queue, after=after, limit=limit)
+
+
+def replay_dead_letters(workflow_id: str, events: Sequence[str] | None = None) -> Call[shapes.Replayed]:
+    """Send dead letters back to their queue: the named ones, or (None) all of them, as many as one call takes."""
+    replay = shapes.Replay() if events is None else shapes.Replay(events=list(events))
+    return _post(f"/workflows/{_part(workflow_id)}/dead-letters/actions/replay", replay, shapes.Replayed)
+
+
+def publish_events(
+    workflow_id: str, alias: str, publish: shapes.Publish, *, idempotency_key: str | None = None
+) -> Call[shapes.PublishedView]:
+    """Publish one batch, all of it or nothing. `publish` of the clients sends any number."""
+    path = f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/events"
+    return _post(path, publish, shapes.PublishedView, headers=_idempotency(idempotency_key))
+
+
+def close_queue(workflow_id: str, alias: str) -> Call[shapes.QueueView]:
+    """Say that all input is in."""
+    return _post(f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/actions/close", None, shapes.QueueView)
+
+
+def open_consumer(workflow_id: str, alias: str, consumer: shapes.OpenConsumer | None = None) -> Call[shapes.Consumer]:
+    """Begin to consume from a queue. `consume` of the clients does the whole conversation."""
+    path = f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/consumers"
+    return _post(path, consumer or shapes.OpenConsumer(), shapes.Consumer)
+
+
+def step_consumer(consumer: str, consume: shapes.Consume) -> Call[shapes.Consumed]:
+    """Acknowledge and lease; may be sent again as it is, because it carries its number."""
+    return _post(f"/consumers/{_part(consumer)}/step", consume, shapes.Consumed, parked_s=consume.wait_s)
+
+
+def close_consumer(consumer: str) -> Call[None]:
+    """End a consumer; what it still holds goes back."""
+    return Call("POST", f"{BASE}/consumers/{_part(consumer)}/actions/close", _nothing)
+
+
+def get_event(event: str) -> Call[shapes.EventView]:
+    """One event with its body and every attempt."""
+    return _get(f"/events/{_part(event)}", shapes.EventView)
+
+
+def get_taskforce(taskforce_uuid: str) -> Call[shapes.TaskforceView]:
+    """One taskforce with its log."""
+    return _get(f"/taskforces/{_part(taskforce_uuid)}", shapes.TaskforceView)
+
+
+def whoami() -> Call[shapes.Whoami]:
+    """Who the token belongs to."""
+    return _get("/whoami", shapes.Whoami)
+
+
+def get_health() -> Call[shapes.Health]:
+    """Is the process alive? Needs no token."""
+    return Call("GET", "/healthz", _reader(shapes.Health))
+
+
+def get_readiness() -> Call[shapes.Health]:
+    """Does the service answer for its database? Needs no token."""
+    return Call("GET", "/readyz", _reader(shapes.Health))
+
+
+def claim(order: shapes.Claim) -> Call[shapes.Claims]:
+    """Site agents: take taskforces to start and to stop."""
+    return _post("/site/claims", order, shapes.Claims, parked_s=order.wait_s)
+
+
+def submitted(taskforce_uuid: str, report: shapes.Submitted) -> Call[shapes.PhaseAnswer]:
+    """Site agents: a cluster exists."""
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/submitted", report, shapes.PhaseAnswer)
+
+
+def submit_failed(taskforce_uuid: str, report: shapes.SiteFailure) -> Call[shapes.PhaseAnswer]:
+    """Site agents: there is no cluster, and why."""
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/submit-failed", report, shapes.PhaseAnswer)
+
+
+def removed(taskforce_uuid: str, report: shapes.Removed) -> Call[shapes.PhaseAnswer]:
+    """Site agents: the cluster is gone."""
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/removed", report, shapes.PhaseAnswer)
+
+
+def remove_failed(taskforce_uuid: str, report: shapes.SiteFailure) -> Call[shapes.PhaseAnswer]:
+    """Site agents: the cluster could not be removed, and why."""
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/remove-failed", report, shapes.PhaseAnswer)
+
+
+def completed(taskforce_uuid: str, report: shapes.Completed) -> Call[shapes.PhaseAnswer]:
+    """Site agents: no proc is left."""
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/completed", report, shapes.PhaseAnswer)
+
+
+def report(statuses: shapes.SiteReport) -> Call[list[str]]:
+    """Site agents: statuses that changed. Answers the taskforces that the service does not know."""
+    read = _reader(_Unknown)
+    return Call("POST", f"{BASE}/site/reports", lambda body: read(body).unknown, body=msgspec.json.encode(statuses))
+
+
+class _Unknown(shapes.Answer):
+    unknown: list[str]
+
+
+def _get(path: str, answer: type[T], *, parked_s: float = 0.0, **query: str | float | bool | None) -> Call[T]:
+    return Call("GET", BASE + path, _reader(answer), query=_render_query(query), parked_s=parked_s)
+
+
+def _post(
+    path: str,
+    request: shapes.Request | None,
+    answer: type[T],
+    *,
+    headers: Mapping[str, str] | None = None,
+    parked_s: float = 0.0,
+) -> Call[T]:
+    body = None if request is None else msgspec.json.encode(request)
+    return Call("POST", BASE + path, _reader(answer), body=body, headers=headers or {}, parked_s=parked_s)
+
+
+def _render_query(query: Mapping[str, str | float | bool | None]) -> dict[str, str]:
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in query.items()
+        if value is not None
+    }
+
+
+def _idempotency(key: str | None) -> dict[str, str]:
+    """A key is made once a call, so that every repetition of the call carries the same one."""
+    return {"Idempotency-Key": key or uuid.uuid4().hex}
+
+
+def _part(name: str) -> str:
+    """A name as one segment of a path: `../` in an id stays in its segment."""
+    return quote(name, safe="").replace("..", "%2E%2E") or "%20"
+
+
+def _reader(answer: type[T]) -> Callable[[bytes], T]:
+    decoder = msgspec.json.Decoder(answer)
+
+    def read(body: bytes) -> T:
+        try:
+            return decoder.decode(body)
+        except msgspec.MsgspecError as error:
+            raise UnavailableError(
+                f"the answer is not one of Muster's ({error}): is the address that of a Muster service of this version?"
+            ) from error
+
+    return read
+
+
+def _nothing(_: bytes) -> None:
+    return None

@@ -1,0 +1,85 @@
+"""How does one description of a call become a method of both clients?
+
+`Route` is a descriptor: on the asynchronous client it gives a function that must be awaited, on the synchronous one a plain
+function, with the parameters and the answer of the description. So the two clients cannot drift apart.
+"""
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+
+from muster.client import calls
+from muster.client.calls import Call
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncSender(Protocol):
+    """A shell whose `send` is awaited."""
+
+    async def send(self, call: Call[T], /) -> T: ...
+
+
+class Sender(Protocol):
+    """A shell whose `send` blocks."""
+
+    def send(self, call: Call[T], /) -> T: ...
+
+
+class Route(Generic[P, T]):
+    """A call as a method. Raises what `muster.domain.errors` names, UnavailableError when the service does not answer."""
+
+    def __init__(self, build: Callable[P, Call[T]]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, client: AsyncSender, owner: object) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, client: Sender, owner: object) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: None, owner: object) -> Self: ...
+    def __get__(self, client: AsyncSender | Sender | None, owner: object) -> object:
+        if client is None:
+            return self
+        build, send = self._build, client.send
+
+        @functools.wraps(build)
+        def carry_out(*args: P.args, **kwargs: P.kwargs) -> object:
+            return send(build(*args, **kwargs))
+
+        return carry_out
+
+
+class Routes:
+    """Every call of our door, except those of workers."""
+
+    submit_workflow = Route(calls.submit_workflow)
+    list_workflows = Route(calls.list_workflows)
+    get_workflow = Route(calls.get_workflow)
+    get_progress = Route(calls.get_progress)
+    finish_workflow = Route(calls.finish_workflow)
+    abort_workflow = Route(calls.abort_workflow)
+    get_account = Route(calls.get_account)
+    get_errors = Route(calls.get_errors)
+    list_events = Route(calls.list_events)
+    list_dead_letters = Route(calls.list_dead_letters)
+    replay_dead_letters = Route(calls.replay_dead_letters)
+    publish_events = Route(calls.publish_events)
+    close_queue = Route(calls.close_queue)
+    open_consumer = Route(calls.open_consumer)
+    step_consumer = Route(calls.step_consumer)
+    close_consumer = Route(calls.close_consumer)
+    get_event = Route(calls.get_event)
+    get_taskforce = Route(calls.get_taskforce)
+    whoami = Route(calls.whoami)
+    get_health = Route(calls.get_health)
+    get_readiness = Route(calls.get_readiness)
+    claim = Route(calls.claim)
+    submitted = Route(calls.submitted)
+    submit_failed = Route(calls.submit_failed)
+    removed = Route(calls.removed)
+    remove_failed = Route(calls.remove_failed)
+    completed = Route(calls.completed)
+    report = Route(calls.report)
