@@ -1,0 +1,55 @@
+"""Who may come in? The guard of every route: a token, checked; a role, where the route wants one.
+
+A route says what it wants in its `opt`: `access=PUBLIC`, or `access=roles(Role.USER)`; without one it wants a `user`.
+Routes of workers have their own guard.
+"""
+
+from typing import Any, TypeAlias
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.handlers.base import BaseRouteHandler
+
+from muster.domain.caller import Caller, Role
+from muster.domain.errors import ForbiddenError, UnauthenticatedError
+from muster.server.services.parts import Parts
+
+WORKER_PREFIX = "/muster/v1/worker/"
+"""Routes under it are opened by a worker's own secret or token."""
+
+PUBLIC: frozenset[Role] | None = None
+"""Anyone may come in."""
+ANYONE: frozenset[Role] = frozenset()
+"""Anyone signed in."""
+
+SignedIn: TypeAlias = Request[Caller, None, State]
+"""A request whose caller is known: `request.user`."""
+
+
+def roles(*wanted: Role) -> frozenset[Role]:
+    """For callers with one of the roles; an operator has them all."""
+    return frozenset(wanted)
+
+
+_USER = roles(Role.USER)
+
+
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let the caller in or raise UnauthenticatedError or ForbiddenError."""
+    wanted = handler.opt.get("access", _USER)
+    if wanted is PUBLIC or connection.scope["path"].startswith(WORKER_PREFIX):
+        return
+    parts: Parts = connection.app.state.parts
+    caller = await parts.identity.identify(read_bearer(connection))
+    if wanted and not caller.has(*wanted):
+        raise ForbiddenError(f"this needs one of the roles: {', '.join(sorted(wanted))}")
+    connection.scope["user"] = caller
+
+
+def read_bearer(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """The token that the request carries. Raises UnauthenticatedError when there is none."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise UnauthenticatedError("a token is missing: send the header `Authorization: Bearer <token>`")
+    return token.strip()

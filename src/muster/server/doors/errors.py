@@ -1,0 +1,173 @@
+"""What does an error look like to a client? One table from our errors to statuses; a body a door.
+
+Our own door answers with a `Problem`. The door for EWMS clients answers with `{"code", "error"}`, knows no 401 and says 400
+for a body that breaks the rules (wms.md section 2).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
+
+from muster.client.shapes import FindingView, Problem
+from muster.domain.errors import (
+    ConflictError,
+    Finding,
+    ForbiddenError,
+    InvalidError,
+    MusterError,
+    NotFoundError,
+    RejectedError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from muster.server.doors.reading import UnreadableError
+from muster.server.ports.queue_engine import SessionEndedError
+from muster.server.services.enrol_worker import TaskforceEndedError
+from muster.server.services.findings import tell_upstream
+from muster.server.services.idempotent import IdempotencyMismatchError
+
+log = structlog.get_logger(__name__)
+
+EWMS_PREFIX = "/v1"
+RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How an error is told: status and word on our door, status on the EWMS door."""
+
+    status: HTTPStatus
+    code: str
+    ewms: HTTPStatus
+
+
+KINDS: Mapping[type[Exception], Kind] = {
+    UnreadableError: Kind(HTTPStatus.BAD_REQUEST, "invalid", HTTPStatus.BAD_REQUEST),
+    UnauthenticatedError: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", HTTPStatus.FORBIDDEN),
+    TaskforceEndedError: Kind(HTTPStatus.FORBIDDEN, "taskforce-ended", HTTPStatus.FORBIDDEN),
+    ForbiddenError: Kind(HTTPStatus.FORBIDDEN, "forbidden", HTTPStatus.FORBIDDEN),
+    NotFoundError: Kind(HTTPStatus.NOT_FOUND, "not-found", HTTPStatus.NOT_FOUND),
+    ConflictError: Kind(HTTPStatus.CONFLICT, "conflict", HTTPStatus.UNPROCESSABLE_ENTITY),
+    SessionEndedError: Kind(HTTPStatus.GONE, "session-ended", HTTPStatus.GONE),
+    TooLargeError: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    InvalidError: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", HTTPStatus.BAD_REQUEST),
+    IdempotencyMismatchError: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-mismatch", HTTPStatus.UNPROCESSABLE_ENTITY
+    ),
+    RejectedError: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "rejected", HTTPStatus.UNPROCESSABLE_ENTITY),
+    UnavailableError: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
+}
+"""An error is told as the first of its classes that stands here."""
+
+_EWMS_TEXTS = {UnauthenticatedError: "authentication failed", ForbiddenError: "authorization failed"}
+_CODES = {
+    HTTPStatus.BAD_REQUEST: "invalid",
+    HTTPStatus.UNAUTHORIZED: "unauthenticated",
+    HTTPStatus.FORBIDDEN: "forbidden",
+    HTTPStatus.NOT_FOUND: "not-found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too-large",
+    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
+}
+
+
+class EwmsError(msgspec.Struct):
+    """Every error of the EWMS door."""
+
+    code: int
+    error: str
+
+
+def kind_of(error: Exception) -> Kind | None:
+    """How an error is told; None for one that nobody raised on purpose."""
+    return next((KINDS[class_] for class_ in type(error).__mro__ if class_ in KINDS), None)
+
+
+def is_ewms(path: str) -> bool:
+    """Is it a path of the door for EWMS clients?"""
+    return path == EWMS_PREFIX or path.startswith(EWMS_PREFIX + "/")
+
+
+def answer_muster_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Tell an error that was raised on purpose."""
+    kind = kind_of(error)
+    if kind is None:
+        return answer_unexpected(request, error)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, UnavailableError) else {}
+    if is_ewms(request.scope["path"]):
+        text = next((_EWMS_TEXTS[one] for one in type(error).__mro__ if one in _EWMS_TEXTS), None)
+        if text is None:
+            text = tell_upstream(error.findings) if isinstance(error, InvalidError) else str(error)
+        return _render(EwmsError(kind.ewms.value, text), kind.ewms.value, headers)
+    if kind.status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    findings = error.findings if isinstance(error, InvalidError) else ()
+    return _problem(request, kind.status.value, kind.code, str(error), findings, headers)
+
+
+def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """Tell an error of the framework: no such route, no such method, a query parameter that cannot be read."""
+    if isinstance(error, ValidationException):
+        return answer_muster_error(request, InvalidError(_read_extra(error)))
+    if isinstance(error, NotAuthorizedException):
+        return answer_muster_error(request, UnauthenticatedError(error.detail))
+    try:
+        status = HTTPStatus(error.status_code)
+    except ValueError:
+        status = HTTPStatus.BAD_REQUEST
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer_unexpected(request, error)
+    headers = dict(error.headers or {})
+    if is_ewms(request.scope["path"]):
+        return _render(EwmsError(status.value, status.phrase), status.value, headers)
+    text = {HTTPStatus.NOT_FOUND: "no such route", HTTPStatus.METHOD_NOT_ALLOWED: "this route has no such method"}
+    return _problem(request, status.value, _CODES.get(status, "invalid"), text.get(status, status.phrase), (), headers)
+
+
+def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Tell that something went wrong, and nothing of what; the log has it, under the request's id."""
+    request_id = request.scope.get("request_id")
+    log.error("unexpected error", request_id=request_id, path=request.scope["path"], exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_ewms(request.scope["path"]):
+        return _render(EwmsError(status.value, "internal server error"), status.value, {})
+    return _problem(request, status.value, "internal", "internal error; the service's log has it under the id", (), {})
+
+
+HANDLERS: Mapping[type[Exception], Any] = {
+    MusterError: answer_muster_error,
+    SessionEndedError: answer_muster_error,
+    HTTPException: answer_http_error,
+    Exception: answer_unexpected,
+}
+
+
+def _read_extra(error: ValidationException) -> list[Finding]:
+    extra = error.extra if isinstance(error.extra, list) else []
+    findings = [Finding(str(one.get("key", "")), str(one.get("message", ""))) for one in extra if isinstance(one, dict)]
+    return findings or [Finding("", error.detail)]
+
+
+def _problem(
+    request: Request[Any, Any, Any],
+    status: int,
+    code: str,
+    text: str,
+    findings: tuple[Finding, ...],
+    headers: Mapping[str, str],
+) -> Response[Any]:
+    views = [FindingView(one.field, one.reason) for one in findings]
+    request_id = request.scope.get("request_id")
+    body = Problem(code, text, views, request_id if isinstance(request_id, str) else None)
+    return _render(body, status, headers)
+
+
+def _render(body: msgspec.Struct, status: int, headers: Mapping[str, str]) -> Response[Any]:
+    return Response(body, status_code=status, headers=dict(headers), media_type=MediaType.JSON)
