@@ -1,6 +1,7 @@
 """How does an asynchronous program speak to the service? A thin shell around the calls."""
 
 import random
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -9,8 +10,11 @@ import httpx
 
 from muster.client.address import http_options, parse_address, render_silence, request_options
 from muster.client.calls import Call
+from muster.client.conversations import Delivery, Leaving, Pause, Publication, Turns
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
+from muster.client.shapes import LeasedEvent
+from muster.domain.errors import MusterError
 
 T = TypeVar("T")
 
@@ -64,6 +68,36 @@ class AsyncClient(Routes):
                     jitter=random.random(),
                 )
             await anyio.sleep(delay_s)
+
+    async def hold(self, turns: Turns) -> AsyncGenerator[LeasedEvent]:
+        """Carry a conversation out; yields what it delivers. Leave with `aclose` (or `contextlib.aclosing`)."""
+        reply: object = None
+        fault: Exception | None = None
+        while True:  # the conversation ends itself
+            try:
+                turn = turns.send(reply) if fault is None else turns.throw(fault)
+            except StopIteration:
+                return
+            reply, fault = None, None
+            match turn:
+                case Delivery(event=event):
+                    try:
+                        yield event
+                    except GeneratorExit:
+                        fault = Leaving()
+                case Pause(delay_s=delay_s):
+                    await anyio.sleep(delay_s)
+                case Call():
+                    try:
+                        reply = await self.send(turn)
+                    except MusterError as error:
+                        fault = error
+
+    async def conclude(self, publication: Publication) -> Publication:
+        """Carry a publication out."""
+        async for _ in self.hold(publication.turns()):
+            raise AssertionError("a publication delivers nothing")
+        return publication
 
     async def aclose(self) -> None:
         """Give the connections back."""

@@ -5,11 +5,13 @@ function, with the parameters and the answer of the description. So the two clie
 """
 
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from muster.client import calls
+from muster.client import calls, conversations
 from muster.client.calls import Call
+from muster.client.conversations import Publication, Turns
+from muster.client.shapes import LeasedEvent
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,12 +21,16 @@ class AsyncSender(Protocol):
     """A shell whose `send` is awaited."""
 
     async def send(self, call: Call[T], /) -> T: ...
+    def hold(self, turns: Turns, /) -> AsyncGenerator[LeasedEvent]: ...
+    async def conclude(self, publication: Publication, /) -> Publication: ...
 
 
 class Sender(Protocol):
     """A shell whose `send` blocks."""
 
     def send(self, call: Call[T], /) -> T: ...
+    def hold(self, turns: Turns, /) -> Generator[LeasedEvent]: ...
+    def conclude(self, publication: Publication, /) -> Publication: ...
 
 
 class Route(Generic[P, T]):
@@ -41,19 +47,56 @@ class Route(Generic[P, T]):
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
     def __get__(self, client: AsyncSender | Sender | None, owner: object) -> object:
-        if client is None:
-            return self
-        build, send = self._build, client.send
+        return self if client is None else _bind(self._build, client.send)
 
-        @functools.wraps(build)
-        def carry_out(*args: P.args, **kwargs: P.kwargs) -> object:
-            return send(build(*args, **kwargs))
 
-        return carry_out
+class Publishing(Generic[P]):
+    """A publication as a method, that ends with it."""
+
+    def __init__(self, build: Callable[P, Publication]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, client: AsyncSender, owner: object) -> Callable[P, Coroutine[Any, Any, Publication]]: ...
+    @overload
+    def __get__(self, client: Sender, owner: object) -> Callable[P, Publication]: ...
+    @overload
+    def __get__(self, client: None, owner: object) -> Self: ...
+    def __get__(self, client: AsyncSender | Sender | None, owner: object) -> object:
+        return self if client is None else _bind(self._build, client.conclude)
+
+
+class Consuming(Generic[P]):
+    """A conversation that delivers events as a method, that gives an iterator."""
+
+    def __init__(self, build: Callable[P, Turns]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, client: AsyncSender, owner: object) -> Callable[P, AsyncGenerator[LeasedEvent]]: ...
+    @overload
+    def __get__(self, client: Sender, owner: object) -> Callable[P, Generator[LeasedEvent]]: ...
+    @overload
+    def __get__(self, client: None, owner: object) -> Self: ...
+    def __get__(self, client: AsyncSender | Sender | None, owner: object) -> object:
+        return self if client is None else _bind(self._build, client.hold)
+
+
+def _bind(build: Callable[P, Any], carry: Callable[[Any], object]) -> Callable[P, object]:
+    @functools.wraps(build)
+    def carry_out(*args: P.args, **kwargs: P.kwargs) -> object:
+        return carry(build(*args, **kwargs))
+
+    return carry_out
 
 
 class Routes:
     """Every call of our door, except those of workers."""
+
+    publish = Publishing(conversations.publish)
+    consume = Consuming(conversations.consume)
 
     submit_workflow = Route(calls.submit_workflow)
     list_workflows = Route(calls.list_workflows)
