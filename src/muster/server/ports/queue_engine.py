@@ -75,13 +75,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """One event on lease. `attempt` counts from 1; `limit` is how many there may be."""
+    """One event on lease. `attempt` counts from 1; `limit` is how many there may be (0: not known)."""
 
     event: int
     fence: int
     attempt: int
     body: Body
     key: str | None = None
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +136,9 @@ class QueueEngine(Protocol):
         """
 
     async def lease_more(self, step: Step) -> StepAnswer:
-        """Lease for a call that `step` answered with too little and that was parked since: as `step`, without `finished`,
-        only if `step.call` is still the newest call of the session (else `superseded`).
+        """Lease for a call that `step` answered with nothing and that was parked since: as `step`, without `finished`,
+        only if `step.call` is still the newest call of the session (else `superseded`). When this call has leased before,
+        unheard, it is given those leases again and no others.
         """
 
     async def renew(self, holder: int, held: Sequence[tuple[int, int]], *, lease_s: float) -> Sequence[int]:

@@ -1,0 +1,214 @@
+"""What does the account make of an attempt that was handed in? The ladder, on SQLite.
+
+One writer: what a rung has seen cannot change before the next is tried.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from muster.domain.attempt import AttemptEnd, Outcome, Verdict
+from muster.server.adapters.sql.sql_blocks import read_blocks
+from muster.server.adapters.sql.step_rules import clean_wall_s, may_exist, render_error
+from muster.server.ports.queue_engine import Finished
+
+SQL: Mapping[str, str] = read_blocks("sqlite_step.sql")
+
+
+class Deltas:
+    """Changes of the counters, added up: one row a queue and transaction."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, list[int]] = {}
+
+    def add(
+        self, queue: int, *, published: int = 0, waiting: int = 0, in_work: int = 0, done: int = 0, dead: int = 0
+    ) -> None:
+        row = self._rows.setdefault(queue, [0, 0, 0, 0, 0])
+        for place, change in enumerate((published, waiting, in_work, done, dead)):
+            row[place] += change
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Insert those that change anything."""
+        connection.executemany(SQL["delta"], [(queue, *row) for queue, row in self._rows.items() if any(row)])
+
+
+@dataclass(slots=True)
+class Lease:
+    """A lease that was taken out of its table, current or ended."""
+
+    queue: int
+    holder: int
+    attempts: int
+    fence: int
+    since: float
+
+
+@dataclass(slots=True)
+class Ladder:
+    """Judges the attempts of one step.
+
+    Args:
+        holder: the session that hands them in.
+        outputs: queues that results go to.
+        limit_of: how often an event of a queue may be tried.
+        take_ids: gives ids of new events, ascending.
+        published, requeued: queues that got new events, and old ones back.
+    """
+
+    connection: sqlite3.Connection
+    holder: int
+    outputs: Sequence[int]
+    now: float
+    limit_of: Callable[[int], int]
+    take_ids: Callable[[int], list[int]]
+    deltas: Deltas
+    published: set[int] = field(default_factory=set)
+    requeued: set[int] = field(default_factory=set)
+
+    def judge(self, finished: Finished) -> Verdict:
+        """Climb until a rung answers."""
+        event, fence = finished.event, finished.fence
+        if not may_exist(event, fence):
+            return Verdict.UNKNOWN
+        row = self.connection.execute(SQL["take_own"], (event, fence, self.holder)).fetchone()
+        if row is not None:
+            return self._settle(finished, Lease(*row))
+        row = self.connection.execute(SQL["find_leased"], (event, fence)).fetchone()
+        if row is not None:
+            return self._judge_lease_of_another(finished, holder=row[0])
+        row = self.connection.execute(SQL["find_finished"], (event, fence)).fetchone()
+        if row is not None:
+            return self._confirm(finished, holder=row[0], is_late=bool(row[1]))
+        row = self.connection.execute(SQL["find_attempt"], (event, fence)).fetchone()
+        if row is not None:
+            holder, end, queue, since = row
+            return self._judge_ended(finished, AttemptEnd(end), Lease(queue, holder, 0, fence, since))
+        return Verdict.UNKNOWN
+
+    # -- the attempt is in force -----------------------------------------------------------------------------------------
+
+    def _settle(self, finished: Finished, lease: Lease) -> Verdict:
+        if finished.outcome is Outcome.DONE:
+            self.deltas.add(lease.queue, in_work=-1)
+            self._finish(finished, lease, is_late=False)
+            return Verdict.DONE
+        end = AttemptEnd.FAILED if finished.outcome is Outcome.FAILED else AttemptEnd.RELEASED
+        self.write_attempt(finished.event, lease, end, finished)
+        return self.send_back(finished.event, lease, is_counted=end is not AttemptEnd.RELEASED)
+
+    def send_back(self, event: int, lease: Lease, *, is_counted: bool) -> Verdict:
+        """An event whose lease was taken out of `leased` waits again, or dies at the limit of attempts that count."""
+        queue, attempts = lease.queue, lease.attempts - (not is_counted)
+        if is_counted and attempts >= self.limit_of(queue):
+            self.connection.execute(SQL["bury"], (queue, event, attempts, lease.fence, self.now))
+            self.deltas.add(queue, in_work=-1, dead=1)
+            return Verdict.DEAD
+        self.connection.execute(SQL["ready"], (queue, event, attempts, lease.fence))
+        self.deltas.add(queue, in_work=-1, waiting=1)
+        self.requeued.add(queue)
+        return Verdict.REQUEUED
+
+    def write_attempt(self, event: int, lease: Lease, end: AttemptEnd, finished: Finished | None = None) -> None:
+        """Keep how an attempt ended that did not end its event."""
+        fingerprint, error = render_error(finished.error if finished else None)
+        wall_s = clean_wall_s(finished) if finished else 0.0
+        self.connection.execute(
+            SQL["attempt"],
+            (event, lease.fence, lease.queue, lease.holder, end, lease.since, self.now, wall_s, fingerprint, error),
+        )
+
+    def _finish(self, finished: Finished, lease: Lease, *, is_late: bool) -> None:
+        """The event is done by this attempt: keep it, and publish its results."""
+        bodies = finished.results
+        ids = self.take_ids(len(bodies) * len(self.outputs)) if bodies and self.outputs else []
+        kept = bodies[0] if bodies and not self.outputs else None
+        self.connection.execute(
+            SQL["finish"],
+            (finished.event, lease.queue, lease.holder, lease.fence, lease.attempts, is_late, lease.since, self.now)
+            + (clean_wall_s(finished), len(ids), ids[0] if ids else None)
+            + ((kept.kind, kept.data) if kept else (None, None)),
+        )
+        new = iter(ids)
+        for body in bodies if ids else ():
+            for queue in self.outputs:
+                event = next(new)
+                self.connection.execute(SQL["publish"], (event, queue, finished.event, body.kind, body.data))
+                self.connection.execute(SQL["ready"], (queue, event, 0, 0))
+        for queue in self.outputs if ids else ():
+            self.deltas.add(queue, published=len(bodies), waiting=len(bodies))
+            self.published.add(queue)
+        self.deltas.add(lease.queue, done=1)
+
+    # -- the attempt is not in force -------------------------------------------------------------------------------------
+
+    def _is_kin(self, holder: int) -> bool:
+        """Was the lease given to this session, or to another of the same taskforce (or of the same person's queue)?"""
+        return self.connection.execute(SQL["is_kin"], (self.holder, holder)).fetchone() is not None
+
+    def _judge_lease_of_another(self, finished: Finished, *, holder: int) -> Verdict:
+        if not self._is_kin(holder):
+            return Verdict.UNKNOWN
+        if finished.outcome is not Outcome.DONE:
+            return Verdict.STALE
+        lease = Lease(*self.connection.execute(SQL["take_leased"], (finished.event,)).fetchone())
+        self.deltas.add(lease.queue, in_work=-1)
+        self._finish(finished, lease, is_late=True)
+        return Verdict.LATE
+
+    def _confirm(self, finished: Finished, *, holder: int, is_late: bool) -> Verdict:
+        """The event was done by this very attempt."""
+        if not self._is_kin(holder):
+            return Verdict.UNKNOWN
+        if finished.outcome is not Outcome.DONE:
+            return Verdict.STALE
+        return Verdict.LATE if is_late else Verdict.DONE
+
+    def _judge_ended(self, finished: Finished, end: AttemptEnd, lease: Lease) -> Verdict:
+        """The attempt had ended without ending its event. A word said before is confirmed, a result still counts if it can."""
+        if not self._is_kin(lease.holder):
+            return Verdict.UNKNOWN
+        if finished.outcome is Outcome.DONE and end is not AttemptEnd.FAILED:
+            return self._judge_result(finished, lease)
+        if finished.outcome is Outcome.FAILED and end is AttemptEnd.FAILED:
+            key = (lease.queue, finished.event, lease.fence)
+            is_dead = self.connection.execute(SQL["find_dead"], key).fetchone() is not None
+            return Verdict.DEAD if is_dead else Verdict.REQUEUED
+        if finished.outcome is Outcome.RELEASED and end is AttemptEnd.RELEASED:
+            return Verdict.REQUEUED
+        return Verdict.STALE
+
+    def _judge_result(self, finished: Finished, lease: Lease) -> Verdict:
+        """A result of a lease that had ended. It counts unless the event is done."""
+        attempts = self._take_wherever_it_is(finished.event, lease.queue)
+        if attempts is None:
+            is_done = self.connection.execute(SQL["is_finished"], (finished.event,)).fetchone() is not None
+            if is_done:
+                self._end_attempt(finished, AttemptEnd.DUPLICATE)
+            return Verdict.DUPLICATE if is_done else Verdict.UNKNOWN
+        lease.attempts = max(1, attempts)
+        self._end_attempt(finished, AttemptEnd.LATE)
+        self._finish(finished, lease, is_late=True)
+        return Verdict.LATE
+
+    def _take_wherever_it_is(self, event: int, queue: int) -> int | None:
+        """Take an event that is not done out of the table it is in. Returns its attempts so far; None when it is in none."""
+        row = self.connection.execute(SQL["take_leased"], (event,)).fetchone()
+        if row is not None:
+            newer = Lease(*row)
+            self.write_attempt(event, newer, AttemptEnd.RELEASED)  # its holder learns at its next renewal
+            self.deltas.add(queue, in_work=-1)
+            return newer.attempts - 1
+        row = self.connection.execute(SQL["take_ready"], (queue, event)).fetchone()
+        if row is not None:
+            self.deltas.add(queue, waiting=-1)
+            return int(row[0])
+        row = self.connection.execute(SQL["take_dead"], (queue, event)).fetchone()
+        if row is not None:
+            self.deltas.add(queue, dead=-1)
+            return int(row[0])
+        return None
+
+    def _end_attempt(self, finished: Finished, end: AttemptEnd) -> None:
+        key = (finished.event, finished.fence)
+        self.connection.execute(SQL["end_attempt"], (end, self.now, clean_wall_s(finished), *key))
