@@ -45,9 +45,16 @@ class ConsumerCall:
 
 @dataclass(frozen=True)
 class ConsumerAnswer:
-    """Verdicts: of `acked`, then of `nacked`. `drained`: nothing is left for anybody and nothing can come."""
+    """What a consumer is told.
+
+    Args:
+        limit: how often each of the leased events may be tried.
+        verdicts: of `acked`, then of `nacked`.
+        drained: nothing is left for anybody and nothing can come.
+    """
 
     leased: Sequence[Leased]
+    limit: int
     verdicts: Sequence[Verdict]
     drained: bool
 
@@ -99,9 +106,8 @@ async def step_consumer(parts: Parts, caller: Caller, consumer: ConsumerId, aske
         SessionEndedError: it has ended (410).
         UnavailableError: also when too many consumers wait on the queue.
     """
-    session = await _get_session(parts, caller, consumer)
-    number = session.consumer_queue
-    assert number is not None, "_get_session gives consumers only"
+    queue = (await _get_consumer(parts, caller, consumer))[1]
+    number = queue.number
     key = f"consumers:{number}"
     if (lot := parts.desk.find_lot(key)) is not None:
         lot.dismiss(consumer.session)
@@ -114,12 +120,12 @@ async def step_consumer(parts: Parts, caller: Caller, consumer: ConsumerId, aske
     if asked.want > 0 and asked.wait_s > 0 and not leased:
         leased = await _await_events(parts, key, number, _make_step(consumer, number, asked, ()), wait_s=asked.wait_s)
     drained = not leased and await is_drained(parts, number)
-    return ConsumerAnswer(leased, answer.verdicts, drained)
+    return ConsumerAnswer(leased, queue.attempts, answer.verdicts, drained)
 
 
 async def close_consumer(parts: Parts, caller: Caller, consumer: ConsumerId) -> None:
     """End a consumer: what it holds goes back uncounted. Once is as good as twice. Raises NotFoundError, ForbiddenError."""
-    session = await _get_session(parts, caller, consumer)
+    session, _ = await _get_consumer(parts, caller, consumer)
     await parts.store.write(lambda tx: tx.holders.end(session.number, reason="closed"))
 
 
@@ -159,15 +165,17 @@ async def _await_events(parts: Parts, key: str, number: int, step: Step, *, wait
     return answer.leased
 
 
-async def _get_session(parts: Parts, caller: Caller, consumer: ConsumerId) -> Session:
-    session = parts.desk.consumers.find(consumer.session)
-    if session is None:
-        session = await parts.store.read(lambda tx: tx.holders.get(consumer.session))
+async def _get_consumer(parts: Parts, caller: Caller, consumer: ConsumerId) -> tuple[Session, Queue]:
+    def look(tx: Transaction) -> tuple[Session, Queue]:
+        session = tx.holders.get(consumer.session)
         if session.consumer_queue is None:
             raise NotFoundError("no such consumer")
-        parts.desk.consumers.keep(consumer.session, session)
+        return session, tx.queues.get(session.consumer_queue)
+
+    known = parts.desk.consumers.find(consumer.session)
+    session, queue = known or parts.desk.consumers.keep(consumer.session, await parts.store.read(look))
     require_owner(caller, session.owner, what="this consumer")
-    return session
+    return session, queue
 
 
 def _make_step(consumer: ConsumerId, queue: int, asked: ConsumerCall, finished: Sequence[Finished]) -> Step:

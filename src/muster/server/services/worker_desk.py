@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 import anyio
 
+from muster.domain.queue import Queue
 from muster.domain.workflow import Deactivation
 from muster.server.ports.holders import Session
 from muster.server.ports.store import Store
@@ -63,6 +64,7 @@ class TaskPlan:
     Args:
         inputs, outputs: numbers of the queues.
         lease_s: how long their sessions live between renewals.
+        attempts: how often one of their events may be tried.
         finishes_itself: its workflow waits for its queues to be drained.
     """
 
@@ -71,6 +73,7 @@ class TaskPlan:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     lease_s: float
+    attempts: int
     finishes_itself: bool
 
     def inputs_of_call(self, call: int) -> tuple[int, ...]:
@@ -103,7 +106,7 @@ class WorkerDesk:
         """`clock` gives seconds since the epoch, `jitter` a number in [0, 1)."""
         self.clock = clock
         self.plans: Recent[str, TaskPlan] = Recent()
-        self.consumers: Recent[int, Session] = Recent()
+        self.consumers: Recent[int, tuple[Session, Queue]] = Recent()
         self._jitter = jitter
         self._lots: dict[str, Lot] = {}
         self._idle: Recent[str, _Idle] = Recent()

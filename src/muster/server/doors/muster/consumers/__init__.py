@@ -1,0 +1,1 @@
+"""Consumers: how people get results out of a queue."""

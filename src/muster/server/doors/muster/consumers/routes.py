@@ -1,0 +1,60 @@
+"""Where do people's programs consume results?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import MediaType, Request, Response, post
+from litestar.handlers import HTTPRouteHandler
+
+from muster.client.shapes import Consumed, Consumer
+from muster.domain.ids import WORKFLOW_ID
+from muster.server.doors.access import SignedIn
+from muster.server.doors.connection import while_connected
+from muster.server.doors.muster.consumers.views import (
+    parse_consume,
+    parse_consumer_id,
+    parse_lease_s,
+    render_consumed,
+    render_consumer,
+)
+from muster.server.doors.reading import parse_id
+from muster.server.services.consume_events import close_consumer, open_consumer, step_consumer
+from muster.server.services.parts import Parts
+
+
+@post("/workflows/{workflow_id:str}/queues/{alias:str}/consumers", status_code=201)
+async def open_(request: SignedIn, workflow_id: str, alias: str) -> Consumer:
+    """Begin to consume a public queue that no task reads."""
+    parse_id(WORKFLOW_ID, workflow_id, what="workflow")
+    lease_s = parse_lease_s(await request.body())
+    return render_consumer(await open_consumer(_parts(request), request.user, workflow_id, alias, lease_s=lease_s))
+
+
+@post("/consumers/{consumer:str}/step", status_code=200)
+async def step(request: SignedIn, consumer: str) -> Response[Consumed]:
+    """Ack, nack, lease the next events; waits for them up to `wait_s`."""
+    parts = _parts(request)
+    consumer_id = parse_consumer_id(consumer)
+    asked = parse_consume(await request.body())
+    caller = request.user
+
+    async def work() -> Consumed:
+        return render_consumed(await step_consumer(parts, caller, consumer_id, asked))
+
+    consumed = await (while_connected(request, work) if asked.wait_s > 0 else work())
+    return Response(consumed, media_type=MediaType.JSON)
+
+
+@post("/consumers/{consumer:str}/actions/close", status_code=200)
+async def close(request: SignedIn, consumer: str) -> dict[str, str]:
+    """End the consumer: what it holds goes back."""
+    await close_consumer(_parts(request), request.user, parse_consumer_id(consumer))
+    return {}
+
+
+handlers: Sequence[HTTPRouteHandler] = (open_, step, close)
+
+
+def _parts(request: Request[Any, Any, Any]) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts

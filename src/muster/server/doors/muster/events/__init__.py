@@ -1,0 +1,1 @@
+"""Events: lists, single ones with their history, dead letters and their replay."""

@@ -1,0 +1,122 @@
+"""Where does one see what became of events, and send dead letters back?"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from litestar import MediaType, Request, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import Parameter
+from msgspec import UNSET
+
+from muster.client.shapes import DeadLetterPage, EventPage, EventView, Replay, Replayed
+from muster.domain.errors import Finding, InvalidError, NotFoundError, TooLargeError
+from muster.domain.event_state import EventState
+from muster.domain.ids import WORKFLOW_ID, parse_event_id
+from muster.server.doors.access import SignedIn
+from muster.server.doors.muster.events.views import (
+    render_dead_letters,
+    render_history,
+    render_page,
+    render_replay,
+    render_summary,
+)
+from muster.server.doors.reading import parse_id, read_body
+from muster.server.services.parts import Parts
+from muster.server.services.read_events import Page, get_event, list_dead_letters, list_events
+from muster.server.services.replay_dead_letters import REPLAY_MAX, replay_dead_letters
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1000
+
+Limit = Annotated[int, Parameter(ge=1, le=LIMIT_MAX)]
+
+
+@get("/workflows/{workflow_id:str}/events")
+async def list_(
+    request: SignedIn,
+    workflow_id: str,
+    queue: str | None = None,
+    state: str | None = None,
+    after: str | None = None,
+    limit: Limit = LIMIT_DEFAULT,
+) -> EventPage:
+    """Events by queue and state, oldest first."""
+    findings: list[Finding] = []
+    page = _parse_page(workflow_id, queue, after, limit, findings, state=_parse_state(state, findings))
+    rows = await list_events(_parts(request), page)
+    return render_page([render_summary(one, row) for one, row in rows], limit=limit)
+
+
+@get("/workflows/{workflow_id:str}/dead-letters")
+async def list_dead(
+    request: SignedIn,
+    workflow_id: str,
+    queue: str | None = None,
+    after: str | None = None,
+    limit: Limit = LIMIT_DEFAULT,
+) -> DeadLetterPage:
+    """Dead letters with the error of their last attempt, oldest first."""
+    page = _parse_page(workflow_id, queue, after, limit, [])
+    return render_dead_letters(list(await list_dead_letters(_parts(request), page)), limit=limit)
+
+
+@post("/workflows/{workflow_id:str}/dead-letters/actions/replay", status_code=200)
+async def replay(request: SignedIn, workflow_id: str) -> Replayed:
+    """Send dead letters back to their queues: those named, or all."""
+    message = await read_body(request, Replay)
+    parse_id(WORKFLOW_ID, workflow_id, what="workflow")
+    events = None
+    if message.events is not UNSET:
+        if len(message.events) > REPLAY_MAX:
+            raise TooLargeError(f"events: {len(message.events)} are named; at most {REPLAY_MAX} are allowed")
+        parsed = [parse_event_id(text) for text in message.events]
+        findings = [
+            Finding(f"events[{index}]", f"{message.events[index][:40]!r} is not an event id")
+            for index, event in enumerate(parsed)
+            if event is None
+        ]
+        if findings:
+            raise InvalidError(findings)
+        events = [event for event in parsed if event is not None]
+    return render_replay(await replay_dead_letters(_parts(request), request.user, workflow_id, events))
+
+
+@get("/events/{event:str}", media_type=MediaType.JSON)
+async def get_(request: SignedIn, event: str) -> Response[EventView]:
+    """One event with its body and its history."""
+    if (number := parse_event_id(event)) is None:
+        raise NotFoundError("no event is named so")
+    return Response(render_history(await get_event(_parts(request), request.user, number)), media_type=MediaType.JSON)
+
+
+handlers: Sequence[HTTPRouteHandler] = (list_, list_dead, replay, get_)
+
+
+def _parts(request: Request[Any, Any, Any]) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def _parse_state(text: str | None, findings: list[Finding]) -> EventState | None:
+    if text is None or text in set(EventState):
+        return None if text is None else EventState(text)
+    findings.append(Finding("state", f"{text[:40]!r} is none of: {', '.join(EventState)}"))
+    return None
+
+
+def _parse_page(
+    workflow_id: str,
+    alias: str | None,
+    after: str | None,
+    limit: int,
+    findings: list[Finding],
+    *,
+    state: EventState | None = None,
+) -> Page:
+    number = 0 if after is None else parse_event_id(after)
+    if number is None:
+        findings.append(Finding("after", f"{str(after)[:40]!r} is not an event id"))
+    if findings or number is None:
+        raise InvalidError(findings)
+    parse_id(WORKFLOW_ID, workflow_id, what="workflow")
+    return Page(workflow_id, alias, number, limit, state)

@@ -1,0 +1,118 @@
+"""How do events look on our door?"""
+
+from muster.client.shapes import (
+    AttemptErrorView,
+    AttemptView,
+    DeadLetterPage,
+    DeadLetterView,
+    EventPage,
+    EventSummary,
+    EventView,
+    LeasedEvent,
+    Replayed,
+)
+from muster.domain.attempt import AttemptEnd, AttemptError
+from muster.domain.ids import render_event_id
+from muster.domain.queue import Queue
+from muster.server.ports.events import AttemptRow, DeadLetter, EventRow
+from muster.server.ports.queue_engine import Leased
+from muster.server.services.event_body import render_body, render_kind
+from muster.server.services.read_events import EventHistory
+from muster.server.services.replay_dead_letters import ReplayAnswer
+
+
+def render_leased(leased: Leased, *, limit: int) -> LeasedEvent:
+    """An event on lease, `limit` is how often it may be tried; its body is copied through."""
+    return LeasedEvent(
+        event=render_event_id(leased.event),
+        fence=leased.fence,
+        attempt=leased.attempt,
+        limit=limit,
+        kind=render_kind(leased.body.kind),
+        body=render_body(leased.body),
+        key=leased.key,
+    )
+
+
+def render_summary(queue: Queue, row: EventRow) -> EventSummary:
+    """A row of a list."""
+    return EventSummary(
+        event=render_event_id(row.event),
+        queue=queue.alias,
+        state=row.state.value,
+        attempts=row.attempts,
+        key=row.key,
+    )
+
+
+def render_page(rows: list[EventSummary], *, limit: int) -> EventPage:
+    """A page; a full one may have a next one."""
+    return EventPage(events=rows, next_after=rows[-1].event if len(rows) == limit else None)
+
+
+def render_history(history: EventHistory) -> EventView:
+    """An event, whole."""
+    row = history.row
+    return EventView(
+        event=render_event_id(row.event),
+        queue=history.queue.alias,
+        state=row.state.value,
+        attempts=row.attempts,
+        key=row.key,
+        workflow_id=history.workflow.workflow_id,
+        kind=render_kind(row.body.kind),
+        body=render_body(row.body),
+        parent=None if row.parent is None else render_event_id(row.parent),
+        results=[render_event_id(result) for result in row.results],
+        history=[_render_attempt(number, attempt) for number, attempt in enumerate(history.attempts, 1)],
+    )
+
+
+def render_dead_letters(letters: list[tuple[Queue, DeadLetter]], *, limit: int) -> DeadLetterPage:
+    """A page of dead letters; a full one may have a next one."""
+    views = [
+        DeadLetterView(
+            event=render_event_id(letter.event),
+            queue=queue.alias,
+            attempts=letter.attempts,
+            died_at=letter.died_at,
+            error=_render_error(letter.error),
+        )
+        for queue, letter in letters
+    ]
+    return DeadLetterPage(dead_letters=views, next_after=views[-1].event if len(views) == limit else None)
+
+
+def render_replay(answer: ReplayAnswer) -> Replayed:
+    """What a replay did."""
+    return Replayed(replayed=[render_event_id(event) for event in answer.replayed], left=answer.left)
+
+
+def _render_attempt(number: int, row: AttemptRow) -> AttemptView:
+    return AttemptView(
+        attempt=number,
+        outcome=_render_end(row.end),
+        worker=row.worker,
+        host=row.host,
+        site=row.site,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        wall_s=row.wall_s,
+        error=_render_error(row.error),
+    )
+
+
+def _render_end(end: AttemptEnd | None) -> str:
+    return "done" if end is None else end.name.lower()
+
+
+def _render_error(error: AttemptError | None) -> AttemptErrorView | None:
+    if error is None:
+        return None
+    return AttemptErrorView(
+        text=error.text,
+        fingerprint=error.fingerprint,
+        stdout_tail=error.stdout_tail,
+        stderr_tail=error.stderr_tail,
+        exit_code=error.exit_code,
+    )

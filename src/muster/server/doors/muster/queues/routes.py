@@ -1,0 +1,61 @@
+"""Where are events published, and queues closed?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import MediaType, Request, Response, post
+from litestar.handlers import HTTPRouteHandler
+
+from muster.client.shapes import QueueView
+from muster.domain.ids import WORKFLOW_ID
+from muster.domain.queue import REQUEST_BYTES_MAX
+from muster.server.doors.access import SignedIn
+from muster.server.doors.muster.queues.views import parse_publication, render_published, render_queue
+from muster.server.doors.reading import parse_id
+from muster.server.ports.store import StoredAnswer, Transaction
+from muster.server.services.idempotent import answer_once, make_request_key
+from muster.server.services.parts import Parts
+from muster.server.services.publish_events import close_queue, publish
+from muster.worker.crash_points import reach
+
+
+@post(
+    "/workflows/{workflow_id:str}/queues/{alias:str}/events",
+    status_code=200,
+    request_max_body_size=REQUEST_BYTES_MAX,
+)
+async def publish_(request: SignedIn, workflow_id: str, alias: str) -> Response[bytes]:
+    """Publish events: all or none. With an `Idempotency-Key` a repeat gets the first answer."""
+    parts = _parts(request)
+    parse_id(WORKFLOW_ID, workflow_id, what="workflow")
+    raw = await request.body()
+    caller = request.user
+    key = make_request_key(
+        request.headers.get("idempotency-key"),
+        owner=caller.name,
+        route=f"POST {request.scope['path']}",
+        body=raw,
+    )
+    publication = parse_publication(raw, workflow_id=workflow_id, alias=alias)
+
+    def work(tx: Transaction) -> StoredAnswer:
+        return answer_once(tx, key, status=200, work=lambda: render_published(publish(tx, caller, publication)))[0]
+
+    answer = await parts.store.write(work)
+    reach("server.publish.committed")
+    return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
+
+
+@post("/workflows/{workflow_id:str}/queues/{alias:str}/actions/close", status_code=200)
+async def close(request: SignedIn, workflow_id: str, alias: str) -> QueueView:
+    """Say that all events of the queue are in. Closing a closed one changes nothing."""
+    parse_id(WORKFLOW_ID, workflow_id, what="workflow")
+    return render_queue(*await close_queue(_parts(request), request.user, workflow_id, alias))
+
+
+handlers: Sequence[HTTPRouteHandler] = (publish_, close)
+
+
+def _parts(request: Request[Any, Any, Any]) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts

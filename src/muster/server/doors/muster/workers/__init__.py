@@ -1,0 +1,1 @@
+"""Workers of taskforces: enrol, step, renew, leave."""

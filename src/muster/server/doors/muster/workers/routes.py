@@ -1,0 +1,78 @@
+"""Where do workers call? Their four routes; the enrolment secret opens the first, a worker's token the others."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import MediaType, Request, Response, post
+from litestar.handlers import HTTPRouteHandler
+
+from muster.domain.queue import REQUEST_BYTES_MAX
+from muster.server.doors.access import PUBLIC, read_bearer
+from muster.server.doors.connection import while_connected
+from muster.server.doors.muster.workers.views import (
+    parse_enrolment,
+    parse_held,
+    parse_leave,
+    parse_step,
+    render_enrolled,
+    render_renewed,
+    render_step,
+)
+from muster.server.services.enrol_worker import enrol_worker
+from muster.server.services.parts import Parts
+from muster.server.services.step_worker import await_events, leave_worker, renew_worker, step_worker
+from muster.server.services.worker_token import WorkerClaims, parse_token
+
+_OPEN = {"access": PUBLIC}  # opened by a worker's secret or token, checked here
+
+
+@post("/worker/enrol", status_code=200, opt=_OPEN)
+async def enrol(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Begin a session: the taskforce's enrolment secret buys a worker's token."""
+    return _reply(render_enrolled(await enrol_worker(_parts(request), parse_enrolment(await request.body()))))
+
+
+@post("/worker/step", status_code=200, opt=_OPEN, request_max_body_size=REQUEST_BYTES_MAX)
+async def step(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Hand in attempts and lease the next events; parks when there are none."""
+    parts = _parts(request)
+    claims = _claims(request, parts)
+    asked = parse_step(await request.body())
+    answer = await step_worker(parts, claims, asked)
+    if answer.may_park(asked):
+        parked = answer
+        answer = await while_connected(request, lambda: await_events(parts, claims, asked, parked))
+    return _reply(render_step(answer))
+
+
+@post("/worker/renew", status_code=200, opt=_OPEN)
+async def renew(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Prolong a session and all that it holds."""
+    parts = _parts(request)
+    claims = _claims(request, parts)
+    return _reply(render_renewed(await renew_worker(parts, claims, parse_held(await request.body()))))
+
+
+@post("/worker/leave", status_code=200, opt=_OPEN)
+async def leave(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """End a session: what it holds goes back uncounted."""
+    parts = _parts(request)
+    claims = _claims(request, parts)
+    await leave_worker(parts, claims, reason=parse_leave(await request.body()))
+    return _reply(b"{}")
+
+
+handlers: Sequence[HTTPRouteHandler] = (enrol, step, renew, leave)
+
+
+def _parts(request: Request[Any, Any, Any]) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def _claims(request: Request[Any, Any, Any], parts: Parts) -> WorkerClaims:
+    return parse_token(parts.worker_key, read_bearer(request), now_s=parts.desk.clock())
+
+
+def _reply(body: bytes) -> Response[bytes]:
+    return Response(body, media_type=MediaType.JSON)

@@ -1,0 +1,307 @@
+"""How do a worker's messages look? The shapes of `muster.worker.protocol`, read and written.
+
+Bodies stay text: a step of a thousand events makes no object of what is inside them.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+from muster.client.shapes import LeasedEvent, Request
+from muster.domain.attempt import AttemptError, Outcome
+from muster.domain.errors import Finding, InvalidError, TooLargeError
+from muster.domain.ids import parse_event_id, render_event_id
+from muster.domain.queue import PUBLISH_EVENTS_MAX
+from muster.server.doors.broken_text import parse_message
+from muster.server.doors.muster.events.views import render_leased
+from muster.server.ports.queue_engine import Body, Finished
+from muster.server.services.enrol_worker import Enrolled, Enrolment
+from muster.server.services.event_body import BodyTooLargeError, parse_body
+from muster.server.services.step_worker import Renewed, WorkerAnswer, WorkerCall
+from muster.worker import protocol
+
+_INT31 = (1 << 31) - 1
+_INT53 = 1 << 53
+ERROR_CHARS_MAX = 4096
+FINGERPRINT_CHARS_MAX = 200
+TAIL_CHARS_MAX = 8192
+
+Name = Annotated[str, Meta(max_length=200)]
+Fence = Annotated[int, Meta(ge=0, le=_INT31)]
+Exit = Annotated[int, Meta(ge=-_INT31, le=_INT31)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class EnrolRequest(Request):
+    """POST /muster/v1/worker/enrol"""
+
+    protocol: int
+    taskforce: Name
+    secret: Annotated[str, Meta(max_length=400)]
+    cluster: Name
+    proc: Annotated[int, Meta(ge=0, le=_INT31)]
+    start: Annotated[int, Meta(ge=0, le=_INT31)]
+    host: Name = ""
+    site: Name = ""
+    worker_version: Name = ""
+
+
+class TaskMessage(msgspec.Struct):
+    """How a worker runs its task."""
+
+    task_id: str
+    image: str
+    args: str
+    env: dict[str, str]
+    init_image: str
+    init_args: str
+    init_env: dict[str, str]
+    timeout_s: float | None
+    warm: bool
+    max_events: int
+    infile_ext: str
+    outfile_ext: str
+    slots: int
+    n_cores: int
+    n_outputs: int
+
+
+class EnrolAnswer(msgspec.Struct):
+    """What a worker needs to know."""
+
+    protocol: int
+    session: str
+    token: str
+    token_ttl_s: float
+    lease_s: float
+    batch: int
+    task: TaskMessage
+
+
+class ResultMessage(Request):
+    """A body: any JSON value, or base64 text."""
+
+    body: Raw
+    kind: Literal["json", "bytes"] = "json"
+
+
+class ErrorMessage(Request):
+    """Why an attempt failed."""
+
+    text: str
+    fingerprint: str = ""
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    exit_code: Exit | None = None
+
+
+class FinishedMessage(Request):
+    """One attempt handed in."""
+
+    event: str
+    fence: Fence
+    outcome: Literal["done", "failed", "released"]
+    results: list[ResultMessage] = msgspec.field(default_factory=list)
+    error: ErrorMessage | None = None
+    wall_s: Seconds = 0.0
+
+
+class StepRequest(Request):
+    """POST /muster/v1/worker/step"""
+
+    call: Annotated[int, Meta(ge=1, le=_INT53)]
+    finished: list[FinishedMessage] = msgspec.field(default_factory=list)
+    want: Annotated[int, Meta(ge=0, le=_INT31)] = 0
+    wait_s: Seconds = 0.0
+
+
+class StepAnswerMessage(msgspec.Struct):
+    """The answer of a step."""
+
+    call: int
+    verdicts: list[str]
+    events: list[LeasedEvent]
+    come_back_s: float | None
+    stop: str | None
+
+
+class RenewRequest(Request):
+    """POST /muster/v1/worker/renew"""
+
+    held: list[tuple[str, Fence]] = msgspec.field(default_factory=list)
+
+
+class RenewAnswer(msgspec.Struct):
+    """The answer of a renewal."""
+
+    lease_s: float
+    lost: list[str]
+    stop: str | None
+    token: str | None
+
+
+class LeaveRequest(Request):
+    """POST /muster/v1/worker/leave"""
+
+    reason: str = ""
+
+
+def parse_enrolment(raw: bytes) -> Enrolment:
+    """Raises UnreadableError, InvalidError."""
+    message = parse_message(raw, EnrolRequest)
+    names = {name: getattr(message, name) for name in ("cluster", "host", "site")}
+    if findings := [Finding(name, "holds the character NUL") for name, text in names.items() if "\0" in text]:
+        raise InvalidError(findings)
+    return Enrolment(
+        protocol=message.protocol,
+        taskforce_uuid=message.taskforce,
+        secret=message.secret,
+        cluster=message.cluster,
+        proc=message.proc,
+        start=message.start,
+        host=message.host,
+        site=message.site,
+    )
+
+
+def render_enrolled(enrolled: Enrolled) -> bytes:
+    """The answer of `enrol`."""
+    directive = enrolled.directive
+    task = TaskMessage(
+        task_id=directive.task_id,
+        image=directive.task_image,
+        args=directive.task_args,
+        env=dict(directive.task_env),
+        init_image=directive.init_image,
+        init_args=directive.init_args,
+        init_env=dict(directive.init_env),
+        timeout_s=directive.timeout_s,
+        warm=directive.warm,
+        max_events=directive.max_events,
+        infile_ext=directive.infile_ext,
+        outfile_ext=directive.outfile_ext,
+        slots=directive.slots,
+        n_cores=enrolled.n_cores,
+        n_outputs=enrolled.n_outputs,
+    )
+    answer = EnrolAnswer(
+        protocol=protocol.VERSION,
+        session=str(enrolled.session),
+        token=enrolled.token,
+        token_ttl_s=enrolled.token_ttl_s,
+        lease_s=enrolled.lease_s,
+        batch=enrolled.batch,
+        task=task,
+    )
+    return msgspec.json.encode(answer)
+
+
+def parse_step(raw: bytes) -> WorkerCall:
+    """Raises UnreadableError, InvalidError, TooLargeError (a body over 1 MiB, too many results)."""
+    message = parse_message(raw, StepRequest)
+    findings: list[Finding] = []
+    oversized: list[Finding] = []
+    finished = [
+        _parse_finished(one, f"finished[{index}]", findings, oversized) for index, one in enumerate(message.finished)
+    ]
+    if findings:
+        raise InvalidError(findings)
+    if oversized:
+        raise TooLargeError("; ".join(map(str, oversized[:20])))
+    results = sum(len(one.results) for one in finished)
+    if max(results, len(finished)) > PUBLISH_EVENTS_MAX:
+        raise TooLargeError(f"finished: {len(finished)} attempts with {results} results; at most {PUBLISH_EVENTS_MAX}")
+    return WorkerCall(message.call, finished, message.want, message.wait_s)
+
+
+def render_step(answer: WorkerAnswer) -> bytes:
+    """The answer of `step`."""
+    return _ENCODER.encode(
+        StepAnswerMessage(
+            call=answer.call,
+            verdicts=[verdict.value for verdict in answer.verdicts],
+            events=[render_leased(leased, limit=answer.limit) for leased in answer.leased],
+            come_back_s=answer.come_back_s,
+            stop=answer.stop,
+        )
+    )
+
+
+def parse_held(raw: bytes) -> list[tuple[int, int]]:
+    """What a renewal believes to hold, as (event, fence). Raises UnreadableError, InvalidError."""
+    message = parse_message(raw, RenewRequest)
+    findings: list[Finding] = []
+    held = [
+        (_parse_event(event, f"held[{index}]", findings), fence) for index, (event, fence) in enumerate(message.held)
+    ]
+    if findings:
+        raise InvalidError(findings)
+    return held
+
+
+def render_renewed(renewed: Renewed) -> bytes:
+    """The answer of `renew`."""
+    lost = [render_event_id(event) for event in renewed.lost]
+    return _ENCODER.encode(RenewAnswer(renewed.lease_s, lost, renewed.stop, renewed.token))
+
+
+def parse_leave(raw: bytes) -> str:
+    """The reason. Raises UnreadableError, InvalidError."""
+    return _clip(parse_message(raw, LeaveRequest).reason, 200)
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def _parse_finished(message: FinishedMessage, path: str, findings: list[Finding], oversized: list[Finding]) -> Finished:
+    event = _parse_event(message.event, f"{path}.event", findings)
+    outcome = Outcome(message.outcome)
+    if message.results and outcome is not Outcome.DONE:
+        findings.append(Finding(f"{path}.results", f"go with the outcome `done` only, not with `{outcome}`"))
+    if message.error is not None and outcome is not Outcome.FAILED:
+        findings.append(Finding(f"{path}.error", f"goes with the outcome `failed` only, not with `{outcome}`"))
+    results = _parse_results(message.results, path, findings, oversized) if message.results else ()
+    error = None
+    if outcome is Outcome.FAILED:
+        error = _parse_error(message.error or ErrorMessage(text="the worker gave no reason"))
+    return Finished(event, message.fence, outcome, results, error, message.wall_s)
+
+
+def _parse_results(
+    messages: Sequence[ResultMessage], path: str, findings: list[Finding], oversized: list[Finding]
+) -> list[Body]:
+    results: list[Body] = []
+    for index, message in enumerate(messages):
+        try:
+            results.append(parse_body(message.kind, bytes(message.body)))
+        except BodyTooLargeError as error:
+            oversized.append(Finding(f"{path}.results[{index}].body", str(error)))
+        except ValueError as error:
+            findings.append(Finding(f"{path}.results[{index}].body", str(error)))
+    return results
+
+
+def _parse_error(message: ErrorMessage) -> AttemptError:
+    """Cut to size, never refused: the account needs the attempt more than the whole of its text."""
+    return AttemptError(
+        text=_clip(message.text, ERROR_CHARS_MAX),
+        fingerprint=_clip(message.fingerprint or message.text, FINGERPRINT_CHARS_MAX),
+        stdout_tail=_clip(message.stdout_tail, TAIL_CHARS_MAX, end=True),
+        stderr_tail=_clip(message.stderr_tail, TAIL_CHARS_MAX, end=True),
+        exit_code=message.exit_code,
+    )
+
+
+def _clip(text: str, chars_max: int, *, end: bool = False) -> str:
+    """The first characters (or the last), without NUL, which PostgreSQL's text cannot hold."""
+    kept = text if len(text) <= chars_max else text[-chars_max:] if end else text[:chars_max]
+    return kept.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _parse_event(text: str, path: str, findings: list[Finding]) -> int:
+    if (event := parse_event_id(text)) is None:
+        findings.append(Finding(path, f"{text[:40]!r} is not an event id"))
+        return 0
+    return event
