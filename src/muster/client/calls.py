@@ -169,9 +169,9 @@ def get_readiness() -> Call[shapes.Health]:
     return Call("GET", "/readyz", _reader(shapes.Health))
 
 
-def claim(order: shapes.Claim) -> Call[shapes.Claims]:
+def claim(claim: shapes.Claim) -> Call[shapes.Claims]:
     """Site agents: take taskforces to start and to stop."""
-    return _post("/site/claims", order, shapes.Claims, parked_s=order.wait_s)
+    return _post("/site/claims", claim, shapes.Claims, parked_s=claim.wait_s)
 
 
 def submitted(taskforce_uuid: str, report: shapes.Submitted) -> Call[shapes.PhaseAnswer]:

@@ -36,10 +36,11 @@ ERROR_OF_CODE: Mapping[str, type[MusterError]] = {
     "taskforce-ended": ForbiddenError,
     "unavailable": UnavailableError,
     "rejected": RejectedError,
+    "idempotency-mismatch": RejectedError,
     "session-ended": SessionEndedError,
     "internal": ServiceFailedError,
 }
-"""`invalid` and `idempotency-mismatch` carry findings and become InvalidError."""
+"""`invalid` carries findings and becomes InvalidError."""
 
 ERROR_OF_STATUS: Mapping[int, type[MusterError]] = {
     401: UnauthenticatedError,
@@ -68,7 +69,7 @@ def read_refusal(status: int, body: bytes, *, subject: str) -> MusterError:
         return wanted(
             f"{subject} was answered with HTTP status {status} and no reason: is this address a Muster service?"
         )
-    if problem.code in ("invalid", "idempotency-mismatch"):
+    if problem.code == "invalid":
         return InvalidError(
             [Finding(one.field, one.reason) for one in problem.findings] or [Finding("", problem.error)]
         )
