@@ -48,13 +48,11 @@ class ConsumerAnswer:
     """What a consumer is told.
 
     Args:
-        limit: how often each of the leased events may be tried.
         verdicts: of `acked`, then of `nacked`.
         drained: nothing is left for anybody and nothing can come.
     """
 
     leased: Sequence[Leased]
-    limit: int
     verdicts: Sequence[Verdict]
     drained: bool
 
@@ -120,7 +118,7 @@ async def step_consumer(parts: Parts, caller: Caller, consumer: ConsumerId, aske
     if asked.want > 0 and asked.wait_s > 0 and not leased:
         leased = await _await_events(parts, key, number, _make_step(consumer, number, asked, ()), wait_s=asked.wait_s)
     drained = not leased and await is_drained(parts, number)
-    return ConsumerAnswer(leased, queue.attempts, answer.verdicts, drained)
+    return ConsumerAnswer(leased, answer.verdicts, drained)
 
 
 async def close_consumer(parts: Parts, caller: Caller, consumer: ConsumerId) -> None:

@@ -40,7 +40,6 @@ class WorkerAnswer:
     """What a worker is told.
 
     Args:
-        limit: how often each of the leased events may be tried.
         come_back_s: the worker is not parked and shall ask again then.
         stop: `finish`, `abort` or None.
     """
@@ -48,7 +47,6 @@ class WorkerAnswer:
     call: int
     verdicts: Sequence[Verdict]
     leased: Sequence[Leased] = ()
-    limit: int = 1
     come_back_s: float | None = None
     stop: str | None = None
 
@@ -79,7 +77,7 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     reach("server.step.committed")
     if plan.finishes_itself and not answer.leased and not _ENDED_AN_EVENT.isdisjoint(answer.verdicts):
         parts.waking.wake("drain")  # this may have been the last event: see at once whether the workflow is done
-    return WorkerAnswer(asked.call, answer.verdicts, answer.leased, plan.attempts, stop=stop)
+    return WorkerAnswer(asked.call, answer.verdicts, answer.leased, stop=stop)
 
 
 async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, answer: WorkerAnswer) -> WorkerAnswer:

@@ -64,7 +64,6 @@ class TaskPlan:
     Args:
         inputs, outputs: numbers of the queues.
         lease_s: how long their sessions live between renewals.
-        attempts: how often one of their events may be tried.
         finishes_itself: its workflow waits for its queues to be drained.
     """
 
@@ -73,7 +72,6 @@ class TaskPlan:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     lease_s: float
-    attempts: int
     finishes_itself: bool
 
     def inputs_of_call(self, call: int) -> tuple[int, ...]:

@@ -57,7 +57,7 @@ def parse_consume(raw: bytes) -> ConsumerCall:
 def render_consumed(answer: ConsumerAnswer) -> Consumed:
     """The answer of a step; verdicts of `ack`, then of `nack`."""
     return Consumed(
-        events=[render_leased(leased, limit=answer.limit) for leased in answer.leased],
+        events=[render_leased(leased) for leased in answer.leased],
         verdicts=[verdict.value for verdict in answer.verdicts],
         drained=answer.drained,
     )

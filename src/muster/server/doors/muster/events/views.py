@@ -21,13 +21,13 @@ from muster.server.services.read_events import EventHistory
 from muster.server.services.replay_dead_letters import ReplayAnswer
 
 
-def render_leased(leased: Leased, *, limit: int) -> LeasedEvent:
-    """An event on lease, `limit` is how often it may be tried; its body is copied through."""
+def render_leased(leased: Leased) -> LeasedEvent:
+    """An event on lease; its body is copied through."""
     return LeasedEvent(
         event=render_event_id(leased.event),
         fence=leased.fence,
         attempt=leased.attempt,
-        limit=limit,
+        limit=leased.limit,
         kind=render_kind(leased.body.kind),
         body=render_body(leased.body),
         key=leased.key,

@@ -222,7 +222,7 @@ def render_step(answer: WorkerAnswer) -> bytes:
         StepAnswerMessage(
             call=answer.call,
             verdicts=[verdict.value for verdict in answer.verdicts],
-            events=[render_leased(leased, limit=answer.limit) for leased in answer.leased],
+            events=[render_leased(leased) for leased in answer.leased],
             come_back_s=answer.come_back_s,
             stop=answer.stop,
         )
