@@ -131,6 +131,24 @@ class SiteSettings(BaseSettings):
     workers_max: int = Field(default=1000, ge=1)
     """Local workers of one taskforce, at most."""
 
+    worker_starts_max: int = Field(default=5, ge=1, le=1000)
+    """Failed starts of a worker in a row, after which it counts as failed and is not started again."""
+
+    worker_restart_s: float = Field(default=1.0, gt=0)
+    """Seconds before a worker that failed is started again; doubles with each failure in a row."""
+
+    worker_restart_s_max: float = Field(default=60.0, gt=0)
+    """Seconds before a worker that failed is started again, at most."""
+
+    worker_healthy_s: float = Field(default=60.0, gt=0)
+    """Seconds after which a worker's start counts as a success, however it ends."""
+
+    worker_offline_s: float = Field(default=3600.0, gt=0)
+    """Seconds that a worker goes on without an answer of the service."""
+
+    stop_grace_s: float = Field(default=20.0, ge=0)
+    """Seconds that workers may use to end what they have in hand when the agent stops them."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """What is logged: debug, info, warning or error."""
 

@@ -1,0 +1,372 @@
+"""How do the workers of one cluster live? Started, seen to end, started again, taken away; plain calls that may block.
+
+The pool calls these from a thread, one at a time for a cluster. Everything learnt is written down before it is relied upon.
+"""
+
+import errno
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from muster.domain.errors import UnavailableError
+from muster.site.adapters.processes.exits import Exits
+from muster.site.adapters.processes.folder import ClusterFile, ClusterFolder, ProcFile
+from muster.site.adapters.processes.marks import Marks, kill_covered, signal_exactly
+from muster.site.adapters.processes.procfs import (
+    Process,
+    find_process,
+    list_processes,
+    read_boot_id,
+    read_variable,
+)
+from muster.site.adapters.processes.restart import Exit, Finished, RestartPolicy, judge_exit
+from muster.site.adapters.processes.spawn import make_environment, spawn
+from muster.site.ports.pool import Observation, PilotStatus, ProcState
+from muster.worker import crash_points
+
+COMPLETED = "completed"
+REMOVED = "removed"
+KILL_S = 10.0
+"""Seconds that killed processes may take to vanish."""
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What every worker here is told.
+
+    Args:
+        command: the program and its arguments.
+        environment: variables for all of them, by name.
+        restart: what happens to one that fails.
+    """
+
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+
+
+@dataclass
+class Worker:
+    """One proc. `handle`: a pidfd while it runs and is watched. `due`: monotonic time of its next start, if it waits for one."""
+
+    number: int
+    state: ProcFile
+    handle: int | None = None
+    due: float | None = None
+
+
+class LocalCluster:
+    """One cluster of local processes. `exits` is shown each pidfd, so that somebody waits on it."""
+
+    def __init__(
+        self,
+        folder: ClusterFolder,
+        asked: ClusterFile,
+        settings: WorkerSettings,
+        exits: Exits,
+    ) -> None:
+        self.folder = folder
+        self.asked = asked
+        self.workers: list[Worker] = []
+        self.is_removing = folder.has_mark("removing")
+        self._settings = settings
+        self._exits = exits
+        self.is_paused = False
+        self._boot = read_boot_id()
+
+    # -- beginning and taking over -----------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Every worker is due now."""
+        self.workers = [Worker(number, ProcFile(start=-1), due=0.0) for number in range(self.asked.n_workers)]
+
+    def take_over(self) -> None:
+        """Find the workers that an earlier agent left, alive or dead; those that are missing become due."""
+        was_paused = self.folder.has_mark("paused")
+        strays: dict[int, tuple[Process, int]] | None = None
+        for number in range(self.asked.n_workers):
+            state = self.folder.read_proc(number)
+            worker = Worker(number, state or ProcFile(start=-1))
+            self.workers.append(worker)
+            if state is None or (state.end is None and state.pid is None):
+                # Perhaps it was started and the crash came before its pid was written down.
+                strays = self._find_strays() if strays is None else strays
+                if number in strays:
+                    process, start = strays[number]
+                    worker.state = self._running(worker.state, start, process)
+                    self.folder.write_proc(number, worker.state)
+            if worker.state.end is None and not self._follow(worker):
+                self._take_over_dead(worker, was_paused=was_paused)
+        self.folder.unmark("paused")
+
+    def _find_strays(self) -> dict[int, tuple[Process, int]]:
+        """Workers of this cluster among all processes, by proc: leaders of their sessions that are in no attempt."""
+        strays = {}
+        for process, environment in list_processes():
+            if (
+                read_variable(environment, "MUSTER_TASKFORCE") == self.asked.tag
+                and read_variable(environment, "MUSTER_ATTEMPT") is None
+                and process.session == process.pid
+            ):
+                number, start = (read_variable(environment, name) or "" for name in ("MUSTER_PROC", "MUSTER_START"))
+                if number.isdigit() and start.isdigit():
+                    strays[int(number)] = (process, int(start))
+        return strays
+
+    def _take_over_dead(self, worker: Worker, *, was_paused: bool) -> None:
+        state = worker.state
+        if self.is_removing:
+            self._end(worker, REMOVED, None)
+        elif state.start < 0 or was_paused or state.is_waiting or (state.pid and state.boot != self._boot):
+            worker.due = 0.0  # never started, or stopped on purpose, or judged before, or the machine was down
+        else:
+            self.judge(worker, self._guess_exit(worker))
+
+    def _guess_exit(self, worker: Worker) -> Exit:
+        """How a worker ended that was not our child, by what it left."""
+        left = self.folder.find_exit(worker.number)
+        if left is None or left.exit_code is None:
+            return Exit(said=self.folder.read_last_words(worker.number))
+        return Exit(code=left.exit_code, said=left.why or self.folder.read_last_words(worker.number))
+
+    # -- starting ----------------------------------------------------------------------------------------------------
+
+    def start_due(self) -> None:
+        """Start every worker that is due. One for which the machine has no room is tried again later."""
+        for worker in self.workers:
+            if worker.due is not None and worker.due <= time.monotonic():
+                self._start(worker)
+
+    def _start(self, worker: Worker) -> None:
+        before = worker.state
+        worker.due = None
+        state = ProcFile(start=before.start + 1, failures=before.failures, began_at=time.time())
+        folder = self.folder.prepare_start(worker.number)
+        self.folder.write_proc(worker.number, state)  # its number is taken, whatever becomes of it
+        worker.state = state
+        try:
+            pid = spawn(
+                self.asked.argv or self._settings.command,
+                environment=self._environment(worker),
+                folder=folder,
+            )
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+                worker.due = time.monotonic() + self._settings.restart.first_s
+            else:
+                self.judge(worker, Exit(said=f"it could not be started: {error.strerror or error}"))
+            return
+        if worker.number == 0:
+            crash_points.reach("pool.submit.first")
+        process = find_process(pid)
+        if process is None:
+            raise ChildProcessError(f"process {pid} of {self.folder.path} vanished unawaited")
+        worker.state = self._running(state, state.start, process)
+        self.folder.write_proc(worker.number, worker.state)
+        self._follow(worker)
+
+    def _environment(self, worker: Worker) -> dict[str, str]:
+        folder = self.folder.proc(worker.number)
+        return make_environment(
+            os.environ,
+            self._settings.environment,
+            self.asked.environment,
+            {
+                "MUSTER_TASKFORCE": self.asked.tag,
+                "MUSTER_CLUSTER": str(self.asked.cluster),
+                "MUSTER_PROC": str(worker.number),
+                "MUSTER_START": str(worker.state.start),
+                "MUSTER_ENROL_FILE": str(self.folder.enrol_file),
+                "MUSTER_WORKDIR": str(folder),
+                "MUSTER_INPUT_DIR": str(self.folder.inputs),
+            },
+        )
+
+    def _running(self, state: ProcFile, start: int, process: Process) -> ProcFile:
+        return msgspec.structs.replace(
+            state,
+            start=start,
+            pid=process.pid,
+            started=process.started,
+            boot=self._boot,
+            began_at=state.began_at or time.time(),
+        )
+
+    def _follow(self, worker: Worker) -> bool:
+        """Watch a worker's process. False: it is gone, or its pid is another's now."""
+        state = worker.state
+        if state.pid is None or state.boot != self._boot:
+            return False
+        try:
+            handle = os.pidfd_open(state.pid)
+        except ProcessLookupError:
+            return False
+        now = find_process(state.pid)
+        if now is None or now.started != state.started:
+            os.close(handle)
+            return False
+        worker.handle = handle
+        self._exits.add(handle, self.asked.cluster, worker.number)
+        return True
+
+    # -- ending ------------------------------------------------------------------------------------------------------
+
+    def collect(self, workers: Sequence[Worker]) -> None:
+        """Take note of workers whose processes have ended, and kill what they left running.
+
+        Raises UnavailableError when some of that would not die; note was taken nevertheless.
+        """
+        ended = [worker for worker in workers if worker.handle is not None]
+        marks = [self._marks(worker) for worker in ended]
+        for worker in ended:
+            self.judge(worker, self._read_exit(worker))
+        self._sweep(marks)
+
+    def _read_exit(self, worker: Worker) -> Exit:
+        handle = worker.handle
+        if handle is None:
+            raise ValueError(f"proc {worker.number} of {self.folder.path} is not running")
+        worker.handle = None
+        self._exits.discard(handle)
+        try:
+            found = os.waitid(os.P_PIDFD, handle, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            found = None  # an earlier agent started it
+        finally:
+            os.close(handle)
+        if found is None:
+            return self._guess_exit(worker)
+        left = self.folder.find_exit(worker.number)
+        said = (left.why if left else "") or self.folder.read_last_words(worker.number)
+        if found.si_code == os.CLD_EXITED:
+            return Exit(code=found.si_status, said=said)
+        return Exit(signum=found.si_status, said=said)
+
+    def judge(self, worker: Worker, ended: Exit) -> None:
+        """Decide what follows from an exit, and write it down."""
+        state = worker.state
+        if self.is_removing:
+            self._end(worker, REMOVED, None)
+            return
+        if self.is_paused:
+            return  # it was asked to end, so however it did says nothing: a later agent starts it again
+        verdict = judge_exit(
+            ended,
+            failures=state.failures,
+            ran_s=time.time() - state.began_at,
+            policy=self._settings.restart,
+            jitter=random.random(),
+        )
+        if isinstance(verdict, Finished):
+            self._end(worker, COMPLETED, verdict.error)
+            return
+        worker.due = time.monotonic() + verdict.delay_s
+        worker.state = msgspec.structs.replace(state, is_waiting=True, failures=verdict.failures)
+        self.folder.write_proc(worker.number, worker.state)
+
+    def _end(self, worker: Worker, end: str, error: str | None) -> None:
+        worker.due = None
+        worker.state = msgspec.structs.replace(worker.state, end=end, ended_at=time.time(), error=error)
+        self.folder.write_proc(worker.number, worker.state)
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM to every worker; its tasks are its own business."""
+        for worker in self.workers:
+            state = worker.state
+            if worker.handle is not None and state.pid is not None:
+                signal_exactly(Process(state.pid, state.started, state.pid, is_zombie=False), signal.SIGTERM)
+
+    def begin_pause(self) -> None:
+        """From now on nothing is started, until a later agent takes over; it starts what ended since."""
+        self.folder.mark("paused")
+        self.is_paused = True
+        for worker in self.workers:
+            worker.due = None
+
+    def begin_removal(self) -> None:
+        """From now on, also for later agents, nothing is started."""
+        if not self.is_removing:
+            self.folder.mark("removing")
+            self.is_removing = True
+        for worker in self.workers:
+            worker.due = None
+
+    def kill_all(self) -> None:
+        """Kill whatever is left of the cluster. Raises UnavailableError naming what would not die."""
+        self._sweep([self._marks(None)])
+
+    def drop_handles(self) -> None:
+        """Stop watching, without touching any process."""
+        for worker in self.workers:
+            if worker.handle is not None:
+                self._exits.discard(worker.handle)
+                os.close(worker.handle)
+                worker.handle = None
+
+    def running(self) -> list[int]:
+        """Pidfds of the workers that were not yet collected."""
+        return [worker.handle for worker in self.workers if worker.handle is not None]
+
+    def next_due(self) -> float | None:
+        """Monotonic time of the next start."""
+        return min((worker.due for worker in self.workers if worker.due is not None), default=None)
+
+    def note_removed(self) -> None:
+        """Write down that every proc which had not ended was removed. The processes are gone."""
+        for worker in self.workers:
+            if worker.handle is not None:
+                self._read_exit(worker)
+            if worker.state.end is None:
+                self._end(worker, REMOVED, None)
+
+    def note_paused(self) -> None:
+        """Let go of the workers that were asked to end. Their files say where they were, and the mark that it was on purpose."""
+        for worker in self.workers:
+            if worker.handle is not None:
+                self._read_exit(worker)
+
+    def _marks(self, worker: Worker | None) -> Marks:
+        of = self.workers if worker is None else [worker]
+        leaders = frozenset(
+            (one.state.pid, one.state.started)
+            for one in of
+            if one.state.pid and one.state.boot == self._boot and one.state.end is None
+        )
+        if worker is None:
+            return Marks(self.asked.tag, self.folder.path, leaders=leaders)
+        return Marks(self.asked.tag, self.folder.proc(worker.number), worker.number, leaders)
+
+    def _sweep(self, marks: Sequence[Marks]) -> None:
+        if left := kill_covered(marks, deadline_s=KILL_S):
+            pids = ", ".join(str(process.pid) for process in left[:20])
+            raise UnavailableError(
+                f"cluster {self.asked.cluster}: processes {pids} would not die within {KILL_S:.0f} s"
+            )
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def observe(self) -> Observation:
+        """Where every worker is."""
+        counts: Counter[tuple[ProcState, PilotStatus | None]] = Counter()
+        errors: Counter[str] = Counter()
+        for worker in self.workers:
+            state = worker.state
+            if state.end == REMOVED:
+                counts[ProcState.REMOVED, None] += 1
+            elif state.end == COMPLETED:
+                counts[ProcState.COMPLETED, PilotStatus.FATAL if state.error else PilotStatus.DONE] += 1
+            elif worker.handle is not None:
+                counts[ProcState.RUNNING, PilotStatus.TASKING] += 1
+            else:
+                counts[ProcState.IDLE, None] += 1
+            if state.error:
+                errors[state.error] += 1
+        n_left = sum(worker.state.end is None for worker in self.workers)
+        ended_at = None if n_left else max(worker.state.ended_at for worker in self.workers)
+        return Observation(dict(counts), dict(errors), n_left, ended_at)

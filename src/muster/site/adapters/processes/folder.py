@@ -1,0 +1,233 @@
+"""What does a cluster of local processes look like on disk? Everything that a later agent needs to take it over.
+
+clusters/<tag>/cluster.json     what was asked for; the cluster exists once this folder has its name
+               enrol.json       0600: the enrolment secret
+               inputs/          links to the input files
+               removing         there once the cluster is being removed: nothing is started any more
+               paused           there while the agent is down on purpose: workers that end now are started again
+               procs/<n>/       a worker's folder: proc.json, stdout, stderr, exit.json, and what it makes itself
+ended/<tag>/                    the outputs of clusters that were forgotten, the newest only
+next-cluster                    the number of the next cluster
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from muster.domain.errors import ConflictError, RejectedError
+from muster.site.adapters.durable import TEMPORARY, sync_folder, write_file
+from muster.site.ports.pool import ClusterSpec
+
+ENDED_KEPT = 50
+"""Forgotten clusters whose outputs are kept."""
+
+SAID_BYTES = 4096
+
+
+class ClusterFile(msgspec.Struct, frozen=True):
+    """cluster.json"""
+
+    cluster: int
+    tag: str
+    n_workers: int
+    fence: int
+    environment: dict[str, str]
+    argv: list[str]
+
+
+class ProcFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """proc.json: where a proc is.
+
+    Args:
+        start: counts its starts from 0.
+        pid, started, boot: its process; pid None: it was about to be started.
+        began_at, ended_at: seconds since the epoch.
+        failures: failed starts in a row.
+        is_waiting: its last end was judged; it is to be started again.
+        end: `completed` or `removed`, once it has ended for good. error: why it failed.
+    """
+
+    start: int = 0
+    pid: int | None = None
+    started: int = 0
+    boot: str = ""
+    began_at: float = 0.0
+    failures: int = 0
+    is_waiting: bool = False
+    end: str | None = None
+    ended_at: float = 0.0
+    error: str | None = None
+
+
+class ExitFile(msgspec.Struct, frozen=True):
+    """The part of a worker's exit.json that concerns the agent. `exit_code`: its exit status. `why`: one line."""
+
+    exit_code: int | None = None
+    why: str = ""
+
+
+class ClusterFolder:
+    """One cluster on disk. Methods raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def enrol_file(self) -> Path:
+        return self.path / "enrol.json"
+
+    @property
+    def inputs(self) -> Path:
+        return self.path / "inputs"
+
+    def proc(self, number: int) -> Path:
+        """The folder of one worker."""
+        return self.path / "procs" / str(number)
+
+    def read(self) -> ClusterFile:
+        """Raises msgspec.DecodeError when it is damaged."""
+        return msgspec.json.decode((self.path / "cluster.json").read_bytes(), type=ClusterFile)
+
+    def read_proc(self, number: int) -> ProcFile | None:
+        """None: it was never started. A damaged one counts as started often, so that the next start has a number of its own."""
+        try:
+            return msgspec.json.decode((self.proc(number) / "proc.json").read_bytes(), type=ProcFile)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError:
+            return ProcFile(start=1_000_000)
+
+    def write_proc(self, number: int, state: ProcFile) -> None:
+        """Not synced: a power cut ends the process too, and a new boot is recognised."""
+        self.proc(number).mkdir(mode=0o700, exist_ok=True)
+        write_file(self.proc(number) / "proc.json", msgspec.json.encode(state), sync=False)
+
+    def prepare_start(self, number: int) -> Path:
+        """Make the worker's folder and take away the last start's exit.json."""
+        folder = self.proc(number)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / "exit.json").unlink(missing_ok=True)
+        return folder
+
+    def find_exit(self, number: int) -> ExitFile | None:
+        """What the worker wrote at its end, if it did."""
+        try:
+            return msgspec.json.decode((self.proc(number) / "exit.json").read_bytes(), type=ExitFile)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def read_last_words(self, number: int) -> str:
+        """The last line that the worker wrote to stderr, or nothing."""
+        try:
+            with (self.proc(number) / "stderr").open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - SAID_BYTES))
+                lines = file.read().decode(errors="replace").split("\n")
+        except FileNotFoundError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def mark(self, name: str) -> None:
+        """Put a mark that survives a crash."""
+        write_file(self.path / name, b"")
+
+    def unmark(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+    def has_mark(self, name: str) -> bool:
+        return (self.path / name).exists()
+
+
+class PoolFolder:
+    """The folder of all clusters. Methods raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._clusters = path / "clusters"
+        self._ended = path / "ended"
+
+    def open(self) -> tuple[list[ClusterFolder], list[Path]]:
+        """Make the folders, clear up what a crash left half made, and list the clusters, and those moved aside as damaged."""
+        for folder in (self._clusters, self._ended):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found: list[ClusterFolder] = []
+        damaged: list[Path] = []
+        for entry in sorted(self._clusters.iterdir()):
+            if entry.name.startswith(TEMPORARY):
+                shutil.rmtree(entry)
+                continue
+            cluster = ClusterFolder(entry)
+            try:
+                cluster.read()
+            except (FileNotFoundError, msgspec.DecodeError):
+                place = self._ended / f"damaged-{entry.name}-{secrets.token_hex(4)}"
+                entry.rename(place)
+                damaged.append(place)
+            else:
+                found.append(cluster)
+        return found, damaged
+
+    def make(self, spec: ClusterSpec, *, tag: str) -> tuple[ClusterFolder, ClusterFile]:
+        """Make a cluster: it is there, durable and whole, or not at all.
+
+        Raises RejectedError for input files that cannot be read, ConflictError for a tag that is taken.
+        """
+        for given in spec.input_files:
+            if not os.access(given, os.R_OK):
+                raise RejectedError(f"input_files: {given!r} is missing or not readable at this access point")
+        place = self._clusters / tag
+        if place.exists():
+            raise ConflictError(f"cluster {tag} exists")
+        made = ClusterFile(
+            self._take_number(), tag, spec.n_workers, spec.fence, dict(spec.environment), list(spec.argv)
+        )
+        draft = ClusterFolder(self._clusters / f"{TEMPORARY}{tag}")
+        with _removed_on_error(draft.path):
+            (draft.path / "procs").mkdir(mode=0o700, parents=True)
+            draft.path.chmod(0o700)
+            draft.inputs.mkdir(mode=0o700)
+            for given in spec.input_files:
+                (draft.inputs / Path(given).name).symlink_to(given)
+            write_file(draft.enrol_file, json.dumps({"taskforce": tag, "secret": spec.secret}).encode())
+            write_file(draft.path / "cluster.json", msgspec.json.encode(made))
+            draft.path.rename(place)
+        sync_folder(self._clusters)
+        return ClusterFolder(place), made
+
+    def drop(self, cluster: ClusterFolder) -> None:
+        """Take a cluster away, keeping the outputs of its workers among the ended ones, the newest only."""
+        cluster.enrol_file.unlink(missing_ok=True)
+        place = self._ended / cluster.path.name
+        if place.exists():
+            shutil.rmtree(place)
+        cluster.path.rename(place)
+        sync_folder(self._clusters)
+        ended = sorted(self._ended.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in ended[ENDED_KEPT:]:
+            shutil.rmtree(old)
+
+    def _take_number(self) -> int:
+        """Numbers of a folder go up and are never given twice; those of two folders rarely meet, as each begins somewhere else."""
+        path = self.path / "next-cluster"
+        with (self.path / "next-cluster.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            number = int(path.read_text()) if path.exists() else 1000 * (1 + secrets.randbelow(1_000_000))
+            write_file(path, str(number + 1).encode())
+        return number
+
+
+@contextlib.contextmanager
+def _removed_on_error(folder: Path) -> Iterator[None]:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -1,0 +1,86 @@
+"""A worker has ended: is it done, to be started again, or beyond hope?"""
+
+import signal
+from dataclasses import dataclass
+
+from muster.domain.backoff import next_delay
+
+TEXT_MAX = 300
+
+
+@dataclass(frozen=True)
+class RestartPolicy:
+    """How often and how soon a worker that failed is started again.
+
+    Args:
+        starts_max: failed starts in a row after which no more is tried.
+        first_s, delay_s_max: the pause after the first failure, and the longest.
+        healthy_s: a worker that ran that long does not count as failed in a row.
+    """
+
+    starts_max: int = 5
+    first_s: float = 1.0
+    delay_s_max: float = 60.0
+    healthy_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a worker ended. `code` and `signum` are both None when nobody saw it. `said`: its last words, if any."""
+
+    code: int | None = None
+    signum: int | None = None
+    said: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        return self.code == 0
+
+    def describe(self) -> str:
+        """One line for a person, without pids or times, so that equal causes have equal texts."""
+        if self.signum is not None:
+            try:
+                name = signal.Signals(self.signum).name
+            except ValueError:
+                name = f"signal {self.signum}"
+            how = f"worker was killed by {name}"
+        elif self.code is not None:
+            how = f"worker ended with status {self.code}"
+        else:
+            how = "worker vanished"
+        return f"{how}: {self.said}"[:TEXT_MAX] if self.said else how
+
+
+@dataclass(frozen=True)
+class StartAgain:
+    """Start it again after `delay_s`; `failures` in a row so far."""
+
+    delay_s: float
+    failures: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """No more starts. `error`: None when it ended well."""
+
+    error: str | None
+
+
+def judge_exit(
+    ended: Exit, *, failures: int, ran_s: float, policy: RestartPolicy, jitter: float
+) -> StartAgain | Finished:
+    """What follows from an exit.
+
+    Args:
+        failures: failed starts in a row before this one.
+        ran_s: how long it ran.
+        jitter: a random number in [0, 1).
+    """
+    if ended.is_good:
+        return Finished(None)
+    failures = 1 if ran_s >= policy.healthy_s else failures + 1
+    if failures >= policy.starts_max:
+        return Finished(ended.describe())
+    return StartAgain(
+        next_delay(failures, first_s=policy.first_s, delay_s_max=policy.delay_s_max, jitter=jitter), failures
+    )

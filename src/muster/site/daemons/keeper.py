@@ -1,0 +1,191 @@
+"""Who sees each taskforce through its life? One task a taskforce, so that a stuck one keeps nobody else waiting."""
+
+import math
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from muster.client.shapes import Claims, StartOrder, StopOrder
+from muster.domain.backoff import next_delay
+from muster.domain.errors import MusterError
+from muster.site.daemons.trouble import TroubleLog
+from muster.site.ports.journal import Record, Stage
+from muster.site.services.advance import advance, advance_lost
+from muster.site.services.claim_and_start import accept_start
+from muster.site.services.parts import Parts
+from muster.site.services.stop import accept_stop
+
+log = structlog.get_logger("muster.site")
+
+STARTS_AT_ONCE = 8
+RETRY_FIRST_S = 0.2
+RETRY_DELAY_S_MAX = 15.0
+LOST_LOOK_S = 5.0
+"""Seconds between two looks at a taskforce whose claim is another's, and whose cluster is here."""
+
+
+@dataclass
+class Kept:
+    """One taskforce in hand.
+
+    Args:
+        start, stop: the newest orders, not yet written down.
+        is_news_of_loss: the service said that the claim is lost, and nothing was done about it yet.
+        is_lost: the claim is not ours: it is not asked to be renewed, so that the service may give it again.
+        is_renewed: the claim was in force since this agent began.
+    """
+
+    record: Record | None = None
+    start: StartOrder | None = None
+    stop: StopOrder | None = None
+    is_news_of_loss: bool = False
+    is_lost: bool = False
+    is_renewed: bool = False
+    bell: anyio.Event = field(default_factory=anyio.Event)
+
+    def has_nothing_left(self) -> bool:
+        return self.record is None and self.start is None and self.stop is None
+
+
+class TaskforceKeeper:
+    """Keeps every taskforce of this agent going: orders in, steps done, troubles retried."""
+
+    def __init__(self, parts: Parts, trouble: TroubleLog) -> None:
+        self._parts = parts
+        self._trouble = trouble
+        self._kept: dict[str, Kept] = {}
+        self._starting = anyio.CapacityLimiter(STARTS_AT_ONCE)
+        self._tasks: TaskGroup | None = None
+
+    async def run(
+        self, records: Iterable[Record], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Keep what the journal remembers, and whatever is taken up later, until cancelled."""
+        async with anyio.create_task_group() as self._tasks:
+            for record in records:
+                self.take_up(record)
+            task_status.started()
+            await anyio.sleep_forever()
+
+    # -- what others tell and ask ------------------------------------------------------------------------------------
+
+    def __contains__(self, taskforce_uuid: object) -> bool:
+        return taskforce_uuid in self._kept
+
+    def held(self) -> list[str]:
+        """Taskforces whose claims are to be renewed."""
+        return [uuid for uuid, kept in self._kept.items() if not kept.is_lost]
+
+    def watched(self) -> Mapping[str, int]:
+        """Clusters of the taskforces that run, by uuid."""
+        return {
+            uuid: kept.record.cluster
+            for uuid, kept in self._kept.items()
+            if kept.record is not None and kept.record.stage is Stage.CONFIRMED and kept.record.cluster is not None
+        }
+
+    def take_up(self, record: Record) -> None:
+        """Keep a taskforce from its record on, unless it is kept already."""
+        if record.taskforce_uuid not in self._kept:
+            self._keep(record.taskforce_uuid).record = record
+
+    def take(self, claims: Claims, *, renewed: Iterable[str]) -> bool:
+        """Take what a claim brought; `renewed`: what it asked to renew. True if there was any news."""
+        for start in claims.start:
+            kept = self._keep(start.taskforce_uuid)
+            kept.start, kept.is_renewed = start, True
+            kept.bell.set()
+        for stop in claims.stop:
+            kept = self._keep(stop.taskforce_uuid)
+            kept.stop, kept.is_renewed = stop, True
+            kept.bell.set()
+        self.tell_lost(claims.lost)
+        for uuid in set(renewed).difference(claims.lost):
+            if (known := self._kept.get(uuid)) is not None and not known.is_renewed:
+                known.is_renewed = True
+                known.bell.set()
+        return bool(claims.start or claims.stop or claims.lost)
+
+    def tell_lost(self, taskforce_uuids: Iterable[str]) -> None:
+        """The service says that these are not ours, or not any more."""
+        for uuid in taskforce_uuids:
+            if (kept := self._kept.get(uuid)) is not None:
+                kept.is_news_of_loss = True
+                kept.bell.set()
+
+    def tell_changed(self, clusters: Iterable[int]) -> None:
+        """The pool says that something happened to these clusters."""
+        changed = frozenset(clusters)
+        for kept in self._kept.values():
+            record = kept.record
+            if record is not None and record.stage is Stage.CONFIRMED and record.cluster in changed:
+                kept.bell.set()
+
+    # -- one taskforce -----------------------------------------------------------------------------------------------
+
+    def _keep(self, uuid: str) -> Kept:
+        if (kept := self._kept.get(uuid)) is None:
+            if self._tasks is None:
+                raise RuntimeError("the keeper does not run yet")
+            kept = self._kept[uuid] = Kept()
+            self._tasks.start_soon(self._see_through, uuid, kept, name=f"keep {uuid}")
+        return kept
+
+    async def _see_through(self, uuid: str, kept: Kept) -> None:
+        failures = 0
+        while not kept.has_nothing_left():
+            kept.bell = anyio.Event()
+            try:
+                wait_s = await self._pass(uuid, kept)
+                failures = 0
+            except MusterError as error:  # whatever it is, it is this taskforce's trouble alone
+                failures += 1
+                self._trouble.tell(f"taskforce {uuid}", error)
+                wait_s = next_delay(
+                    failures, first_s=RETRY_FIRST_S, delay_s_max=RETRY_DELAY_S_MAX, jitter=random.random()
+                )
+            if wait_s > 0 and not kept.has_nothing_left():
+                with anyio.move_on_after(wait_s):
+                    await kept.bell.wait()
+        del self._kept[uuid]
+
+    async def _pass(self, uuid: str, kept: Kept) -> float:
+        """Take in what was told, then do one step. Returns the seconds until the next pass, if no bell rings before."""
+        await self._take_in(kept)
+        before = kept.record
+        if before is None:
+            return 0
+        if kept.is_news_of_loss:
+            kept.is_news_of_loss = False
+            step = await advance_lost(self._parts, before)
+        elif before.stage is Stage.INTENDED:
+            if not kept.is_renewed:
+                return math.inf  # another agent may have it by now: the next claim tells
+            async with self._starting:
+                step = await advance(self._parts, before)
+        else:
+            step = await advance(self._parts, before)
+        if not step.may_follow(before):
+            raise RuntimeError(f"taskforce {uuid} went from {before.stage} to {step.record}")
+        kept.record, kept.is_lost = step.record, step.is_lost
+        after = step.record
+        if after is None or after.stage is not before.stage:
+            log.info("taskforce", taskforce=uuid, stage=str(after.stage) if after else "forgotten")
+        if step.is_lost and after is not None and after.stage is Stage.SUBMITTED:
+            return LOST_LOOK_S
+        return math.inf if after == before else 0
+
+    async def _take_in(self, kept: Kept) -> None:
+        """Write down the newest orders. One that cannot be written down stays for the next pass."""
+        if (start := kept.start) is not None:
+            kept.record = await accept_start(self._parts, kept.record, start)
+            if kept.start is start:
+                kept.start, kept.is_lost = None, False
+        if (stop := kept.stop) is not None:
+            kept.record = await accept_stop(self._parts, kept.record, stop)
+            if kept.stop is stop:
+                kept.stop, kept.is_lost = None, False

@@ -1,0 +1,113 @@
+"""What does the agent need of a pool? To place n identical workers, find them again, watch them and take them away.
+
+The word for n identical workers placed together is *cluster*; one of them is a *proc*. A cluster carries a tag, the
+taskforce's uuid, by which it is found whatever was forgotten.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class ProcState(StrEnum):
+    """Where a proc is; the words are HTCondor's (tms.md 6.3)."""
+
+    IDLE = "IDLE"  # not started yet, or waiting to be started again
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"  # ended by itself, well or not
+    REMOVED = "REMOVED"
+
+
+class PilotStatus(StrEnum):
+    """What the worker in a proc is at; the words are upstream's (tms.md 6.4)."""
+
+    TASKING = "Tasking"
+    DONE = "Done"
+    FATAL = "FatalError"
+
+
+@dataclass(frozen=True)
+class ClusterSpec:
+    """What to place.
+
+    Args:
+        n_workers: 1 or more.
+        secret: enrols the workers; travels in a file that only they can read, never in an argument or a variable.
+        fence: the claim under which the cluster is placed; kept with the cluster, so that the agent's memory can be
+            rebuilt from the pool.
+        environment: variables of the worker.
+        input_files: absolute paths on this machine; the base names are unique.
+        argv: what to run instead of the worker; for trying a pool out.
+    """
+
+    n_workers: int
+    secret: str = field(repr=False)
+    fence: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    input_files: Sequence[str] = ()
+    argv: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A cluster that the pool holds."""
+
+    tag: str
+    cluster: int
+    n_workers: int
+    fence: int
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What became of a cluster so far.
+
+    Args:
+        counts: how many procs are in which state with which pilot status (None: not known).
+        errors: how many procs ended for the last time with which error text.
+        n_left: procs that have not ended for good.
+        ended_at: when the last one ended, seconds since the epoch; None while any is left.
+    """
+
+    counts: Mapping[tuple[ProcState, PilotStatus | None], int]
+    errors: Mapping[str, int]
+    n_left: int
+    ended_at: float | None
+
+
+class Pool(Protocol):
+    """One access point. Every method raises UnavailableError when it does not answer."""
+
+    async def submit(self, spec: ClusterSpec, *, tag: str) -> int:
+        """Place a cluster; returns its number, which this pool never gives twice.
+
+        Not idempotent: after UnavailableError or a crash, `find(tag)` before submitting again. Raises RejectedError when the
+        pool refuses the spec; then nothing is left behind. Raises ConflictError when the tag is taken.
+        """
+
+    async def find(self, tag: str) -> int | None:
+        """The cluster with this tag, as long as it was not forgotten; also one whose submission was cut off, once it is
+        certain to exist.
+        """
+
+    async def list_placed(self) -> Sequence[Placed]:
+        """Every cluster placed here and not forgotten."""
+
+    async def observe(self, cluster: int) -> Observation:
+        """Raises NotFoundError for a cluster that does not exist or was forgotten."""
+
+    async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
+        """Numbers of clusters that changed since the last call; returns as soon as there is one, and empty after `timeout_s`.
+        One caller at a time.
+        """
+
+    async def remove(self, cluster: int, *, grace_s: float) -> None:
+        """Take every worker away and see that none is left: ask, wait up to `grace_s` seconds (0: do not ask), kill.
+
+        May be repeated, also after a crash in the middle; nothing is started again once it was called. An unknown or
+        forgotten cluster is gone already. Raises UnavailableError naming what is still there; RejectedError when the pool forbids it.
+        """
+
+    async def forget(self, cluster: int) -> None:
+        """Drop what is kept of a cluster; its tag is free again. May be repeated. Raises ConflictError while procs are left."""

@@ -1,0 +1,75 @@
+"""Which cluster does an order ask for? Judged whole before anything is placed."""
+
+import re
+from collections import Counter
+from pathlib import PurePath
+
+import msgspec
+
+from muster.client.shapes import StartOrder
+from muster.domain.errors import RejectedError
+from muster.site.ports.pool import ClusterSpec
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OURS = re.compile(r"MUSTER_(?!TASK_)")
+"""Variables that the agent sets itself; `MUSTER_TASK_...` are the user's settings of the task."""
+
+
+class UnfitError(RejectedError):
+    """The order can never be carried out here, whoever tries again."""
+
+
+class _PilotConfig(msgspec.Struct):
+    """The part of `pilot_config` that concerns the agent."""
+
+    environment: dict[str, str | int | list[str]] = {}
+    input_files: list[str] = []
+
+
+def plan_cluster(order: StartOrder, *, workers_max: int) -> ClusterSpec:
+    """Read an order.
+
+    A list among the variables is joined by `;`, as upstream's queues are (tms.md 4.1).
+    Raises UnfitError naming field, value and limit.
+    """
+    if order.task_image:
+        raise UnfitError(
+            f"no container runtime here: task_image {order.task_image!r} cannot run at {order.location!r}; "
+            "leave task_image empty to run task_args as a plain command, or choose another location"
+        )
+    if not 1 <= order.n_workers <= workers_max:
+        raise UnfitError(f"n_workers {order.n_workers} is not in 1..{workers_max}, what {order.location!r} allows")
+    try:
+        pilot = msgspec.convert(order.pilot_config, _PilotConfig)
+    except msgspec.ValidationError as error:
+        raise UnfitError(f"pilot_config: {error}") from error
+    return ClusterSpec(
+        n_workers=order.n_workers,
+        secret=order.secret,
+        fence=order.fence,
+        environment=_read_environment(pilot.environment),
+        input_files=_read_input_files(pilot.input_files),
+    )
+
+
+def _read_environment(given: dict[str, str | int | list[str]]) -> dict[str, str]:
+    environment = {name: ";".join(value) if isinstance(value, list) else str(value) for name, value in given.items()}
+    for name, value in environment.items():
+        where = f"pilot_config.environment[{name!r}]"
+        if not _NAME.fullmatch(name):
+            raise UnfitError(f"{where}: not a variable name; letters, digits and '_' only")
+        if _OURS.match(name):
+            raise UnfitError(f"{where}: names that begin with MUSTER_ are the agent's own")
+        if "\0" in value:
+            raise UnfitError(f"{where}: the value holds a NUL character")
+    return environment
+
+
+def _read_input_files(given: list[str]) -> tuple[str, ...]:
+    twice = [name for name, count in Counter(PurePath(path).name for path in given).items() if count > 1]
+    if twice:
+        raise UnfitError(f"input_files: two files are named {twice[0]!r}; a worker's folder can hold one of them")
+    for path in given:
+        if not PurePath(path).is_absolute() or "\0" in path:
+            raise UnfitError(f"input_files: {path!r} is not an absolute path at this access point")
+    return tuple(given)

@@ -1,0 +1,51 @@
+"""What if memory, pool and service disagree? The pool says what runs, the service what should, and nothing runs unwatched."""
+
+from collections.abc import Container
+from dataclasses import replace
+
+from muster.domain.errors import NotFoundError
+from muster.domain.taskforce_phase import ENDING
+from muster.site.ports.journal import Record, Stage
+from muster.site.services.parts import Parts
+from muster.site.services.stop import intend_stop
+
+
+async def adopt_orphans(parts: Parts, remembered: Container[str]) -> list[Record]:
+    """Take up clusters that the journal does not know: its record was damaged, or somebody deleted it.
+
+    Each is taken for submitted: confirming it, which the service allows again and again, tells whether it may stay.
+    """
+    adopted = []
+    for placed in await parts.pool.list_placed():
+        if placed.tag in remembered or await parts.pool.find(placed.tag) != placed.cluster:
+            continue  # watched already; or forgotten while we looked
+        record = Record(placed.tag, Stage.SUBMITTED, placed.fence, n_workers=placed.n_workers, cluster=placed.cluster)
+        await parts.journal.put(record)
+        adopted.append(record)
+    return adopted
+
+
+async def settle_lost(parts: Parts, record: Record) -> Record | None:
+    """Decide on a taskforce whose claim is not ours any more, by asking the service what became of it.
+
+    It is over, or unknown: its workers are taken away. Another agent has confirmed another cluster: ours is one too many,
+    so it is taken away. Otherwise it stays as it is, unconfirmed: the other agent may have found our cluster by its tag,
+    or the next claim gives it to us again. One of which nothing was placed here is simply dropped (None).
+    """
+    if record.stage in (Stage.STOPPING, Stage.ENDED):
+        return record
+    cluster = await parts.pool.find(record.taskforce_uuid)
+    if cluster is None:
+        await parts.journal.delete(record.taskforce_uuid)
+        return None
+    try:
+        view = await parts.service.get_taskforce(record.taskforce_uuid)
+    except NotFoundError:
+        return await intend_stop(parts, record)
+    is_others = view.claim_agent != parts.agent and view.cluster_id not in (None, cluster)
+    if view.phase in ENDING or is_others:
+        return await intend_stop(parts, record)
+    if record.cluster is None:
+        record = replace(record, stage=Stage.SUBMITTED, cluster=cluster, order=None)
+        await parts.journal.put(record)
+    return record
