@@ -7,7 +7,7 @@ import pytest
 
 from harness.processes import attempts_alive
 from harness.stack import Stack
-from harness.tally import TASKS, check_account
+from harness.tally import TASKS, check_account, consume_values
 from harness.waiting import wait_for
 from muster.client.shapes import NewTask, NewWorkflow
 
@@ -59,7 +59,7 @@ def test_one_bad_event_among_good_ones(stack: Stack, do: str, dead: bool, cause:
 
         check_account(client, workflow, published=8, done=7 if dead else 8, dead=1 if dead else 0)
         expected = sorted(set(range(8)) - ({3} if dead or do == "no-output" else set()))
-        assert sorted(item.value["n"] for item in client.consume(workflow, "out")) == expected
+        assert sorted(value["n"] for value in consume_values(client, workflow, "out")) == expected
     assert attempts_alive(stack.root) == {}
 
     shown = stack.run("workflow", "errors", workflow)

@@ -12,7 +12,7 @@ import pytest
 
 from harness.processes import attempts_alive, workers_alive
 from harness.stack import Stack
-from harness.tally import TASKS, Tally, check_account
+from harness.tally import TASKS, Tally, check_account, consume_values, publish_ids
 from harness.waiting import wait_for
 from muster.client.shapes import NewTask, NewWorkflow
 from muster.client.synchronous import Client
@@ -43,7 +43,7 @@ def a_workflow(tally: Tally, *, warm: bool, finish_when_done: bool) -> NewWorkfl
 
 @pytest.mark.parametrize("point", sorted(CRASH_POINTS))
 def test_twice_at_every_crash_point_nothing_is_lost_or_doubled(stack: Stack, point: str, tmp_path: Path) -> None:
-    part = point.split(".")[0]
+    part = point.split(".", maxsplit=1)[0]
     crash = {"crash": point, "times": 2}
     stack.start_serve(**(crash if part == "server" else {}))  # type: ignore[arg-type]
     stack.start_site(**(crash if part in {"site", "pool", "worker"} else {}))  # type: ignore[arg-type]
@@ -62,16 +62,16 @@ def test_twice_at_every_crash_point_nothing_is_lost_or_doubled(stack: Stack, poi
 def _finish_by_itself(client: Client, stack: Stack, tally: Tally) -> None:
     """Half of the events, a worker killed with work in hand, the other half; then everything must be done once."""
     workflow = client.submit_workflow(a_workflow(tally, warm=True, finish_when_done=True)).workflow_id
-    published = list(client.publish(workflow, "in", ({"n": n, "sleep_s": 0.02} for n in range(EVENTS // 2))))
+    published = publish_ids(client, workflow, "in", ({"n": n, "sleep_s": 0.02} for n in range(EVENTS // 2)))
     wait_for(lambda: client.get_progress(workflow).input.done > 2, "some events are done")
     victims = workers_alive(stack.root)
     if victims:
         os.kill(min(victims), signal.SIGKILL)
-    published += client.publish(workflow, "in", ({"n": n} for n in range(EVENTS // 2, EVENTS)), close=True)
+    published += publish_ids(client, workflow, "in", ({"n": n} for n in range(EVENTS // 2, EVENTS)), close=True)
 
     wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself", deadline_s=90)
 
-    results = [item.value["n"] for item in client.consume(workflow, "out")]
+    results = [value["n"] for value in consume_values(client, workflow, "out")]
     assert sorted(results) == list(range(EVENTS)), "every event has one result"
     assert len(set(published)) == EVENTS, "every event was published once"
     assert set(tally.runs()) == set(range(EVENTS)), "every event's task was run"

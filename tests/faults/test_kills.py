@@ -8,7 +8,7 @@ import pytest
 
 from harness.processes import attempts_alive, find_with, workers_alive
 from harness.stack import Stack
-from harness.tally import TASKS, Tally, check_account
+from harness.tally import TASKS, Tally, check_account, consume_values
 from harness.waiting import wait_for
 from muster.client.shapes import NewTask, NewWorkflow
 from muster.client.synchronous import Client
@@ -41,7 +41,7 @@ def submit(client: Client, tally: Tally, *, warm: bool, workers: int = 2) -> str
 
 def check_end(client: Client, stack: Stack, workflow: str, tally: Tally) -> None:
     wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself", deadline_s=90)
-    assert sorted(item.value["n"] for item in client.consume(workflow, "out")) == list(range(EVENTS))
+    assert sorted(value["n"] for value in consume_values(client, workflow, "out")) == list(range(EVENTS))
     assert set(tally.runs()) == set(range(EVENTS))
     check_account(client, workflow, published=EVENTS, done=EVENTS)
     wait_for(lambda: not workers_alive(stack.root), "all workers are gone")

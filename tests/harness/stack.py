@@ -155,7 +155,7 @@ class Stack:
         return part
 
     def kill(self, name: str) -> None:
-        """kill -9 one part; its children live on."""
+        """Kill -9 one part; its children live on."""
         part = self.parts[name]
         part.process.kill()
         part.process.wait(timeout=30)

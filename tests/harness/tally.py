@@ -5,8 +5,10 @@ One is the list of ids that publishing answered. The other is an append-only fil
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from muster.client.shapes import Account
 from muster.client.synchronous import Client
@@ -39,3 +41,17 @@ def check_account(
     if done is not None:
         assert (account.done, account.dead) == (done, dead), account
     return account
+
+
+def consume_values(client: Client, workflow_id: str, alias: str) -> list[Any]:
+    """What is in a queue until it is drained, as JSON values."""
+    return [json.loads(event.body) for event in client.consume(workflow_id, alias)]
+
+
+def publish_ids(
+    client: Client, workflow_id: str, alias: str, values: Iterable[Any], *, close: bool = False
+) -> list[str]:
+    """Publish, and return the ids that the answers gave."""
+    ids: list[str] = []
+    client.publish(workflow_id, alias, values, batch=10, close=close, on_batch=lambda answer: ids.extend(answer.events))
+    return ids
