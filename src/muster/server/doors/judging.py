@@ -5,7 +5,7 @@ the same struct, and every fault becomes a finding. An integer written as `5.0` 
 taken as one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 FINDINGS_MAX = 100
 """Findings of one message that are told; more help nobody."""
 
-_JSON_NAMES = {
+_JSON_NAMES: Mapping[type, tuple[str, str]] = {
     inspect.BoolType: ("boolean", "bool"),
     inspect.IntType: ("integer", "int"),
     inspect.FloatType: ("number", "float"),
@@ -54,19 +54,17 @@ def judge(value: object, type_: type[T]) -> T:
 
 
 @cache
-def _describe(type_: type) -> inspect.Type:
+def _describe(type_: Hashable) -> inspect.Type:
     return inspect.type_info(type_)
 
 
-def _walk(value: Any, wanted: inspect.Type, path: str, findings: list[Finding]) -> Any:
+def _walk(value: Any, wanted: inspect.Type, path: str, findings: list[Finding]) -> Any:  # noqa: PLR0911 - one a type
     """The value with its integers made plain; faults go to `findings`."""
     match wanted:
         case inspect.StructType():
             return _walk_struct(value, wanted, path, findings)
         case inspect.DictType() if isinstance(value, dict):
-            return {
-                key: _walk(one, wanted.value_type, _join(path, key), findings) for key, one in value.items()
-            }
+            return {key: _walk(one, wanted.value_type, _join(path, key), findings) for key, one in value.items()}
         case inspect.ListType() | inspect.VarTupleType() if isinstance(value, list):
             return _walk_array(value, wanted, path, findings)
         case inspect.TupleType() if isinstance(value, list):
@@ -138,7 +136,7 @@ def _walk_union(value: Any, wanted: inspect.UnionType, path: str, findings: list
     return value
 
 
-def _walk_plain(value: Any, wanted: inspect.Type, path: str, findings: list[Finding]) -> Any:
+def _walk_plain(value: Any, wanted: inspect.Type, path: str, findings: list[Finding]) -> Any:  # noqa: PLR0911 - as above
     match wanted:
         case inspect.IntType() if isinstance(value, int | float) and not isinstance(value, bool):
             if isinstance(value, float):
@@ -162,9 +160,7 @@ def _walk_plain(value: Any, wanted: inspect.Type, path: str, findings: list[Find
             return _refuse(wanted, path, findings, value)
 
 
-def _within(
-    value: float, wanted: inspect.IntType | inspect.FloatType, path: str, findings: list[Finding]
-) -> float:
+def _within(value: float, wanted: inspect.IntType | inspect.FloatType, path: str, findings: list[Finding]) -> float:
     if wanted.ge is not None and value < wanted.ge:
         findings.append(Finding(path, f"must be at least {wanted.ge}"))
     if wanted.gt is not None and value <= wanted.gt:
@@ -197,11 +193,8 @@ def _is_kin(value: Any, wanted: inspect.Type) -> bool:
 
 
 def _name(wanted: inspect.Type) -> str | None:
-    names: Sequence[str] | None = _NAMES.get(type(wanted))
-    return names[0] if names else None
-
-
-_NAMES: Mapping[type, tuple[str, str]] = _JSON_NAMES
+    names = _JSON_NAMES.get(type(wanted))
+    return None if names is None else names[0]
 
 
 def _join(path: str, name: str) -> str:

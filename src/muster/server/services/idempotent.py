@@ -9,12 +9,9 @@ from dataclasses import dataclass
 
 from muster.domain.errors import Finding, InvalidError, RejectedError
 from muster.server.ports.store import StoredAnswer, Transaction
-from muster.server.services.parts import Parts
 
 KEY_CHARS_MAX = 255
 """An Idempotency-Key: 1 to 255 printable ASCII characters."""
-
-DELETE_ROWS = 1000
 
 
 class IdempotencyMismatchError(RejectedError):
@@ -74,9 +71,3 @@ def answer_once(
     answer = StoredAnswer(status, work(), request.body_hash)
     tx.answers.insert(request.owner, request.route, request.key, answer, now=now)
     return answer, True
-
-
-async def forget_old_answers(parts: Parts) -> int:
-    """Delete answers that were kept long enough, at most `DELETE_ROWS` of them; returns how many."""
-    kept_s = parts.settings.answer_kept_s
-    return await parts.store.write(lambda tx: tx.answers.delete_older(tx.now() - kept_s, limit=DELETE_ROWS))

@@ -1,0 +1,118 @@
+"""What happens to a taskforce, and how is it written down? The one place that moves phases, by the domain's table.
+
+Every caller has locked the taskforce's workflow, and read the taskforce after that.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from muster.domain.outbox import Notice
+from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
+from muster.domain.workflow import PhaseLogEntry, Taskforce
+from muster.server.ports.store import Transaction
+
+USER, TMS = "USER", "TMS"
+DEACTIVATOR = "User"
+ACTIVATOR = "Workflow MQ Activator"
+LAUNCHER = "Taskforce Launch Control"
+DRAIN = "Muster"
+"""Who is named in the log (wms.md section 8)."""
+
+_TARGETS: Mapping[PhaseEvent, Phase] = {
+    PhaseEvent.ACTIVATED: Phase.PRE_LAUNCH,
+    PhaseEvent.ACTIVATION_DELAYED: Phase.PRE_LAUNCH,
+    PhaseEvent.LAUNCHED: Phase.PENDING_STARTER,
+    PhaseEvent.SUBMITTED: Phase.CONDOR_SUBMIT,
+    PhaseEvent.SUBMIT_FAILED: Phase.CONDOR_SUBMIT,
+    PhaseEvent.DEACTIVATED: Phase.PENDING_STOPPER,
+    PhaseEvent.REMOVED: Phase.CONDOR_RM,
+    PhaseEvent.REMOVE_FAILED: Phase.CONDOR_RM,
+    PhaseEvent.COMPLETED: Phase.CONDOR_COMPLETE,
+}
+"""Which phase an event aims at, as the log names it."""
+
+CONTEXT_CHARS_MAX = 10_000
+
+
+@dataclass(frozen=True)
+class Happened:
+    """What is to be written of an event.
+
+    Args:
+        source: who says so.
+        context: why, in words.
+        at: when it happened out there, seconds since the epoch, where the source knows.
+    """
+
+    event: PhaseEvent
+    source: str
+    context: str = ""
+    at: float | None = None
+
+    @property
+    def target(self) -> Phase:
+        """The phase it aims at."""
+        return _TARGETS[self.event]
+
+    def entry(self, now: float, *, was_successful: bool, context: str | None = None) -> PhaseLogEntry:
+        """The line of the log."""
+        text = self.context if context is None else context
+        return PhaseLogEntry(self.target, now, was_successful, self.at, self.source, clean_text(text))
+
+
+def clean_text(text: str) -> str:
+    """What somebody else wrote, fit for a database and a terminal, and not too long."""
+    kept = "".join(one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text)
+    return kept if len(kept) <= CONTEXT_CHARS_MAX else kept[: CONTEXT_CHARS_MAX - 3] + "..."
+
+
+def advance(tx: Transaction, taskforce: Taskforce, happened: Happened, **changes: Any) -> Taskforce:
+    """Move a taskforce to where the table says, write the log, tell the world.
+
+    Args:
+        changes: fields of the taskforce that change with it.
+
+    Raises:
+        ValueError: the table has no such pair; who may be refused asks `next_phase` first.
+    """
+    phase = next_phase(taskforce.phase, happened.event)
+    if phase is None:
+        raise ValueError(f"{taskforce.taskforce_uuid} in {taskforce.phase} cannot be {happened.event}")
+    moved = replace(taskforce, phase=phase, **changes)
+    tx.taskforces.update(moved)
+    # A line that leaves the phase where it was is a try, not a success (wms.md 5.3).
+    tx.taskforces.append_log(
+        taskforce.taskforce_uuid,
+        happened.entry(tx.now(), was_successful=phase is happened.target is not taskforce.phase),
+    )
+    if phase is not taskforce.phase:
+        notify(tx, moved)
+    return moved
+
+
+def record_refusal(tx: Transaction, taskforce: Taskforce, happened: Happened, context: str) -> None:
+    """Write down what was not done. The same refusal twice in a row is one line."""
+    entry = happened.entry(tx.now(), was_successful=False, context=context)
+    if not is_last(tx.taskforces.list_log([taskforce.taskforce_uuid])[taskforce.taskforce_uuid], entry):
+        tx.taskforces.append_log(taskforce.taskforce_uuid, entry)
+
+
+def is_last(log: Sequence[PhaseLogEntry], entry: PhaseLogEntry) -> bool:
+    """Does the log end with this line, told at whatever time?"""
+    return bool(log) and replace(log[-1], timestamp=entry.timestamp) == entry
+
+
+def notify(tx: Transaction, taskforce: Taskforce) -> None:
+    """Tell the world where a taskforce is, and wake those who look at its workflow."""
+    data = {"taskforce_uuid": taskforce.taskforce_uuid, "phase": taskforce.phase.value}
+    tx.outbox.insert(Notice(taskforce.workflow_id, "taskforce.phase", tx.now(), data))
+    tx.wake(f"workflow:{taskforce.workflow_id}")
+
+
+def end_sessions(tx: Transaction, taskforce_uuids: Sequence[str], *, reason: str) -> int:
+    """End the sessions of these taskforces' workers: what they hold goes back uncounted. Returns how many."""
+    sessions = tx.holders.list_live(taskforce_uuids)
+    for session in sessions:
+        tx.holders.end(session.number, reason=reason)
+    return len(sessions)

@@ -1,0 +1,192 @@
+"""Which taskforces shall this agent start and stop? Claimed, so that no two agents do the same (rule 9 of the design).
+
+A claim has a time and a fencing number. The agent's own claims are given again with the same number, after a crash too;
+another agent gets the next number, once the time is over, and from then on the former one's reports are refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import anyio
+
+from muster.domain.errors import Finding, InvalidError
+from muster.domain.location import Agent
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import Deactivation, TaskDirective, Taskforce, Workflow
+from muster.server.ports.store import Transaction
+from muster.server.services.parts import Parts
+from muster.server.services.plan_workflow import get_location
+from muster.server.services.waiting import wait_for
+from muster.worker.crash_points import reach
+
+LIMIT_MAX = 256
+LEASE_S_MAX = 3600.0
+SPARE = 64
+"""Candidates read beyond the limit: some may stand at another location of the same access point."""
+LOST_S = 0.25
+KEPT_S = 10.0
+"""Seconds for which the order to stop goes only to the agent that started the taskforce: it alone knows all of it."""
+
+
+@dataclass(frozen=True)
+class ClaimRequest:
+    """What an agent asks for; see `client.shapes.Claim`."""
+
+    agent: str
+    locations: Sequence[str]
+    limit: int
+    wait_s: float
+    lease_s: float
+    held: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ClaimedStart:
+    """A taskforce to start."""
+
+    taskforce: Taskforce
+    directive: TaskDirective
+
+
+@dataclass(frozen=True)
+class ClaimedStop:
+    """A taskforce to stop; `grace_s` is how long its workers may finish what they have in hand."""
+
+    taskforce: Taskforce
+    grace_s: float
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """Orders under claim; `lost`: held before, now another agent's, or over."""
+
+    start: Sequence[ClaimedStart] = ()
+    stop: Sequence[ClaimedStop] = ()
+    lost: Sequence[str] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Is there nothing to tell?"""
+        return not (self.start or self.stop or self.lost)
+
+
+@dataclass(frozen=True)
+class _Places:
+    locations: frozenset[str]
+    schedds: Sequence[str]
+
+
+async def claim_taskforces(parts: Parts, request: ClaimRequest) -> Claimed:
+    """Claim what there is; wait for it when there is nothing.
+
+    Raises InvalidError: an unknown location, or one that upstream's agent serves.
+    """
+    places = _find_places(parts, request)
+    topics = [f"{word}:{schedd}" for schedd in places.schedds for word in ("start", "stop")]
+
+    async def look() -> Claimed | None:
+        claimed = await parts.store.write(lambda tx: _claim(tx, parts, request, places))
+        reach("server.claim.committed")
+        return None if claimed.is_empty else claimed
+
+    claimed = await wait_for(parts, look, topics=topics, wait_s=request.wait_s) or Claimed()
+    if claimed.lost and not (claimed.start or claimed.stop):
+        # An agent that goes on naming what it has lost must not ask in a tight loop.
+        await anyio.sleep(min(LOST_S, request.wait_s))
+    return claimed
+
+
+def _find_places(parts: Parts, request: ClaimRequest) -> _Places:
+    findings: list[Finding] = []
+    found = []
+    for index, name in enumerate(request.locations):
+        field = f"locations[{index}]"
+        try:
+            location = get_location(parts.locations, name, field=field)
+        except InvalidError as error:
+            findings.extend(error.findings)
+            continue
+        if location.agent is not Agent.MUSTER:
+            findings.append(Finding(field, f"location {location.name} is served by upstream's agent"))
+        found.append(location)
+    if not request.locations:
+        findings.append(Finding("locations", "must have at least 1 items"))
+    if findings:
+        raise InvalidError(findings)
+    return _Places(frozenset(one.name for one in found), sorted({one.schedd for one in found}))
+
+
+def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, places: _Places) -> Claimed:
+    now = tx.now()
+    mine = {one.taskforce_uuid: one for one in tx.taskforces.find_claimed(request.agent)}
+    start: list[ClaimedStart] = []
+    stop: list[ClaimedStop] = []
+    for taskforce in _list_startable(tx, parts, request, places, now=now):
+        is_held = taskforce.taskforce_uuid in request.held and taskforce.taskforce_uuid in mine
+        if is_held or len(start) < request.limit:
+            claimed = _take(tx, taskforce, request, now=now)
+            if claimed is not None and claimed.phase is Phase.PENDING_STARTER and not is_held:
+                start.append(ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id)))
+    for taskforce in _list_stoppable(tx, parts, request, places, now=now):
+        # A held one is told again at half of its time: the order may have been lost with a crash, and once is not more.
+        is_told = taskforce.taskforce_uuid in request.held and taskforce.claim_until - now > request.lease_s / 2
+        if is_told or len(stop) >= request.limit:
+            continue
+        workflow = tx.workflows.get(taskforce.workflow_id)
+        if _is_kept_for_another(taskforce, workflow, request, now=now):
+            continue
+        claimed = _take(tx, taskforce, request, now=now)
+        if claimed is not None and claimed.phase is Phase.PENDING_STOPPER:
+            grace_s = parts.settings.stop_grace_s if workflow.deactivated is Deactivation.FINISHED else 0.0
+            stop.append(ClaimedStop(claimed, grace_s))
+    given = {one.taskforce.taskforce_uuid for one in start} | {one.taskforce.taskforce_uuid for one in stop}
+    lost = [uuid for uuid in request.held if (one := mine.get(uuid)) is None or _has_nothing_to_stop(one)]
+    return Claimed(start, stop, sorted(set(lost) - given))
+
+
+def _list_startable(
+    tx: Transaction, parts: Parts, request: ClaimRequest, places: _Places, *, now: float
+) -> Sequence[Taskforce]:
+    found = tx.taskforces.find_startable(
+        places.schedds,
+        failures_max=parts.settings.submit_failures_max,
+        claimed_by_others_than=request.agent,
+        now=now,
+        limit=request.limit + len(request.held) + SPARE,
+    )
+    return [one for one in found if one.location in places.locations]
+
+
+def _list_stoppable(
+    tx: Transaction, parts: Parts, request: ClaimRequest, places: _Places, *, now: float
+) -> Sequence[Taskforce]:
+    found = tx.taskforces.find_stoppable(
+        places.schedds,
+        failures_max=parts.settings.submit_failures_max,
+        claimed_by_others_than=request.agent,
+        now=now,
+        limit=request.limit + len(request.held) + SPARE,
+    )
+    return [one for one in found if one.location in places.locations]
+
+
+def _take(tx: Transaction, seen: Taskforce, request: ClaimRequest, *, now: float) -> Taskforce | None:
+    """Claim a taskforce, or renew the claim. None: another agent was faster."""
+    tx.workflows.get(seen.workflow_id, lock=True)
+    taskforce = tx.taskforces.get(seen.taskforce_uuid)
+    is_mine = taskforce.claim_agent == request.agent
+    if not is_mine and taskforce.claim_until > now:
+        return None
+    fence = taskforce.claim_fence if is_mine else taskforce.claim_fence + 1
+    claimed = replace(taskforce, claim_agent=request.agent, claim_fence=fence, claim_until=now + request.lease_s)
+    tx.taskforces.update(claimed)
+    return claimed
+
+
+def _is_kept_for_another(taskforce: Taskforce, workflow: Workflow, request: ClaimRequest, *, now: float) -> bool:
+    return taskforce.claim_agent not in (None, request.agent) and now < (workflow.deactivated_ts or 0.0) + KEPT_S
+
+
+def _has_nothing_to_stop(taskforce: Taskforce) -> bool:
+    """Was it ended before a cluster was known? Then its agent has nothing more to do, unless it placed one: it looks."""
+    return taskforce.phase is Phase.PENDING_STOPPER and taskforce.cluster_id is None

@@ -1,0 +1,76 @@
+"""How does a workflow end? Finished or aborted, once; every taskforce that is not ending yet is to be stopped (wms.md 11)."""
+
+from dataclasses import dataclass, replace
+
+from muster.domain.caller import Caller
+from muster.domain.outbox import Notice
+from muster.domain.taskforce_phase import ENDING, PhaseEvent
+from muster.domain.workflow import Deactivation, Workflow
+from muster.server.ports.store import Transaction
+from muster.server.services.advance_taskforce import DEACTIVATOR, Happened, advance, end_sessions
+from muster.server.services.parts import Parts
+from muster.server.services.queue_access import get_owned_workflow
+from muster.worker.crash_points import reach
+
+ALREADY = "but taskforce is already ending/finished (pending-stopper, condor-rm, condor-complete)"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of it: `state` is how the workflow ended, now or earlier; `n_taskforces` moved to `pending-stopper` now."""
+
+    workflow_id: str
+    n_taskforces: int
+    state: Deactivation
+
+
+async def deactivate_workflow(parts: Parts, caller: Caller, workflow_id: str, how: Deactivation) -> Ended:
+    """End a workflow. One that has ended keeps its end, and nothing moves.
+
+    Raises NotFoundError, ForbiddenError.
+    """
+
+    def end(tx: Transaction) -> Ended:
+        workflow = get_owned_workflow(tx, caller, workflow_id, lock=True)
+        if workflow.deactivated is not None:
+            return Ended(workflow_id, 0, workflow.deactivated)
+        return deactivate(
+            tx, workflow, how, by=caller.name, source=DEACTIVATOR, context=f"User deactivated ({how}) workflow"
+        )
+
+    ended = await parts.store.write(end)
+    reach("server.deactivate.committed")
+    return ended
+
+
+def deactivate(tx: Transaction, workflow: Workflow, how: Deactivation, *, by: str, source: str, context: str) -> Ended:
+    """End a workflow that is active and locked.
+
+    Args:
+        by: name of who ended it.
+        source, context: for the taskforces' logs.
+    """
+    now = tx.now()
+    tx.workflows.update(replace(workflow, deactivated=how, deactivated_ts=now, deactivated_by=by))
+    happened = Happened(PhaseEvent.DEACTIVATED, source, context)
+    moved = 0
+    taskforces = tx.taskforces.list_of_workflow(workflow.workflow_id)
+    for taskforce in taskforces:
+        if taskforce.phase in ENDING:
+            entry = happened.entry(now, was_successful=False, context=f"{context} {ALREADY}")
+            tx.taskforces.append_log(taskforce.taskforce_uuid, entry)
+            continue
+        # The claim is put down: whoever held it is given the order to stop even while it says that it holds the taskforce.
+        advance(tx, taskforce, happened, claim_until=0.0)
+        tx.wake(f"stop:{taskforce.schedd}")
+        tx.wake(f"start:{taskforce.schedd}")
+        moved += 1
+    if how is Deactivation.ABORTED:
+        # Finished: workers hand in what they have in hand, for as long as the site's grace lasts.
+        end_sessions(tx, [one.taskforce_uuid for one in taskforces], reason="aborted")
+    data = {"state": how.value, "by": by, "n_taskforces": moved}
+    tx.outbox.insert(Notice(workflow.workflow_id, "workflow.deactivated", now, data))
+    tx.wake(f"workflow:{workflow.workflow_id}")
+    for queue in tx.queues.list_of_workflow(workflow.workflow_id):
+        tx.wake(f"queue:{queue.number}")
+    return Ended(workflow.workflow_id, moved, how)

@@ -1,0 +1,68 @@
+"""Which workflows are done? Those that asked for it, with closed inputs and nothing left, are finished in the transaction that sees it.
+
+The counts are read with the workflow locked, so nothing is published in between (docs/decisions/0008).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from muster.domain.queue import Counts, Queue, is_workflow_drained
+from muster.domain.workflow import Deactivation
+from muster.server.ports.store import Transaction
+from muster.server.services.advance_taskforce import DRAIN
+from muster.server.services.deactivate_workflow import deactivate
+from muster.server.services.parts import Parts
+
+CANDIDATES_MAX = 10_000
+BY = "muster"
+CONTEXT = "Muster deactivated (FINISHED) workflow: its inputs are closed and drained"
+
+
+@dataclass(frozen=True)
+class DrainPass:
+    """What a pass saw: how many workflows it finished, and how many are closed but have work left."""
+
+    finished: int
+    draining: int
+
+
+async def finish_drained(parts: Parts) -> DrainPass:
+    """One pass over the workflows that asked for it."""
+
+    def look(tx: Transaction) -> tuple[list[str], int]:
+        drained, draining = [], 0
+        for workflow_id in tx.workflows.list_waiting_to_finish(limit=CANDIDATES_MAX):
+            queues = tx.queues.list_of_workflow(workflow_id)
+            if not _is_closed(queues):
+                continue
+            if is_workflow_drained(_with_counts(tx, queues)):
+                drained.append(workflow_id)
+            else:
+                draining += 1
+        return drained, draining
+
+    drained, draining = await parts.store.read(look)
+    finished = 0
+    for workflow_id in drained:
+        finished += await parts.store.write(partial(_finish, workflow_id=workflow_id))
+    return DrainPass(finished, draining + len(drained) - finished)
+
+
+def _finish(tx: Transaction, *, workflow_id: str) -> bool:
+    workflow = tx.workflows.get(workflow_id, lock=True)
+    if workflow.deactivated is not None or not is_workflow_drained(
+        _with_counts(tx, tx.queues.list_of_workflow(workflow_id))
+    ):
+        return False
+    deactivate(tx, workflow, Deactivation.FINISHED, by=BY, source=DRAIN, context=CONTEXT)
+    return True
+
+
+def _is_closed(queues: Sequence[Queue]) -> bool:
+    return all(queue.closed_at is not None for queue in queues if queue.is_input and queue.is_public)
+
+
+def _with_counts(tx: Transaction, queues: Sequence[Queue]) -> list[tuple[Queue, Counts]]:
+    counts = tx.queues.counts([queue.number for queue in queues]) if queues else {}
+    return [(queue, counts[queue.number]) for queue in queues]

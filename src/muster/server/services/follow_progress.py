@@ -1,0 +1,149 @@
+"""How far is a workflow, and when did that change? Counts, workers and phases, with a token by which the next call waits."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+import msgspec
+
+from muster.domain.queue import Counts, Queue
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import Taskforce, Workflow
+from muster.server.ports.store import Transaction
+from muster.server.services.parts import Parts
+from muster.server.services.read_account import Trouble, find_troubles, sum_inputs
+from muster.server.services.read_workflow import state_of
+from muster.server.services.waiting import STOPPING
+
+FLOOR_S = 0.2
+"""Seconds between two answers to one who follows, however much happens."""
+ERRORS_MAX = 1000
+
+
+@dataclass(frozen=True)
+class ProgressNow:
+    """How far a workflow is. `why`: one sentence when nothing can move.
+
+    Args:
+        at: seconds since the epoch.
+        workers: live sessions.
+        failures: attempts that failed.
+    """
+
+    workflow: Workflow
+    at: float
+    workers: int
+    queues: Sequence[Queue]
+    counts: Mapping[int, Counts]
+    phases: Mapping[Phase, int]
+    failures: int
+    why: str | None
+
+    @property
+    def total(self) -> Counts:
+        """The sum over the queues that tasks read."""
+        return sum_inputs(self.queues, self.counts)
+
+    @property
+    def token(self) -> str:
+        """The same as long as nothing changed; means nothing to anybody else."""
+        state = [
+            state_of(self.workflow),
+            self.workers,
+            [(queue.number, queue.closed_at, self.counts[queue.number]) for queue in self.queues],
+            sorted(self.phases.items()),
+            self.failures,
+            self.why,
+        ]
+        return hashlib.blake2b(msgspec.json.encode(state), digest_size=12).hexdigest()
+
+
+async def follow_progress(parts: Parts, workflow_id: str, *, seen: str | None, wait_s: float) -> ProgressNow:
+    """How far a workflow is, as soon as that differs from what was seen, or after `wait_s`.
+
+    Raises NotFoundError.
+    """
+    begun = anyio.current_time()
+    deadline = begun + max(0.0, min(wait_s, parts.settings.park_s_max))
+    now = await _look(parts, workflow_id)
+    if seen is None or deadline <= begun:
+        return now
+    topics = [f"workflow:{workflow_id}", *(f"queue:{queue.number}" for queue in now.queues), STOPPING]
+    with parts.waking.listen(*topics) as bell:
+        while not parts.stopping.asked:
+            # One who follows a busy workflow gets its news in steps, not one by one: that is the floor.
+            await anyio.sleep(max(0.0, min(FLOOR_S, deadline - anyio.current_time())))
+            now = await _look(parts, workflow_id)
+            left_s = deadline - anyio.current_time()
+            if now.token != seen or left_s <= 0:
+                break
+            # Counters move without a ring when events are leased or done, so there is a look every second.
+            await bell.wait(min(left_s, 1.0))
+    return now
+
+
+async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
+    def look(tx: Transaction) -> ProgressNow:
+        workflow = tx.workflows.get(workflow_id)
+        queues = tx.queues.list_of_workflow(workflow_id)
+        numbers = [queue.number for queue in queues]
+        taskforces = tx.taskforces.list_of_workflow(workflow_id)
+        counts = tx.queues.counts(numbers) if numbers else {}
+        workers = tx.holders.count_live([one.taskforce_uuid for one in taskforces]) if taskforces else 0
+        groups = tx.events.list_errors(numbers, limit=ERRORS_MAX) if numbers else ()
+        return ProgressNow(
+            workflow=workflow,
+            at=tx.now(),
+            workers=workers,
+            queues=queues,
+            counts=counts,
+            phases=Counter(one.phase for one in taskforces),
+            failures=sum(group.failures for group in groups),
+            why=explain_stall(parts, workflow, queues, counts, taskforces, workers, find_troubles(tx, taskforces)),
+        )
+
+    return await parts.store.read(look)
+
+
+def explain_stall(  # noqa: PLR0911 - one a cause
+    parts: Parts,
+    workflow: Workflow,
+    queues: Sequence[Queue],
+    counts: Mapping[int, Counts],
+    taskforces: Sequence[Taskforce],
+    workers: int,
+    troubles: Sequence[Trouble],
+) -> str | None:
+    """One sentence when nothing can move, the cause first that somebody can do something about; None when something can."""
+    total = sum_inputs(queues, counts)
+    if workflow.deactivated is not None or total.in_work or (total.waiting and workers):
+        return None
+    if total.waiting == 0:
+        return _explain_no_input(workflow, queues, total)
+    limit = parts.settings.submit_failures_max
+    held = [one for one in troubles if one.taskforce.submit_failures > limit]
+    if held and len(held) == sum(one.phase is not Phase.CONDOR_COMPLETE for one in taskforces):
+        return f"no taskforce can be started: {held[0].text[:500]}"
+    if all(one.phase is Phase.CONDOR_COMPLETE for one in taskforces):
+        return f"{total.waiting} events wait, and every taskforce has ended: add workers, or abort the workflow"
+    unclaimed = [one for one in taskforces if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
+    if unclaimed and not any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces):
+        places = ", ".join(sorted({one.location for one in unclaimed}))
+        return f"no site agent has taken the workers yet: is `muster site` running for {places}?"
+    if any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces):
+        return "the workers were submitted, and none has called yet"
+    return None
+
+
+def _explain_no_input(workflow: Workflow, queues: Sequence[Queue], total: Counts) -> str | None:
+    entrances = [queue for queue in queues if queue.is_public and queue.is_input]
+    waits_for = [queue.alias for queue in entrances if queue.closed_at is None]
+    if total.published == 0 and waits_for:
+        return f"no events were published yet: publish into {', '.join(waits_for)}"
+    if workflow.finish_when_done and waits_for:
+        return f"every event is done: publish more, or close {', '.join(waits_for)} to finish the workflow"
+    if not workflow.finish_when_done and entrances and not waits_for:
+        return "every event is done and the inputs are closed: finish the workflow to release its workers"
+    return None

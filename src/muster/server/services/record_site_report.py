@@ -1,0 +1,195 @@
+"""What does a site say became of a taskforce? Checked against its claim and the table, written down, told on.
+
+A report may arrive twice, late, or for a phase that is over. The same report changes nothing; one that the table refuses is
+written into the log and answered, never raised: an agent must not stumble over it (wms.md section 21).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from muster.domain.errors import ConflictError, NotFoundError
+from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
+from muster.domain.workflow import Taskforce
+from muster.server.ports.store import Transaction
+from muster.server.services.advance_taskforce import (
+    TMS,
+    Happened,
+    advance,
+    end_sessions,
+    is_last,
+    record_refusal,
+)
+from muster.server.services.parts import Parts
+from muster.worker.crash_points import reach
+
+
+@dataclass(frozen=True)
+class HeldClaim:
+    """Under which claim an agent reports."""
+
+    agent: str
+    fence: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What was submitted."""
+
+    cluster_id: int
+    n_workers: int
+    submit_dict: Mapping[str, str | int]
+    job_event_log_fpath: str
+
+
+@dataclass(frozen=True)
+class PhaseNow:
+    """What a report did. `accepted` False: refused by the table, written down; `phase` is where the taskforce is."""
+
+    taskforce_uuid: str
+    phase: Phase
+    accepted: bool
+
+
+Work = Callable[[Transaction, Taskforce], PhaseNow]
+
+
+async def record_submitted(parts: Parts, uuid: str, claim: HeldClaim | None, cluster: Cluster) -> PhaseNow:
+    """A cluster exists. Known late, after the workflow's end, it is kept all the same, so that it is stopped.
+
+    Args:
+        claim: None for upstream's agent, which has no claims.
+
+    Raises:
+        NotFoundError: there is no such taskforce.
+        ConflictError: the claim is not the one in force.
+    """
+
+    def work(tx: Transaction, taskforce: Taskforce) -> PhaseNow:
+        happened = Happened(PhaseEvent.SUBMITTED, TMS)
+        if taskforce.cluster_id is not None:
+            if taskforce.cluster_id == cluster.cluster_id:
+                return _now(taskforce)  # told before
+            context = f"refused: cluster {cluster.cluster_id} was submitted as well as {taskforce.cluster_id}"
+            record_refusal(tx, taskforce, happened, context)
+            return _now(taskforce, accepted=False)
+        late = taskforce.phase is Phase.PENDING_STOPPER
+        if late:
+            happened = replace(happened, context=f"cluster {cluster.cluster_id} is known late; it is to be stopped")
+        changes = {
+            "cluster_id": cluster.cluster_id,
+            "n_workers": cluster.n_workers,
+            "submit_dict": cluster.submit_dict,
+            "job_event_log_fpath": cluster.job_event_log_fpath,
+            "submit_failures": 0,
+            # The order to stop goes out at once, also to an agent that says that it holds the taskforce.
+            **({"claim_until": 0.0} if late else {}),
+        }
+        if late:
+            tx.wake(f"stop:{taskforce.schedd}")
+        return _advance(tx, taskforce, happened, **changes)
+
+    return await _report(parts, uuid, claim, work)
+
+
+async def record_submit_failed(
+    parts: Parts, uuid: str, claim: HeldClaim | None, error: str, *, final: bool = False
+) -> PhaseNow:
+    """Submitting failed. `final`: trying again cannot help, so the taskforce is held. Raises as `record_submitted`."""
+
+    def work(tx: Transaction, taskforce: Taskforce) -> PhaseNow:
+        happened = Happened(PhaseEvent.SUBMIT_FAILED, TMS, f"ERROR: {error}")
+        if _is_repeated(tx, taskforce, claim, happened):
+            return _now(taskforce)
+        failures = _count(parts, taskforce.submit_failures, final=final)
+        tx.wake(f"start:{taskforce.schedd}")
+        tx.wake(f"workflow:{taskforce.workflow_id}")
+        return _advance(tx, taskforce, happened, submit_failures=failures, claim_until=0.0)
+
+    return await _report(parts, uuid, claim, work)
+
+
+async def record_removed(parts: Parts, uuid: str, claim: HeldClaim | None) -> PhaseNow:
+    """The cluster was removed. Raises as `record_submitted`."""
+
+    def work(tx: Transaction, taskforce: Taskforce) -> PhaseNow:
+        if taskforce.phase is Phase.CONDOR_RM:
+            return _now(taskforce)
+        return _advance(tx, taskforce, Happened(PhaseEvent.REMOVED, TMS), remove_failures=0)
+
+    return await _report(parts, uuid, claim, work)
+
+
+async def record_remove_failed(
+    parts: Parts, uuid: str, claim: HeldClaim | None, error: str, *, final: bool = False
+) -> PhaseNow:
+    """Removing the cluster failed. Raises as `record_submitted`."""
+
+    def work(tx: Transaction, taskforce: Taskforce) -> PhaseNow:
+        happened = Happened(PhaseEvent.REMOVE_FAILED, TMS, f"ERROR: {error}" if error else "ERROR: not told")
+        if _is_repeated(tx, taskforce, claim, happened):
+            return _now(taskforce)
+        failures = _count(parts, taskforce.remove_failures, final=final)
+        tx.wake(f"stop:{taskforce.schedd}")
+        tx.wake(f"workflow:{taskforce.workflow_id}")
+        return _advance(tx, taskforce, happened, remove_failures=failures, claim_until=0.0)
+
+    return await _report(parts, uuid, claim, work)
+
+
+async def record_completed(parts: Parts, uuid: str, claim: HeldClaim | None, *, at: float) -> PhaseNow:
+    """No worker of the cluster is left: what its sessions hold goes back. `at`: when. Raises as `record_submitted`."""
+
+    def work(tx: Transaction, taskforce: Taskforce) -> PhaseNow:
+        if taskforce.phase is Phase.CONDOR_COMPLETE:
+            return _now(taskforce)
+        answer = _advance(tx, taskforce, Happened(PhaseEvent.COMPLETED, TMS, at=at))
+        if answer.accepted:
+            end_sessions(tx, [uuid], reason="the taskforce has ended")
+        return answer
+
+    return await _report(parts, uuid, claim, work)
+
+
+async def _report(parts: Parts, uuid: str, claim: HeldClaim | None, work: Work) -> PhaseNow:
+    """Lock, check the claim, do the work."""
+
+    def report(tx: Transaction) -> PhaseNow:
+        try:
+            seen = tx.taskforces.get(uuid)
+        except NotFoundError:
+            raise NotFoundError(f"no taskforce found with uuid: {uuid}") from None
+        tx.workflows.get(seen.workflow_id, lock=True)
+        taskforce = tx.taskforces.get(uuid)
+        if claim is not None and (taskforce.claim_agent, taskforce.claim_fence) != (claim.agent, claim.fence):
+            raise ConflictError(
+                f"taskforce {uuid} is claimed by {taskforce.claim_agent or 'nobody'} with fence {taskforce.claim_fence}"
+            )
+        return work(tx, taskforce)
+
+    answer = await parts.store.write(report)
+    reach("server.report.committed")
+    return answer
+
+
+def _advance(tx: Transaction, taskforce: Taskforce, happened: Happened, **changes: object) -> PhaseNow:
+    if next_phase(taskforce.phase, happened.event) is None:
+        record_refusal(tx, taskforce, happened, f"refused: {happened.event} does not follow {taskforce.phase}")
+        return _now(taskforce, accepted=False)
+    return _now(advance(tx, taskforce, happened, **changes))
+
+
+def _now(taskforce: Taskforce, *, accepted: bool = True) -> PhaseNow:
+    return PhaseNow(taskforce.taskforce_uuid, taskforce.phase, accepted)
+
+
+def _count(parts: Parts, failures: int, *, final: bool) -> int:
+    """Failures so far, this one too. One above the limit is how a taskforce is held."""
+    return max(failures + 1, parts.settings.submit_failures_max + 1) if final else failures + 1
+
+
+def _is_repeated(tx: Transaction, taskforce: Taskforce, claim: HeldClaim | None, happened: Happened) -> bool:
+    """Was this failure told before? A failure puts the claim down, so one told under a claim put down is the same one again."""
+    if claim is None or taskforce.claim_until > 0.0:
+        return False
+    log = tx.taskforces.list_log([taskforce.taskforce_uuid])[taskforce.taskforce_uuid]
+    return is_last(log, happened.entry(0.0, was_successful=False))

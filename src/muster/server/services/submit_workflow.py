@@ -1,0 +1,215 @@
+"""How does a request become a workflow? Judged whole, then stored whole: queues, tasks, and a taskforce for each location."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from muster.client.shapes import NewWorkflow
+from muster.domain import ids
+from muster.domain.caller import Caller
+from muster.domain.errors import Finding, InvalidError
+from muster.domain.location import Location
+from muster.domain.outbox import Notice
+from muster.domain.queue import Queue
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
+from muster.server.ports.store import StoredAnswer, Transaction
+from muster.server.services.advance_taskforce import USER
+from muster.server.services.findings import UpstreamFinding
+from muster.server.services.idempotent import RequestKey, answer_once
+from muster.server.services.parts import Parts
+from muster.server.services.pilot_tag import NOT_FOUND, find_pilot_tag, list_pilot_tags
+from muster.server.services.plan_workflow import PlannedTask, WorkflowPlan, plan_workflow
+from muster.server.services.read_workflow import WholeWorkflow, read_whole
+from muster.worker.crash_points import reach
+
+CREATED = "Created during initial workflow request."
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request for a workflow.
+
+    Args:
+        key: None: a second request makes a second workflow.
+        ignores_unknown_aliases: a public alias that no task uses is passed over.
+        status, render: the answer that is kept with the key.
+    """
+
+    request: NewWorkflow
+    caller: Caller
+    key: RequestKey | None
+    status: int
+    render: Callable[[WholeWorkflow], bytes]
+    ignores_unknown_aliases: bool = False
+
+
+async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
+    """Store a workflow, or give the answer that the same request was given before.
+
+    Raises:
+        InvalidError: the request breaks rules; every fault is a finding.
+        IdempotencyMismatchError: the key belongs to another request.
+    """
+    plan = plan_workflow(
+        submission.request,
+        locations=parts.locations,
+        ignores_unknown_aliases=submission.ignores_unknown_aliases,
+    )
+    tags = await _resolve_tags(parts, plan)
+
+    def store(tx: Transaction) -> StoredAnswer:
+        def make() -> bytes:
+            workflow_id = _insert(tx, parts, plan, owner=submission.caller.name, tags=tags)
+            return submission.render(read_whole(tx, workflow_id))
+
+        answer, _ = answer_once(tx, submission.key, status=submission.status, work=make)
+        return answer
+
+    answer = await parts.store.write(store)
+    reach("server.workflow.committed")
+    return answer
+
+
+async def _resolve_tags(parts: Parts, plan: WorkflowPlan) -> Sequence[str]:
+    """The pilot's tag of each task. Raises InvalidError for one that there is not."""
+    folder = parts.settings.pilot_images_dir
+    known = None if folder is None else await list_pilot_tags(folder)
+    tags = [find_pilot_tag(task.new.pilot_config.tag, known) for task in plan.tasks]
+    missing: list[Finding] = [
+        UpstreamFinding(f"tasks[{index}].pilot_config.tag", NOT_FOUND, text=NOT_FOUND)
+        for index, tag in enumerate(tags)
+        if tag is None
+    ]
+    if missing:
+        raise InvalidError(missing)
+    return [tag for tag in tags if tag is not None]
+
+
+def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, *, owner: str, tags: Sequence[str]) -> str:
+    now = tx.now()
+    workflow = Workflow(
+        workflow_id=ids.make_workflow_id(now_s=now, random=parts.random(8)),
+        timestamp=now,
+        priority=plan.priority,
+        owner=owner,
+        name=plan.name,
+        finish_when_done=plan.finish_when_done,
+    )
+    queues = _make_queues(tx, parts, plan, workflow.workflow_id)
+    directives = [_make_directive(parts, workflow, position, task, queues) for position, task in enumerate(plan.tasks)]
+    tx.workflows.insert(workflow, directives)
+    tx.queues.insert(list(queues.values()))
+    for task, directive, tag in zip(plan.tasks, directives, tags, strict=True):
+        for location in task.locations:
+            taskforce = make_taskforce(
+                parts,
+                directive,
+                location,
+                now=now,
+                priority=workflow.priority,
+                n_workers=task.new.n_workers,
+                worker_config=msgspec.structs.asdict(task.new.worker_config),
+                pilot_config=_make_pilot_config(task, tag),
+            )
+            insert_taskforce(tx, taskforce, source=USER, context=CREATED)
+    tx.outbox.insert(Notice(workflow.workflow_id, "workflow.created", now, {"owner": owner, "name": plan.name}))
+    return workflow.workflow_id
+
+
+def make_taskforce(
+    parts: Parts,
+    directive: TaskDirective,
+    location: Location,
+    *,
+    now: float,
+    priority: int,
+    n_workers: int,
+    worker_config: Mapping[str, Any],
+    pilot_config: Mapping[str, Any],
+) -> Taskforce:
+    """A new taskforce of a task at a location."""
+    return Taskforce(
+        taskforce_uuid=ids.make_taskforce_uuid(directive.task_id, random=parts.random(8)),
+        task_id=directive.task_id,
+        workflow_id=directive.workflow_id,
+        timestamp=now,
+        priority=priority,
+        location=location.name,
+        schedd=location.schedd,
+        n_workers=n_workers,
+        worker_config=worker_config,
+        pilot_config=pilot_config,
+        phase=Phase.PRE_MQ_ACTIVATION,
+    )
+
+
+def insert_taskforce(tx: Transaction, taskforce: Taskforce, *, source: str, context: str) -> None:
+    """Store a new taskforce with its first line of the log, and wake those who take it further."""
+    now = tx.now()
+    tx.taskforces.insert(taskforce, PhaseLogEntry(taskforce.phase, now, True, None, source, context))
+    data = {"taskforce_uuid": taskforce.taskforce_uuid, "phase": taskforce.phase.value}
+    tx.outbox.insert(Notice(taskforce.workflow_id, "taskforce.phase", now, data))
+    tx.wake("activate")
+    tx.wake(f"workflow:{taskforce.workflow_id}")
+
+
+def _make_queues(tx: Transaction, parts: Parts, plan: WorkflowPlan, workflow_id: str) -> Mapping[str, Queue]:
+    """The queues by alias."""
+    numbers = tx.queues.next_numbers(len(plan.queues)) if plan.queues else ()
+    return {
+        planned.alias: Queue(
+            number=number,
+            queue_id=ids.make_queue_id(random=parts.random(20)),
+            workflow_id=workflow_id,
+            alias=planned.alias,
+            is_public=planned.is_public,
+            is_input=planned.is_input,
+            is_output=planned.is_output,
+            closed_at=None,
+            attempts=planned.attempts,
+            lease_s=planned.lease_s,
+        )
+        for number, planned in zip(numbers, plan.queues, strict=True)
+    }
+
+
+def _make_directive(
+    parts: Parts, workflow: Workflow, position: int, task: PlannedTask, queues: Mapping[str, Queue]
+) -> TaskDirective:
+    new, settings = task.new, task.settings
+    return TaskDirective(
+        task_id=ids.make_task_id(workflow.workflow_id, random=parts.random(8)),
+        workflow_id=workflow.workflow_id,
+        timestamp=workflow.timestamp,
+        position=position,
+        cluster_locations=tuple(new.cluster_locations),
+        task_image=new.task_image,
+        task_args=new.task_args,
+        task_env=new.task_env,
+        init_image=new.init_image,
+        init_args=new.init_args,
+        init_env=new.init_env,
+        input_queues=tuple(queues[alias].queue_id for alias in new.input_queue_aliases),
+        output_queues=tuple(queues[alias].queue_id for alias in new.output_queue_aliases),
+        attempts=settings.attempts,
+        timeout_s=settings.timeout_s,
+        warm=settings.warm,
+        max_events=settings.max_events,
+        infile_ext=settings.infile_ext,
+        outfile_ext=settings.outfile_ext,
+        slots=settings.slots,
+    )
+
+
+def _make_pilot_config(task: PlannedTask, tag: str) -> Mapping[str, Any]:
+    """What is stored: the tag that was found, `auto` as `cvmfs` (as upstream), the task's files with the pilot's."""
+    given = task.new.pilot_config
+    return {
+        "tag": tag,
+        "image_source": "cvmfs",
+        "environment": given.environment,
+        "input_files": [*given.input_files, *task.new.input_files],
+    }

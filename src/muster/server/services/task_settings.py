@@ -1,0 +1,171 @@
+"""How are a task's events run? Fields of the request, and variables of the pilot's environment that mean the same.
+
+Clients of EWMS can say nothing but variables, so both doors read them. Where a field and a variable are both given and
+disagree, that is a finding: neither is a good guess.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from muster.client.shapes import NewTask
+from muster.domain.errors import Finding
+
+PREFIX = "MUSTER_TASK_"
+FINISH_WHEN_DONE = "MUSTER_TASK_FINISH_WHEN_DONE"
+"""On the first task: the workflow's flag."""
+
+ATTEMPTS_MAX = 1000
+TIMEOUT_S_MAX = 366 * 86_400.0
+MAX_EVENTS_MAX = 1_000_000_000
+SLOTS_MAX = 1024
+LEASE_S_MIN, LEASE_S_MAX = 1.0, 86_400.0
+EXTENSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+"""A file name's ending, without the dot in front."""
+
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """How the workers run a task, and how often its events are tried; see `domain.workflow.TaskDirective`."""
+
+    attempts: int
+    timeout_s: float | None
+    warm: bool
+    max_events: int
+    infile_ext: str
+    outfile_ext: str
+    slots: int
+    lease_s: float
+
+
+def parse_integer(text: str) -> int:
+    """A decimal integer. Raises ValueError with half a sentence."""
+    if re.fullmatch(r"[+-]?[0-9]{1,12}", text.strip()) is None:
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def parse_number(text: str) -> float:
+    """A decimal number. Raises ValueError with half a sentence."""
+    if re.fullmatch(r"[+-]?[0-9]{1,12}(\.[0-9]{0,9})?", text.strip()) is None:
+        raise ValueError("must be a number")
+    return float(text)
+
+
+def parse_flag(text: str) -> bool:
+    """Yes or no, in the usual words. Raises ValueError with half a sentence."""
+    word = text.strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError("must be true or false")
+    return word in _TRUE
+
+
+def parse_extension(text: str) -> str:
+    """A pilot's file extension: leading dots do not count. Raises ValueError with half a sentence."""
+    extension = text.strip().lstrip(".")
+    if EXTENSION.fullmatch(extension) is None:
+        raise ValueError("must be a file extension: letters, digits, `_`, `.` and `-`, at most 32")
+    return extension
+
+
+VARIABLES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "MUSTER_TASK_ATTEMPTS": ("attempts", parse_integer),
+    "MUSTER_TASK_TIMEOUT_S": ("timeout_s", parse_number),
+    "MUSTER_TASK_WARM": ("warm", parse_flag),
+    "MUSTER_TASK_MAX_EVENTS": ("max_events", parse_integer),
+    "MUSTER_TASK_SLOTS": ("slots", parse_integer),
+    "MUSTER_TASK_LEASE_S": ("lease_s", parse_number),
+    "EWMS_PILOT_INFILE_EXT": ("infile_ext", parse_extension),
+    "EWMS_PILOT_OUTFILE_EXT": ("outfile_ext", parse_extension),
+    "EWMS_PILOT_TASK_TIMEOUT": ("timeout_s", parse_number),
+    "EWMS_PILOT_MAX_CONCURRENT_TASKS": ("slots", parse_integer),
+}
+"""Variable → the field that means the same, and how its text is read."""
+
+_DEFAULTS: Mapping[str, Any] = {
+    field.name: field.default for field in msgspec.structs.fields(NewTask) if field.default is not msgspec.NODEFAULT
+}
+
+
+def resolve_task_settings(task: NewTask, path: str, findings: list[Finding]) -> TaskSettings:
+    """Put fields and variables of a task together.
+
+    Args:
+        path: where the task stands in the request, e.g. `tasks[0]`.
+        findings: faults are added to it; then the settings returned are not to be used.
+    """
+    fields: dict[str, Any] = {name: getattr(task, name) for name in TaskSettings.__dataclass_fields__}
+    said_by: dict[str, str] = {}
+    for name in ("infile_ext", "outfile_ext"):
+        fields[name] = fields[name].lstrip(".")
+    for variable, given in task.pilot_config.environment.items():
+        if variable == FINISH_WHEN_DONE:
+            continue
+        where = f"{path}.pilot_config.environment.{variable}"
+        if variable not in VARIABLES:
+            if variable.startswith(PREFIX):
+                known = ", ".join(sorted({*VARIABLES, FINISH_WHEN_DONE}))
+                findings.append(Finding(where, f"is not a variable that means something; known are {known}"))
+            continue
+        field, parse = VARIABLES[variable]
+        try:
+            value = parse(_one_text(given))
+        except ValueError as error:
+            findings.append(Finding(where, str(error)))
+            continue
+        is_given = field in said_by or getattr(task, field) != _DEFAULTS[field]
+        if is_given and value != fields[field]:
+            findings.append(Finding(where, f"is {value}, and {said_by.get(field, field)} says {fields[field]}"))
+            continue
+        fields[field], said_by[field] = value, variable
+    settings = TaskSettings(**fields)
+    findings.extend(_find_faults(settings, path, said_by))
+    return settings
+
+
+def wants_to_finish(task: NewTask, path: str, findings: list[Finding]) -> bool:
+    """Does the first task's environment ask that the workflow finishes itself?"""
+    given = task.pilot_config.environment.get(FINISH_WHEN_DONE)
+    if given is None:
+        return False
+    try:
+        return parse_flag(_one_text(given))
+    except ValueError as error:
+        findings.append(Finding(f"{path}.pilot_config.environment.{FINISH_WHEN_DONE}", str(error)))
+        return False
+
+
+def _one_text(given: str | int | list[str]) -> str:
+    if isinstance(given, list):
+        raise ValueError("must be one value, not a list")  # noqa: TRY004 - a finding of the user's input, as the others are
+    return str(given)
+
+
+def _find_faults(settings: TaskSettings, path: str, said_by: Mapping[str, str]) -> list[Finding]:
+    faults = {
+        "attempts": None if 1 <= settings.attempts <= ATTEMPTS_MAX else f"must be 1 to {ATTEMPTS_MAX}",
+        "timeout_s": None
+        if settings.timeout_s is None or 0 < settings.timeout_s <= TIMEOUT_S_MAX
+        else f"must be more than 0 and at most {TIMEOUT_S_MAX:.0f} seconds",
+        "max_events": None if 1 <= settings.max_events <= MAX_EVENTS_MAX else f"must be 1 to {MAX_EVENTS_MAX}",
+        "slots": None if 1 <= settings.slots <= SLOTS_MAX else f"must be 1 to {SLOTS_MAX}",
+        "lease_s": None
+        if LEASE_S_MIN <= settings.lease_s <= LEASE_S_MAX
+        else f"must be {LEASE_S_MIN:.0f} to {LEASE_S_MAX:.0f} seconds",
+        **{
+            name: None
+            if EXTENSION.fullmatch(getattr(settings, name))
+            else "must be a file extension: letters, digits, `_`, `.` and `-`, at most 32"
+            for name in ("infile_ext", "outfile_ext")
+        },
+    }
+    return [
+        Finding(f"{path}.pilot_config.environment.{said_by[name]}" if name in said_by else f"{path}.{name}", reason)
+        for name, reason in faults.items()
+        if reason is not None
+    ]
