@@ -1,9 +1,8 @@
 """Where do people's programs consume results?"""
 
 from collections.abc import Sequence
-from typing import Any
 
-from litestar import MediaType, Request, Response, post
+from litestar import MediaType, Response, post
 from litestar.handlers import HTTPRouteHandler
 
 from muster.client.shapes import Consumed, Consumer
@@ -23,17 +22,16 @@ from muster.server.services.parts import Parts
 
 
 @post("/workflows/{workflow_id:str}/queues/{alias:str}/consumers", status_code=201)
-async def open_(request: SignedIn, workflow_id: str, alias: str) -> Consumer:
+async def open_(request: SignedIn, parts: Parts, workflow_id: str, alias: str) -> Consumer:
     """Begin to consume a public queue that no task reads."""
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     lease_s = parse_lease_s(await request.body())
-    return render_consumer(await open_consumer(_parts(request), request.user, workflow_id, alias, lease_s=lease_s))
+    return render_consumer(await open_consumer(parts, request.user, workflow_id, alias, lease_s=lease_s))
 
 
 @post("/consumers/{consumer:str}/step", status_code=200)
-async def step(request: SignedIn, consumer: str) -> Response[Consumed]:
+async def step(request: SignedIn, parts: Parts, consumer: str) -> Response[Consumed]:
     """Ack, nack, lease the next events; waits for them up to `wait_s`."""
-    parts = _parts(request)
     consumer_id = parse_consumer_id(consumer)
     asked = parse_consume(await request.body())
     caller = request.user
@@ -46,15 +44,10 @@ async def step(request: SignedIn, consumer: str) -> Response[Consumed]:
 
 
 @post("/consumers/{consumer:str}/actions/close", status_code=200)
-async def close(request: SignedIn, consumer: str) -> dict[str, str]:
+async def close(request: SignedIn, parts: Parts, consumer: str) -> dict[str, str]:
     """End the consumer: what it holds goes back."""
-    await close_consumer(_parts(request), request.user, parse_consumer_id(consumer))
+    await close_consumer(parts, request.user, parse_consumer_id(consumer))
     return {}
 
 
 handlers: Sequence[HTTPRouteHandler] = (open_, step, close)
-
-
-def _parts(request: Request[Any, Any, Any]) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts

@@ -1,9 +1,9 @@
 """Where does one see what became of events, and send dead letters back?"""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import MediaType, Request, Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import Parameter
 from msgspec import UNSET
@@ -33,7 +33,7 @@ Limit = Annotated[int, Parameter(ge=1, le=LIMIT_MAX)]
 
 @get("/workflows/{workflow_id:str}/events")
 async def list_(
-    request: SignedIn,
+    parts: Parts,
     workflow_id: str,
     queue: str | None = None,
     state: str | None = None,
@@ -43,13 +43,13 @@ async def list_(
     """Events by queue and state, oldest first."""
     findings: list[Finding] = []
     page = _parse_page(workflow_id, queue, after, limit, findings, state=_parse_state(state, findings))
-    rows = await list_events(_parts(request), page)
+    rows = await list_events(parts, page)
     return render_page([render_summary(one, row) for one, row in rows], limit=limit)
 
 
 @get("/workflows/{workflow_id:str}/dead-letters")
 async def list_dead(
-    request: SignedIn,
+    parts: Parts,
     workflow_id: str,
     queue: str | None = None,
     after: str | None = None,
@@ -57,11 +57,11 @@ async def list_dead(
 ) -> DeadLetterPage:
     """Dead letters with the error of their last attempt, oldest first."""
     page = _parse_page(workflow_id, queue, after, limit, [])
-    return render_dead_letters(list(await list_dead_letters(_parts(request), page)), limit=limit)
+    return render_dead_letters(list(await list_dead_letters(parts, page)), limit=limit)
 
 
 @post("/workflows/{workflow_id:str}/dead-letters/actions/replay", status_code=200)
-async def replay(request: SignedIn, workflow_id: str) -> Replayed:
+async def replay(request: SignedIn, parts: Parts, workflow_id: str) -> Replayed:
     """Send dead letters back to their queues: those named, or all."""
     message = await read_body(request, Replay)
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
@@ -78,23 +78,18 @@ async def replay(request: SignedIn, workflow_id: str) -> Replayed:
         if findings:
             raise InvalidError(findings)
         events = [event for event in parsed if event is not None]
-    return render_replay(await replay_dead_letters(_parts(request), request.user, workflow_id, events))
+    return render_replay(await replay_dead_letters(parts, request.user, workflow_id, events))
 
 
 @get("/events/{event:str}", media_type=MediaType.JSON)
-async def get_(request: SignedIn, event: str) -> Response[EventView]:
+async def get_(request: SignedIn, parts: Parts, event: str) -> Response[EventView]:
     """One event with its body and its history."""
     if (number := parse_event_id(event)) is None:
         raise NotFoundError("no event is named so")
-    return Response(render_history(await get_event(_parts(request), request.user, number)), media_type=MediaType.JSON)
+    return Response(render_history(await get_event(parts, request.user, number)), media_type=MediaType.JSON)
 
 
 handlers: Sequence[HTTPRouteHandler] = (list_, list_dead, replay, get_)
-
-
-def _parts(request: Request[Any, Any, Any]) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
 
 
 def _parse_state(text: str | None, findings: list[Finding]) -> EventState | None:

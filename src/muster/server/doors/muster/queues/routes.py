@@ -1,16 +1,16 @@
 """Where are events published, and queues closed?"""
 
 from collections.abc import Sequence
-from typing import Any
 
-from litestar import MediaType, Request, Response, post
+from litestar import MediaType, Response, post
 from litestar.handlers import HTTPRouteHandler
 
 from muster.client.shapes import QueueView
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.queue import REQUEST_BYTES_MAX
 from muster.server.doors.access import SignedIn
-from muster.server.doors.muster.queues.views import parse_publication, render_published, render_queue
+from muster.server.doors.muster.queues.views import parse_publication, render_published
+from muster.server.doors.muster.workflows.views import render_queues
 from muster.server.doors.reading import parse_id
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.idempotent import answer_once, make_request_key
@@ -24,9 +24,8 @@ from muster.worker.crash_points import reach
     status_code=200,
     request_max_body_size=REQUEST_BYTES_MAX,
 )
-async def publish_(request: SignedIn, workflow_id: str, alias: str) -> Response[bytes]:
+async def publish_(request: SignedIn, parts: Parts, workflow_id: str, alias: str) -> Response[bytes]:
     """Publish events: all or none. With an `Idempotency-Key` a repeat gets the first answer."""
-    parts = _parts(request)
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     raw = await request.body()
     caller = request.user
@@ -47,15 +46,11 @@ async def publish_(request: SignedIn, workflow_id: str, alias: str) -> Response[
 
 
 @post("/workflows/{workflow_id:str}/queues/{alias:str}/actions/close", status_code=200)
-async def close(request: SignedIn, workflow_id: str, alias: str) -> QueueView:
+async def close(request: SignedIn, parts: Parts, workflow_id: str, alias: str) -> QueueView:
     """Say that all events of the queue are in. Closing a closed one changes nothing."""
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
-    return render_queue(*await close_queue(_parts(request), request.user, workflow_id, alias))
+    queue, counts = await close_queue(parts, request.user, workflow_id, alias)
+    return render_queues([queue], {queue.number: counts})[0]
 
 
 handlers: Sequence[HTTPRouteHandler] = (publish_, close)
-
-
-def _parts(request: Request[Any, Any, Any]) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts

@@ -1,11 +1,11 @@
-"""How do publishing and queues look on our door?"""
+"""How does publishing look on our door?"""
 
 import msgspec
 
-from muster.client.shapes import CountsView, NewEventBody, Publish, PublishedView, QueueView
+from muster.client.shapes import NewEventBody, Publish, PublishedView
 from muster.domain.errors import Finding, InvalidError, TooLargeError
 from muster.domain.ids import render_event_id
-from muster.domain.queue import KEY_CHARS_MAX, PUBLISH_EVENTS_MAX, Counts, Queue
+from muster.domain.queue import KEY_CHARS_MAX, PUBLISH_EVENTS_MAX
 from muster.server.doors.broken_text import parse_message
 from muster.server.doors.judging import FINDINGS_MAX
 from muster.server.ports.events import NewEvent
@@ -53,19 +53,6 @@ def render_published(answer: PublicationAnswer) -> bytes:
             duplicates=sum(not one.is_new for one in answer.published),
             closed=answer.closed,
         )
-    )
-
-
-def render_queue(queue: Queue, counts: Counts) -> QueueView:
-    """A queue with its account."""
-    return QueueView(
-        alias=queue.alias,
-        queue_id=queue.queue_id,
-        is_public=queue.is_public,
-        is_input=queue.is_input,
-        is_output=queue.is_output,
-        closed_at=queue.closed_at,
-        counts=CountsView(counts.published, counts.waiting, counts.in_work, counts.done, counts.dead),
     )
 
 

@@ -27,15 +27,14 @@ _OPEN = {"access": PUBLIC}  # opened by a worker's secret or token, checked here
 
 
 @post("/worker/enrol", status_code=200, opt=_OPEN)
-async def enrol(request: Request[Any, Any, Any]) -> Response[bytes]:
+async def enrol(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes]:
     """Begin a session: the taskforce's enrolment secret buys a worker's token."""
-    return _reply(render_enrolled(await enrol_worker(_parts(request), parse_enrolment(await request.body()))))
+    return _reply(render_enrolled(await enrol_worker(parts, parse_enrolment(await request.body()))))
 
 
 @post("/worker/step", status_code=200, opt=_OPEN, request_max_body_size=REQUEST_BYTES_MAX)
-async def step(request: Request[Any, Any, Any]) -> Response[bytes]:
+async def step(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes]:
     """Hand in attempts and lease the next events; parks when there are none."""
-    parts = _parts(request)
     claims = _claims(request, parts)
     asked = parse_step(await request.body())
     answer = await step_worker(parts, claims, asked)
@@ -46,28 +45,21 @@ async def step(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 
 @post("/worker/renew", status_code=200, opt=_OPEN)
-async def renew(request: Request[Any, Any, Any]) -> Response[bytes]:
+async def renew(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes]:
     """Prolong a session and all that it holds."""
-    parts = _parts(request)
     claims = _claims(request, parts)
     return _reply(render_renewed(await renew_worker(parts, claims, parse_held(await request.body()))))
 
 
 @post("/worker/leave", status_code=200, opt=_OPEN)
-async def leave(request: Request[Any, Any, Any]) -> Response[bytes]:
+async def leave(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes]:
     """End a session: what it holds goes back uncounted."""
-    parts = _parts(request)
     claims = _claims(request, parts)
     await leave_worker(parts, claims, reason=parse_leave(await request.body()))
     return _reply(b"{}")
 
 
 handlers: Sequence[HTTPRouteHandler] = (enrol, step, renew, leave)
-
-
-def _parts(request: Request[Any, Any, Any]) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
 
 
 def _claims(request: Request[Any, Any, Any], parts: Parts) -> WorkerClaims:
