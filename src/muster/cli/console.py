@@ -1,0 +1,107 @@
+"""Where does output go, and how is it made safe? Data to stdout, talk to stderr; text of others never reaches the terminal raw."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 2000
+"""Columns of a table that nobody looks at: nothing is cut or folded."""
+
+
+def say(text: str) -> None:
+    """Tell the person; programs that read stdout do not see it."""
+    print(clean(text), file=sys.stderr, flush=True)
+
+
+def put(text: str) -> None:
+    """Write a line of data."""
+    print(text, flush=True)
+
+
+def put_json(value: object, *, in_one_line: bool = False) -> None:
+    """Write a shape as JSON."""
+    encoded = msgspec.json.encode(value)
+    put((encoded if in_one_line else msgspec.json.format(encoded, indent=2)).decode())
+
+
+def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write rows under their columns; numbers to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    listed = [list(row) for row in rows]
+    for index, column in enumerate(columns):
+        is_number = bool(listed) and all(isinstance(row[index], int | float) for row in listed)
+        table.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(Text(render_cell(cell)) for cell in row))
+    console = make_console()
+    with console.capture() as capture:
+        console.print(table)
+    put("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+
+
+def put_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Write names and values, one a line, aligned."""
+    listed = [(name, render_cell(value)) for name, value in fields]
+    width = max((len(name) for name, _ in listed), default=0)
+    for name, text in listed:
+        put(f"{name.ljust(width)}  {text}")
+
+
+def put_block(title: str, text: str) -> None:
+    """Write a longer text under its title, indented; nothing for an empty one."""
+    if text.strip():
+        put(f"\n{title}")
+        for line in clean(text).rstrip().splitlines():
+            put(f"  {line}")
+
+
+def make_console() -> Console:
+    """A console on stdout: as wide as the terminal, or without limit where there is none."""
+    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def render_cell(value: object) -> str:
+    """A value as people read it."""
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return str(value)
+        case float():
+            return f"{value:.1f}"
+        case list() | tuple():
+            return ", ".join(clean(str(one)) for one in value) or "-"
+        case _:
+            return clean(str(value))
+
+
+def render_time(at: float | None) -> str:
+    """A moment in the person's own time zone; `-` for none."""
+    return "-" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def render_duration(duration_s: float) -> str:
+    """Seconds as people say them."""
+    if duration_s < 60:
+        return f"{duration_s:.0f} s" if duration_s >= 9.95 else f"{duration_s:.1f} s"
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+
+
+def clean(text: str) -> str:
+    """Without control characters, which could move the cursor or rename the window; line breaks and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(one if one in "\n\t" or not _is_control(one) else f"\\x{ord(one):02x}" for one in text)
+
+
+def _is_control(character: str) -> bool:
+    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0

@@ -1,0 +1,119 @@
+"""`muster dead-letter …`: events whose last attempt failed."""
+
+from cyclopts import App
+
+from muster.cli.console import put, put_json, put_table, render_time, say
+from muster.cli.event import put_event
+from muster.cli.failure import OK, UsageError
+from muster.cli.listing import collect
+from muster.cli.lookup import check_event_id, get_workflow_id
+from muster.cli.service import HERE, Service, connect
+from muster.client.shapes import DeadLetterView
+from muster.domain.errors import ConflictError
+
+ERROR_CHARS_SHOWN = 100
+
+app = App(name="dead-letter", help="See and replay events whose last attempt failed.", help_format="plaintext")
+app.help_epilogue = "Example:\n  muster dead-letter list latest"
+
+
+@app.command(
+    name="list",
+    help_epilogue="""Examples:
+  muster dead-letter list latest
+  muster dead-letter list latest --queue points --limit 1000 --json""",
+)
+def list_(
+    workflow: str,
+    /,
+    *,
+    queue: str | None = None,
+    limit: int = 50,
+    after: str | None = None,
+    service: Service = HERE,
+) -> int:
+    """List dead letters with the error of their last attempt, oldest first.
+
+    Args:
+        workflow: its id, or `latest`.
+        queue: only those of this queue.
+        limit: how many at most.
+        after: only those that came after this event.
+    """
+    with connect(service) as client:
+        workflow_id = get_workflow_id(client, workflow)
+        rows, next_after = collect(
+            lambda after, limit: client.list_dead_letters(workflow_id, queue=queue, after=after, limit=limit),
+            lambda page: (page.dead_letters, page.next_after),
+            after=after,
+            limit=limit,
+        )
+    if service.json:
+        put_json({"dead_letters": rows, "next_after": next_after})
+        return OK
+    if not rows:
+        say("there are no dead letters")
+        return OK
+    put_table(
+        ("event", "queue", "attempts", "died", "error"),
+        [(one.event, one.queue, one.attempts, render_time(one.died_at), _summarise(one)) for one in rows],
+    )
+    if next_after is not None:
+        say(f"there are more: --after {next_after}")
+    return OK
+
+
+@app.command(help_epilogue="Example:\n  muster dead-letter show EV-00c3a1b2c4d5e6f7")
+def show(event: str, /, *, service: Service = HERE) -> int:
+    """Show a dead letter: its body, every attempt, the errors with the end of what the task wrote.
+
+    Args:
+        event: its id.
+    """
+    with connect(service) as client:
+        view = client.get_event(check_event_id(event))
+    if view.state != "dead":
+        raise ConflictError(f"{view.event} is not a dead letter: it is {view.state} (`muster event show` shows it)")
+    if service.json:
+        put_json(view)
+    else:
+        put_event(view)
+    return OK
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster dead-letter replay latest EV-00c3a1b2c4d5e6f7
+  muster dead-letter replay latest --all"""
+)
+def replay(workflow: str, /, *events: str, all: bool = False, service: Service = HERE) -> int:  # noqa: A002 - the option's name
+    """Send dead letters back to their queue: their attempts are counted from zero, the old ones stay in their history.
+
+    Args:
+        workflow: its id, or `latest`.
+        events: ids of the dead letters.
+        all: all of them.
+    """
+    if bool(events) == all:
+        raise UsageError("name the dead letters to replay, or --all of them")
+    replayed: list[str] = []
+    with connect(service) as client:
+        workflow_id = get_workflow_id(client, workflow)
+        answer = client.replay_dead_letters(workflow_id, None if all else [check_event_id(one) for one in events])
+        replayed += answer.replayed
+        while all and answer.left and answer.replayed:
+            answer = client.replay_dead_letters(workflow_id)
+            replayed += answer.replayed
+    if service.json:
+        put_json({"replayed": replayed, "left": answer.left})
+    else:
+        put(f"{len(replayed)} replayed, {answer.left} left")
+    return OK
+
+
+def _summarise(one: DeadLetterView) -> str:
+    if one.error is None:
+        return "the worker was lost"
+    text = (one.error.text or one.error.fingerprint).strip()
+    last = text.splitlines()[-1] if text else f"exit code {one.error.exit_code}"
+    return last if len(last) <= ERROR_CHARS_SHOWN else last[: ERROR_CHARS_SHOWN - 1] + "…"

@@ -1,0 +1,131 @@
+"""`muster event …`: look at single events."""
+
+import base64
+import sys
+from typing import Literal
+
+import msgspec
+from cyclopts import App
+
+from muster.cli.console import put, put_block, put_fields, put_json, put_table, render_duration, render_time, say
+from muster.cli.failure import OK
+from muster.cli.listing import collect
+from muster.cli.lookup import check_event_id, get_workflow_id
+from muster.cli.service import HERE, Service, connect
+from muster.client.shapes import AttemptView, EventView
+
+BODY_CHARS_SHOWN = 2000
+
+app = App(name="event", help="Look at single events.", help_format="plaintext")
+app.help_epilogue = "Example:\n  muster event list latest --state dead"
+
+
+@app.command(
+    name="list",
+    help_epilogue="""Examples:
+  muster event list latest --queue points --state waiting
+  muster event list latest --limit 100000 --json""",
+)
+def list_(
+    workflow: str,
+    /,
+    *,
+    queue: str | None = None,
+    state: Literal["waiting", "in_work", "done", "dead"] | None = None,
+    limit: int = 50,
+    after: str | None = None,
+    service: Service = HERE,
+) -> int:
+    """List the events of a workflow, oldest first.
+
+    Args:
+        workflow: its id, or `latest`.
+        queue: only those of this queue.
+        state: only those in this state.
+        limit: how many at most.
+        after: only those that came after this event.
+    """
+    with connect(service) as client:
+        workflow_id = get_workflow_id(client, workflow)
+        rows, next_after = collect(
+            lambda after, limit: client.list_events(workflow_id, queue=queue, state=state, after=after, limit=limit),
+            lambda page: (page.events, page.next_after),
+            after=after,
+            limit=limit,
+        )
+    if service.json:
+        put_json({"events": rows, "next_after": next_after})
+        return OK
+    put_table(
+        ("event", "queue", "state", "attempts", "key"),
+        [(one.event, one.queue, one.state, one.attempts, one.key) for one in rows],
+    )
+    if next_after is not None:
+        say(f"there are more: --after {next_after}")
+    return OK
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster event show EV-00c3a1b2c4d5e6f7
+  muster event show EV-00c3a1b2c4d5e6f7 --body > body.json"""
+)
+def show(event: str, /, *, body: bool = False, service: Service = HERE) -> int:
+    """Show an event: its state, its body and every attempt at it.
+
+    Args:
+        event: its id.
+        body: write the body alone, as it was published.
+    """
+    with connect(service) as client:
+        view = client.get_event(check_event_id(event))
+    if body:
+        sys.stdout.buffer.write(decode_body(view.kind, view.body))
+    elif service.json:
+        put_json(view)
+    else:
+        put_event(view)
+    return OK
+
+
+def decode_body(kind: str, body: msgspec.Raw) -> bytes:
+    """A body as it was published: JSON text, or the bytes."""
+    return base64.b64decode(msgspec.json.decode(body, type=str)) if kind == "bytes" else bytes(body)
+
+
+def put_event(view: EventView) -> None:
+    """Write an event for people."""
+    put_fields(
+        [
+            ("event", view.event),
+            ("workflow", view.workflow_id),
+            ("queue", view.queue),
+            ("state", view.state),
+            ("attempts", view.attempts),
+            ("key", view.key),
+            ("result of", view.parent),
+            ("results", view.results),
+        ]
+    )
+    text = bytes(view.body).decode()
+    cut = f"\n… {len(text)} characters in all: --body writes them" if len(text) > BODY_CHARS_SHOWN else ""
+    put_block(f"body ({view.kind}{', base64' if view.kind == 'bytes' else ''})", text[:BODY_CHARS_SHOWN] + cut)
+    for attempt in view.history:
+        put_attempt(attempt)
+
+
+def put_attempt(attempt: AttemptView) -> None:
+    """Write one attempt with its error."""
+    put(f"\nattempt {attempt.attempt}: {attempt.outcome}")
+    put_fields(
+        [
+            ("  worker", f"{attempt.worker} on {attempt.host or '-'} ({attempt.site or '-'})"),
+            ("  from", f"{render_time(attempt.started_at)} to {render_time(attempt.ended_at)}"),
+            ("  ran", render_duration(attempt.wall_s)),
+        ]
+    )
+    if attempt.error is not None:
+        put_fields([("  exit code", attempt.error.exit_code)])
+        put_block("  error", attempt.error.text)
+        put_block("  end of stdout", attempt.error.stdout_tail)
+        put_block("  end of stderr", attempt.error.stderr_tail)

@@ -1,0 +1,66 @@
+"""Where do the logs of our own processes go? JSON lines, to stderr or to a file."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+
+KEPT_BYTES = 20 << 20
+"""A file longer than this is put aside at the next start, in place of the one put aside before."""
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def log_to(stream: TextIO, level: str) -> None:
+    """Send structlog's and the standard library's records there, one JSON object a line."""
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            stamp,
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.dict_tracebacks,
+                structlog.processors.JSONRenderer(default=str),
+            ],
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, stamp],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # Libraries are told of only where something is wrong.
+    root.setLevel(max(LEVELS[level], logging.WARNING))
+
+
+def log_to_stderr(level: str) -> None:
+    """For services, whose supervisor keeps what they write."""
+    log_to(sys.stderr, level)
+
+
+@contextmanager
+def logging_to_file(path: Path, level: str) -> Iterator[None]:
+    """Log into a file, only readable by its owner, while the block runs."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > KEPT_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    path.touch(mode=0o600)
+    with path.open("a", buffering=1, encoding="utf-8") as file:
+        log_to(file, level)
+        try:
+            yield
+        finally:
+            log_to(sys.stderr, level)

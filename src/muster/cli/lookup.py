@@ -1,0 +1,29 @@
+"""Which workflow is meant by the word on the command line?"""
+
+from muster.client.synchronous import Client
+from muster.domain.errors import Finding, InvalidError, NotFoundError
+from muster.domain.ids import EVENT_ID, WORKFLOW_ID
+
+LATEST = ("latest", "@last")
+"""The caller's newest workflow."""
+
+
+def get_workflow_id(client: Client, word: str) -> str:
+    """The id that the word stands for. Raises NotFoundError, InvalidError."""
+    if word in LATEST:
+        page = client.list_workflows(mine=True, limit=1)
+        if not page.workflows:
+            raise NotFoundError(f"{word}: you have no workflow yet; submit one with `muster workflow submit FILE`")
+        return page.workflows[0].workflow_id
+    if WORKFLOW_ID.fullmatch(word) is None:
+        raise InvalidError(
+            [Finding("workflow", f"{word!r} is not the id of a workflow, like WF-…-…; `latest` is your newest one")]
+        )
+    return word
+
+
+def check_event_id(word: str) -> str:
+    """The word, if it can be an event's id. Raises InvalidError."""
+    if EVENT_ID.fullmatch(word) is None:
+        raise InvalidError([Finding("event", f"{word!r} is not the id of an event, like EV-00c3a1b2c4d5e6f7")])
+    return word

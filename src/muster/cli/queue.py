@@ -1,0 +1,221 @@
+"""`muster queue …`: publish events, consume results, close and see queues."""
+
+import contextlib
+import os
+import stat
+import sys
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from muster.cli.console import put, put_json, put_table, say
+from muster.cli.failure import OK, UsageError
+from muster.cli.lookup import get_workflow_id
+from muster.cli.service import HERE, Service, connect
+from muster.cli.values import LineReader, check_file, open_file, read_lines, read_pipe, read_whole_files
+from muster.client.conversations import Publication
+from muster.client.shapes import LeasedEvent, PublishedView
+from muster.client.synchronous import Client
+from muster.domain.errors import MusterError
+
+app = App(name="queue", help="Publish events, consume results, close and see queues.", help_format="plaintext")
+app.help_epilogue = "Example:\n  muster queue publish latest points points.jsonl --close"
+
+STDIN = Path("-")
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster queue publish latest points points.jsonl --close
+  generate | muster queue publish latest points -
+  muster queue publish latest images --bytes *.png
+  muster queue publish latest points points.jsonl --key-field id"""
+)
+def publish(
+    workflow: str,
+    alias: str,
+    /,
+    *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    bytes: bool = False,  # noqa: A002 - the option's name
+    key_field: str | None = None,
+    close: bool = False,
+    batch: int = 1000,
+    idempotency_key: str | None = None,
+    service: Service = HERE,
+) -> int:
+    """Publish events: one for each JSON line, or one for each file.
+
+    Files are checked whole before the first event is sent. Lines of a pipe (-) are sent as they come.
+
+    Args:
+        workflow: its id, or `latest`.
+        alias: the queue's name in the workflow.
+        files: JSON lines; - is standard input. With --bytes: any files.
+        bytes: each file is one event, as it is.
+        key_field: the field of each line whose value is its key; a second event with the same key is not published.
+        close: these are the last events of this queue.
+        batch: events of one call; each call is all or nothing.
+        idempotency_key: repeating the command with the same key and files publishes nothing twice.
+    """
+    if not files and not close:
+        raise UsageError("name the files to publish, or - for standard input (or --close alone to close the queue)")
+    if bytes and (STDIN in files or key_field is not None):
+        raise UsageError("--bytes publishes files as they are: it goes neither with - nor with --key-field")
+    total: int | None = len(files)
+    values: Iterator[object] = read_whole_files(files)
+    if not bytes:
+        checked = sum(check_file(one, LineReader(str(one), key_field)) for one in files if one != STDIN)
+        total = None if STDIN in files else checked
+        values = _read_all(files, key_field, is_flushed=idempotency_key is None)
+    key = idempotency_key or uuid.uuid4().hex
+    with connect(service) as client:
+        workflow_id = get_workflow_id(client, workflow)
+        answer = _publish(
+            client,
+            Publication(workflow_id, alias, values, batch=batch, close=close, idempotency_key=key),
+            total=total,
+        )
+    if service.json:
+        put_json({"published": answer.events - answer.duplicates, "known": answer.duplicates, "closed": answer.closed})
+        return OK
+    known = f", {answer.duplicates} known by their key" if answer.duplicates else ""
+    put(f"{answer.events - answer.duplicates} published{known}{'; the queue is closed' if answer.closed else ''}")
+    return OK
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster queue consume latest chi2 > results.jsonl
+  muster queue consume latest chi2 --no-wait --max 10 --with-ids"""
+)
+def consume(
+    workflow: str,
+    alias: str,
+    /,
+    *,
+    max: int | None = None,  # noqa: A002 - the option's name
+    no_wait: bool = False,
+    with_ids: bool = False,
+    service: Service = HERE,
+) -> int:
+    """Take the events out of a queue, one JSON line each; ends when no more can come.
+
+    A line is written before its event is acknowledged: if this command dies, what it had not written is given again. Bytes are
+    written as {"base64": "…"}.
+
+    Args:
+        workflow: its id, or `latest`.
+        alias: the queue's name in the workflow.
+        max: end after so many.
+        no_wait: end when the queue has none at the moment.
+        with_ids: write {"event": id, "key": key, "body": body}.
+    """
+    if max is not None and max < 1:
+        raise UsageError(f"--max {max} is below 1")
+    count = 0
+    with connect(service) as client:
+        workflow_id = get_workflow_id(client, workflow)
+        with contextlib.closing(client.consume(workflow_id, alias, limit=max, wait=not no_wait)) as events:
+            for event in events:
+                sys.stdout.buffer.write(render_result(event, with_ids=with_ids) + b"\n")
+                sys.stdout.buffer.flush()
+                count += 1
+    say(f"{count} consumed")
+    return OK
+
+
+@app.command(help_epilogue="Example:\n  muster queue close latest points")
+def close(workflow: str, alias: str, /, *, service: Service = HERE) -> int:
+    """Say that all events of a queue are in.
+
+    Args:
+        workflow: its id, or `latest`.
+        alias: the queue's name in the workflow.
+    """
+    with connect(service) as client:
+        view = client.close_queue(get_workflow_id(client, workflow), alias)
+    if service.json:
+        put_json(view)
+    else:
+        put(f"{view.alias} is closed; {view.counts.published} events were published")
+    return OK
+
+
+@app.command(name="list", help_epilogue="Example:\n  muster queue list latest")
+def list_(workflow: str, /, *, service: Service = HERE) -> int:
+    """List the queues of a workflow with their counts.
+
+    Args:
+        workflow: its id, or `latest`.
+    """
+    with connect(service) as client:
+        queues = client.get_workflow(get_workflow_id(client, workflow)).queues
+    if service.json:
+        put_json({"queues": queues})
+        return OK
+    put_table(
+        ("queue", "published", "waiting", "in work", "done", "dead", "public", "closed"),
+        [
+            (
+                one.alias,
+                one.counts.published,
+                one.counts.waiting,
+                one.counts.in_work,
+                one.counts.done,
+                one.counts.dead,
+                one.is_public,
+                one.closed_at is not None,
+            )
+            for one in queues
+        ],
+    )
+    return OK
+
+
+def render_result(event: LeasedEvent, *, with_ids: bool) -> bytes:
+    """An event as one line of JSON, without its end."""
+    body = msgspec.Raw(b'{"base64":' + bytes(event.body) + b"}") if event.kind == "bytes" else event.body
+    if with_ids:
+        return msgspec.json.encode({"event": event.event, "key": event.key, "body": body})
+    line = bytes(body)
+    # Published JSON may have been laid out over several lines; a line break inside a string is always escaped.
+    return line.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in line or b"\r" in line else line
+
+
+def _read_all(files: Iterable[Path], key_field: str | None, *, is_flushed: bool) -> Iterator[object]:
+    for path in files:
+        if path != STDIN:
+            with open_file(path) as file:
+                yield from read_lines(file, LineReader(str(path), key_field))
+        elif is_flushed and not stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
+            yield from read_pipe(sys.stdin.fileno(), LineReader("standard input", key_field))
+        else:
+            # The batches must be the same in the next run, so they depend on nothing but the lines.
+            yield from read_lines(sys.stdin.buffer, LineReader("standard input", key_field))
+
+
+def _publish(client: Client, publication: Publication, *, total: int | None) -> Publication:
+    """Publish with progress on a terminal; what is in already is told when it breaks off."""
+    is_shown = sys.stderr.isatty()
+
+    def tell(_: PublishedView) -> None:
+        of = "" if total is None else f" of {total}"
+        print(f"\r{publication.events}{of} published ", end="", file=sys.stderr, flush=True)
+
+    publication.on_batch = tell if is_shown else None
+    try:
+        return client.conclude(publication)
+    except (MusterError, KeyboardInterrupt):
+        if publication.events:
+            say(
+                f"{publication.events} events are published, the others are not. The same command with --idempotency-key "
+                f"{publication.idempotency_key} publishes only what is missing"
+            )
+        raise
+    finally:
+        if is_shown and publication.events:
+            print(file=sys.stderr)

@@ -1,0 +1,121 @@
+"""Which service does a command speak to, and as whom?
+
+Order of the address: `--url`, `MUSTER_URL`, `address` in the folder of `muster up` (`--dir`, `MUSTER_DIR`, `./.muster`). Of the
+token: `--token-file`, `MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, `token` in that folder. A token is never an argument.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cyclopts import Group, Parameter
+
+from muster.client.address import parse_address
+from muster.client.patience import Patience
+from muster.client.synchronous import Client
+from muster.domain.errors import Finding, InvalidError, NotFoundError, UnavailableError
+
+DIRECTORY_DEFAULT = Path(".muster")
+PATIENCE = Patience(first_s=1.0, later_s=60.0)
+"""Somebody waits for the news that nothing runs there; but a service that has answered may be restarted meanwhile."""
+
+
+@Parameter(name="*", group=Group("Service", sort_key=100))
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Options that every command has."""
+
+    url: str | None = None
+    """Address of the service. Otherwise MUSTER_URL, otherwise that of the `muster up` of this folder."""
+    token_file: Path | None = None
+    """File that holds your token. Otherwise MUSTER_TOKEN, MUSTER_TOKEN_FILE, or the token of `muster up`."""
+    dir: Path | None = None
+    """Folder of `muster up`. Otherwise MUSTER_DIR, otherwise ./.muster"""
+    json: bool = False
+    """Write the answer as JSON."""
+    debug: bool = False
+    """Show the trace of an error."""
+
+
+HERE = Service()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A service found, and what signs the caller in; the token is kept out of every rendering."""
+
+    url: str
+    token: str | None
+
+    def __repr__(self) -> str:
+        return f"Target({self.url!r}, token={'set' if self.token else None})"
+
+
+def connect(service: Service) -> Client:
+    """A client of the service that the options name. Raises what `find_target` raises."""
+    target = find_target(service, os.environ)
+    return Client(target.url, target.token, patience=PATIENCE)
+
+
+def find_directory(directory: Path | None, environment: Mapping[str, str]) -> Path:
+    """The folder of `muster up`."""
+    return directory or Path(environment.get("MUSTER_DIR") or DIRECTORY_DEFAULT)
+
+
+def find_target(service: Service, environment: Mapping[str, str]) -> Target:
+    """Look up address and token.
+
+    Raises:
+        UnavailableError: no address is named and no `muster up` has been here.
+        InvalidError: the address or the token file cannot be used.
+        NotFoundError: a token file that was named does not exist.
+    """
+    directory = find_directory(service.dir, environment)
+    named = service.url or environment.get("MUSTER_URL")
+    url = named or _read_address(directory)
+    address = parse_address(url)
+    # The folder's token belongs to the folder's service: it goes to no other machine.
+    return Target(address.url, _find_token(service, environment, directory if address.is_loopback else None))
+
+
+def _read_address(directory: Path) -> str:
+    file = directory / "address"
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        raise UnavailableError(
+            f"no service is known: there is no {file}. Start one here with `muster up`, or name one with --url, "
+            "MUSTER_URL, or --dir (the folder of a `muster up`)"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidError([Finding(str(file), f"cannot be read: {error}")]) from error
+
+
+def _find_token(service: Service, environment: Mapping[str, str], directory: Path | None) -> str | None:
+    if service.token_file is not None:
+        return _read_token(service.token_file, source="--token-file")
+    if token := environment.get("MUSTER_TOKEN"):
+        return _check_token(token, source="MUSTER_TOKEN")
+    if path := environment.get("MUSTER_TOKEN_FILE"):
+        return _read_token(Path(path), source="MUSTER_TOKEN_FILE")
+    if directory is not None and (file := directory / "token").exists():
+        return _read_token(file, source=str(file))
+    return None
+
+
+def _read_token(file: Path, *, source: str) -> str:
+    try:
+        return _check_token(file.read_text(), source=f"{source} {file}" if source != str(file) else source)
+    except FileNotFoundError:
+        raise NotFoundError(f"{source}: there is no file {file}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "is not text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
+        raise InvalidError([Finding(source, f"{file} cannot be read: {reason}")]) from error
+
+
+def _check_token(text: str, *, source: str) -> str:
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidError([Finding(source, "does not hold a token: one line of printable ASCII without blanks")])
+    return token

@@ -1,0 +1,148 @@
+"""Which events does the input hold? JSON lines, checked before any of them is sent; or whole files, as bytes."""
+
+import os
+import select
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from muster.client.conversations import FLUSH
+from muster.client.shapes import NewEventBody
+from muster.domain.errors import Finding, InvalidError, NotFoundError
+from muster.domain.queue import BODY_BYTES_MAX, KEY_CHARS_MAX
+
+FINDINGS_MAX = 10
+"""Bad lines that are named; more are counted."""
+CHUNK_BYTES = 1 << 16
+QUIET_S = 0.2
+"""What has come from a pipe is sent when nothing more comes for so long."""
+
+
+@dataclass(frozen=True)
+class LineReader:
+    """Makes an event of each line.
+
+    Args:
+        name: of the file, for messages.
+        key_field: the field of each line's object that is its dedupe key; None for no keys.
+    """
+
+    name: str
+    key_field: str | None = None
+
+    def read(self, line: bytes, number: int) -> NewEventBody | Finding:
+        """The event of a line (numbered from 1), or what is wrong with the line."""
+        where = f"{self.name}:{number}"
+        if len(line) > BODY_BYTES_MAX:
+            return Finding(where, f"is longer than {BODY_BYTES_MAX} bytes")
+        try:
+            value = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return Finding(where, f"is not JSON ({str(error)[:100]}): {_show(line)}")
+        key = None
+        if self.key_field is not None:
+            key = value.get(self.key_field) if isinstance(value, dict) else None
+            if isinstance(key, int) and not isinstance(key, bool):
+                key = str(key)
+            if not isinstance(key, str) or not 1 <= len(key) <= KEY_CHARS_MAX:
+                what = f"a text of 1 to {KEY_CHARS_MAX} characters, or a whole number"
+                return Finding(where, f"has no field {self.key_field!r} that is {what}: {_show(line)}")
+        return NewEventBody(body=msgspec.Raw(line), key=key)
+
+
+def check_file(path: Path, reader: LineReader) -> int:
+    """Read a file to its end and count its events.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InvalidError: lines that cannot be events, the first ten by name.
+    """
+    count = 0
+    findings: list[Finding] = []
+    wrong = 0
+    with open_file(path) as file:
+        for number, line in _number(file):
+            found = reader.read(line, number)
+            if isinstance(found, Finding):
+                wrong += 1
+                if len(findings) < FINDINGS_MAX:
+                    findings.append(found)
+            else:
+                count += 1
+    if wrong > FINDINGS_MAX:
+        findings.append(Finding(str(path), f"has {wrong - FINDINGS_MAX} more lines that are wrong"))
+    if findings:
+        raise InvalidError([*findings, Finding("nothing was published", "correct the lines and publish again")])
+    return count
+
+
+def read_lines(file: BinaryIO, reader: LineReader) -> Iterator[NewEventBody]:
+    """The events of a file. Raises InvalidError at the first line that cannot be one."""
+    for number, line in _number(file):
+        yield _require(reader.read(line, number))
+
+
+def read_pipe(descriptor: int, reader: LineReader) -> Iterator[object]:
+    """The events of a pipe or terminal as they come; `FLUSH` when nothing more is there for the moment."""
+    number, rest = 0, b""
+    while chunk := os.read(descriptor, CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > BODY_BYTES_MAX:
+            lines, rest = [*lines, rest], b""  # too long already: refused below, with its number
+        for line in lines:
+            number += 1
+            if line.strip():
+                yield _require(reader.read(line.strip(), number))
+        if lines and not select.select([descriptor], [], [], QUIET_S)[0]:
+            yield FLUSH
+    if rest.strip():
+        yield _require(reader.read(rest.strip(), number + 1))
+
+
+def read_whole_files(paths: tuple[Path, ...]) -> Iterator[bytes]:
+    """Each file's content, an event each; all of them are looked at before the first is read. Raises NotFoundError, InvalidError."""
+    findings = []
+    for path in paths:
+        if not path.exists():
+            raise NotFoundError(f"there is no file {path}; nothing was published")
+        if path.is_dir():
+            findings.append(Finding(str(path), "is a folder"))
+        elif (size_bytes := path.stat().st_size) > BODY_BYTES_MAX:
+            findings.append(Finding(str(path), f"has {size_bytes} bytes; an event may have {BODY_BYTES_MAX}"))
+    if findings:
+        raise InvalidError([*findings, Finding("nothing was published", "")])
+    for path in paths:
+        yield path.read_bytes()
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open for reading. Raises NotFoundError, InvalidError."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise InvalidError(
+            [Finding(str(path), "is a folder; name a file of JSON lines, or files with --bytes")]
+        ) from None
+
+
+def _number(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, with their numbers from 1."""
+    for number, line in enumerate(file, 1):
+        if stripped := line.strip():
+            yield number, stripped
+
+
+def _require(found: NewEventBody | Finding) -> NewEventBody:
+    if isinstance(found, Finding):
+        raise InvalidError([found])
+    return found
+
+
+def _show(line: bytes) -> str:
+    text = line.decode(errors="replace")
+    return text if len(text) <= 60 else text[:60] + "…"

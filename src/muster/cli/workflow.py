@@ -1,0 +1,318 @@
+"""`muster workflow …`: make, see, watch and end workflows."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+
+from muster.cli.console import put, put_block, put_fields, put_json, put_table, render_time, say
+from muster.cli.failure import FAILED, OK
+from muster.cli.listing import collect
+from muster.cli.lookup import get_workflow_id
+from muster.cli.service import HERE, Service, connect
+from muster.cli.watch import watch_workflow
+from muster.cli.workflow_file import read_workflow
+from muster.client.shapes import Account, CountsView, Deactivated, Errors, WorkflowSummary, WorkflowView
+
+app = App(name="workflow", help="Make, see, watch and end workflows.", help_format="plaintext")
+app.help_epilogue = "Example:\n  muster workflow submit examples/daya-bay/workflow.yaml --watch"
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster workflow submit examples/daya-bay/workflow.yaml
+  muster workflow submit flow.yaml --name run-7 --watch
+  generate-flow | muster workflow submit -"""
+)
+def submit(
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    name: str | None = None,
+    watch: bool = False,
+    idempotency_key: str | None = None,
+    service: Service = HERE,
+) -> int:
+    """Make a workflow from a file. Prints its id.
+
+    Args:
+        file: YAML or JSON; - is standard input. Relative `input_files` in it start at the file.
+        name: its name, instead of the one in the file.
+        watch: look on until it has ended.
+        idempotency_key: submitting again with the same key and file gives the same workflow.
+    """
+    workflow = read_workflow(file)
+    if name is not None:
+        workflow = msgspec.structs.replace(workflow, name=name)
+    with connect(service) as client:
+        view = client.submit_workflow(workflow, idempotency_key=idempotency_key)
+        if not service.json:
+            put(view.workflow_id)
+            _say_next(view, is_watched=watch)
+        elif not watch:
+            put_json(view)
+        return watch_workflow(client, view.workflow_id, as_json=service.json) if watch else OK
+
+
+@app.command(
+    name="list",
+    help_epilogue="""Examples:
+  muster workflow list
+  muster workflow list --state active --mine --json""",
+)
+def list_(
+    *,
+    state: Literal["active", "FINISHED", "ABORTED"] | None = None,
+    mine: bool = False,
+    limit: int = 20,
+    after: str | None = None,
+    service: Service = HERE,
+) -> int:
+    """List workflows, newest first.
+
+    Args:
+        state: only those in this state.
+        mine: only your own.
+        limit: how many at most.
+        after: only those older than this workflow.
+    """
+    with connect(service) as client:
+        rows, next_after = collect(
+            lambda after, limit: client.list_workflows(state=state, mine=mine, after=after, limit=limit),
+            lambda page: (page.workflows, page.next_after),
+            after=after,
+            limit=limit,
+        )
+    if service.json:
+        put_json({"workflows": rows, "next_after": next_after})
+        return OK
+    put_table(("workflow", "name", "state", "owner", "made", "ended"), [_row(one) for one in rows])
+    if next_after is not None:
+        say(f"there are more: --after {next_after}")
+    return OK
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster workflow show latest
+  muster workflow show latest --json"""
+)
+def show(workflow: str, /, *, service: Service = HERE) -> int:
+    """Show a workflow with its tasks, queues and taskforces.
+
+    Args:
+        workflow: its id, or `latest`.
+    """
+    with connect(service) as client:
+        view = client.get_workflow(get_workflow_id(client, workflow))
+    if service.json:
+        put_json(view)
+    else:
+        _put_view(view)
+    return OK
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster workflow watch latest
+  muster workflow watch latest --json > progress.jsonl"""
+)
+def watch(workflow: str, /, *, service: Service = HERE) -> int:
+    """Look on until a workflow has ended. Exit code 0: finished; 1: aborted.
+
+    Args:
+        workflow: its id, or `latest`.
+    """
+    with connect(service) as client:
+        return watch_workflow(client, get_workflow_id(client, workflow), as_json=service.json)
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster workflow account latest
+  muster workflow account latest --recount"""
+)
+def account(workflow: str, /, *, recount: bool = False, service: Service = HERE) -> int:
+    """Say what became of every event. Exit code 1 when it does not add up.
+
+    Args:
+        workflow: its id, or `latest`.
+        recount: count rows afresh beside the counters (slow with millions of events).
+    """
+    with connect(service) as client:
+        found = client.get_account(get_workflow_id(client, workflow), recount=recount)
+    if service.json:
+        put_json(found)
+    else:
+        _put_account(found)
+    return OK if is_exact(found) else FAILED
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster workflow errors latest
+  muster workflow errors latest --json"""
+)
+def errors(workflow: str, /, *, service: Service = HERE) -> int:
+    """Show why attempts failed, grouped by cause, the most frequent first.
+
+    Args:
+        workflow: its id, or `latest`.
+    """
+    with connect(service) as client:
+        found = client.get_errors(get_workflow_id(client, workflow))
+    if service.json:
+        put_json(found)
+    else:
+        _put_errors(found)
+    return OK
+
+
+@app.command(help_epilogue="Example:\n  muster workflow finish latest")
+def finish(workflow: str, /, *, service: Service = HERE) -> int:
+    """End a workflow; its workers end what they have in hand.
+
+    Args:
+        workflow: its id, or `latest`.
+    """
+    with connect(service) as client:
+        return _put_deactivated(client.finish_workflow(get_workflow_id(client, workflow)), service)
+
+
+@app.command(help_epilogue="Example:\n  muster workflow abort latest")
+def abort(workflow: str, /, *, service: Service = HERE) -> int:
+    """End a workflow; its workers are stopped at once.
+
+    Args:
+        workflow: its id, or `latest`.
+    """
+    with connect(service) as client:
+        return _put_deactivated(client.abort_workflow(get_workflow_id(client, workflow)), service)
+
+
+def render_sum(found: Account) -> str:
+    """The account in one line; what is neither done nor published is named when there is any."""
+    parts = [f"{found.published} published", f"{found.done} done"]
+    parts += [
+        f"{count} {word}"
+        for count, word in ((found.waiting, "waiting"), (found.in_work, "in work"), (found.dead, "dead"))
+        if count
+    ]
+    return ", ".join([*parts, f"{found.lost} lost", f"{found.counted_twice} counted twice"])
+
+
+def is_exact(found: Account) -> bool:
+    """Nothing is lost, nothing counted twice, and every queue adds up."""
+    return found.adds_up and found.lost == 0 and found.counted_twice == 0
+
+
+def _say_next(view: WorkflowView, *, is_watched: bool) -> None:
+    name = f" ({view.name})" if view.name else ""
+    say(f"workflow {view.workflow_id}{name} is submitted")
+    inputs = [queue.alias for queue in view.queues if queue.is_input and queue.is_public]
+    lines = [f"muster queue publish {view.workflow_id} {alias} FILE --close" for alias in inputs]
+    if not is_watched:
+        lines.append(f"muster workflow watch {view.workflow_id}")
+    if lines:
+        say("next:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _row(one: WorkflowSummary) -> tuple[object, ...]:
+    ended = render_time(one.deactivated_ts)
+    return one.workflow_id, one.name, one.state, one.owner, render_time(one.timestamp), ended
+
+
+def _put_view(view: WorkflowView) -> None:
+    put_fields(
+        [
+            ("workflow", view.workflow_id),
+            ("name", view.name),
+            ("owner", view.owner),
+            ("state", view.state),
+            ("made", render_time(view.timestamp)),
+            ("ended", f"{render_time(view.deactivated_ts)} by {view.deactivated_by}" if view.deactivated_ts else "-"),
+            ("finishes itself", view.finish_when_done),
+        ]
+    )
+    put("\ntasks")
+    put_table(
+        ("task", "command", "input", "output", "attempts", "warm"),
+        [
+            (
+                task.task_id,
+                " ".join(filter(None, (task.task_image, task.task_args))),
+                task.input_queue_aliases,
+                task.output_queue_aliases,
+                task.attempts,
+                task.warm,
+            )
+            for task in view.tasks
+        ],
+    )
+    put("\nqueues")
+    put_queues([(queue.alias, queue.counts, queue.closed_at is not None) for queue in view.queues])
+    put("\ntaskforces")
+    put_table(
+        ("taskforce", "location", "phase", "workers", "of", "cluster"),
+        [
+            (one.taskforce_uuid, one.location, one.phase, one.workers, one.n_workers, one.cluster_id)
+            for one in view.taskforces
+        ],
+    )
+
+
+def put_queues(queues: list[tuple[str, CountsView, bool]]) -> None:
+    """Write the counts of queues: alias, counts, whether it is closed."""
+    put_table(
+        ("queue", "published", "waiting", "in work", "done", "dead", "closed"),
+        [
+            (alias, counts.published, counts.waiting, counts.in_work, counts.done, counts.dead, is_closed)
+            for alias, counts, is_closed in queues
+        ],
+    )
+
+
+def _put_account(found: Account) -> None:
+    put(render_sum(found))
+    put("")
+    columns = ["queue", "published", "waiting", "in work", "done", "dead", "adds up"]
+    rows: list[list[object]] = []
+    for queue in found.queues:
+        counts = queue.counts
+        kept = [counts.published, counts.waiting, counts.in_work, counts.done, counts.dead]
+        rows.append([queue.alias, *kept, queue.adds_up])
+        if queue.recount is not None:
+            afresh = queue.recount.counted
+            counted = [afresh.published, afresh.waiting, afresh.in_work, afresh.done, afresh.dead]
+            rows.append(["  counted afresh", *counted, queue.recount.agrees])
+    put_table(columns, rows)
+    if found.duplicates:
+        put(f"\n{found.duplicates} second results were recorded and sent nowhere")
+    if not is_exact(found):
+        say("the account does NOT add up: this is a fault of Muster; please report it with `--json --recount`")
+
+
+def _put_errors(found: Errors) -> None:
+    if not found.groups and not found.taskforces:
+        say("no attempt has failed")
+    for group in found.groups:
+        hosts = ", ".join(group.hosts[:5])
+        put(f"{group.failures} failures of {group.events} events: {group.fingerprint or 'without a text'}")
+        put(f"  from {render_time(group.first_at)} to {render_time(group.last_at)} on {hosts or '-'}")
+        put(f"  for example {group.example_event} (muster event show {group.example_event})")
+        put_block("", group.example_text)
+        put("")
+    for trouble in found.taskforces:
+        put(f"taskforce {trouble.taskforce_uuid} ({trouble.phase})")
+        put(f"  could not be started {trouble.submit_failures} times, or stopped {trouble.remove_failures} times")
+        put_block("", trouble.text)
+
+
+def _put_deactivated(answer: Deactivated, service: Service) -> int:
+    if service.json:
+        put_json(answer)
+    else:
+        put(f"{answer.workflow_id} {answer.state}")
+        say(f"{answer.n_taskforces} taskforces are being stopped")
+    return OK

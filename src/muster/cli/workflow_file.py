@@ -1,0 +1,201 @@
+"""What does a workflow file say, and what is wrong with it? YAML or JSON to `NewWorkflow`, faults with their lines.
+
+The service judges the rules; here is only found what can be said better with the file at hand: syntax, names of fields, kinds of values,
+and files that do not exist.
+"""
+
+import difflib
+import json
+import sys
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+import yaml
+
+from muster.client.shapes import NewWorkflow
+from muster.domain.errors import Finding, InvalidError, NotFoundError
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's content as plain values.
+
+    Args:
+        name: for messages.
+        folder: what relative paths in it start from.
+        lines: path of a value, e.g. `tasks[0].n_workers` → its line, from 1.
+    """
+
+    name: str
+    folder: Path
+    content: Any
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def place(self, path: str) -> str:
+        """Where a value stands, for messages: file, line, path; the line of what holds it where it has none itself."""
+        around = path
+        while around and around not in self.lines:
+            around = around[: max(around.rfind("."), around.rfind("["), 0)]
+        line = self.lines.get(around)
+        return ":".join([self.name, *([str(line)] if line else [])]) + (f": {path}" if path else "")
+
+
+def read_workflow(path: Path) -> NewWorkflow:
+    """Read a file; `-` is standard input.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InvalidError: syntax, unknown or missing fields, wrong kinds of values, `input_files` that do not exist; all of a kind at once.
+    """
+    document = read_document(path)
+    findings = list(_judge(document.content, NewWorkflow, ""))
+    if findings:
+        raise InvalidError([Finding(document.place(one.field), one.reason) for one in findings])
+    return resolve_files(msgspec.convert(document.content, NewWorkflow), document)
+
+
+def read_document(path: Path) -> Document:
+    """Read YAML, or JSON (which begins with a brace)."""
+    name = "standard input" if str(path) == "-" else str(path)
+    text = _read_text(path, name)
+    folder = Path.cwd() if str(path) == "-" else path.resolve().parent
+    if text.lstrip()[:1] == "{":
+        return Document(name, folder, _parse_json(text, name))
+    content, lines = _parse_yaml(text, name)
+    return Document(name, folder, content, lines)
+
+
+def resolve_files(workflow: NewWorkflow, document: Document) -> NewWorkflow:
+    """Make `input_files` absolute: relative ones stand beside the workflow's file. Raises InvalidError for those that do not exist."""
+    findings = []
+    tasks = []
+    for number, task in enumerate(workflow.tasks):
+        files = []
+        for index, name in enumerate(task.input_files):
+            file = (document.folder / name).absolute()
+            if not file.exists():
+                where = document.place(f"tasks[{number}].input_files[{index}]")
+                findings.append(Finding(where, f"there is no {file} (relative paths start at the workflow's file)"))
+            files.append(str(file))
+        tasks.append(msgspec.structs.replace(task, input_files=files))
+    if findings:
+        raise InvalidError(findings)
+    return msgspec.structs.replace(workflow, tasks=tasks)
+
+
+def _read_text(path: Path, name: str) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFoundError(f"there is no file {name}") from None
+    except IsADirectoryError:
+        raise InvalidError([Finding(name, "is a folder; name the workflow's file")]) from None
+    except UnicodeDecodeError as error:
+        raise InvalidError([Finding(name, f"is not UTF-8 text (byte {error.start})")]) from error
+
+
+def _parse_json(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"{name}:{error.lineno}:{error.colno}"
+        raise InvalidError([Finding(place, f"is not JSON: {error.msg}")]) from error
+
+
+def _parse_yaml(text: str, name: str) -> tuple[Any, dict[str, int]]:
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise InvalidError([Finding(name, "is empty")])
+        lines: dict[str, int] = {}
+        repeated = list(_walk(node, "", lines, depth=0))
+        if repeated:
+            raise InvalidError([Finding(f"{name}:{line}: {path}", "is given twice") for path, line in repeated])
+        return loader.construct_document(node), lines
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise InvalidError([Finding(place, f"is not YAML: {error.problem or error.context}")]) from error
+    except yaml.YAMLError as error:
+        raise InvalidError([Finding(name, f"is not YAML: {error}")]) from error
+    finally:
+        loader.dispose()
+
+
+def _walk(node: yaml.Node, path: str, lines: dict[str, int], *, depth: int) -> Iterator[tuple[str, int]]:
+    """Note the line of every value; gives the keys that stand twice in a mapping, of which YAML would drop the first."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if depth > 50:
+        raise yaml.YAMLError("it is nested too deeply")
+    match node:
+        case yaml.MappingNode():
+            seen: set[Hashable] = set()
+            for key, value in node.value:
+                inner = f"{path}.{key.value}" if path else str(key.value)
+                if isinstance(key.value, str):
+                    if key.value in seen:
+                        yield inner, key.start_mark.line + 1
+                    seen.add(key.value)
+                lines.setdefault(inner, key.start_mark.line + 1)
+                yield from _walk(value, inner, lines, depth=depth + 1)
+        case yaml.SequenceNode():
+            for index, value in enumerate(node.value):
+                yield from _walk(value, f"{path}[{index}]", lines, depth=depth + 1)
+        case _:
+            return
+
+
+def _judge(value: Any, wanted: Any, path: str) -> Iterator[Finding]:
+    """Every name that no shape has, every field that is missing, every value of the wrong kind."""
+    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        yield from _judge_fields(value, wanted, path)
+    elif get_origin(wanted) is list and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _judge(item, get_args(wanted)[0], f"{path}[{index}]")
+    else:
+        try:
+            msgspec.convert(value, wanted)
+        except msgspec.ValidationError as error:
+            reason, _, inner = str(error).partition(" - at `$")
+            where = path + inner.rstrip("`")
+            yield Finding(where, f"{reason[:1].lower()}{reason[1:]}" + _advise(value, wanted))
+
+
+def _judge_fields(value: Any, wanted: type[msgspec.Struct], path: str) -> Iterator[Finding]:
+    if not isinstance(value, dict):
+        yield Finding(path, f"must be fields with their values, not {_describe(value)}")
+        return
+    fields = {one.encode_name: one for one in msgspec.structs.fields(wanted)}
+    for name in value:
+        if name not in fields:
+            yield Finding(_join(path, name), "is no field" + _suggest(str(name), list(fields)))
+    for name, one in fields.items():
+        if name in value:
+            yield from _judge(value[name], one.type, _join(path, name))
+        elif one.required:
+            yield Finding(_join(path, name), "is missing")
+
+
+def _advise(value: object, wanted: object) -> str:
+    if isinstance(value, bool) and wanted is str:
+        return "; YAML reads yes, no, on, off as booleans: put it in quotes"
+    if wanted is str or (get_origin(wanted) is dict and "str" in str(wanted)):
+        return "; put it in quotes"
+    return "; write [it] for a list of one" if get_origin(wanted) is list else ""
+
+
+def _describe(value: object) -> str:
+    return "nothing" if value is None else f"{str(value)[:40]!r}"
+
+
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _suggest(name: str, fields: list[str]) -> str:
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), fields, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(fields)}"
