@@ -4,7 +4,7 @@ Our own door answers with a `Problem`. The door for EWMS clients answers with `{
 for a body that breaks the rules (wms.md section 2).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -36,6 +36,7 @@ from muster.server.services.idempotent import IdempotencyMismatchError
 log = structlog.get_logger(__name__)
 
 EWMS_PREFIX = "/v1"
+EWMS_JSON = "application/json; charset=UTF-8"
 RETRY_AFTER_S = 2
 
 
@@ -141,7 +142,7 @@ def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
     return _problem(request, status.value, "internal", "internal error; the service's log has it under the id", (), {})
 
 
-HANDLERS: Mapping[type[Exception], Any] = {
+HANDLERS: dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]] = {
     MusterError: answer_muster_error,
     SessionEndedError: answer_muster_error,
     HTTPException: answer_http_error,

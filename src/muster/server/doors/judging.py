@@ -7,7 +7,7 @@ taken as one.
 
 from collections.abc import Hashable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import inspect
@@ -44,7 +44,7 @@ def judge(value: object, type_: type[T]) -> T:
         InvalidError: it is not one; every fault is a finding.
     """
     findings: list[Finding] = []
-    normal = _walk(value, _describe(type_), "", findings)
+    normal = _walk(value, _describe(cast("Hashable", type_)), "", findings)
     if findings:
         raise InvalidError(findings[:FINDINGS_MAX])
     try:

@@ -19,6 +19,7 @@ from muster.server.services.advance_taskforce import (
     is_last,
     record_refusal,
 )
+from muster.server.services.offer_upstream import is_for_upstream
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
 
@@ -160,6 +161,8 @@ async def _report(parts: Parts, uuid: str, claim: HeldClaim | None, work: Work) 
             raise NotFoundError(f"no taskforce found with uuid: {uuid}") from None
         tx.workflows.get(seen.workflow_id, lock=True)
         taskforce = tx.taskforces.get(uuid)
+        if claim is None and not is_for_upstream(parts, taskforce):
+            raise NotFoundError(f"no taskforce found with uuid: {uuid}")  # it is one of ours: hidden, as in the offers
         if claim is not None and (taskforce.claim_agent, taskforce.claim_fence) != (claim.agent, claim.fence):
             raise ConflictError(
                 f"taskforce {uuid} is claimed by {taskforce.claim_agent or 'nobody'} with fence {taskforce.claim_fence}"

@@ -1,0 +1,252 @@
+"""How do the parts of the server come together? Adapters into services, routes into doors, daemons into one task group."""
+
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import version
+from typing import Never, Protocol
+
+import anyio
+import structlog
+import uvicorn
+from anyio.abc import TaskStatus
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from muster.domain.location import index_locations
+from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
+from muster.server.adapters.sql.database import open_database
+from muster.server.daemons.activate import WorkflowActivator
+from muster.server.daemons.expire_answers import AnswerExpirer
+from muster.server.daemons.finish import DrainWatcher
+from muster.server.daemons.fold import DeltaFolder
+from muster.server.daemons.heartbeat import Heartbeat
+from muster.server.daemons.launch import LaunchControl
+from muster.server.daemons.reap import LeaseReaper
+from muster.server.daemons.tend import HotTableTender
+from muster.server.doors.access import guard
+from muster.server.doors.documents import make_config
+from muster.server.doors.errors import EWMS_PREFIX, HANDLERS
+from muster.server.doors.ewms import routes as ewms
+from muster.server.doors.front import Front, Meters
+from muster.server.doors.muster.consumers import routes as consumers
+from muster.server.doors.muster.events import routes as events
+from muster.server.doors.muster.health import routes as health
+from muster.server.doors.muster.queues import routes as queues
+from muster.server.doors.muster.sites import routes as sites
+from muster.server.doors.muster.taskforces import routes as taskforces
+from muster.server.doors.muster.workers import routes as workers
+from muster.server.doors.muster.workflows import routes as workflows
+from muster.server.services.parts import Parts
+from muster.settings import ServerSettings
+
+log = structlog.get_logger()
+
+MUSTER_PREFIX = "/muster/v1"
+START_LEASE_S = 60.0
+"""Seconds that live sessions get at least when the first service starts: the lease clock stood still."""
+SHUTDOWN_S = 5
+"""Seconds that answers may still take when the service stops."""
+KEEP_ALIVE_S = 75
+"""Seconds that an idle connection is kept: longer than workers wait between two calls."""
+BODY_BYTES_MAX = 1 << 20
+"""A request's body where the route says nothing else."""
+BACKLOG = 2048
+
+_OURS = (health, workflows, taskforces, sites, queues, events, consumers, workers)
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+
+
+class Daemon(Protocol):
+    """Something that happens by itself."""
+
+    async def run(self, *, task_status: TaskStatus[None]) -> Never: ...
+
+
+def make_app(parts: Parts) -> Litestar:
+    """The routes of all doors over these parts."""
+    meters = Meters()
+    app = Litestar(
+        route_handlers=[
+            *health.at_root,
+            Router(MUSTER_PREFIX, route_handlers=[handler for door in _OURS for handler in door.handlers]),
+            Router(EWMS_PREFIX, route_handlers=list(ewms.handlers), include_in_schema=False),
+        ],
+        dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},
+        guards=[guard],
+        exception_handlers=HANDLERS,
+        openapi_config=make_config(parts.version),
+        request_max_body_size=BODY_BYTES_MAX,
+        state=State({"parts": parts, "meters": meters}),
+        logging_config=None,
+    )
+    app.asgi_handler = Front(app.asgi_handler, meters)
+    return app
+
+
+def make_daemons(parts: Parts) -> Sequence[Daemon]:
+    """Everything that happens by itself."""
+    settings = parts.settings
+    return (
+        Heartbeat(parts.store),
+        WorkflowActivator(parts),
+        LaunchControl(parts),
+        DrainWatcher(parts),
+        LeaseReaper(parts.engine, parts.waking, interval_s=settings.reap_interval_s),
+        DeltaFolder(parts.engine, interval_s=settings.fold_interval_s),
+        HotTableTender(parts.engine, interval_s=settings.tend_interval_s),
+        AnswerExpirer(parts.store, kept_s=settings.answer_kept_s),
+    )
+
+
+@asynccontextmanager
+async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
+    """The parts over a database that is open and of this version's schema.
+
+    Raises:
+        UnavailableError: the database does not answer.
+        TokenFileError: the token's file cannot be used.
+    """
+    identity = LocalToken(read_or_make_token(settings.token_file))
+    async with open_database(settings.database_url, hot_connections=settings.postgres_hot_connections) as database:
+        await database.store.check()
+        await database.store.begin_service(lease_s=START_LEASE_S)
+        yield Parts(
+            settings=settings,
+            store=database.store,
+            engine=database.engine,
+            waking=database.waking,
+            identity=identity,
+            locations=index_locations(settings.all_locations()),
+            worker_key=await database.store.get_secret("worker"),
+            version=version("muster-compute"),
+        )
+
+
+async def serve(
+    settings: ServerSettings,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    handle_signals: bool = True,
+) -> None:
+    """Run the service until a signal, or until it is cancelled; either way answers under way are finished first.
+
+    Args:
+        on_ready: called with the base URL once requests are answered.
+        handle_signals: end at SIGTERM and SIGINT; only ever in the main thread.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        UnavailableError: the database does not answer at the start.
+        ExceptionGroup: a daemon met an error that it does not know; the service has stopped.
+    """
+    with bind(settings.host, settings.port) as listener:
+        async with open_parts(settings) as parts:
+            await _run(parts, listener, on_ready, handle_signals=handle_signals)
+
+
+async def _run(
+    parts: Parts, listener: socket.socket, on_ready: Callable[[str], None] | None, *, handle_signals: bool
+) -> None:
+    server = HttpServer(make_app(parts))
+    is_over = anyio.Event()  # a signal came, or the HTTP server ended by itself
+    async with anyio.create_task_group() as group:
+        for daemon in make_daemons(parts):
+            await group.start(daemon.run, name=type(daemon).__name__)
+        if handle_signals and threading.current_thread() is threading.main_thread():
+            await group.start(_await_signal, is_over)
+        group.start_soon(server.run, listener, is_over)
+        try:
+            await server.is_ready.wait()
+            url = render_url(listener)
+            log.info("ready", url=url, version=parts.version)
+            if on_ready is not None and server.started:
+                on_ready(url)
+            await is_over.wait()
+        finally:  # also when a daemon fell, or the caller cancels
+            parts.stopping.asked = True
+            parts.waking.wake("stopping")
+            server.should_exit = True
+            with anyio.CancelScope(shield=True):
+                await server.is_closed.wait()
+        group.cancel_scope.cancel()
+    log.info("stopped")
+
+
+async def _await_signal(is_over: anyio.Event, *, task_status: TaskStatus[None]) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        task_status.started()
+        async for number in received:
+            log.info("stopping", signal=number.name)
+            is_over.set()
+            return
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn, which tells when it is ready and leaves signals alone."""
+
+    def __init__(self, app: Litestar) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=SHUTDOWN_S,
+            )
+        )
+        self.is_ready = anyio.Event()
+        """Requests are answered, or never will be (`started` is False)."""
+        self.is_closed = anyio.Event()
+
+    async def run(self, listener: socket.socket, is_over: anyio.Event) -> None:  # type: ignore[override]
+        """Answer requests until `should_exit`; then the answers under way are finished. Not to be cancelled: it is asked."""
+        try:
+            with anyio.CancelScope(shield=True):
+                await self.serve(sockets=[listener])
+        finally:
+            self.is_ready.set()
+            self.is_closed.set()
+            is_over.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the composition root's business."""
+        yield
+
+
+@contextmanager
+def bind(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens. Raises OSError, naming the address."""
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _, address = infos[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+        listener.setblocking(False)
+        yield listener
+    finally:
+        listener.close()
+
+
+def render_url(listener: socket.socket) -> str:
+    """Where clients on this machine find it."""
+    host, port = listener.getsockname()[:2]
+    host = _WILDCARDS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,76 @@
+"""How is our door described to programs? Its OpenAPI document, with the bodies that the routes read themselves."""
+
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPMethod
+from typing import Any, ClassVar
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
+
+from muster.client.shapes import Problem
+
+_REF = "#/components/schemas/{name}"
+
+
+class _Described(Operation):
+    """An operation that knows the struct of its body."""
+
+    body_type: ClassVar[type[msgspec.Struct]]
+
+
+@cache
+def takes(type_: type[msgspec.Struct]) -> type[Operation]:
+    """An operation whose body is the struct."""
+    content = {"application/json": OpenAPIMediaType(schema=Reference(ref=_REF.format(name=type_.__name__)))}
+
+    @dataclass
+    class Takes(_Described):
+        body_type: ClassVar[type[msgspec.Struct]] = type_
+
+        def __post_init__(self) -> None:
+            self.request_body = RequestBody(content=content, required=True)
+
+    return Takes
+
+
+def gives(status: int, type_: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
+    """An answer that is encoded before the framework sees it."""
+    return {status: ResponseSpec(data_container=type_, generate_examples=False, description="done")}
+
+
+def make_config(version: str) -> OpenAPIConfig:
+    """What the document says of itself. It is served by our own route, so the framework's are off."""
+    return OpenAPIConfig(
+        title="Muster", version=version, use_handler_docstrings=True, enabled_endpoints=set(), render_plugins=[]
+    )
+
+
+def describe(app: Litestar) -> dict[str, Any]:
+    """The document of our own door."""
+    document = app.openapi_schema.to_schema()
+    types = {
+        handler.operation_class.body_type
+        for route in app.routes
+        for handler in getattr(route, "route_handlers", ())
+        if isinstance(handler, HTTPRouteHandler) and issubclass(handler.operation_class, _Described)
+    }
+    _, schemas = msgspec.json.schema_components(
+        sorted([*types, Problem], key=lambda one: one.__name__), ref_template=_REF
+    )
+    document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+    problem = {
+        "description": "any error",
+        "content": {"application/json": {"schema": {"$ref": _REF.format(name=Problem.__name__)}}},
+    }
+    methods = {method.value.lower() for method in HTTPMethod}
+    for item in document["paths"].values():
+        for method in methods & set(item):
+            # The framework documents its own shape of a 400, which this service never sends.
+            item[method]["responses"].pop("400", None)
+            item[method]["responses"]["default"] = problem
+    return document

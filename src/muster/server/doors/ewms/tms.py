@@ -1,0 +1,157 @@
+"""Where does upstream's task management service ask and report? (wms.md 4.13 to 4.18)
+
+A 4xx ends its process, so what can be taken is taken; what the table refuses is written down and answered with 200.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.handlers import HTTPRouteHandler
+from msgspec import UNSET, UnsetType
+
+from muster.domain.caller import Role
+from muster.domain.errors import Finding, InvalidError
+from muster.server.doors.access import SignedIn, roles
+from muster.server.doors.errors import EWMS_JSON
+from muster.server.doors.ewms.naming import said
+from muster.server.doors.ewms.shapes import (
+    CondorComplete,
+    CondorSubmit,
+    Failed,
+    PendingStarter,
+    StatusResult,
+    StatusResults,
+    StatusUpdate,
+    TaskforceObject,
+    TaskforceUuid,
+)
+from muster.server.doors.ewms.views import render_directive, render_taskforce
+from muster.server.doors.muster.sites.policy import check_time, judge_cluster
+from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_body, read_body
+from muster.server.services import offer_upstream
+from muster.server.services import record_site_report as reports
+from muster.server.services.parts import Parts
+from muster.server.services.record_site_report import Cluster
+from muster.server.services.record_statuses import StatusReport, record_statuses
+
+OK, SOME_FAILED = 200, 207
+EITHER = {"access": roles(Role.USER, Role.SYSTEM_TMS)}
+AGENT = {"access": roles(Role.SYSTEM_TMS)}
+
+
+@get("/tms/pending-starter/taskforces", opt=EITHER)
+async def pending_starter(parts: Parts, schedd: str | None = None) -> PendingStarter | dict[str, str]:
+    """4.13"""
+    offer = await offer_upstream.find_start(parts, _require_schedd(schedd))
+    if offer is None:
+        return {}
+    return PendingStarter(render_taskforce(offer.taskforce), render_directive(offer.directive), [])
+
+
+@get("/tms/pending-stopper/taskforces", opt=EITHER)
+async def pending_stopper(parts: Parts, schedd: str | None = None) -> TaskforceObject | dict[str, str]:
+    """4.15"""
+    found = await offer_upstream.find_stop(parts, _require_schedd(schedd))
+    return {} if found is None else render_taskforce(found)
+
+
+@post("/tms/condor-submit/taskforces/{uuid:str}", status_code=OK, opt=AGENT)
+async def condor_submit(request: SignedIn, parts: Parts, uuid: str) -> TaskforceUuid:
+    """4.14"""
+    told = await read_body(request, CondorSubmit)
+    findings = list(judge_cluster(cluster_id=told.cluster_id, n_workers=told.n_workers, fpath=told.job_event_log_fpath))
+    if findings:
+        raise InvalidError(findings)
+    cluster = Cluster(told.cluster_id, told.n_workers, told.submit_dict, told.job_event_log_fpath)
+    with said(f"no 'pending-starter' taskforce found with uuid: {uuid}", uuid):
+        await reports.record_submitted(parts, uuid, None, cluster)
+    return TaskforceUuid(uuid)
+
+
+@post("/tms/condor-submit/taskforces/{uuid:str}/failed", status_code=OK, opt=AGENT)
+async def condor_submit_failed(request: SignedIn, parts: Parts, uuid: str) -> TaskforceUuid:
+    """4.14, failed"""
+    told = await _read_failed(request)
+    with said(f"no 'pending-starter' taskforce found with uuid: {uuid}", uuid):
+        await reports.record_submit_failed(parts, uuid, None, told.error)
+    return TaskforceUuid(uuid)
+
+
+@post("/tms/condor-rm/taskforces/{uuid:str}", status_code=OK, opt=AGENT)
+async def condor_rm(parts: Parts, uuid: str) -> TaskforceUuid:
+    """4.16"""
+    with said(f"no taskforce found with uuid: {uuid}", uuid):
+        await reports.record_removed(parts, uuid, None)
+    return TaskforceUuid(uuid)
+
+
+@post("/tms/condor-rm/taskforces/{uuid:str}/failed", status_code=OK, opt=AGENT)
+async def condor_rm_failed(request: SignedIn, parts: Parts, uuid: str) -> TaskforceUuid:
+    """4.16, failed"""
+    told = await _read_failed(request)
+    with said(f"no taskforce found with uuid: {uuid}", uuid):
+        await reports.record_remove_failed(parts, uuid, None, told.error)
+    return TaskforceUuid(uuid)
+
+
+@post(
+    "/tms/statuses/taskforces",
+    status_code=OK,
+    opt=AGENT,
+    request_max_body_size=SMALL_BODY_BYTES_MAX,
+)
+async def statuses(request: SignedIn, parts: Parts) -> Response[StatusResults]:
+    """4.17"""
+    told = await read_body(request, StatusUpdate)
+    report = StatusReport(
+        compound_statuses=_require_some(told.compound_statuses_by_taskforce, "compound_statuses_by_taskforce"),
+        top_task_errors=_require_some(told.top_task_errors_by_taskforce, "top_task_errors_by_taskforce"),
+    )
+    recorded = await record_statuses(parts, report)
+    failed = [StatusResult(uuid, "failed", "no taskforce found with uuid") for uuid in recorded.unknown]
+    results = StatusResults([*failed, *(StatusResult(uuid, "updated") for uuid in recorded.updated)])
+    return Response(results, status_code=SOME_FAILED if failed else OK, media_type=EWMS_JSON)
+
+
+@post("/tms/condor-complete/taskforces/{uuid:str}", status_code=OK, opt=AGENT)
+async def condor_complete(request: SignedIn, parts: Parts, uuid: str) -> TaskforceUuid:
+    """4.18"""
+    told = await read_body(request, CondorComplete)
+    at = check_time(told.condor_complete_ts, field="condor_complete_ts")
+    with said(f"no non-condor-completed taskforce found with uuid: {uuid}", uuid):
+        await reports.record_completed(parts, uuid, None, at=at)
+    return TaskforceUuid(uuid)
+
+
+handlers: Sequence[HTTPRouteHandler] = (
+    pending_starter,
+    pending_stopper,
+    condor_submit,
+    condor_submit_failed,
+    condor_rm,
+    condor_rm_failed,
+    statuses,
+    condor_complete,
+)
+
+
+def _require_schedd(schedd: str | None) -> str:
+    if not schedd or "\0" in schedd:
+        raise InvalidError([Finding("", "Missing required query parameter: schedd")])
+    return schedd
+
+
+def _require_some(told: dict[str, Any] | UnsetType, field: str) -> dict[str, Any]:
+    """A field that is sent names at least one taskforce."""
+    if told is UNSET:
+        return {}
+    if not told:
+        raise InvalidError([Finding(field, "must have at least 1 entries")])
+    return told
+
+
+async def _read_failed(request: SignedIn) -> Failed:
+    """Upstream's agent sends `{}`, which is as good as nothing."""
+    raw = await request.body()
+    return parse_body(raw, Failed) if raw.strip() else Failed()

@@ -1,0 +1,127 @@
+"""What is true of every request, whatever its route? An id, a measure, an entry in the log, and an exact path.
+
+Stands before the framework, so that it also sees what no route takes.
+"""
+
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
+
+import structlog
+from litestar import Litestar
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from muster.server.doors.errors import is_ewms
+
+log = structlog.get_logger(__name__)
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_NO_ROUTE = "no route"
+_WITH_SLASH = "/v1/"
+"""The only route that ends in a slash; `/v1` is none (wms.md section 2)."""
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True)
+class Meters:
+    """What is measured of requests, by method, route and status."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    requests: Counter = field(init=False)
+    seconds: Histogram = field(init=False)
+    underway: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        labels = ("method", "route")
+        requests = Counter("muster_requests", "Requests answered.", (*labels, "status"), registry=self.registry)
+        seconds = Histogram(
+            "muster_request_seconds",
+            "Seconds from request to answer.",
+            labels,
+            registry=self.registry,
+            buckets=_BUCKETS,
+        )
+        underway = Gauge("muster_requests_underway", "Requests that are not answered yet.", registry=self.registry)
+        object.__setattr__(self, "requests", requests)
+        object.__setattr__(self, "seconds", seconds)
+        object.__setattr__(self, "underway", underway)
+
+
+class Front:
+    """Wraps the application."""
+
+    def __init__(self, inner: ASGIApp, meters: Meters) -> None:
+        self._inner = inner
+        self._meters = meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._inner(scope, receive, send)
+            return
+        await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        request_id = _read_request_id(scope["headers"])
+        scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        _make_exact(scope)
+        begun = time.perf_counter()
+        status = 500
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = cast("Headers", message.setdefault("headers", []))
+                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        self._meters.underway.inc()
+        try:
+            await self._inner(scope, receive, send_marked)
+        finally:
+            self._meters.underway.dec()
+            self._count(scope, method, status, time.perf_counter() - begun)
+
+    def _count(self, scope: HTTPScope, method: str, status: int, seconds: float) -> None:
+        route = scope.get("path_template") or _NO_ROUTE
+        self._meters.requests.labels(method, route, str(status)).inc()
+        self._meters.seconds.labels(method, route).observe(seconds)
+        log.debug(
+            "request",
+            method=method,
+            path=scope["path"],
+            status=status,
+            seconds=round(seconds, 6),
+            request_id=scope.get("request_id"),
+        )
+
+
+def find_meters(app: Litestar) -> Meters:
+    """The meters of an application that has a front."""
+    meters: Meters = app.state.meters
+    return meters
+
+
+def _read_request_id(headers: object) -> str:
+    """The id that the client gave, if it can be one; else a new one."""
+    for name, value in cast("Headers", headers):
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return secrets.token_hex(8)
+
+
+def _make_exact(scope: HTTPScope) -> None:
+    """A path with a slash too many, or too few, is no route; the framework would let it pass. OPTIONS is no method of EWMS."""
+    path = scope["path"]
+    if (path != "/" and path.endswith("/") and path != _WITH_SLASH) or path == _WITH_SLASH.rstrip("/"):
+        scope["path"] = "/no/such/route" if not is_ewms(path) else "/v1/no/such/route"
+    if scope["method"] == "OPTIONS" and is_ewms(path):
+        scope["method"] = "DELETE"  # which is none either: the framework would answer OPTIONS itself

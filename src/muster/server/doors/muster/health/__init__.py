@@ -1,0 +1,1 @@
+"""Is the service well, and who am I to it?"""

@@ -1,0 +1,58 @@
+"""Does the service live, can it work, how much did it do, and whom does it take me for?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from muster.client.shapes import Health, Whoami
+from muster.domain.errors import InvalidError, UnavailableError
+from muster.server.doors.access import ANYONE, PUBLIC, SignedIn
+from muster.server.doors.documents import describe
+from muster.server.doors.front import find_meters
+from muster.server.services.parts import Parts
+
+
+@get("/healthz", opt={"access": PUBLIC})
+async def healthz(parts: Parts) -> Health:
+    """The process lives and answers; nothing else is looked at."""
+    return Health("ok", parts.version)
+
+
+@get("/readyz", opt={"access": PUBLIC})
+async def readyz(parts: Parts) -> Response[Health]:
+    """200 when it can serve; 503 while it starts or stops, or when the database does not answer."""
+    if parts.stopping.asked:
+        return Response(Health("stopping", parts.version), status_code=503)
+    try:
+        await parts.store.check()
+    except UnavailableError:
+        return Response(Health("unavailable", parts.version, "the database does not answer"), status_code=503)
+    except InvalidError as error:
+        return Response(Health("unavailable", parts.version, str(error)), status_code=503)
+    return Response(Health("ready", parts.version))
+
+
+@get("/metrics", opt={"access": ANYONE})
+async def metrics(request: SignedIn) -> Response[bytes]:
+    """Prometheus's text."""
+    text = generate_latest(find_meters(request.app).registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+@get("/whoami", opt={"access": ANYONE})
+async def whoami(request: SignedIn) -> Whoami:
+    """Who the token belongs to."""
+    return Whoami(request.user.name, sorted(role.value for role in request.user.roles))
+
+
+@get("/openapi.json", opt={"access": PUBLIC}, include_in_schema=False, sync_to_thread=False)
+def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The description of this door."""
+    return describe(request.app)
+
+
+at_root: Sequence[HTTPRouteHandler] = (healthz, readyz, metrics)
+handlers: Sequence[HTTPRouteHandler] = (whoami, openapi)

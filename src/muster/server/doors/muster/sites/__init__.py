@@ -1,0 +1,1 @@
+"""Sites: claims and reports of our agents."""

@@ -1,0 +1,1 @@
+"""Taskforces: look at one."""

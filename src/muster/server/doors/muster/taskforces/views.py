@@ -1,0 +1,46 @@
+"""How do taskforces look on our door?"""
+
+from muster.client.shapes import PhaseLogView, TaskforceView
+from muster.domain.workflow import PhaseLogEntry
+from muster.server.services.read_workflow import WholeTaskforce
+
+
+def render_taskforce(whole: WholeTaskforce) -> TaskforceView:
+    """A taskforce, every field."""
+    one = whole.taskforce
+    return TaskforceView(
+        taskforce_uuid=one.taskforce_uuid,
+        task_id=one.task_id,
+        workflow_id=one.workflow_id,
+        timestamp=one.timestamp,
+        priority=one.priority,
+        location=one.location,
+        schedd=one.schedd,
+        n_workers=one.n_workers,
+        workers=whole.workers,
+        phase=one.phase.value,
+        phase_change_log=[render_entry(entry) for entry in whole.log],
+        cluster_id=one.cluster_id,
+        job_event_log_fpath=one.job_event_log_fpath,
+        compound_statuses={status: dict(counts) for status, counts in one.compound_statuses.items()},
+        top_task_errors=dict(one.top_task_errors),
+        worker_config=dict(one.worker_config),
+        pilot_config=dict(one.pilot_config),
+        submit_dict=dict(one.submit_dict),
+        claim_agent=one.claim_agent,
+        claim_until=one.claim_until,
+        submit_failures=one.submit_failures,
+        remove_failures=one.remove_failures,
+    )
+
+
+def render_entry(entry: PhaseLogEntry) -> PhaseLogView:
+    """A line of the log."""
+    return PhaseLogView(
+        target_phase=entry.target_phase.value,
+        timestamp=entry.timestamp,
+        was_successful=entry.was_successful,
+        source_event_time=entry.source_event_time,
+        source_entity=entry.source_entity,
+        context=entry.context,
+    )

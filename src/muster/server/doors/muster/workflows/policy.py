@@ -1,0 +1,23 @@
+"""What may be asked of workflows in one call? Limits, and how the parts of a query are read."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from litestar.params import Parameter
+
+from muster.domain.errors import Finding, InvalidError
+from muster.domain.ids import WORKFLOW_ID
+
+PAGE_MAX = 500
+TOKEN_CHARS_MAX = 100
+
+StateQuery: TypeAlias = Literal["active", "FINISHED", "ABORTED"] | None
+LimitQuery: TypeAlias = Annotated[int, Parameter(ge=1, le=PAGE_MAX)]
+WaitQuery: TypeAlias = Annotated[float, Parameter(ge=0, le=3600)]
+SeenQuery: TypeAlias = Annotated[str | None, Parameter(max_length=TOKEN_CHARS_MAX)]
+
+
+def parse_after(after: str | None) -> str | None:
+    """Where a page begins. Raises InvalidError for what is no workflow's id."""
+    if after is not None and WORKFLOW_ID.fullmatch(after) is None:
+        raise InvalidError([Finding("after", "must be the `next_after` of a page")])
+    return after

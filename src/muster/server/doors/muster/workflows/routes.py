@@ -1,0 +1,142 @@
+"""Where are workflows submitted, looked at, followed and ended?"""
+
+from collections.abc import Sequence
+
+import msgspec
+from litestar import MediaType, Response, get, post
+from litestar.handlers import HTTPRouteHandler
+
+from muster.client.shapes import (
+    Account,
+    Deactivated,
+    Errors,
+    NewWorkflow,
+    Progress,
+    WorkflowPage,
+    WorkflowView,
+)
+from muster.domain.ids import WORKFLOW_ID
+from muster.domain.workflow import Deactivation
+from muster.server.doors.access import SignedIn
+from muster.server.doors.connection import while_connected
+from muster.server.doors.documents import gives, takes
+from muster.server.doors.muster.workflows.policy import (
+    LimitQuery,
+    SeenQuery,
+    StateQuery,
+    WaitQuery,
+    parse_after,
+)
+from muster.server.doors.muster.workflows.views import (
+    render_account,
+    render_ended,
+    render_errors,
+    render_progress,
+    render_workflow,
+    render_workflows,
+)
+from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_id, read_body
+from muster.server.services import read_workflow
+from muster.server.services.deactivate_workflow import deactivate_workflow
+from muster.server.services.follow_progress import follow_progress
+from muster.server.services.idempotent import make_request_key
+from muster.server.services.parts import Parts
+from muster.server.services.read_account import get_account, get_errors
+from muster.server.services.submit_workflow import Submission, submit_workflow
+
+CREATED = 201
+
+
+@post(
+    "/workflows",
+    status_code=CREATED,
+    request_max_body_size=SMALL_BODY_BYTES_MAX,
+    operation_class=takes(NewWorkflow),
+    responses=gives(CREATED, WorkflowView),
+)
+async def submit(request: SignedIn, parts: Parts) -> Response[bytes]:
+    """Make a workflow. With an `Idempotency-Key` a repeat gets the first answer."""
+    new = await read_body(request, NewWorkflow)
+    key = make_request_key(
+        request.headers.get("idempotency-key"),
+        owner=request.user.name,
+        route=f"POST {request.scope['path']}",
+        body=await request.body(),
+    )
+    submission = Submission(
+        new, request.user, key, CREATED, render=lambda whole: msgspec.json.encode(render_workflow(whole))
+    )
+    answer = await submit_workflow(parts, submission)
+    return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
+
+
+@get("/workflows")
+async def list_(
+    request: SignedIn,
+    parts: Parts,
+    state: StateQuery = None,
+    mine: bool = False,  # noqa: FBT001, FBT002 - a query parameter
+    after: str | None = None,
+    limit: LimitQuery = 50,
+) -> WorkflowPage:
+    """Workflows, newest first. A page may be shorter than its limit; `next_after` null means the end."""
+    search = read_workflow.make_search(request.user, state=state, mine=mine, after=parse_after(after), limit=limit)
+    return render_workflows(*await read_workflow.list_workflows(parts, search))
+
+
+@get("/workflows/{workflow_id:str}")
+async def show(parts: Parts, workflow_id: str) -> WorkflowView:
+    """A workflow with its tasks, queues and taskforces."""
+    _check(workflow_id)
+    return render_workflow(await read_workflow.get_workflow(parts, workflow_id))
+
+
+@get("/workflows/{workflow_id:str}/progress")
+async def progress(
+    request: SignedIn, parts: Parts, workflow_id: str, seen: SeenQuery = None, wait_s: WaitQuery = 0.0
+) -> Progress:
+    """How far it is: at once, or when that differs from the `token` that was `seen`, at most `wait_s` later."""
+    _check(workflow_id)
+    await request.body()
+    return render_progress(
+        await while_connected(request, lambda: follow_progress(parts, workflow_id, seen=seen, wait_s=wait_s))
+    )
+
+
+@post("/workflows/{workflow_id:str}/actions/finish", status_code=200)
+async def finish(request: SignedIn, parts: Parts, workflow_id: str) -> Deactivated:
+    """End it; workers finish what they have in hand. A workflow that is over keeps its end."""
+    _check(workflow_id)
+    return render_ended(await deactivate_workflow(parts, request.user, workflow_id, Deactivation.FINISHED))
+
+
+@post("/workflows/{workflow_id:str}/actions/abort", status_code=200)
+async def abort(request: SignedIn, parts: Parts, workflow_id: str) -> Deactivated:
+    """End it at once. A workflow that is over keeps its end."""
+    _check(workflow_id)
+    return render_ended(await deactivate_workflow(parts, request.user, workflow_id, Deactivation.ABORTED))
+
+
+@get("/workflows/{workflow_id:str}/account")
+async def account(
+    parts: Parts,
+    workflow_id: str,
+    recount: bool = False,  # noqa: FBT001, FBT002 - a query parameter
+) -> Account:
+    """The account of every event. `recount` counts rows afresh and compares, which is slow."""
+    _check(workflow_id)
+    return render_account(await get_account(parts, workflow_id, recount=recount))
+
+
+@get("/workflows/{workflow_id:str}/errors")
+async def errors(parts: Parts, workflow_id: str) -> Errors:
+    """Failed attempts by cause, and taskforces in trouble."""
+    _check(workflow_id)
+    return render_errors(await get_errors(parts, workflow_id))
+
+
+handlers: Sequence[HTTPRouteHandler] = (submit, list_, show, progress, finish, abort, account, errors)
+
+
+def _check(workflow_id: str) -> None:
+    parse_id(WORKFLOW_ID, workflow_id, what="workflow")

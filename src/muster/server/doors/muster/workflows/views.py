@@ -1,0 +1,198 @@
+"""How do workflows look on our door?"""
+
+from collections.abc import Mapping, Sequence
+
+from muster.client.shapes import (
+    Account,
+    CountsView,
+    Deactivated,
+    ErrorGroupView,
+    Errors,
+    Progress,
+    QueueAccount,
+    QueueView,
+    RecountView,
+    TaskforceTrouble,
+    TaskView,
+    WorkflowPage,
+    WorkflowSummary,
+    WorkflowView,
+)
+from muster.domain.ids import render_event_id
+from muster.domain.queue import Counts, Queue
+from muster.domain.workflow import TaskDirective, Workflow
+from muster.server.doors.muster.taskforces.views import render_taskforce
+from muster.server.ports.store import Recount
+from muster.server.services.deactivate_workflow import Ended
+from muster.server.services.follow_progress import ProgressNow
+from muster.server.services.read_account import WorkflowAccount, WorkflowErrors
+from muster.server.services.read_workflow import WholeWorkflow, state_of
+
+
+def render_summary(workflow: Workflow) -> WorkflowSummary:
+    """A row of the list."""
+    return WorkflowSummary(
+        workflow_id=workflow.workflow_id,
+        name=workflow.name,
+        owner=workflow.owner,
+        timestamp=workflow.timestamp,
+        priority=workflow.priority,
+        finish_when_done=workflow.finish_when_done,
+        state=state_of(workflow),
+        deactivated_ts=workflow.deactivated_ts,
+        deactivated_by=workflow.deactivated_by,
+    )
+
+
+def render_workflow(whole: WholeWorkflow) -> WorkflowView:
+    """A workflow with its parts."""
+    workflow = whole.workflow
+    aliases = {queue.queue_id: queue.alias for queue in whole.queues}
+    return WorkflowView(
+        workflow_id=workflow.workflow_id,
+        name=workflow.name,
+        owner=workflow.owner,
+        timestamp=workflow.timestamp,
+        priority=workflow.priority,
+        finish_when_done=workflow.finish_when_done,
+        state=state_of(workflow),
+        deactivated_ts=workflow.deactivated_ts,
+        deactivated_by=workflow.deactivated_by,
+        tasks=[_render_task(one, aliases) for one in whole.directives],
+        queues=render_queues(whole.queues, whole.counts),
+        taskforces=[render_taskforce(one) for one in whole.taskforces],
+    )
+
+
+def render_workflows(page: Sequence[Workflow], next_after: str | None) -> WorkflowPage:
+    """A page of the list."""
+    return WorkflowPage([render_summary(one) for one in page], next_after)
+
+
+def render_queues(queues: Sequence[Queue], counts: Mapping[int, Counts]) -> list[QueueView]:
+    """Queues with their accounts."""
+    return [
+        QueueView(
+            alias=one.alias,
+            queue_id=one.queue_id,
+            is_public=one.is_public,
+            is_input=one.is_input,
+            is_output=one.is_output,
+            closed_at=one.closed_at,
+            counts=render_counts(counts[one.number]),
+        )
+        for one in queues
+    ]
+
+
+def render_counts(counts: Counts) -> CountsView:
+    """An account."""
+    return CountsView(counts.published, counts.waiting, counts.in_work, counts.done, counts.dead)
+
+
+def _render_task(task: TaskDirective, aliases: Mapping[str, str]) -> TaskView:
+    return TaskView(
+        task_id=task.task_id,
+        cluster_locations=list(task.cluster_locations),
+        task_image=task.task_image,
+        task_args=task.task_args,
+        task_env=dict(task.task_env),
+        init_image=task.init_image,
+        init_args=task.init_args,
+        init_env=dict(task.init_env),
+        input_queue_aliases=[aliases[one] for one in task.input_queues],
+        output_queue_aliases=[aliases[one] for one in task.output_queues],
+        attempts=task.attempts,
+        timeout_s=task.timeout_s,
+        warm=task.warm,
+        max_events=task.max_events,
+        infile_ext=task.infile_ext,
+        outfile_ext=task.outfile_ext,
+        slots=task.slots,
+    )
+
+
+def render_ended(ended: Ended) -> Deactivated:
+    """What finish or abort did."""
+    return Deactivated(ended.workflow_id, ended.n_taskforces, ended.state.value)
+
+
+def render_progress(now: ProgressNow) -> Progress:
+    """How far a workflow is."""
+    return Progress(
+        workflow_id=now.workflow.workflow_id,
+        state=state_of(now.workflow),
+        token=now.token,
+        at=now.at,
+        workers=now.workers,
+        input=render_counts(now.total),
+        queues=render_queues(now.queues, now.counts),
+        phases={phase.value: count for phase, count in sorted(now.phases.items())},
+        failures=now.failures,
+        why=now.why,
+    )
+
+
+def render_account(account: WorkflowAccount) -> Account:
+    """A workflow's account."""
+    total = account.total
+    return Account(
+        workflow_id=account.workflow.workflow_id,
+        state=state_of(account.workflow),
+        queues=[
+            QueueAccount(
+                alias=one.alias,
+                counts=render_counts(account.counts[one.number]),
+                adds_up=account.counts[one.number].adds_up,
+                is_input=one.is_input,
+                recount=_render_recount(account.recounts.get(one.number)),
+            )
+            for one in account.queues
+        ],
+        published=total.published,
+        waiting=total.waiting,
+        in_work=total.in_work,
+        done=total.done,
+        dead=total.dead,
+        lost=account.lost,
+        counted_twice=account.counted_twice,
+        duplicates=account.duplicates,
+        adds_up=account.adds_up,
+    )
+
+
+def _render_recount(recount: Recount | None) -> RecountView | None:
+    if recount is None:
+        return None
+    agrees = recount.kept == recount.counted
+    return RecountView(render_counts(recount.kept), render_counts(recount.counted), agrees)
+
+
+def render_errors(errors: WorkflowErrors) -> Errors:
+    """What went wrong, by cause."""
+    return Errors(
+        workflow_id=errors.workflow.workflow_id,
+        groups=[
+            ErrorGroupView(
+                fingerprint=one.fingerprint,
+                failures=one.failures,
+                events=one.events,
+                example_event=render_event_id(one.example_event),
+                example_text=one.example_text,
+                first_at=one.first_at,
+                last_at=one.last_at,
+                hosts=list(one.hosts),
+            )
+            for one in errors.groups
+        ],
+        taskforces=[
+            TaskforceTrouble(
+                taskforce_uuid=one.taskforce.taskforce_uuid,
+                phase=one.taskforce.phase.value,
+                submit_failures=one.taskforce.submit_failures,
+                remove_failures=one.taskforce.remove_failures,
+                text=one.text,
+            )
+            for one in errors.troubles
+        ],
+    )
