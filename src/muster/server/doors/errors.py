@@ -36,7 +36,6 @@ from muster.server.services.idempotent import IdempotencyMismatchError
 log = structlog.get_logger(__name__)
 
 EWMS_PREFIX = "/v1"
-EWMS_JSON = "application/json; charset=UTF-8"
 RETRY_AFTER_S = 2
 
 

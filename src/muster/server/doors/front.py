@@ -71,6 +71,7 @@ class Front:
         request_id = _read_request_id(scope["headers"])
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
         method = scope["method"] if scope["method"] in _METHODS else "other"
+        with_charset = is_ewms(scope["path"])
         _make_exact(scope)
         begun = time.perf_counter()
         status = 500
@@ -79,8 +80,8 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = cast("Headers", message.setdefault("headers", []))
-                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+                headers = _mark(message.setdefault("headers", []), request_id, with_charset=with_charset)
+                message["headers"] = headers
             await send(message)
 
         self._meters.underway.inc()
@@ -116,6 +117,15 @@ def _read_request_id(headers: object) -> str:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode()
     return secrets.token_hex(8)
+
+
+def _mark(headers: object, request_id: str, *, with_charset: bool) -> Headers:
+    """The answer's headers with its id; EWMS services name the character set too (wms.md section 2)."""
+    marked = [
+        (name, b"application/json; charset=UTF-8" if with_charset and value == b"application/json" else value)
+        for name, value in cast("Headers", headers)
+    ]
+    return [*marked, (b"x-request-id", request_id.encode())]
 
 
 def _make_exact(scope: HTTPScope) -> None:

@@ -13,7 +13,6 @@ from msgspec import UNSET, UnsetType
 from muster.domain.caller import Role
 from muster.domain.errors import Finding, InvalidError
 from muster.server.doors.access import SignedIn, roles
-from muster.server.doors.errors import EWMS_JSON
 from muster.server.doors.ewms.naming import said
 from muster.server.doors.ewms.shapes import (
     CondorComplete,
@@ -111,7 +110,7 @@ async def statuses(request: SignedIn, parts: Parts) -> Response[StatusResults]:
     recorded = await record_statuses(parts, report)
     failed = [StatusResult(uuid, "failed", "no taskforce found with uuid") for uuid in recorded.unknown]
     results = StatusResults([*failed, *(StatusResult(uuid, "updated") for uuid in recorded.updated)])
-    return Response(results, status_code=SOME_FAILED if failed else OK, media_type=EWMS_JSON)
+    return Response(results, status_code=SOME_FAILED if failed else OK)
 
 
 @post("/tms/condor-complete/taskforces/{uuid:str}", status_code=OK, opt=AGENT)

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import msgspec
-from litestar import Response, get, post
+from litestar import MediaType, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from muster.domain.caller import Role
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.workflow import Deactivation
 from muster.server.doors.access import SignedIn, roles
-from muster.server.doors.errors import EWMS_JSON
 from muster.server.doors.ewms.naming import said
 from muster.server.doors.ewms.shapes import (
     AddWorkers,
@@ -64,7 +63,7 @@ async def submit(request: SignedIn, parts: Parts) -> Response[bytes]:
         ignores_unknown_aliases=True,
     )
     answer = await submit_workflow(parts, submission)
-    return Response(answer.body, status_code=answer.status, media_type=EWMS_JSON)
+    return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
 
 @get("/workflows/{workflow_id:str}")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from litestar import MediaType, Response, post
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 
 from muster.client.shapes import Consumed, Consumer
@@ -22,7 +23,7 @@ from muster.server.services.parts import Parts
 
 
 @post("/workflows/{workflow_id:str}/queues/{alias:str}/consumers", status_code=201)
-async def open_(request: SignedIn, parts: Parts, workflow_id: str, alias: str) -> Consumer:
+async def open_(request: SignedIn, parts: NamedDependency[Parts], workflow_id: str, alias: str) -> Consumer:
     """Begin to consume a public queue that no task reads."""
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     lease_s = parse_lease_s(await request.body())
@@ -30,7 +31,7 @@ async def open_(request: SignedIn, parts: Parts, workflow_id: str, alias: str) -
 
 
 @post("/consumers/{consumer:str}/step", status_code=200)
-async def step(request: SignedIn, parts: Parts, consumer: str) -> Response[Consumed]:
+async def step(request: SignedIn, parts: NamedDependency[Parts], consumer: str) -> Response[Consumed]:
     """Ack, nack, lease the next events; waits for them up to `wait_s`."""
     consumer_id = parse_consumer_id(consumer)
     asked = parse_consume(await request.body())
@@ -44,7 +45,7 @@ async def step(request: SignedIn, parts: Parts, consumer: str) -> Response[Consu
 
 
 @post("/consumers/{consumer:str}/actions/close", status_code=200)
-async def close(request: SignedIn, parts: Parts, consumer: str) -> dict[str, str]:
+async def close(request: SignedIn, parts: NamedDependency[Parts], consumer: str) -> dict[str, str]:
     """End the consumer: what it holds goes back."""
     await close_consumer(parts, request.user, parse_consumer_id(consumer))
     return {}

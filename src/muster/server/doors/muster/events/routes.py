@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from litestar import MediaType, Response, get, post
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import UNSET
 
 from muster.client.shapes import DeadLetterPage, EventPage, EventView, Replay, Replayed
@@ -28,28 +29,31 @@ from muster.server.services.replay_dead_letters import REPLAY_MAX, replay_dead_l
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
 
-Limit = Annotated[int, Parameter(ge=1, le=LIMIT_MAX)]
+Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX)]
+WantedState = Annotated[
+    str | None, QueryParameter(name="state")
+]  # `state` is a name that the framework keeps for itself
 
 
 @get("/workflows/{workflow_id:str}/events")
 async def list_(
-    parts: Parts,
+    parts: NamedDependency[Parts],
     workflow_id: str,
     queue: str | None = None,
-    state: str | None = None,
+    wanted: WantedState = None,
     after: str | None = None,
     limit: Limit = LIMIT_DEFAULT,
 ) -> EventPage:
     """Events by queue and state, oldest first."""
     findings: list[Finding] = []
-    page = _parse_page(workflow_id, queue, after, limit, findings, state=_parse_state(state, findings))
+    page = _parse_page(workflow_id, queue, after, limit, findings, state=_parse_state(wanted, findings))
     rows = await list_events(parts, page)
     return render_page([render_summary(one, row) for one, row in rows], limit=limit)
 
 
 @get("/workflows/{workflow_id:str}/dead-letters")
 async def list_dead(
-    parts: Parts,
+    parts: NamedDependency[Parts],
     workflow_id: str,
     queue: str | None = None,
     after: str | None = None,
@@ -61,7 +65,7 @@ async def list_dead(
 
 
 @post("/workflows/{workflow_id:str}/dead-letters/actions/replay", status_code=200)
-async def replay(request: SignedIn, parts: Parts, workflow_id: str) -> Replayed:
+async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: str) -> Replayed:
     """Send dead letters back to their queues: those named, or all."""
     message = await read_body(request, Replay)
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
@@ -82,7 +86,7 @@ async def replay(request: SignedIn, parts: Parts, workflow_id: str) -> Replayed:
 
 
 @get("/events/{event:str}", media_type=MediaType.JSON)
-async def get_(request: SignedIn, parts: Parts, event: str) -> Response[EventView]:
+async def get_(request: SignedIn, parts: NamedDependency[Parts], event: str) -> Response[EventView]:
     """One event with its body and its history."""
     if (number := parse_event_id(event)) is None:
         raise NotFoundError("no event is named so")

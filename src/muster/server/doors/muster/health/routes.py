@@ -14,6 +14,9 @@ from muster.server.doors.documents import describe
 from muster.server.doors.front import find_meters
 from muster.server.services.parts import Parts
 
+_METRICS_TYPE = CONTENT_TYPE_LATEST.partition("; charset")[0]
+"""The framework adds the character set."""
+
 
 @get("/healthz", opt={"access": PUBLIC})
 async def healthz(parts: Parts) -> Health:
@@ -39,7 +42,7 @@ async def readyz(parts: Parts) -> Response[Health]:
 async def metrics(request: SignedIn) -> Response[bytes]:
     """Prometheus's text."""
     text = generate_latest(find_meters(request.app).registry)
-    return Response(text, media_type=CONTENT_TYPE_LATEST)
+    return Response(text, media_type=_METRICS_TYPE)
 
 
 @get("/whoami", opt={"access": ANYONE})

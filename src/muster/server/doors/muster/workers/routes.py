@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import MediaType, Request, Response, post
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 
 from muster.domain.queue import REQUEST_BYTES_MAX
@@ -27,13 +28,13 @@ _OPEN = {"access": PUBLIC}  # opened by a worker's secret or token, checked here
 
 
 @post("/worker/enrol", status_code=200, opt=_OPEN)
-async def enrol(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes]:
+async def enrol(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
     """Begin a session: the taskforce's enrolment secret buys a worker's token."""
     return _reply(render_enrolled(await enrol_worker(parts, parse_enrolment(await request.body()))))
 
 
 @post("/worker/step", status_code=200, opt=_OPEN, request_max_body_size=REQUEST_BYTES_MAX)
-async def step(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes]:
+async def step(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
     """Hand in attempts and lease the next events; parks when there are none."""
     claims = _claims(request, parts)
     asked = parse_step(await request.body())
@@ -45,14 +46,14 @@ async def step(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes]
 
 
 @post("/worker/renew", status_code=200, opt=_OPEN)
-async def renew(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes]:
+async def renew(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
     """Prolong a session and all that it holds."""
     claims = _claims(request, parts)
     return _reply(render_renewed(await renew_worker(parts, claims, parse_held(await request.body()))))
 
 
 @post("/worker/leave", status_code=200, opt=_OPEN)
-async def leave(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes]:
+async def leave(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
     """End a session: what it holds goes back uncounted."""
     claims = _claims(request, parts)
     await leave_worker(parts, claims, reason=parse_leave(await request.body()))
@@ -62,7 +63,7 @@ async def leave(request: Request[Any, Any, Any], parts: Parts) -> Response[bytes
 handlers: Sequence[HTTPRouteHandler] = (enrol, step, renew, leave)
 
 
-def _claims(request: Request[Any, Any, Any], parts: Parts) -> WorkerClaims:
+def _claims(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> WorkerClaims:
     return parse_token(parts.worker_key, read_bearer(request), now_s=parts.desk.clock())
 
 

@@ -26,6 +26,7 @@ from muster.server.doors.muster.workflows.policy import (
     StateQuery,
     WaitQuery,
     parse_after,
+    parse_state,
 )
 from muster.server.doors.muster.workflows.views import (
     render_account,
@@ -74,13 +75,15 @@ async def submit(request: SignedIn, parts: Parts) -> Response[bytes]:
 async def list_(
     request: SignedIn,
     parts: Parts,
-    state: StateQuery = None,
+    wanted: StateQuery = None,
     mine: bool = False,  # noqa: FBT001, FBT002 - a query parameter
     after: str | None = None,
     limit: LimitQuery = 50,
 ) -> WorkflowPage:
     """Workflows, newest first. A page may be shorter than its limit; `next_after` null means the end."""
-    search = read_workflow.make_search(request.user, state=state, mine=mine, after=parse_after(after), limit=limit)
+    search = read_workflow.make_search(
+        request.user, state=parse_state(wanted), mine=mine, after=parse_after(after), limit=limit
+    )
     return render_workflows(*await read_workflow.list_workflows(parts, search))
 
 
