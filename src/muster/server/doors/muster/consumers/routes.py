@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from litestar import MediaType, Response, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from muster.client.shapes import Consumed, Consumer
 from muster.domain.ids import WORKFLOW_ID
@@ -23,7 +24,9 @@ from muster.server.services.parts import Parts
 
 
 @post("/workflows/{workflow_id:str}/queues/{alias:str}/consumers", status_code=201)
-async def open_(request: SignedIn, parts: NamedDependency[Parts], workflow_id: str, alias: str) -> Consumer:
+async def open_(
+    request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str], alias: FromPath[str]
+) -> Consumer:
     """Begin to consume a public queue that no task reads."""
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     lease_s = parse_lease_s(await request.body())
@@ -31,7 +34,7 @@ async def open_(request: SignedIn, parts: NamedDependency[Parts], workflow_id: s
 
 
 @post("/consumers/{consumer:str}/step", status_code=200)
-async def step(request: SignedIn, parts: NamedDependency[Parts], consumer: str) -> Response[Consumed]:
+async def step(request: SignedIn, parts: NamedDependency[Parts], consumer: FromPath[str]) -> Response[Consumed]:
     """Ack, nack, lease the next events; waits for them up to `wait_s`."""
     consumer_id = parse_consumer_id(consumer)
     asked = parse_consume(await request.body())
@@ -45,7 +48,7 @@ async def step(request: SignedIn, parts: NamedDependency[Parts], consumer: str) 
 
 
 @post("/consumers/{consumer:str}/actions/close", status_code=200)
-async def close(request: SignedIn, parts: NamedDependency[Parts], consumer: str) -> dict[str, str]:
+async def close(request: SignedIn, parts: NamedDependency[Parts], consumer: FromPath[str]) -> dict[str, str]:
     """End the consumer: what it holds goes back."""
     await close_consumer(parts, request.user, parse_consumer_id(consumer))
     return {}

@@ -6,7 +6,7 @@ from typing import Annotated
 from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import UNSET
 
 from muster.client.shapes import DeadLetterPage, EventPage, EventView, Replay, Replayed
@@ -38,10 +38,10 @@ WantedState = Annotated[
 @get("/workflows/{workflow_id:str}/events")
 async def list_(
     parts: NamedDependency[Parts],
-    workflow_id: str,
-    queue: str | None = None,
+    workflow_id: FromPath[str],
+    queue: FromQuery[str | None] = None,
     wanted: WantedState = None,
-    after: str | None = None,
+    after: FromQuery[str | None] = None,
     limit: Limit = LIMIT_DEFAULT,
 ) -> EventPage:
     """Events by queue and state, oldest first."""
@@ -54,9 +54,9 @@ async def list_(
 @get("/workflows/{workflow_id:str}/dead-letters")
 async def list_dead(
     parts: NamedDependency[Parts],
-    workflow_id: str,
-    queue: str | None = None,
-    after: str | None = None,
+    workflow_id: FromPath[str],
+    queue: FromQuery[str | None] = None,
+    after: FromQuery[str | None] = None,
     limit: Limit = LIMIT_DEFAULT,
 ) -> DeadLetterPage:
     """Dead letters with the error of their last attempt, oldest first."""
@@ -65,7 +65,7 @@ async def list_dead(
 
 
 @post("/workflows/{workflow_id:str}/dead-letters/actions/replay", status_code=200)
-async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: str) -> Replayed:
+async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Replayed:
     """Send dead letters back to their queues: those named, or all."""
     message = await read_body(request, Replay)
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
@@ -86,7 +86,7 @@ async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: 
 
 
 @get("/events/{event:str}", media_type=MediaType.JSON)
-async def get_(request: SignedIn, parts: NamedDependency[Parts], event: str) -> Response[EventView]:
+async def get_(request: SignedIn, parts: NamedDependency[Parts], event: FromPath[str]) -> Response[EventView]:
     """One event with its body and its history."""
     if (number := parse_event_id(event)) is None:
         raise NotFoundError("no event is named so")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from litestar import MediaType, Response, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from muster.client.shapes import QueueView
 from muster.domain.ids import WORKFLOW_ID
@@ -25,7 +26,9 @@ from muster.worker.crash_points import reach
     status_code=200,
     request_max_body_size=REQUEST_BYTES_MAX,
 )
-async def publish_(request: SignedIn, parts: NamedDependency[Parts], workflow_id: str, alias: str) -> Response[bytes]:
+async def publish_(
+    request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str], alias: FromPath[str]
+) -> Response[bytes]:
     """Publish events: all or none. With an `Idempotency-Key` a repeat gets the first answer."""
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     raw = await request.body()
@@ -47,7 +50,9 @@ async def publish_(request: SignedIn, parts: NamedDependency[Parts], workflow_id
 
 
 @post("/workflows/{workflow_id:str}/queues/{alias:str}/actions/close", status_code=200)
-async def close(request: SignedIn, parts: NamedDependency[Parts], workflow_id: str, alias: str) -> QueueView:
+async def close(
+    request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str], alias: FromPath[str]
+) -> QueueView:
     """Say that all events of the queue are in. Closing a closed one changes nothing."""
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     queue, counts = await close_queue(parts, request.user, workflow_id, alias)
