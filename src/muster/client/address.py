@@ -34,6 +34,8 @@ def parse_address(url: str) -> Address:
         raise _invalid(url, str(error)) from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise _invalid(url, "must look like http://127.0.0.1:8765 or https://muster.example.org")
+    if parsed.port is not None and not 0 < parsed.port <= 65535:
+        raise _invalid(url, f"has port {parsed.port}; ports are 1 to 65535")
     if parsed.userinfo or parsed.query or parsed.fragment:
         raise _invalid(
             url.partition("://")[0] + "://…", "must hold no user name, query or fragment; give the token as a file"

@@ -1,0 +1,222 @@
+"""What does Muster do, from nothing to the result? Runs the scan as a person would, every command line shown; `make demo` calls it.
+
+Everything is written into one fresh folder. Ends with status 1 when anything disagrees with what it must be.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+UP_S_MAX = 30.0
+"""Seconds that `muster up` may take until it says that it is up."""
+STOP_S_MAX = 30.0
+PULL_MAX = 0.5
+"""The best fit must be this near to the published values, in published standard deviations."""
+
+
+class DemoError(Exception):
+    """Something is not as it must be."""
+
+
+@dataclass
+class Demo:
+    """One run. `output` is made anew; commands run in `root`, where a person would stand."""
+
+    root: Path
+    output: Path
+    side: int
+    times: list[tuple[str, float]] = field(default_factory=list)
+    up: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def points(self) -> Path:
+        return self.output / "points.jsonl"
+
+    @property
+    def results(self) -> Path:
+        return self.output / "results.jsonl"
+
+    def run(self) -> None:
+        """The whole story."""
+        self.start()
+        workflow = self.tell("muster", "workflow", "submit", self.show(HERE / "workflow.yaml")).strip()
+        self.tell(sys.executable, self.show(HERE / "points.py"), "--side", str(self.side), self.show(self.points))
+        begun = time.monotonic()
+        publish = ["muster", "queue", "publish", workflow, "points", self.show(self.points), "--close"]
+        self.tell(*publish)
+        self.tell("muster", "workflow", "watch", workflow, is_shown=True)
+        self.times.append((f"{self.side**2} points, published to done", time.monotonic() - begun))
+        self.tell("muster", "queue", "consume", workflow, "chi2", into=self.results)
+        self.report()
+        self.tell("muster", "workflow", "account", workflow, "--recount", is_shown=True)
+        self.check(workflow)
+        self.stop()
+
+    def start(self) -> None:
+        """Start `muster up` and wait until it has said so."""
+        log = self.output / "up.log"
+        begun = time.monotonic()
+        command = ["muster", "up", "--dir", self.show(self.output / "muster"), "--json"]
+        self.show_command([*command[:-1]], suffix="&")
+        with log.open("wb") as file:
+            # A session of its own: Ctrl-C here is for the demo, which then stops it in order.
+            self.up = subprocess.Popen(command, cwd=self.root, stdout=file, stderr=file, start_new_session=True)
+        os.environ["MUSTER_DIR"] = str(self.output / "muster")
+        while b'"url"' not in (said := log.read_bytes()):
+            if self.up.poll() is not None or time.monotonic() - begun > UP_S_MAX:
+                raise DemoError(f"muster up did not come up:\n{said.decode(errors='replace')}")
+            time.sleep(0.02)
+        ready = next(line for line in said.decode().splitlines() if '"url"' in line)
+        print(f"up at {json.loads(ready)['url']}\n")
+        self.times.append(("muster up, until it answers", time.monotonic() - begun))
+
+    def report(self) -> None:
+        """Fit, print, draw."""
+        report = [sys.executable, self.show(HERE / "report.py"), self.show(self.results)]
+        report += ["--points", self.show(self.points), "--output", self.show(self.output)]
+        begun = time.monotonic()
+        self.tell(*report, is_shown=True)
+        self.times.append(("fit and figures", time.monotonic() - begun))
+
+    def check(self, workflow: str) -> None:
+        """Compare account, results and fit with what they must be. Raises DemoError."""
+        wanted = self.side**2
+        account = json.loads(self.ask("muster", "workflow", "account", workflow, "--recount", "--json"))
+        found = {name: account[name] for name in ("published", "done", "lost", "counted_twice", "adds_up")}
+        exact = {"published": wanted, "done": wanted, "lost": 0, "counted_twice": 0, "adds_up": True}
+        if found != exact:
+            raise DemoError(f"the account is {found}; it must be {exact}")
+        with self.results.open() as file:
+            count = sum(1 for _ in file)
+        if count != wanted:
+            raise DemoError(f"there are {count} results; there must be {wanted}")
+        again = ["--points", str(self.points), "--output", str(self.output), "--json"]
+        fit = json.loads(self.ask(sys.executable, str(HERE / "report.py"), str(self.results), *again))
+        for name in ("sin2_2theta13", "dm2_32"):
+            if abs(fit[name]["pull"]) > PULL_MAX:
+                raise DemoError(f"{name} is {fit[name]['value']}, {fit[name]['pull']:+.2f} σ from the published value")
+
+    def stop(self) -> None:
+        """Stop `muster up` as Ctrl-C does, and see that it went well; kill it if it does not end."""
+        if self.up is None or self.up.poll() is not None:
+            return
+        begun = time.monotonic()
+        self.up.send_signal(signal.SIGINT)
+        try:
+            status = self.up.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired:
+            self.up.kill()
+            self.up.wait()
+            raise DemoError(
+                f"muster up did not stop in {STOP_S_MAX:.0f} s; see {self.output / 'muster/logs'}"
+            ) from None
+        if status:
+            raise DemoError(f"muster up ended with status {status}; see {self.output / 'up.log'}")
+        self.times.append(("stopping everything", time.monotonic() - begun))
+
+    def tell(self, *command: str, is_shown: bool = False, into: Path | None = None) -> str:
+        """Show a command line and run it; its output goes to the terminal, to a file, or is returned. Raises DemoError."""
+        self.show_command(command, suffix="" if into is None else f"> {self.show(into)}")
+        begun = time.monotonic()
+        if into is not None:
+            with into.open("wb") as file:
+                done = subprocess.run(command, cwd=self.root, stdout=file, check=False)
+        else:
+            done = subprocess.run(command, cwd=self.root, stdout=None if is_shown else subprocess.PIPE, check=False)
+        if done.returncode:
+            raise DemoError(f"`{shlex.join(command)}` ended with status {done.returncode}")
+        text = "" if is_shown or into is not None else done.stdout.decode()
+        print(text + f"({time.monotonic() - begun:.1f} s)\n", flush=True)
+        return text
+
+    def ask(self, *command: str) -> str:
+        """Run a command silently and return what it says. Raises DemoError."""
+        done = subprocess.run(command, cwd=self.root, stdout=subprocess.PIPE, check=False)
+        if done.returncode:
+            raise DemoError(f"`{shlex.join(command)}` ended with status {done.returncode}")
+        return done.stdout.decode()
+
+    def show(self, path: Path) -> str:
+        """A path as a person in the root folder would type it."""
+        return os.path.relpath(path, self.root)
+
+    def show_command(self, command: tuple[str, ...] | list[str], *, suffix: str = "") -> None:
+        words = ["python" if word == sys.executable else word for word in command]
+        print(
+            f"\033[1m$ {shlex.join(words)} {suffix}\033[0m"
+            if sys.stdout.isatty()
+            else f"$ {shlex.join(words)} {suffix}"
+        )
+        sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the demo, tell the times, say where things are."""
+    parser = argparse.ArgumentParser(description="Run the Daya Bay scan with Muster and check what comes out.")
+    parser.add_argument("--output", type=Path, default=Path("demo-output"), help="made anew (default: demo-output)")
+    parser.add_argument("--side", type=int, default=100, help="points along each axis (default: 100, so 10,000 points)")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    output = options.output.resolve()
+    # The commands of this environment, also when it is not activated.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    try:
+        prepare(output)
+        demo = Demo(Path.cwd(), output, options.side)
+        try:
+            demo.run()
+        finally:
+            demo.stop()
+    except DemoError as error:
+        sys.exit(f"demo: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\ndemo: interrupted; nothing of it runs any more")
+    for what, duration_s in [*demo.times, ("all of it", time.monotonic() - begun)]:
+        print(f"{what:40} {duration_s:6.1f} s")
+    print(f"\nThe figures: {demo.show(output / 'contour.png')}  {demo.show(output / 'dip.png')}")
+
+
+def prepare(output: Path) -> None:
+    """Make the folder anew, if it is ours to throw away. Raises DemoError."""
+    mark = output / ".made-by-the-demo"
+    if output.exists() and any(output.iterdir()):
+        if not mark.exists():
+            raise DemoError(f"{output} holds other things; name another folder with --output")
+        end_leftover(output / "muster" / "lock")
+        shutil.rmtree(output)
+    output.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    (output / ".gitignore").write_text("*\n")
+
+
+def end_leftover(lock: Path) -> None:
+    """Stop the `muster up` of a demo that was killed; while it runs it holds its lock. Raises DemoError."""
+    if not lock.exists():
+        return
+    begun = time.monotonic()
+    with lock.open() as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = lock.read_text().strip()
+                if time.monotonic() - begun > STOP_S_MAX:
+                    raise DemoError(f"process {holder} still uses {lock.parent}: kill it, then start again") from None
+                os.kill(int(holder), signal.SIGTERM)
+                time.sleep(0.5)
+            else:
+                return
+
+
+if __name__ == "__main__":
+    main()

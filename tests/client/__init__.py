@@ -1,0 +1,1 @@
+"""The client, and a small real server that its tests stand on."""

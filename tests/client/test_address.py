@@ -1,0 +1,57 @@
+"""Where may a token travel?"""
+
+import pytest
+
+from muster.client.address import http_options, parse_address
+from muster.domain.errors import InvalidError
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted", "is_loopback"),
+    [
+        ("http://127.0.0.1:8765", "http://127.0.0.1:8765", True),
+        ("http://localhost:8765/", "http://localhost:8765", True),
+        ("http://[::1]:8765", "http://[::1]:8765", True),
+        ("https://muster.example.org", "https://muster.example.org", False),
+        ("https://example.org/muster/", "https://example.org/muster", False),
+        (" http://127.0.0.1:1\n", "http://127.0.0.1:1", True),
+    ],
+)
+def test_addresses_that_are_fit(url: str, wanted: str, is_loopback: object) -> None:
+    address = parse_address(url)
+
+    assert (address.url, address.is_loopback) == (wanted, is_loopback)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("127.0.0.1:8765", "must look like"),
+        ("ftp://example.org", "must look like"),
+        ("http://", "must look like"),
+        ("", "must look like"),
+        ("http://example.org", "use https"),
+        ("http://10.0.0.1:80", "use https"),
+        ("http://localhost.example.org", "use https"),
+        ("https://x:y@example.org", "no user name"),
+        ("https://example.org/?token=x", "no user name"),
+        ("http://127.0.0.1:99999", "99999"),
+    ],
+)
+def test_addresses_that_are_not(url: str, reason: str) -> None:
+    with pytest.raises(InvalidError, match=reason):
+        parse_address(url)
+
+
+def test_a_password_in_the_address_is_not_repeated() -> None:
+    with pytest.raises(InvalidError) as refused:
+        parse_address("https://ann:secret@example.org")
+
+    assert "secret" not in str(refused.value)
+
+
+def test_no_proxy_stands_between_us_and_our_own_machine() -> None:
+    near = http_options(parse_address("http://127.0.0.1:1"), None)
+    far = http_options(parse_address("https://example.org"), None)
+
+    assert (near["trust_env"], far["trust_env"]) == (False, True)

@@ -1,0 +1,133 @@
+"""Does the client describe every route of our door, and only those?"""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from muster.client import calls, shapes
+from muster.client.calls import Call
+from muster.client.routes import Route, Routes
+
+CONVENTIONS = Path(__file__).parents[2] / "docs" / "design" / "conventions.md"
+
+TF = "TF-1-2-3-4"
+WF = "WF-1-2"
+EXAMPLES: dict[str, Call[Any]] = {
+    "submit_workflow": calls.submit_workflow(shapes.NewWorkflow(tasks=[])),
+    "list_workflows": calls.list_workflows(),
+    "get_workflow": calls.get_workflow(WF),
+    "get_progress": calls.get_progress(WF),
+    "finish_workflow": calls.finish_workflow(WF),
+    "abort_workflow": calls.abort_workflow(WF),
+    "get_account": calls.get_account(WF),
+    "get_errors": calls.get_errors(WF),
+    "list_events": calls.list_events(WF),
+    "list_dead_letters": calls.list_dead_letters(WF),
+    "replay_dead_letters": calls.replay_dead_letters(WF),
+    "publish_events": calls.publish_events(WF, "in", shapes.Publish(events=[])),
+    "close_queue": calls.close_queue(WF, "in"),
+    "open_consumer": calls.open_consumer(WF, "in"),
+    "step_consumer": calls.step_consumer("C1", shapes.Consume(call=1)),
+    "close_consumer": calls.close_consumer("C1"),
+    "get_event": calls.get_event("EV-1"),
+    "get_taskforce": calls.get_taskforce(TF),
+    "whoami": calls.whoami(),
+    "get_health": calls.get_health(),
+    "get_readiness": calls.get_readiness(),
+    "claim": calls.claim(shapes.Claim(agent="a", locations=["local"])),
+    "submitted": calls.submitted(TF, shapes.Submitted(agent="a", fence=1, cluster_id=1, n_workers=1)),
+    "submit_failed": calls.submit_failed(TF, shapes.SiteFailure(agent="a", fence=1, error="e")),
+    "removed": calls.removed(TF, shapes.Removed(agent="a", fence=1)),
+    "remove_failed": calls.remove_failed(TF, shapes.SiteFailure(agent="a", fence=1, error="e")),
+    "completed": calls.completed(TF, shapes.Completed(agent="a", fence=1, at=1.0)),
+    "report": calls.report(shapes.SiteReport(agent="a")),
+}
+
+
+def _documented() -> set[tuple[str, str]]:
+    """(method, path) of the route table, ids as `{}`; without the workers' routes and those that are not for programs."""
+    routes: set[tuple[str, str]] = set()
+    for line in CONVENTIONS.read_text().splitlines():
+        cell = line.split("|")[1] if line.startswith("| ") else ""
+        match = re.match(r"\s*(GET|POST) `", cell)
+        if match is None:
+            continue
+        paths = [one.partition("?")[0] for one in re.findall(r"`([^`]+)`", cell) if one != "Idempotency-Key"]
+        whole = paths[0]
+        folder = whole[: whole.rindex("/")]
+        for path in paths:
+            written_out = path if path.startswith("/") else f"{folder}/{path.removeprefix('…/')}"
+            routes.add((match[1], re.sub(r"\{[^}]*\}", "{}", written_out)))
+    return {
+        (method, path)
+        for method, path in routes
+        if "/worker/" not in path and path not in ("/openapi.json", "/metrics")
+    }
+
+
+def _described() -> set[tuple[str, str]]:
+    ids = re.compile(r"(?<=/)(WF-1-2|TF-1-2-3-4|C1|EV-1|in)(?=/|$)")
+    return {(call.method, ids.sub("{}", call.path.removeprefix(calls.BASE))) for call in EXAMPLES.values()}
+
+
+def test_every_documented_route_is_a_call_and_every_call_is_a_documented_route() -> None:
+    assert _described() == _documented()
+
+
+def test_every_call_is_a_method_of_the_clients() -> None:
+    builders = {
+        name
+        for name, one in inspect.getmembers(calls, inspect.isfunction)
+        if not name.startswith("_") and one.__module__ == calls.__name__
+    }
+    methods = {name for name, one in vars(Routes).items() if isinstance(one, Route)}
+    assert methods == builders == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", ["submit_workflow", "publish_events"])
+def test_creations_carry_a_key_of_their_own(name: str) -> None:
+    arguments: dict[str, tuple[Any, ...]] = {
+        "submit_workflow": (shapes.NewWorkflow(tasks=[]),),
+        "publish_events": (WF, "in", shapes.Publish(events=[])),
+    }
+    build = getattr(calls, name)
+
+    made = {build(*arguments[name]).headers["Idempotency-Key"] for _ in range(3)}
+    named = build(*arguments[name], idempotency_key="mine").headers["Idempotency-Key"]
+
+    assert (len(made), named) == (3, "mine")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a?b", "a#b", "..", "ä", "a b", "%2f"])
+def test_a_name_stays_in_its_segment_of_the_path(name: str) -> None:
+    path = calls.get_workflow(name).path
+
+    assert re.fullmatch(r"/muster/v1/workflows/[A-Za-z0-9%_~.-]+", path)
+    assert ".." not in path
+
+
+def test_only_what_is_set_stands_in_the_query() -> None:
+    call = calls.list_workflows(mine=True, limit=5)
+
+    assert call.query == {"mine": "true", "limit": "5"}
+
+
+def test_a_parked_call_is_given_its_time() -> None:
+    assert calls.get_progress(WF, seen="t", wait_s=20).parked_s == 20
+    assert calls.claim(shapes.Claim(agent="a", locations=["local"], wait_s=7)).parked_s == 7
+
+
+def test_an_answer_may_have_fields_that_are_not_known() -> None:
+    whoami = calls.whoami().read(b'{"name": "ann", "roles": [], "shoe_size": 41}')
+
+    assert whoami == shapes.Whoami("ann", [])
+
+
+def test_all_dead_letters_are_meant_by_leaving_the_names_out() -> None:
+    every, named = calls.replay_dead_letters(WF), calls.replay_dead_letters(WF, ["EV-1"])
+
+    assert [msgspec.json.decode(call.body or b"") for call in (every, named)] == [{}, {"events": ["EV-1"]}]

@@ -1,0 +1,170 @@
+"""Do both clients carry calls out, again where that may help, over a real connection?"""
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import anyio
+import msgspec
+import pytest
+
+from client.scripted_service import DROP, find_closed_port, run_scripted
+from muster.client.asynchronous import AsyncClient
+from muster.client.patience import Patience
+from muster.client.shapes import Consume, Consumed, LeasedEvent, NewWorkflow, Whoami
+from muster.client.synchronous import Client
+from muster.domain.errors import NotFoundError, RejectedError, UnavailableError
+
+ME = {"name": "ann", "roles": ["user"]}
+BUSY = (503, {"code": "unavailable", "error": "closed for lunch"})
+MISSING = (404, {"code": "not-found", "error": "no such workflow"})
+
+Ask = Callable[..., Any]
+
+
+def _ask_plainly(url: str, use: Callable[[Client], Any], **options: Any) -> Any:
+    with Client(url, "t0ken", **options) as client:
+        return use(client)
+
+
+def _ask_asynchronously(url: str, use: Callable[[AsyncClient], Awaitable[Any]], **options: Any) -> Any:
+    async def run() -> Any:
+        async with AsyncClient(url, "t0ken", **options) as client:
+            return await use(client)
+
+    return anyio.run(run)
+
+
+def _ask_on_trio(url: str, use: Callable[[AsyncClient], Awaitable[Any]], **options: Any) -> Any:
+    async def run() -> Any:
+        async with AsyncClient(url, "t0ken", **options) as client:
+            return await use(client)
+
+    return anyio.run(run, backend="trio")
+
+
+@pytest.fixture(params=[_ask_plainly, _ask_asynchronously, _ask_on_trio])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    return cast("Ask", request.param)
+
+
+def test_a_call_is_signed_and_its_answer_read(ask: Ask) -> None:
+    with run_scripted((200, ME)) as service:
+        me = ask(service.url, lambda client: client.whoami())
+
+    assert me == Whoami("ann", ["user"])
+    assert [(one.method, one.target, one.headers["authorization"]) for one in service.asked] == [
+        ("GET", "/muster/v1/whoami", "Bearer t0ken")
+    ]
+
+
+def test_a_dropped_connection_and_a_busy_service_are_tried_again_with_the_same_key(ask: Ask) -> None:
+    answer = (409, {"code": "conflict", "error": "enough"})
+    with run_scripted(DROP, BUSY, (502, b"<html>"), answer) as service, pytest.raises(Exception, match="enough"):
+        ask(service.url, lambda client: client.submit_workflow(NewWorkflow(tasks=[])))
+
+    assert len({one.headers["idempotency-key"] for one in service.asked}) == 1
+    assert len({one.body for one in service.asked}) == 1
+    assert len(service.asked) == 4
+
+
+def test_what_is_refused_is_not_tried_again(ask: Ask) -> None:
+    with run_scripted(MISSING) as service, pytest.raises(NotFoundError, match="no such workflow"):
+        ask(service.url, lambda client: client.get_workflow("WF-1-2"))
+
+    assert len(service.asked) == 1
+
+
+def test_patience_has_an_end(ask: Ask) -> None:
+    with run_scripted(BUSY) as service, pytest.raises(UnavailableError, match="closed for lunch"):
+        ask(service.url, lambda client: client.whoami(), patience=Patience(first_s=0.0, later_s=0.0))
+
+    assert len(service.asked) == 1
+
+
+def test_where_nothing_listens_the_address_and_the_remedy_are_named(ask: Ask) -> None:
+    url = f"http://127.0.0.1:{find_closed_port()}"
+
+    with pytest.raises(UnavailableError, match=rf"{url} does not answer \(.*\): is `muster up` running"):
+        ask(url, lambda client: client.whoami(), patience=Patience(first_s=0.2))
+
+
+def test_a_redirect_does_not_carry_the_token_elsewhere(ask: Ask) -> None:
+    with (
+        run_scripted((200, ME)) as elsewhere,
+        run_scripted((302, b""), headers={"Location": elsewhere.url}) as service,
+        pytest.raises(RejectedError, match="302"),
+    ):
+        ask(service.url, lambda client: client.whoami())
+
+    assert elsewhere.asked == []
+
+
+def test_an_answer_of_another_program_is_told_as_such(ask: Ask) -> None:
+    with run_scripted((200, b"<html>Welcome!</html>")) as service, pytest.raises(UnavailableError, match="not one of"):
+        ask(service.url, lambda client: client.whoami())
+
+
+def test_a_step_is_repeated_with_its_number(ask: Ask) -> None:
+    with run_scripted(DROP, (200, Consumed([], [], drained=True))) as service:
+        ask(service.url, lambda client: client.step_consumer("C1", Consume(call=3, ack=[("EV-1", 2)])))
+
+    assert [msgspec.json.decode(one.body)["call"] for one in service.asked] == [3, 3]
+
+
+def test_publishing_and_its_last_batch(ask: Ask) -> None:
+    answers = [(200, {"events": ["EV-1", "EV-2"], "duplicates": 0, "closed": False})]
+    answers += [(200, {"events": ["EV-3"], "duplicates": 1, "closed": True})]
+    with run_scripted(*answers) as service:
+        done = ask(service.url, lambda client: client.publish("WF-1-2", "in", [1, 2, 3], batch=2, close=True))
+
+    assert (done.events, done.duplicates, done.closed) == (3, 1, True)
+    assert [msgspec.json.decode(one.body).get("close", False) for one in service.asked] == [False, True]
+
+
+LEASED = LeasedEvent("EV-1", 1, 1, 5, "json", msgspec.Raw(b'{"a":1}'))
+CONSUMING = [
+    (201, {"consumer": "C1", "lease_s": 60.0}),
+    (200, Consumed([LEASED], [], drained=False)),
+    (200, Consumed([], ["done"], drained=True)),
+    (200, {}),
+]
+
+
+def test_consuming_with_either_client() -> None:
+    async def consume(url: str) -> list[LeasedEvent]:
+        async with AsyncClient(url) as client:
+            return [event async for event in client.consume("WF-1-2", "out")]
+
+    with run_scripted(*CONSUMING) as one, Client(one.url) as client:
+        plainly = list(client.consume("WF-1-2", "out"))
+    with run_scripted(*CONSUMING) as other:
+        asynchronously = anyio.run(consume, other.url)
+
+    assert [event.event for event in plainly] == [event.event for event in asynchronously] == ["EV-1"]
+    assert [asked.body for asked in one.asked] == [asked.body for asked in other.asked]
+    assert msgspec.json.decode(one.asked[2].body)["ack"] == [["EV-1", 1]]
+
+
+def test_leaving_a_consumer_early_closes_it_with_either_client() -> None:
+    async def take_one(url: str) -> None:
+        async with AsyncClient(url) as client, contextlib.aclosing(client.consume("WF-1-2", "out")) as events:
+            await anext(events)
+
+    answers = [CONSUMING[0], CONSUMING[1], (200, {})]
+    with (
+        run_scripted(*answers) as one,
+        Client(one.url) as client,
+        contextlib.closing(client.consume("WF-1-2", "out")) as events,
+    ):
+        next(events)
+    with run_scripted(*answers) as other:
+        anyio.run(take_one, other.url)
+
+    for service in (one, other):
+        assert [asked.target.rsplit("/", 1)[1] for asked in service.asked] == ["consumers", "step", "close"]
+
+
+def test_no_rendering_of_a_client_shows_the_token() -> None:
+    with Client("http://127.0.0.1:1", "s3cret") as client:
+        assert "s3cret" not in f"{client!r} {client}"
