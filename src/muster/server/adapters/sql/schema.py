@@ -23,6 +23,9 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+WIDE = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit key: on SQLite INTEGER, which as a primary key is the row's own number and needs no second tree."""
+
 # -- objects -------------------------------------------------------------------------------------------------------------
 
 workflow = Table(
@@ -115,14 +118,14 @@ queue = Table(
 event = Table(
     "event",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", WIDE, primary_key=True, autoincrement=False),
     Column("queue", Integer, nullable=False),
     Column("parent", BigInteger),  # the event whose result this is
     Column("kind", SmallInteger, nullable=False),  # 0 JSON, 1 bytes
     Column("key", Text),
     Column("body", LargeBinary, nullable=False),
+    postgresql_partition_by="RANGE (id)",
 )
-"""PostgreSQL: partitioned by range of id."""
 
 event_key = Table(
     "event_key",
@@ -151,7 +154,7 @@ ready = Table(
 leased = Table(
     "leased",
     metadata,
-    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("event", WIDE, primary_key=True, autoincrement=False),
     Column("queue", Integer, nullable=False),
     Column("holder", BigInteger, nullable=False),
     Column("call", BigInteger, nullable=False),  # which call of the session made the lease
@@ -164,7 +167,7 @@ leased = Table(
 holder = Table(
     "holder",
     metadata,
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", WIDE, primary_key=True, autoincrement=False),
     Column("taskforce_uuid", Text, index=True),
     Column("consumer_queue", Integer),
     Column("owner", Text, nullable=False),
@@ -184,14 +187,14 @@ holder = Table(
 holder_live = Table(
     "holder_live",
     metadata,
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", WIDE, primary_key=True, autoincrement=False),
 )
 """The sessions that have not ended: what the reaper looks at, however many ended ones are kept for the record."""
 
 delta = Table(
     "delta",
     metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", WIDE, primary_key=True, autoincrement=True),
     Column("queue", Integer, nullable=False),
     Column("published", Integer, nullable=False),
     Column("waiting", Integer, nullable=False),
@@ -219,7 +222,7 @@ HOT = (ready, leased, holder, holder_live, delta, counter)
 finished = Table(
     "finished",
     metadata,
-    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("event", WIDE, primary_key=True, autoincrement=False),
     Column("queue", Integer, nullable=False),
     Column("holder", BigInteger, nullable=False),
     Column("fence", Integer, nullable=False),
@@ -232,8 +235,9 @@ finished = Table(
     Column("first_result", BigInteger),  # their ids: those with this event as parent, from here on
     Column("kind", SmallInteger),  # the result itself, only where the task has no output queue
     Column("result", LargeBinary),
+    postgresql_partition_by="RANGE (event)",
 )
-"""PostgreSQL: partitioned by range of event. Its primary key is the last gate against counting an event twice."""
+"""Its primary key is the last gate against counting an event twice."""
 
 dead = Table(
     "dead",
@@ -282,7 +286,7 @@ answer = Table(
 outbox = Table(
     "outbox",
     metadata,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("number", WIDE, primary_key=True, autoincrement=True),
     Column(
         "txid", BigInteger, nullable=False
     ),  # PostgreSQL: pg_current_xact_id(); SQLite: 0 (commits are in order of number)
@@ -305,13 +309,5 @@ replica = Table(
     metadata,
     Column("node", Integer, primary_key=True, autoincrement=False),  # of the event ids that this service makes
     Column("token", Text, nullable=False),  # which process has it
-    Column("until", Double, nullable=False),
-)
-
-place = Table(
-    "place",
-    metadata,
-    Column("name", Text, primary_key=True),  # a role that only one replica has at a time, e.g. `tend`
-    Column("token", Text, nullable=False),
     Column("until", Double, nullable=False),
 )

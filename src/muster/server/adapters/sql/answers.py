@@ -1,0 +1,50 @@
+"""Rows of answers to requests with an Idempotency-Key."""
+
+import hashlib
+
+from sqlalchemy import delete, func, insert, literal, select
+
+from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.schema import answer
+from muster.server.ports.store import StoredAnswer
+
+
+class SqlAnswers:
+    """See `muster.server.ports.store.Answers`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def claim(self, owner: str, route: str, key: str, *, body_hash: str, now: float) -> StoredAnswer | None:
+        del body_hash, now  # the caller compares; the lock needs neither
+        if self._session.is_postgres:
+            # One in flight holds the lock until its commit; on SQLite there is one writer anyway.
+            digest = hashlib.sha256("\0".join((owner, route, key)).encode()).digest()
+            lock = int.from_bytes(digest[:8], "big", signed=True)
+            self._session.execute(select(func.pg_advisory_xact_lock(literal(lock))))
+        query = select(answer).where(answer.c.owner == owner, answer.c.route == route, answer.c.key == key)
+        row = self._session.execute(query).one_or_none()
+        return None if row is None else StoredAnswer(row.status, bytes(row.body), row.body_hash)
+
+    def insert(self, owner: str, route: str, key: str, stored: StoredAnswer, *, now: float) -> None:
+        self._session.execute(
+            insert(answer),
+            {
+                "owner": owner,
+                "route": route,
+                "key": key,
+                "body_hash": stored.body_hash,
+                "status": stored.status,
+                "body": stored.body,
+                "at": now,
+            },
+        )
+
+    def delete_older(self, before: float, *, limit: int) -> int:
+        old = select(answer.c.owner, answer.c.route, answer.c.key).where(answer.c.at < before).limit(limit)
+        rows = self._session.execute(old).all()
+        for row in rows:
+            self._session.execute(
+                delete(answer).where(answer.c.owner == row.owner, answer.c.route == row.route, answer.c.key == row.key)
+            )
+        return len(rows)

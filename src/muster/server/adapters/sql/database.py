@@ -1,0 +1,149 @@
+"""How is a database opened? Migrated, locked where only one service may have it, with store, engine and bells over it."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from muster.domain.errors import ConflictError, Finding, InvalidError
+from muster.domain.ids import EventIds
+from muster.server.adapters.sql import migrate, replicas
+from muster.server.adapters.sql.faults import database_errors
+from muster.server.adapters.sql.partitions import make_coming_partitions
+from muster.server.adapters.sql.postgres_engine import PostgresEngine
+from muster.server.adapters.sql.postgres_store import PostgresStore
+from muster.server.adapters.sql.rows import ask_postgres_clock
+from muster.server.adapters.sql.sqlite_engine import SqliteEngine
+from muster.server.adapters.sql.sqlite_store import SqliteStore, open_connection
+from muster.server.adapters.sql.sqlite_writer import SqliteWriter
+from muster.server.adapters.sql.waking import Bells, PostgresBridge
+from muster.server.ports.queue_engine import QueueEngine
+from muster.server.ports.store import Store
+
+COLD_CONNECTIONS = 6
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database."""
+
+    store: Store
+    engine: QueueEngine
+    waking: Bells
+
+
+@asynccontextmanager
+async def open_database(url: str, *, hot_connections: int = 2) -> AsyncIterator[Database]:
+    """Open a database, migrated to this version's schema.
+
+    Args:
+        url: `sqlite:///<path>` or `postgresql://<user>@<host>:<port>/<database>`.
+        hot_connections: for the queue engine, on PostgreSQL.
+
+    Raises:
+        InvalidError: no such kind of database, or its schema is of a newer version.
+        ConflictError: another service has the SQLite file.
+        UnavailableError: the database does not answer.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "sqlite":
+        opened = _open_sqlite(Path(url.removeprefix("sqlite:///")))
+    elif scheme in {"postgresql", "postgres"}:
+        opened = _open_postgres(url, hot_connections=hot_connections)
+    else:
+        raise InvalidError(
+            [Finding("database_url", f"{scheme!r} is no database we know: use sqlite:///<path> or postgresql://…")]
+        )
+    async with opened as database:
+        yield database
+
+
+@asynccontextmanager
+async def _open_sqlite(path: Path) -> AsyncIterator[Database]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock_file(path), database_errors():
+        raw = open_connection(path)
+        try:
+            migrate.upgrade(raw.core)
+            ids = EventIds(last=replicas.find_last_event(raw.core))
+        finally:
+            raw.core.close()
+            raw.close()
+        bells = Bells()
+        async with SqliteWriter(lambda: open_connection(path)) as writer:
+            store = SqliteStore(path, writer, ids, bells)
+            try:
+                yield Database(store, SqliteEngine(writer, ids, bells.wake_after_commit), bells)
+            finally:
+                store.close()
+
+
+@contextlib.contextmanager
+def _lock_file(path: Path) -> Iterator[None]:
+    """Keep other services off the file: SQLite has one writer, and it is us."""
+    lock = path.with_name(path.name + ".lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "unknown"
+            raise ConflictError(
+                f"{path} is in use by another service (process {holder}): stop it, or name another database"
+            ) from None
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@asynccontextmanager
+async def _open_postgres(url: str, *, hot_connections: int) -> AsyncIterator[Database]:
+    token = secrets.token_hex(8)
+    engine = create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        pool_size=COLD_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+    )
+    plain = url.replace("postgres://", "postgresql://", 1)
+
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(plain, timeout=10)
+
+    try:
+        with database_errors():
+            ids = await _prepare_postgres(engine, token)
+        bells = Bells()
+        hot = PostgresEngine(connect, ids, bells.wake_after_commit, connections=hot_connections)
+        async with hot, PostgresBridge(bells, connect, token=token).running():
+            try:
+                yield Database(PostgresStore(engine, ids, bells, token=token), hot, bells)
+            finally:
+                with contextlib.suppress(Exception):  # the place falls free by itself when the database is away
+                    async with engine.begin() as connection:
+                        await connection.run_sync(lambda core: replicas.leave_node(core, token=token))
+    finally:
+        await engine.dispose()
+
+
+async def _prepare_postgres(engine: AsyncEngine, token: str) -> EventIds:
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate.upgrade)
+    async with engine.begin() as connection:
+        now = await connection.run_sync(ask_postgres_clock)
+        await connection.run_sync(lambda core: make_coming_partitions(core, now=now))
+        node = await connection.run_sync(lambda core: replicas.take_node(core, token=token, now=now))
+        last = await connection.run_sync(replicas.find_last_event)
+    return EventIds(node, last=last)

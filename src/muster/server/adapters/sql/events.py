@@ -1,0 +1,254 @@
+"""Rows of events, outside the hot path: publishing, and looking at single ones."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, func, insert, literal, null, select
+
+from muster.domain.attempt import AttemptEnd, AttemptError
+from muster.domain.errors import NotFoundError
+from muster.domain.event_state import EventState
+from muster.server.adapters.sql.deltas import add_delta
+from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.schema import attempt, dead, event, event_key, finished, holder, leased, ready
+from muster.server.ports.events import AttemptRow, DeadLetter, ErrorGroup, EventRow, NewEvent, Published
+from muster.server.ports.queue_engine import Body, BodyKind
+
+CHUNK = 1000
+WORKER_LOST = "worker lost: its lease ran out"
+"""The cause by which attempts are grouped that ended because nobody renewed them."""
+HOSTS_MAX = 20
+
+_TABLES = {EventState.WAITING: ready, EventState.IN_WORK: leased, EventState.DONE: finished, EventState.DEAD: dead}
+_ERROR_FIELDS = {field.name for field in fields(AttemptError)}
+
+
+class SqlEvents:
+    """See `muster.server.ports.events.Events`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    # -- publishing ----------------------------------------------------------------------------------------------
+
+    def publish(self, queue: int, events: Sequence[NewEvent]) -> Sequence[Published]:
+        published: list[Published] = []
+        for start in range(0, len(events), CHUNK):
+            published += self._publish_chunk(queue, events[start : start + CHUNK])
+        if any(one.is_new for one in published):
+            self._session.topics[f"queue:{queue}"] = None
+        return published
+
+    def _publish_chunk(self, queue: int, events: Sequence[NewEvent]) -> list[Published]:
+        known = self._claim_keys(queue, [one.key for one in events if one.key is not None])
+        ids = iter(self._session.ids.take(len(events), now_s=self._session.now()))
+        published: list[Published] = []
+        rows: list[dict[str, Any]] = []
+        for one in events:
+            if one.key is not None and one.key in known:
+                published.append(Published(known[one.key], is_new=False))
+                continue
+            number = next(ids)
+            if one.key is not None:
+                known[one.key] = number
+            published.append(Published(number, is_new=True))
+            rows.append(
+                {"id": number, "queue": queue, "kind": one.body.kind.value, "key": one.key, "body": one.body.data}
+            )
+        if rows:
+            self._session.execute(insert(event), rows)
+            keyed = [{"queue": queue, "key": row["key"], "event": row["id"]} for row in rows if row["key"] is not None]
+            if keyed:
+                self._session.execute(insert(event_key), keyed)
+            self._session.execute(
+                insert(ready), [{"queue": queue, "event": row["id"], "attempts": 0, "fence": 0} for row in rows]
+            )
+            add_delta(self._session, queue, published=len(rows), waiting=len(rows))
+        return published
+
+    def _claim_keys(self, queue: int, keys: Sequence[str]) -> dict[str, int]:
+        """Those of the keys that are known, with their events. On PostgreSQL nobody else publishes to the queue with keys until the
+        commit, so that the same key in two calls at once is one event.
+        """
+        if not keys:
+            return {}
+        if self._session.is_postgres:
+            self._session.execute(select(func.pg_advisory_xact_lock(literal(_KEYS_LOCK), literal(queue))))
+        query = select(event_key.c.key, event_key.c.event).where(event_key.c.queue == queue, event_key.c.key.in_(keys))
+        return {row.key: row.event for row in self._session.execute(query)}
+
+    def replay(self, queue: int, events: Sequence[int] | None, *, limit: int) -> Sequence[int]:
+        chosen = select(dead.c.event).where(dead.c.queue == queue).order_by(dead.c.event).limit(limit)
+        if events is not None:
+            chosen = chosen.where(dead.c.event.in_(events))
+        moved = self._session.execute(
+            delete(dead).where(dead.c.queue == queue, dead.c.event.in_(chosen)).returning(dead.c.event, dead.c.fence)
+        ).all()
+        if moved:
+            self._session.execute(
+                insert(ready),
+                [{"queue": queue, "event": row.event, "attempts": 0, "fence": row.fence} for row in moved],
+            )
+            add_delta(self._session, queue, waiting=len(moved), dead=-len(moved))
+            self._session.topics[f"queue:{queue}"] = None
+        return sorted(row.event for row in moved)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def get(self, event_id: int) -> EventRow:
+        row = self._session.execute(select(event).where(event.c.id == event_id)).one_or_none()
+        if row is None:
+            raise NotFoundError(f"no event has the number {event_id}")
+        for state, table in _TABLES.items():
+            place = self._session.execute(
+                select(table).where(table.c.queue == row.queue, table.c.event == event_id)
+            ).one_or_none()
+            if place is not None:
+                return self._read_event(row, state, place)
+        raise NotFoundError(f"event {event_id} is in no queue: it was purged")
+
+    def list_page(self, queue: int, state: EventState, *, after: int, limit: int) -> Sequence[EventRow]:
+        table = _TABLES[state]
+        query = select(table).where(table.c.queue == queue, table.c.event > after).order_by(table.c.event).limit(limit)
+        places = {place.event: place for place in self._session.execute(query)}
+        bodies = self._session.execute(select(event).where(event.c.id.in_(places)).order_by(event.c.id))
+        return [self._read_event(row, state, places[row.id]) for row in bodies]
+
+    def list_attempts(self, event_id: int) -> Sequence[AttemptRow]:
+        ended: Select[Any] = (
+            select(
+                attempt.c.fence, attempt.c.end, attempt.c.since, attempt.c.at, attempt.c.wall_s, attempt.c.error, holder
+            )
+            .outerjoin(holder, holder.c.number == attempt.c.holder)
+            .where(attempt.c.event == event_id)
+        )
+        done: Select[Any] = (
+            select(
+                finished.c.fence,
+                null().label("end"),
+                finished.c.since,
+                finished.c.at,
+                finished.c.wall_s,
+                null().label("error"),
+                holder,
+            )
+            .outerjoin(holder, holder.c.number == finished.c.holder)
+            .where(finished.c.event == event_id)
+        )
+        rows = [*self._session.execute(ended), *self._session.execute(done)]
+        # A late result has both rows: its attempt row says how, the finished row that it counts.
+        attempts = {row.fence: _read_attempt(row) for row in reversed(rows)}
+        return [attempts[fence] for fence in sorted(attempts)]
+
+    def list_dead(self, queue: int, *, after: int, limit: int) -> Sequence[DeadLetter]:
+        query = (
+            select(dead, attempt.c.error)
+            .outerjoin(attempt, (attempt.c.event == dead.c.event) & (attempt.c.fence == dead.c.fence))
+            .where(dead.c.queue == queue, dead.c.event > after)
+            .order_by(dead.c.event)
+            .limit(limit)
+        )
+        return [
+            DeadLetter(row.event, row.queue, row.attempts, row.at, _read_error(row.error))
+            for row in self._session.execute(query)
+        ]
+
+    def list_errors(self, queues: Sequence[int], *, limit: int) -> Sequence[ErrorGroup]:
+        cause = func.coalesce(attempt.c.fingerprint, WORKER_LOST)
+        failures = func.count().label("failures")
+        query = (
+            select(
+                cause.label("cause"),
+                failures,
+                func.count(attempt.c.event.distinct()).label("events"),
+                func.min(attempt.c.event).label("example"),
+                func.min(attempt.c.at).label("first_at"),
+                func.max(attempt.c.at).label("last_at"),
+            )
+            .where(attempt.c.queue.in_(queues), attempt.c.end.in_([AttemptEnd.FAILED, AttemptEnd.EXPIRED]))
+            .group_by(cause)
+            .order_by(failures.desc(), cause)
+            .limit(limit)
+        )
+        return [self._read_group(row, queues) for row in self._session.execute(query).all()]
+
+    # -- reading rows ----------------------------------------------------------------------------------------------
+
+    def _read_event(self, row: Row[Any], state: EventState, place: Row[Any]) -> EventRow:
+        return EventRow(
+            event=row.id,
+            queue=row.queue,
+            state=state,
+            attempts=place.attempts,
+            body=Body(BodyKind(row.kind), bytes(row.body)),
+            key=row.key,
+            parent=row.parent,
+            results=self._list_results(place) if state is EventState.DONE else (),
+        )
+
+    def _list_results(self, place: Row[Any]) -> Sequence[int]:
+        if not place.results or place.first_result is None:
+            return ()
+        query = (
+            select(event.c.id)
+            .where(event.c.id >= place.first_result, event.c.parent == place.event)
+            .order_by(event.c.id)
+            .limit(place.results)
+        )
+        return list(self._session.execute(query).scalars())
+
+    def _read_group(self, row: Row[Any], queues: Sequence[int]) -> ErrorGroup:
+        of_group = [
+            attempt.c.queue.in_(queues),
+            attempt.c.end.in_([AttemptEnd.FAILED, AttemptEnd.EXPIRED]),
+            attempt.c.fingerprint.is_(None) if row.cause == WORKER_LOST else attempt.c.fingerprint == row.cause,
+        ]
+        example = self._session.connection.scalar(
+            select(attempt.c.error).where(*of_group, attempt.c.event == row.example).order_by(attempt.c.fence).limit(1)
+        )
+        hosts = self._session.execute(
+            select(holder.c.host)
+            .join(attempt, attempt.c.holder == holder.c.number)
+            .where(*of_group)
+            .distinct()
+            .order_by(holder.c.host)
+            .limit(HOSTS_MAX)
+        )
+        error = _read_error(example)
+        return ErrorGroup(
+            fingerprint=row.cause,
+            failures=row.failures,
+            events=row.events,
+            example_event=row.example,
+            example_text=error.text if error else WORKER_LOST,
+            first_at=row.first_at,
+            last_at=row.last_at,
+            hosts=list(hosts.scalars()),
+        )
+
+
+_KEYS_LOCK = 0x6B657973
+"""The class of advisory locks on a queue's keys."""
+
+
+def _read_attempt(row: Row[Any]) -> AttemptRow:
+    return AttemptRow(
+        fence=row.fence,
+        end=None if row.end is None else AttemptEnd(row.end),
+        worker="" if row.number is None else f"{row.cluster}.{row.proc}@{row.host}",
+        host=row.host or "",
+        site=row.site or "",
+        started_at=row.since,
+        ended_at=row.at,
+        wall_s=row.wall_s,
+        error=_read_error(row.error),
+    )
+
+
+def _read_error(text: str | None) -> AttemptError | None:
+    if text is None:
+        return None
+    values = json.loads(text)
+    return AttemptError(**{name: value for name, value in values.items() if name in _ERROR_FIELDS})

@@ -1,0 +1,123 @@
+"""Rows of sessions: workers and people's consumers."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+
+from muster.domain.attempt import AttemptEnd
+from muster.domain.errors import NotFoundError
+from muster.server.adapters.sql.deltas import add_delta
+from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.schema import attempt, holder, holder_live, leased, ready
+from muster.server.ports import holders as port
+
+
+class SqlHolders:
+    """See `muster.server.ports.holders.Holders`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def insert(self, new: port.Session) -> int:
+        number = self._session.take_number()
+        self._session.execute(insert(holder), asdict(new) | {"number": number, "call": 0})
+        if new.ended is None:
+            self._session.execute(insert(holder_live), {"number": number})
+        return number
+
+    def get(self, number: int) -> port.Session:
+        row = self._session.execute(select(holder).where(holder.c.number == number)).one_or_none()
+        if row is None:
+            raise NotFoundError(f"no session has the number {number}")
+        return _read(row)
+
+    def list_live(self, taskforce_uuids: Sequence[str]) -> Sequence[port.Session]:
+        query = (
+            select(holder)
+            .where(holder.c.taskforce_uuid.in_(taskforce_uuids), holder.c.ended.is_(None))
+            .order_by(holder.c.number)
+        )
+        return [_read(row) for row in self._session.execute(query)]
+
+    def find_of_proc(self, taskforce_uuid: str, cluster: str, proc: int) -> Sequence[port.Session]:
+        query = (
+            select(holder)
+            .where(
+                holder.c.taskforce_uuid == taskforce_uuid,
+                holder.c.cluster == cluster,
+                holder.c.proc == proc,
+                holder.c.ended.is_(None),
+            )
+            .order_by(holder.c.number)
+        )
+        return [_read(row) for row in self._session.execute(query)]
+
+    def end(self, number: int, *, reason: str) -> None:
+        ended = self._session.execute(
+            update(holder).where(holder.c.number == number, holder.c.ended.is_(None)).values(ended=reason)
+        )
+        if ended.rowcount == 0:
+            return
+        self._session.execute(delete(holder_live).where(holder_live.c.number == number))
+        self._give_back(number)
+
+    def _give_back(self, number: int) -> None:
+        """What the session holds waits again, its attempt uncounted; a row keeps who had it, by which a late result is known."""
+        held = self._session.execute(delete(leased).where(leased.c.holder == number).returning(leased)).all()
+        if not held:
+            return
+        now = self._session.now()
+        self._session.execute(
+            insert(ready),
+            [
+                {"queue": row.queue, "event": row.event, "attempts": row.attempts - 1, "fence": row.fence}
+                for row in held
+            ],
+        )
+        self._session.execute(
+            insert(attempt),
+            [
+                {
+                    "event": row.event,
+                    "fence": row.fence,
+                    "queue": row.queue,
+                    "holder": number,
+                    "end": AttemptEnd.RELEASED.value,
+                    "since": row.since,
+                    "at": now,
+                    "wall_s": 0.0,
+                }
+                for row in held
+            ],
+        )
+        for queue, count in sorted(Counter(row.queue for row in held).items()):
+            add_delta(self._session, queue, waiting=count, in_work=-count)
+            self._session.topics[f"queue:{queue}"] = None
+
+    def count_live(self, taskforce_uuids: Sequence[str]) -> int:
+        query = (
+            select(func.count())
+            .select_from(holder)
+            .where(holder.c.taskforce_uuid.in_(taskforce_uuids), holder.c.ended.is_(None))
+        )
+        return int(self._session.connection.scalar(query) or 0)
+
+
+def _read(row: Row[Any]) -> port.Session:
+    return port.Session(
+        number=row.number,
+        taskforce_uuid=row.taskforce_uuid,
+        consumer_queue=row.consumer_queue,
+        owner=row.owner,
+        cluster=row.cluster,
+        proc=row.proc,
+        start=row.start,
+        host=row.host,
+        site=row.site,
+        begun_at=row.begun_at,
+        until=row.until,
+        ended=row.ended,
+    )

@@ -1,0 +1,90 @@
+"""How does the store run on PostgreSQL? Each transaction is a plain function on SQLAlchemy's asyncpg connection."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from muster.domain.ids import EventIds
+from muster.server.adapters.sql import replicas
+from muster.server.adapters.sql.faults import database_errors, is_worth_another_try
+from muster.server.adapters.sql.partitions import make_coming_partitions
+from muster.server.adapters.sql.rows import Session, ask_postgres_clock
+from muster.server.adapters.sql.sqlite_store import find_or_make_secret
+from muster.server.adapters.sql.transaction import SqlTransaction
+from muster.server.adapters.sql.waking import Bells
+from muster.server.ports.store import Transaction
+
+T = TypeVar("T")
+
+TRIES = 8
+"""A transaction that others keep undoing is given up after so many tries."""
+_SECRET_LOCK = 0x73656372
+
+
+class PostgresStore:
+    """See `muster.server.ports.store.Store`."""
+
+    def __init__(self, engine: AsyncEngine, ids: EventIds, bells: Bells, *, token: str) -> None:
+        self._engine = engine
+        self._ids = ids
+        self._bells = bells
+        self._token = token
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        def run(connection: Connection) -> tuple[T, dict[str, None]]:
+            session = Session(connection, self._ids, ask_postgres_clock)
+            return work(SqlTransaction(session)), session.topics
+
+        value, topics = await self._run(run)
+        self._bells.wake_after_commit(topics)
+        return value
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        with database_errors():
+            async with self._engine.connect() as connection:
+                snapshot = await connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+                return await snapshot.run_sync(
+                    lambda core: work(SqlTransaction(Session(core, self._ids, ask_postgres_clock)))
+                )
+
+    async def check(self) -> None:
+        await self.read(lambda tx: tx.now())
+
+    async def get_secret(self, name: str) -> bytes:
+        def run(connection: Connection) -> bytes:
+            connection.execute(select(func.pg_advisory_xact_lock(literal(_SECRET_LOCK))))
+            return find_or_make_secret(connection, name)
+
+        return await self._run(run)
+
+    async def begin_service(self, *, lease_s: float) -> None:
+        def run(connection: Connection) -> None:
+            replicas.prolong_sessions(
+                connection, token=self._token, lease_s=lease_s, now=ask_postgres_clock(connection)
+            )
+
+        await self._run(run)
+
+    async def heartbeat(self) -> None:
+        def run(connection: Connection) -> None:
+            now = ask_postgres_clock(connection)
+            replicas.keep_node(connection, token=self._token, now=now)
+            make_coming_partitions(connection, now=now)
+
+        await self._run(run)
+
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        """Commit the work, again where the database undid it because of others."""
+        for left in reversed(range(TRIES)):
+            try:
+                with database_errors():
+                    async with self._engine.begin() as connection:
+                        return await connection.run_sync(work)
+            except Exception as error:
+                if not left or not is_worth_another_try(error):
+                    raise
+        raise AssertionError("unreachable")

@@ -1,0 +1,135 @@
+"""Rows of queues, and their accounts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, Table, func, insert, literal, select, union_all, update
+from sqlalchemy import Sequence as DatabaseSequence
+
+from muster.domain.attempt import AttemptEnd
+from muster.domain.errors import NotFoundError
+from muster.domain.queue import Counts, Queue
+from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.schema import attempt, counter, dead, delta, event, finished, leased, queue, ready
+from muster.server.ports.store import Recount
+
+_PARTS = ("published", "waiting", "in_work", "done", "dead")
+
+
+class SqlQueues:
+    """See `muster.server.ports.store.Queues`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def insert(self, queues: Sequence[Queue]) -> None:
+        if queues:
+            self._session.execute(insert(queue), [asdict(one) for one in queues])
+            self._session.execute(insert(counter), [{"queue": one.number} | dict.fromkeys(_PARTS, 0) for one in queues])
+
+    def next_numbers(self, count: int) -> Sequence[int]:
+        if self._session.is_postgres:
+            number = DatabaseSequence("queue_number").next_value()
+            query = select(number).select_from(func.generate_series(1, count).alias())
+            return list(self._session.execute(query).scalars())
+        last = self._session.connection.scalar(select(func.max(queue.c.number))) or 0
+        return list(range(last + 1, last + 1 + count))
+
+    def list_of_workflow(self, workflow_id: str) -> Sequence[Queue]:
+        query = select(queue).where(queue.c.workflow_id == workflow_id).order_by(queue.c.number)
+        return [_read(row) for row in self._session.execute(query)]
+
+    def find(self, queue_ids: Sequence[str]) -> Mapping[str, Queue]:
+        query = select(queue).where(queue.c.queue_id.in_(queue_ids))
+        return {row.queue_id: _read(row) for row in self._session.execute(query)}
+
+    def get(self, number: int) -> Queue:
+        row = self._session.execute(select(queue).where(queue.c.number == number)).one_or_none()
+        if row is None:
+            raise NotFoundError(f"no queue has the number {number}")
+        return _read(row)
+
+    def close(self, number: int, *, at: float) -> None:
+        self._session.execute(
+            update(queue).where(queue.c.number == number, queue.c.closed_at.is_(None)).values(closed_at=at)
+        )
+
+    def counts(self, numbers: Sequence[int]) -> Mapping[int, Counts]:
+        both = union_all(
+            *(
+                select(table.c.queue, *(table.c[part] for part in _PARTS)).where(table.c.queue.in_(numbers))
+                for table in (counter, delta)
+            )
+        ).subquery()
+        query = select(both.c.queue, *(func.sum(both.c[part]).label(part) for part in _PARTS)).group_by(both.c.queue)
+        found = {
+            row.queue: Counts(**{part: int(getattr(row, part)) for part in _PARTS})
+            for row in self._session.execute(query)
+        }
+        return {number: found.get(number, Counts()) for number in numbers}
+
+    def recount(self, numbers: Sequence[int]) -> Mapping[int, Recount]:
+        kept = self.counts(numbers)
+        tables = {"published": event, "waiting": ready, "in_work": leased, "done": finished, "dead": dead}
+        counted = {number: dict.fromkeys(_PARTS, 0) for number in numbers}
+        for part, table in tables.items():
+            for row in self._session.execute(self._count(table, numbers)):
+                counted[row.queue][part] = row.rows
+        twice = self._count_twice(numbers)
+        return {
+            number: Recount(
+                kept=kept[number],
+                counted=Counts(**counted[number]),
+                counted_twice=twice.get(number, 0),
+                duplicates=self.count_duplicates([number]),
+            )
+            for number in numbers
+        }
+
+    def count_duplicates(self, numbers: Sequence[int]) -> int:
+        query = (
+            select(func.count())
+            .select_from(attempt)
+            .where(attempt.c.queue.in_(numbers), attempt.c.end == AttemptEnd.DUPLICATE)
+        )
+        return int(self._session.connection.scalar(query) or 0)
+
+    @staticmethod
+    def _count(table: Table, numbers: Sequence[int]) -> Any:
+        return (
+            select(table.c.queue, func.count().label("rows")).where(table.c.queue.in_(numbers)).group_by(table.c.queue)
+        )
+
+    def _count_twice(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        """Events that made more events than the one result that counted says, or that made some without being done."""
+        parent = event.alias("parent")
+        children = (
+            select(event.c.parent.label("id"), func.count().label("made"))
+            .where(event.c.parent.is_not(None))
+            .group_by(event.c.parent)
+            .subquery()
+        )
+        query = (
+            select(parent.c.queue, func.count().label("rows"))
+            .select_from(children.join(parent, parent.c.id == children.c.id))
+            .outerjoin(finished, finished.c.event == children.c.id)
+            .where(parent.c.queue.in_(numbers), children.c.made > func.coalesce(finished.c.results, literal(0)))
+            .group_by(parent.c.queue)
+        )
+        return {row.queue: row.rows for row in self._session.execute(query)}
+
+
+def _read(row: Row[Any]) -> Queue:
+    return Queue(
+        number=row.number,
+        queue_id=row.queue_id,
+        workflow_id=row.workflow_id,
+        alias=row.alias,
+        is_public=bool(row.is_public),
+        is_input=bool(row.is_input),
+        is_output=bool(row.is_output),
+        closed_at=row.closed_at,
+        attempts=row.attempts,
+        lease_s=row.lease_s,
+    )

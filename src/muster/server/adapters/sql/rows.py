@@ -1,0 +1,50 @@
+"""What do the repositories share? The connection of one transaction, its clock, its ids, and the topics it will wake."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from muster.domain.ids import EventIds
+
+
+@dataclass
+class Session:
+    """One transaction, as the repositories see it.
+
+    Args:
+        connection: SQLAlchemy's, inside the transaction.
+        ids: the source of event and session numbers; used by one thread alone.
+        clock: seconds since the epoch; asked once.
+        topics: what is woken after the commit.
+    """
+
+    connection: Connection
+    ids: EventIds
+    clock: Callable[[Connection], float]
+    topics: dict[str, None] = field(default_factory=dict)
+    _now: float | None = None
+
+    @property
+    def is_postgres(self) -> bool:
+        return self.connection.dialect.name == "postgresql"
+
+    def now(self) -> float:
+        """The database's clock, the same throughout the transaction."""
+        if self._now is None:
+            self._now = self.clock(self.connection)
+        return self._now
+
+    def take_number(self) -> int:
+        """A number that nothing had before and that grows with time."""
+        return self.ids.take(1, now_s=self.now())[0]
+
+    def execute(self, statement: Any, parameters: Any = None) -> Any:
+        """Run one SQLAlchemy Core statement."""
+        return self.connection.execute(statement, parameters)
+
+
+def ask_postgres_clock(connection: Connection) -> float:
+    """The server's clock, seconds since the epoch."""
+    return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)

@@ -1,0 +1,151 @@
+"""How does the store run on SQLite? Writes go through the engine's one writer; reads have connections of their own."""
+
+import contextlib
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+from sqlalchemy import Connection, create_engine, insert, select
+from sqlalchemy.pool import StaticPool
+
+from muster.domain.ids import EventIds
+from muster.server.adapters.sql import replicas
+from muster.server.adapters.sql.faults import database_errors
+from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.schema import secret
+from muster.server.adapters.sql.sqlite_writer import SqliteWriter
+from muster.server.adapters.sql.transaction import SqlTransaction
+from muster.server.adapters.sql.waking import Bells
+from muster.server.ports.store import Transaction
+
+T = TypeVar("T")
+
+READERS = 4
+_SETTINGS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA wal_autocheckpoint=1000",
+    "PRAGMA journal_size_limit=67108864",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA busy_timeout=5000",
+)
+
+
+class RawConnection(sqlite3.Connection):
+    """A connection of the sqlite3 module that knows the SQLAlchemy connection over itself."""
+
+    core: Connection
+
+
+def open_connection(path: Path, *, read_only: bool = False) -> RawConnection:
+    """Open the database with our settings. Transactions are begun and ended by hand."""
+    raw = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=512, factory=RawConnection
+    )
+    for setting in _SETTINGS:
+        raw.execute(setting)
+    if read_only:
+        raw.execute("PRAGMA query_only=ON")
+    # SQLAlchemy must never begin, commit or roll back by itself: the writer does. So it looks at the connection once,
+    # here, outside any transaction, and is never given it back.
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: raw,
+        poolclass=StaticPool,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
+    )
+    raw.core = engine.connect()
+    return raw
+
+
+class SqliteStore:
+    """See `muster.server.ports.store.Store`."""
+
+    def __init__(self, path: Path, writer: SqliteWriter, ids: EventIds, bells: Bells) -> None:
+        self._path = path
+        self._writer = writer
+        self._ids = ids
+        self._bells = bells
+        self._readers: list[RawConnection] = []
+        self._limiter = anyio.CapacityLimiter(READERS)
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        def run(raw: sqlite3.Connection) -> tuple[T, dict[str, None]]:
+            assert isinstance(raw, RawConnection)
+            session = Session(raw.core, self._ids, _clock)
+            with database_errors():
+                return work(SqlTransaction(session)), session.topics
+
+        value, topics = await self._writer.run(run)
+        self._bells.wake_after_commit(topics)
+        return value
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        def run() -> T:
+            with database_errors(), self._reader() as raw:
+                return work(SqlTransaction(Session(raw.core, self._ids, _clock)))
+
+        return await anyio.to_thread.run_sync(run, limiter=self._limiter)
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[RawConnection]:
+        try:
+            raw = self._readers.pop()
+        except IndexError:
+            raw = open_connection(self._path, read_only=True)
+        raw.execute("BEGIN")
+        try:
+            yield raw
+        finally:
+            raw.execute("ROLLBACK")
+            self._readers.append(raw)
+
+    async def check(self) -> None:
+        await self.read(lambda tx: tx.now())
+
+    async def get_secret(self, name: str) -> bytes:
+        def run(raw: sqlite3.Connection) -> bytes:
+            assert isinstance(raw, RawConnection)
+            return find_or_make_secret(raw.core, name)
+
+        return await self._writer.run(run)
+
+    async def begin_service(self, *, lease_s: float) -> None:
+        await self._change(lambda core: replicas.prolong_sessions(core, token="", lease_s=lease_s, now=time.time()))
+
+    async def heartbeat(self) -> None:
+        """There is one service a file, by its lock: nobody needs to be told."""
+
+    async def _change(self, change: Callable[[Connection], None]) -> None:
+        def run(raw: sqlite3.Connection) -> None:
+            assert isinstance(raw, RawConnection)
+            change(raw.core)
+
+        await self._writer.run(run)
+
+    def close(self) -> None:
+        """Close the readers."""
+        for raw in self._readers:
+            raw.core.close()
+            raw.close()
+        self._readers.clear()
+
+
+def find_or_make_secret(connection: Connection, name: str) -> bytes:
+    """The secret of that name, made if there is none."""
+    found = connection.scalar(select(secret.c.value).where(secret.c.name == name))
+    if found is not None:
+        return bytes(found)
+    value = secrets.token_bytes(32)
+    connection.execute(insert(secret), {"name": name, "value": value})
+    return value
+
+
+def _clock(_connection: Connection) -> float:
+    return time.time()

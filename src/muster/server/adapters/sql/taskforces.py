@@ -1,0 +1,169 @@
+"""Rows of taskforces and their phase logs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, func, insert, or_, select, update
+
+from muster.domain.errors import NotFoundError
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import PhaseLogEntry, Taskforce
+from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.schema import phase_log, task_directive, taskforce
+
+_JSON = ("worker_config", "pilot_config", "submit_dict", "compound_statuses", "top_task_errors")
+_FIXED = ("taskforce_uuid", "task_id", "workflow_id", "timestamp", "priority", "location", "schedd", "collector")
+
+
+class SqlTaskforces:
+    """See `muster.server.ports.store.Taskforces`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def insert(self, new: Taskforce, entry: PhaseLogEntry) -> None:
+        self._session.execute(insert(taskforce), _write(new))
+        self.append_log(new.taskforce_uuid, entry)
+
+    def get(self, taskforce_uuid: str) -> Taskforce:
+        found = self.find([taskforce_uuid])
+        if not found:
+            raise NotFoundError(f"no taskforce found with uuid: {taskforce_uuid}")
+        return found[taskforce_uuid]
+
+    def find(self, taskforce_uuids: Sequence[str]) -> Mapping[str, Taskforce]:
+        query = select(taskforce).where(taskforce.c.taskforce_uuid.in_(taskforce_uuids))
+        return {one.taskforce_uuid: one for one in self._list(query)}
+
+    def update(self, changed: Taskforce) -> None:
+        values = _write(changed)
+        for name in _FIXED:
+            del values[name]
+        self._session.execute(
+            update(taskforce).where(taskforce.c.taskforce_uuid == changed.taskforce_uuid).values(values)
+        )
+
+    def append_log(self, taskforce_uuid: str, entry: PhaseLogEntry) -> None:
+        of_this = phase_log.c.taskforce_uuid == taskforce_uuid
+        last = self._session.connection.scalar(select(func.max(phase_log.c.number)).where(of_this)) or 0
+        self._session.execute(insert(phase_log), asdict(entry) | {"taskforce_uuid": taskforce_uuid, "number": last + 1})
+
+    def list_log(self, taskforce_uuids: Sequence[str]) -> Mapping[str, Sequence[PhaseLogEntry]]:
+        logs: dict[str, list[PhaseLogEntry]] = {uuid: [] for uuid in taskforce_uuids}
+        query = (
+            select(phase_log)
+            .where(phase_log.c.taskforce_uuid.in_(taskforce_uuids))
+            .order_by(phase_log.c.taskforce_uuid, phase_log.c.number)
+        )
+        for row in self._session.execute(query):
+            logs[row.taskforce_uuid].append(
+                PhaseLogEntry(
+                    target_phase=Phase(row.target_phase),
+                    timestamp=row.timestamp,
+                    was_successful=bool(row.was_successful),
+                    source_event_time=row.source_event_time,
+                    source_entity=row.source_entity,
+                    context=row.context,
+                )
+            )
+        return logs
+
+    def list_of_workflow(self, workflow_id: str) -> Sequence[Taskforce]:
+        query = (
+            select(taskforce)
+            .join(task_directive, task_directive.c.task_id == taskforce.c.task_id)
+            .where(taskforce.c.workflow_id == workflow_id)
+            .order_by(
+                task_directive.c.position, taskforce.c.location, taskforce.c.timestamp, taskforce.c.taskforce_uuid
+            )
+        )
+        return self._list(query)
+
+    def list_of_task(self, task_id: str) -> Sequence[Taskforce]:
+        query = (
+            select(taskforce)
+            .where(taskforce.c.task_id == task_id)
+            .order_by(taskforce.c.timestamp, taskforce.c.taskforce_uuid)
+        )
+        return self._list(query)
+
+    def list_in_phase(self, phase: Phase, *, limit: int) -> Sequence[Taskforce]:
+        query = (
+            select(taskforce)
+            .where(taskforce.c.phase == phase)
+            .order_by(taskforce.c.priority.desc(), taskforce.c.timestamp, taskforce.c.taskforce_uuid)
+            .limit(limit)
+        )
+        return self._list(query)
+
+    def find_startable(
+        self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
+    ) -> Sequence[Taskforce]:
+        query = (
+            select(taskforce)
+            .where(
+                taskforce.c.schedd.in_(schedds),
+                taskforce.c.phase == Phase.PENDING_STARTER,
+                taskforce.c.submit_failures <= failures_max,
+                _is_free(claimed_by_others_than, now),
+            )
+            .order_by(taskforce.c.priority.desc(), taskforce.c.submit_failures, taskforce.c.timestamp)
+            .limit(limit)
+        )
+        return self._list(self._locked(query))
+
+    def find_stoppable(
+        self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
+    ) -> Sequence[Taskforce]:
+        query = (
+            select(taskforce)
+            .where(
+                taskforce.c.schedd.in_(schedds),
+                taskforce.c.phase == Phase.PENDING_STOPPER,
+                taskforce.c.cluster_id.is_not(None),
+                taskforce.c.remove_failures <= failures_max,
+                _is_free(claimed_by_others_than, now),
+            )
+            .order_by(taskforce.c.timestamp)
+            .limit(limit)
+        )
+        return self._list(self._locked(query))
+
+    def find_claimed(self, agent: str) -> Sequence[Taskforce]:
+        query = (
+            select(taskforce)
+            .where(taskforce.c.claim_agent == agent, taskforce.c.phase != Phase.CONDOR_COMPLETE)
+            .order_by(taskforce.c.timestamp)
+        )
+        return self._list(query)
+
+    def _locked(self, query: Select[Any]) -> Select[Any]:
+        # Two agents that ask at once share the work out: neither waits for, nor sees, what the other is taking.
+        return query.with_for_update(skip_locked=True)
+
+    def _list(self, query: Select[Any]) -> list[Taskforce]:
+        return [_read(row) for row in self._session.execute(query)]
+
+
+def _is_free(agent: str | None, now: float) -> ColumnElement[bool]:
+    claims = [taskforce.c.claim_until <= now]
+    if agent is not None:
+        claims.append(taskforce.c.claim_agent == agent)
+    return or_(*claims)
+
+
+def _write(one: Taskforce) -> dict[str, Any]:
+    values = asdict(one)
+    for name in _JSON:
+        values[name] = json.dumps(values[name])
+    return values
+
+
+def _read(row: Row[Any]) -> Taskforce:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+    for name in _JSON:
+        values[name] = json.loads(values[name])
+    values["phase"] = Phase(values["phase"])
+    return Taskforce(**values)

@@ -1,0 +1,53 @@
+"""What may a use case touch? The repositories over one transaction."""
+
+from functools import cached_property
+
+from muster.server.adapters.sql.answers import SqlAnswers
+from muster.server.adapters.sql.events import SqlEvents
+from muster.server.adapters.sql.holders import SqlHolders
+from muster.server.adapters.sql.outbox import SqlOutbox
+from muster.server.adapters.sql.queues import SqlQueues
+from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.taskforces import SqlTaskforces
+from muster.server.adapters.sql.workflows import SqlWorkflows
+
+
+class SqlTransaction:
+    """See `muster.server.ports.store.Transaction`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @cached_property
+    def workflows(self) -> SqlWorkflows:
+        return SqlWorkflows(self._session)
+
+    @cached_property
+    def taskforces(self) -> SqlTaskforces:
+        return SqlTaskforces(self._session)
+
+    @cached_property
+    def queues(self) -> SqlQueues:
+        return SqlQueues(self._session)
+
+    @cached_property
+    def events(self) -> SqlEvents:
+        return SqlEvents(self._session)
+
+    @cached_property
+    def holders(self) -> SqlHolders:
+        return SqlHolders(self._session)
+
+    @cached_property
+    def answers(self) -> SqlAnswers:
+        return SqlAnswers(self._session)
+
+    @cached_property
+    def outbox(self) -> SqlOutbox:
+        return SqlOutbox(self._session)
+
+    def now(self) -> float:
+        return self._session.now()
+
+    def wake(self, topic: str) -> None:
+        self._session.topics[topic] = None

@@ -1,0 +1,110 @@
+"""Rows of workflows and task directives."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from muster.domain.errors import NotFoundError
+from muster.domain.workflow import Deactivation, TaskDirective, Workflow
+from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.schema import task_directive, workflow
+
+_IN_COLUMNS = ("task_id", "workflow_id", "timestamp", "position")
+_SEQUENCES = ("cluster_locations", "input_queues", "output_queues")
+
+
+class SqlWorkflows:
+    """See `muster.server.ports.store.Workflows`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def insert(self, new: Workflow, directives: Sequence[TaskDirective]) -> None:
+        values = asdict(new) | {"number": self._session.take_number()}
+        self._session.execute(insert(workflow), values)
+        if directives:
+            self._session.execute(insert(task_directive), [_write_directive(directive) for directive in directives])
+
+    def get(self, workflow_id: str, *, lock: bool = False) -> Workflow:
+        query = select(workflow).where(workflow.c.workflow_id == workflow_id)
+        row = self._session.execute(query.with_for_update() if lock else query).one_or_none()
+        if row is None:
+            raise NotFoundError(f"no workflow found with id: {workflow_id}")
+        return _read_workflow(row)
+
+    def update(self, changed: Workflow) -> None:
+        self._session.execute(
+            update(workflow)
+            .where(workflow.c.workflow_id == changed.workflow_id)
+            .values(
+                deactivated=changed.deactivated,
+                deactivated_ts=changed.deactivated_ts,
+                deactivated_by=changed.deactivated_by,
+            )
+        )
+
+    def list_page(self, *, owner: str | None, active: bool | None, after: str | None, limit: int) -> Sequence[Workflow]:
+        query = select(workflow).order_by(workflow.c.number.desc()).limit(limit)
+        if owner is not None:
+            query = query.where(workflow.c.owner == owner)
+        if active is not None:
+            query = query.where(workflow.c.deactivated.is_(None) if active else workflow.c.deactivated.is_not(None))
+        if after is not None:
+            number = self._session.connection.scalar(select(workflow.c.number).where(workflow.c.workflow_id == after))
+            if number is None:
+                raise NotFoundError(f"no workflow found with id: {after}")
+            query = query.where(workflow.c.number < number)
+        return [_read_workflow(row) for row in self._session.execute(query)]
+
+    def get_directive(self, task_id: str) -> TaskDirective:
+        query = select(task_directive).where(task_directive.c.task_id == task_id)
+        row = self._session.execute(query).one_or_none()
+        if row is None:
+            raise NotFoundError(f"no task found with id: {task_id}")
+        return _read_directive(row)
+
+    def list_directives(self, workflow_id: str) -> Sequence[TaskDirective]:
+        query = (
+            select(task_directive)
+            .where(task_directive.c.workflow_id == workflow_id)
+            .order_by(task_directive.c.position)
+        )
+        return [_read_directive(row) for row in self._session.execute(query)]
+
+    def list_waiting_to_finish(self, *, limit: int) -> Sequence[str]:
+        query = (
+            select(workflow.c.workflow_id)
+            .where(workflow.c.deactivated.is_(None), workflow.c.finish_when_done)
+            .limit(limit)
+        )
+        return list(self._session.execute(query).scalars())
+
+
+def _read_workflow(row: Row[Any]) -> Workflow:
+    return Workflow(
+        workflow_id=row.workflow_id,
+        timestamp=row.timestamp,
+        priority=row.priority,
+        owner=row.owner,
+        name=row.name,
+        finish_when_done=bool(row.finish_when_done),
+        deactivated=None if row.deactivated is None else Deactivation(row.deactivated),
+        deactivated_ts=row.deactivated_ts,
+        deactivated_by=row.deactivated_by,
+    )
+
+
+def _write_directive(directive: TaskDirective) -> dict[str, Any]:
+    values = asdict(directive)
+    columns = {name: values.pop(name) for name in _IN_COLUMNS}
+    return columns | {"spec": json.dumps(values)}
+
+
+def _read_directive(row: Row[Any]) -> TaskDirective:
+    spec = json.loads(row.spec)
+    for name in _SEQUENCES:
+        spec[name] = tuple(spec[name])
+    return TaskDirective(**{name: getattr(row, name) for name in _IN_COLUMNS}, **spec)
