@@ -175,6 +175,7 @@ DECLARE
     v_leases boolean[];  -- by call: may it lease?
     v_done integer[] := '{}';  -- attempts that were simply done
     v_late integer[] := '{}';  -- attempts whose results are yet to be published
+    v_back integer[] := '{}';  -- queues that events went back to
     v_attempt record;
     v_judged record;
     v_counted record;
@@ -268,6 +269,9 @@ BEGIN
             IF v_judged.o_done = 1 THEN
                 v_late := v_late || v_attempt.i::integer;
             END IF;
+            IF o_queue IS NOT NULL THEN
+                v_back := v_back || o_queue;
+            END IF;
             IF v_judged.o_queue IS NOT NULL THEN
                 d_queue := d_queue || v_judged.o_queue; d_published := d_published || 0;
                 d_waiting := d_waiting || v_judged.o_waiting; d_in_work := d_in_work || v_judged.o_in_work;
@@ -325,7 +329,7 @@ BEGIN
             FROM unnest(p_group, p_want, v_leases) WITH ORDINALITY AS a (grp, want, leases, i), generate_series(1, a.want)
             WHERE a.grp = v_part.grp AND a.leases;
         END IF;
-        v_start := v_part.start;
+        v_start := CASE WHEN v_part.number = ANY (v_back) THEN 0 ELSE v_part.start END;
         WHILE v_got < cardinality(v_slots) LOOP
             WITH picked AS (
                 DELETE FROM ready WHERE queue = v_part.number AND event = ANY (ARRAY(
