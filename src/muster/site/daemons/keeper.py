@@ -24,6 +24,8 @@ log = structlog.get_logger("muster.site")
 STARTS_AT_ONCE = 8
 RETRY_FIRST_S = 0.2
 RETRY_DELAY_S_MAX = 15.0
+_ON_THE_WAY_OUT = (Stage.STOPPING, Stage.ENDED)
+"""What is to be done then is the same whoever has the claim."""
 LOST_LOOK_S = 5.0
 """Seconds between two looks at a taskforce whose claim is another's, and whose cluster is here."""
 
@@ -159,8 +161,8 @@ class TaskforceKeeper:
         before = kept.record
         if before is None:
             return 0
-        if kept.is_news_of_loss:
-            kept.is_news_of_loss = False
+        is_lost_now = kept.is_news_of_loss
+        if is_lost_now and before.stage not in _ON_THE_WAY_OUT:
             step = await advance_lost(self._parts, before)
         elif before.stage is Stage.INTENDED:
             if not kept.is_renewed:
@@ -171,13 +173,14 @@ class TaskforceKeeper:
             step = await advance(self._parts, before)
         if not step.may_follow(before):
             raise RuntimeError(f"taskforce {uuid} went from {before.stage} to {step.record}")
-        kept.record, kept.is_lost = step.record, step.is_lost
-        after = step.record
+        after = kept.record = step.record
+        kept.is_news_of_loss = False
+        kept.is_lost = step.is_lost or is_lost_now or (kept.is_lost and after == before)
         if after is None or after.stage is not before.stage:
             log.info("taskforce", taskforce=uuid, stage=str(after.stage) if after else "forgotten")
         if step.is_lost and after is not None and after.stage is Stage.SUBMITTED:
             return LOST_LOOK_S
-        return math.inf if after == before else 0
+        return math.inf if after == before and not is_lost_now else 0
 
     async def _take_in(self, kept: Kept) -> None:
         """Write down the newest orders. One that cannot be written down stays for the next pass."""

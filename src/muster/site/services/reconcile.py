@@ -32,8 +32,6 @@ async def settle_lost(parts: Parts, record: Record) -> Record | None:
     so it is taken away. Otherwise it stays as it is, unconfirmed: the other agent may have found our cluster by its tag,
     or the next claim gives it to us again. One of which nothing was placed here is simply dropped (None).
     """
-    if record.stage in (Stage.STOPPING, Stage.ENDED):
-        return record
     cluster = await parts.pool.find(record.taskforce_uuid)
     if cluster is None:
         await parts.journal.delete(record.taskforce_uuid)

@@ -22,11 +22,15 @@ async def accept_stop(parts: Parts, record: Record | None, order: StopOrder) -> 
     if order.fence < record.fence:
         return record
     if record.stage is Stage.ENDED:
-        record = replace(record, fence=order.fence)
-        await parts.journal.put(record)
+        if order.fence > record.fence:
+            record = replace(record, fence=order.fence)
+            await parts.journal.put(record)
         return record
-    grace_s = min(order.grace_s, record.grace_s) if record.stage is Stage.STOPPING else order.grace_s
-    return await intend_stop(parts, replace(record, fence=order.fence), grace_s=grace_s)
+    if record.stage is not Stage.STOPPING:
+        return await intend_stop(parts, replace(record, fence=order.fence), grace_s=order.grace_s)
+    if order.fence == record.fence and order.grace_s >= record.grace_s:
+        return record
+    return await intend_stop(parts, replace(record, fence=order.fence), grace_s=min(order.grace_s, record.grace_s))
 
 
 async def intend_stop(parts: Parts, record: Record, *, grace_s: float = 0.0) -> Record:

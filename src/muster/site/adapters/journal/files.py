@@ -60,7 +60,7 @@ class FileJournal:
         damaged: list[str] = []
         with disk_errors(self._folder):
             if not self._folder.exists():
-                return Remembered(())
+                return Remembered([], [])
             for path in sorted(self._folder.iterdir()):
                 if path.name.startswith(TEMPORARY):
                     path.unlink()

@@ -1,0 +1,193 @@
+"""What must every pool do? One suite for all of them; a pool's own test class inherits it and brings the fixtures."""
+
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from muster.domain.errors import ConflictError, NotFoundError, RejectedError
+from muster.site.ports.pool import ClusterSpec, Observation, PilotStatus, Placed, Pool, ProcState
+
+STAYS = ("sleep", "600")
+ENDS_WELL = ("true",)
+ENDS_BADLY = ("false",)
+DEADLINE_S = 30.0
+
+RUNNING = (ProcState.RUNNING, PilotStatus.TASKING)
+DONE = (ProcState.COMPLETED, PilotStatus.DONE)
+FATAL = (ProcState.COMPLETED, PilotStatus.FATAL)
+REMOVED = (ProcState.REMOVED, None)
+
+Reopen = Callable[[], Awaitable[Pool]]
+
+
+def spec(*argv: str, n_workers: int = 1, fence: int = 1, input_files: tuple[str, ...] = ()) -> ClusterSpec:
+    return ClusterSpec(n_workers=n_workers, secret="s3cret", fence=fence, argv=argv, input_files=input_files)
+
+
+async def wait_until_over(pool: Pool, cluster: int) -> Observation:
+    """What is seen once no proc is left."""
+    with anyio.fail_after(DEADLINE_S):
+        while (seen := await pool.observe(cluster)).n_left:
+            await pool.wait_for_change(timeout_s=1.0)
+    return seen
+
+
+class PoolContract:
+    """The fixtures: `pool`, and `reopen`, which gives another pool object over the same workers, as after a crash of the agent."""
+
+    async def test_a_cluster_is_found_by_its_tag_and_nothing_else_is(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*STAYS), tag="TF-1")
+
+        assert await pool.find("TF-1") == cluster
+        assert await pool.find("TF-2") is None
+
+    async def test_a_placed_cluster_is_listed_with_what_rebuilds_the_agents_memory(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=3, fence=7), tag="TF-1")
+
+        assert list(await pool.list_placed()) == [Placed("TF-1", cluster, n_workers=3, fence=7)]
+
+    async def test_a_tag_that_is_taken_is_a_conflict_and_changes_nothing(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=2), tag="TF-1")
+
+        with pytest.raises(ConflictError):
+            await pool.submit(spec(*STAYS), tag="TF-1")
+
+        assert await pool.find("TF-1") == cluster
+        assert (await pool.observe(cluster)).counts == {RUNNING: 2}
+
+    async def test_two_clusters_have_two_numbers_and_none_comes_again(self, pool: Pool, reopen: Reopen) -> None:
+        first = await pool.submit(spec(*STAYS), tag="TF-1")
+        second = await pool.submit(spec(*STAYS), tag="TF-2")
+        await pool.remove(second, grace_s=0)
+        await pool.forget(second)
+        third = await (await reopen()).submit(spec(*STAYS), tag="TF-2")
+
+        assert len({first, second, third}) == 3
+
+    async def test_an_input_file_that_is_missing_is_refused_and_nothing_is_left(
+        self, pool: Pool, tmp_path: Path
+    ) -> None:
+        with pytest.raises(RejectedError, match="no-such-file"):
+            await pool.submit(spec(*STAYS, input_files=(str(tmp_path / "no-such-file"),)), tag="TF-1")
+
+        assert await pool.find("TF-1") is None
+        assert list(await pool.list_placed()) == []
+
+    async def test_running_workers_are_seen(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=3), tag="TF-1")
+
+        assert await pool.observe(cluster) == Observation({RUNNING: 3}, {}, n_left=3, ended_at=None)
+
+    async def test_workers_that_end_well_are_done(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*ENDS_WELL, n_workers=2), tag="TF-1")
+
+        seen = await wait_until_over(pool, cluster)
+
+        assert (seen.counts, seen.errors, seen.n_left) == ({DONE: 2}, {}, 0)
+        assert seen.ended_at is not None
+        assert seen.ended_at <= time.time()
+
+    async def test_workers_that_keep_failing_are_given_up_and_say_why(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*ENDS_BADLY, n_workers=2), tag="TF-1")
+
+        seen = await wait_until_over(pool, cluster)
+
+        assert (seen.counts, seen.errors) == ({FATAL: 2}, {"worker ended with status 1": 2})
+
+    async def test_a_change_is_told_of_once(self, pool: Pool) -> None:
+        stays = await pool.submit(spec(*STAYS), tag="TF-1")
+        await pool.wait_for_change(timeout_s=1.0)
+        ends = await pool.submit(spec(*ENDS_WELL), tag="TF-2")
+
+        changed: set[int] = set()
+        with anyio.fail_after(DEADLINE_S):
+            while (await pool.observe(ends)).n_left:
+                changed |= await pool.wait_for_change(timeout_s=1.0)
+        changed |= await pool.wait_for_change(timeout_s=0.05)
+
+        assert changed == {ends}
+        assert (await pool.observe(stays)).n_left == 1
+        assert await pool.wait_for_change(timeout_s=0.05) == frozenset()
+
+    async def test_what_does_not_exist_cannot_be_observed_and_is_gone_already(self, pool: Pool) -> None:
+        with pytest.raises(NotFoundError):
+            await pool.observe(4711)
+
+        await pool.remove(4711, grace_s=0)
+        await pool.forget(4711)
+
+        assert list(await pool.list_placed()) == []
+
+    @pytest.mark.parametrize("grace_s", [0.0, 5.0])
+    async def test_a_removed_cluster_has_no_worker_left(self, pool: Pool, grace_s: float) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=3), tag="TF-1")
+
+        await pool.remove(cluster, grace_s=grace_s)
+        await pool.remove(cluster, grace_s=grace_s)
+
+        seen = await pool.observe(cluster)
+        assert (seen.counts, seen.n_left) == ({REMOVED: 3}, 0)
+        assert seen.ended_at is not None
+
+    async def test_removing_what_has_ended_changes_nothing(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*ENDS_WELL), tag="TF-1")
+        before = await wait_until_over(pool, cluster)
+
+        await pool.remove(cluster, grace_s=1)
+
+        assert await pool.observe(cluster) == before
+
+    async def test_a_cluster_with_workers_cannot_be_forgotten(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*STAYS), tag="TF-1")
+
+        with pytest.raises(ConflictError):
+            await pool.forget(cluster)
+
+        assert await pool.find("TF-1") == cluster
+
+    async def test_a_forgotten_cluster_is_gone_and_its_tag_is_free(self, pool: Pool, reopen: Reopen) -> None:
+        cluster = await pool.submit(spec(*STAYS), tag="TF-1")
+        await pool.remove(cluster, grace_s=0)
+
+        await pool.forget(cluster)
+        await pool.forget(cluster)
+
+        assert await pool.find("TF-1") is None
+        with pytest.raises(NotFoundError):
+            await pool.observe(cluster)
+        later = await reopen()
+        assert await later.find("TF-1") is None
+        assert await later.submit(spec(*STAYS), tag="TF-1") != cluster
+
+    async def test_the_next_agent_takes_running_workers_over(self, pool: Pool, reopen: Reopen) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=2), tag="TF-1")
+
+        later = await reopen()
+
+        assert await later.find("TF-1") == cluster
+        assert await later.observe(cluster) == Observation({RUNNING: 2}, {}, n_left=2, ended_at=None)
+        await later.remove(cluster, grace_s=5)
+        assert (await later.observe(cluster)).counts == {REMOVED: 2}
+
+    async def test_the_next_agent_knows_how_workers_ended(self, pool: Pool, reopen: Reopen) -> None:
+        well = await pool.submit(spec(*ENDS_WELL), tag="TF-1")
+        badly = await pool.submit(spec(*ENDS_BADLY), tag="TF-2")
+        gone = await pool.submit(spec(*STAYS), tag="TF-3")
+        await pool.remove(gone, grace_s=0)
+        before = [await wait_until_over(pool, one) for one in (well, badly, gone)]
+
+        later = await reopen()
+
+        assert [await later.observe(one) for one in (well, badly, gone)] == before
+
+    async def test_nothing_is_started_again_after_a_removal(self, pool: Pool, reopen: Reopen) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=2), tag="TF-1")
+        await pool.remove(cluster, grace_s=0)
+
+        later = await reopen()
+        await later.wait_for_change(timeout_s=0.2)
+
+        assert (await later.observe(cluster)).counts == {REMOVED: 2}
