@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -235,7 +235,7 @@ def make_parts(database: Database, clock: Clock, **settings: Json) -> Parts:
 @contextlib.asynccontextmanager
 async def call_app(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
     """Calls in this event loop, so that many may be under way at once."""
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=cast("Any", app), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://door", timeout=60) as http:
         yield http
 
@@ -246,6 +246,7 @@ async def insert_workflow(
     owner: str = OWNER,
     attempts: int = 2,
     lease_s: float = 60.0,
+    finish_when_done: bool = False,
     phase: Phase = Phase.CONDOR_SUBMIT,
     inputs: Sequence[str] = ("source", "hidden"),
     outputs: Sequence[str] = ("sink",),
@@ -291,7 +292,9 @@ async def insert_workflow(
             infile_ext="json",
             outfile_ext="json",
         )
-        tx.workflows.insert(Workflow(workflow_id, now, 50, owner, "test", finish_when_done=False), [directive])
+        tx.workflows.insert(
+            Workflow(workflow_id, now, 50, owner, "test", finish_when_done=finish_when_done), [directive]
+        )
         tx.queues.insert(list(queues.values()))
         taskforce = Taskforce(
             taskforce_uuid,

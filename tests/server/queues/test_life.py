@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from muster.domain.queue import Counts
-from server.queues.running_door import Door, as_bytes, done, failed, released
+from server.queues.running_door import Door, as_bytes, done, failed, insert_workflow, released
 
 pytestmark = pytest.mark.anyio
 
@@ -242,3 +242,38 @@ async def test_events_are_listed_by_queue_and_state_in_pages(door: Door) -> None
     result = await door.get(f"/events/{everywhere['events'][-1]['event']}")
     assert (result["parent"], result["queue"]) == (ids[0], "sink")
     assert (await door.get(f"/events/{ids[0]}"))["results"] == [result["event"]]
+
+
+async def test_more_dead_letters_than_one_transaction_takes_are_replayed_in_order(door: Door) -> None:
+    door.layout = await insert_workflow(door.parts, attempts=1)
+    ids = await door.publish(*range(1010))
+    worker = await door.enrol()
+    events = await worker.lease(1010)
+    await worker.step(*(failed(event) for event in events))
+    path = door.of_workflow("/dead-letters/actions/replay")
+
+    named = await door.post(path, {"events": [ids[5], ids[3], ids[5]]})
+    rest = await door.post(path, {})
+    again = await worker.lease(2)
+
+    assert (named["replayed"], named["left"]) == ([ids[3], ids[5]], 1008)
+    assert (rest["replayed"], rest["left"]) == ([one for one in ids if one not in {ids[3], ids[5]}], 0)
+    assert [event["event"] for event in again] == ids[:2]
+    assert await door.counts("source") == Counts(published=1010, waiting=1008, in_work=2)
+
+
+async def test_the_last_result_of_a_workflow_that_finishes_itself_rings_at_once(door: Door) -> None:
+    door.layout = await insert_workflow(door.parts, finish_when_done=True)
+    await door.publish(1, 2)
+    worker = await door.enrol()
+    one, two = await worker.lease(2)
+    with door.parts.waking.listen("drain") as bell:
+        rung = [await bell.wait(0)]
+        await door.post(door.of_workflow("/queues/source/actions/close"))
+        rung.append(await bell.wait(0))
+        await worker.step(failed(one))
+        rung.append(await bell.wait(0))
+        await worker.step(done(two, "r"))
+        rung.append(await bell.wait(0))
+
+    assert rung == [False, True, False, True]

@@ -34,7 +34,7 @@ def test_an_example_is_the_message_it_claims_to_be(name: str, text: str) -> None
     message = msgspec.json.decode(text, type=shape)
 
     assert set(json.loads(text)) == set(shape.__struct_fields__)
-    assert message
+    assert isinstance(message, shape)
 
 
 def test_the_page_names_every_path_and_the_version() -> None:
