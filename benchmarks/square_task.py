@@ -14,7 +14,7 @@ def loop(count: int) -> None:
     """Print how many a second a loop without Muster does, JSON in and out."""
     began = time.monotonic()
     for n in range(count):
-        json.dumps(square(json.loads('{"n": %d}' % n)))
+        json.dumps(square(json.loads(f'{{"n": {n}}}')))
     print(count / (time.monotonic() - began))
 
 

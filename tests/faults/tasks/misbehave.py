@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 
 def hang() -> None:
@@ -33,7 +34,7 @@ def escape() -> None:
 
 def main() -> None:
     """Read the event, behave accordingly, write a result unless that is the point."""
-    with open(os.environ["EWMS_TASK_INFILE"]) as file:
+    with Path(os.environ["EWMS_TASK_INFILE"]).open() as file:
         event = json.load(file)
     match event["do"]:
         case "fail":
@@ -49,12 +50,12 @@ def main() -> None:
         case "no-output":
             return
         case "no-json":
-            with open(os.environ["EWMS_TASK_OUTFILE"], "w") as file:
+            with Path(os.environ["EWMS_TASK_OUTFILE"]).open("w") as file:
                 file.write("{not json")
             return
         case _:
             pass
-    with open(os.environ["EWMS_TASK_OUTFILE"], "w") as file:
+    with Path(os.environ["EWMS_TASK_OUTFILE"]).open("w") as file:
         json.dump({"n": event["n"]}, file)
 
 

@@ -19,7 +19,7 @@ class SqlAnswers:
         del body_hash, now  # the caller compares; the lock needs neither
         if self._session.is_postgres:
             # One in flight holds the lock until its commit; on SQLite there is one writer anyway.
-            digest = hashlib.sha256("\0".join((owner, route, key)).encode()).digest()
+            digest = hashlib.sha256(f"{owner}\0{route}\0{key}".encode()).digest()
             lock = int.from_bytes(digest[:8], "big", signed=True)
             self._session.execute(select(func.pg_advisory_xact_lock(literal(lock))))
         query = select(answer).where(answer.c.owner == owner, answer.c.route == route, answer.c.key == key)
