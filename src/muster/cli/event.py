@@ -56,6 +56,9 @@ def list_(
     if service.json:
         put_json({"events": rows, "next_after": next_after})
         return OK
+    if not rows:
+        say("there are none")
+        return OK
     put_table(
         ("event", "queue", "state", "attempts", "key"),
         [(one.event, one.queue, one.state, one.attempts, one.key) for one in rows],

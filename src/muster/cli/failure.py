@@ -59,7 +59,7 @@ def exit_code_of(error: MusterError) -> int:
 def render_error(error: MusterError) -> str:
     """What, where, remedy; every finding on a line of its own."""
     if isinstance(error, InvalidError) and len(error.findings) > 1:
-        return "\n".join([f"{len(error.findings)} things are wrong:", *(f"  {one}" for one in error.findings)])
+        return "\n".join(["these things are wrong:", *(f"  {one}" for one in error.findings)])
     text = str(error) or type(error).__name__
     if isinstance(error, UnauthenticatedError):
         text += (

@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,15 @@ from muster.cli.console import put, put_json, put_table, say
 from muster.cli.failure import OK, UsageError
 from muster.cli.lookup import get_workflow_id
 from muster.cli.service import HERE, Service, connect
-from muster.cli.values import LineReader, check_file, open_file, read_lines, read_pipe, read_whole_files
+from muster.cli.values import (
+    LineReader,
+    check_file,
+    check_whole_files,
+    open_file,
+    read_lines,
+    read_pipe,
+    read_whole_files,
+)
 from muster.client.conversations import Publication
 from muster.client.shapes import LeasedEvent, PublishedView
 from muster.client.synchronous import Client
@@ -65,11 +73,9 @@ def publish(
         raise UsageError("name the files to publish, or - for standard input (or --close alone to close the queue)")
     if bytes and (STDIN in files or key_field is not None):
         raise UsageError("--bytes publishes files as they are: it goes neither with - nor with --key-field")
-    total: int | None = len(files)
+    total = _check_all(files, key_field, as_bytes=bytes)
     values: Iterator[object] = read_whole_files(files)
     if not bytes:
-        checked = sum(check_file(one, LineReader(str(one), key_field)) for one in files if one != STDIN)
-        total = None if STDIN in files else checked
         values = _read_all(files, key_field, is_flushed=idempotency_key is None)
     key = idempotency_key or uuid.uuid4().hex
     with connect(service) as client:
@@ -184,6 +190,18 @@ def render_result(event: LeasedEvent, *, with_ids: bool) -> bytes:
     line = bytes(body)
     # Published JSON may have been laid out over several lines; a line break inside a string is always escaped.
     return line.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in line or b"\r" in line else line
+
+
+def _check_all(files: Sequence[Path], key_field: str | None, *, as_bytes: bool) -> int | None:
+    """Look at all files before anything is sent. Returns how many events they hold; None when a pipe is among them."""
+    try:
+        if as_bytes:
+            return check_whole_files(files)
+        counts = [check_file(one, LineReader(str(one), key_field)) for one in files if one != STDIN]
+    except MusterError:
+        say("nothing was published")
+        raise
+    return None if STDIN in files else sum(counts)
 
 
 def _read_all(files: Iterable[Path], key_field: str | None, *, is_flushed: bool) -> Iterator[object]:

@@ -2,7 +2,7 @@
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -75,7 +75,7 @@ def check_file(path: Path, reader: LineReader) -> int:
     if wrong > FINDINGS_MAX:
         findings.append(Finding(str(path), f"has {wrong - FINDINGS_MAX} more lines that are wrong"))
     if findings:
-        raise InvalidError([*findings, Finding("nothing was published", "correct the lines and publish again")])
+        raise InvalidError(findings)
     return count
 
 
@@ -102,18 +102,23 @@ def read_pipe(descriptor: int, reader: LineReader) -> Iterator[object]:
         yield _require(reader.read(rest.strip(), number + 1))
 
 
-def read_whole_files(paths: tuple[Path, ...]) -> Iterator[bytes]:
-    """Each file's content, an event each; all of them are looked at before the first is read. Raises NotFoundError, InvalidError."""
+def check_whole_files(paths: Sequence[Path]) -> int:
+    """Look at files that are to be an event each, and count them. Raises NotFoundError, InvalidError."""
     findings = []
     for path in paths:
         if not path.exists():
-            raise NotFoundError(f"there is no file {path}; nothing was published")
+            raise NotFoundError(f"there is no file {path}")
         if path.is_dir():
             findings.append(Finding(str(path), "is a folder"))
         elif (size_bytes := path.stat().st_size) > BODY_BYTES_MAX:
             findings.append(Finding(str(path), f"has {size_bytes} bytes; an event may have {BODY_BYTES_MAX}"))
     if findings:
-        raise InvalidError([*findings, Finding("nothing was published", "")])
+        raise InvalidError(findings)
+    return len(paths)
+
+
+def read_whole_files(paths: Sequence[Path]) -> Iterator[bytes]:
+    """Each file's content."""
     for path in paths:
         yield path.read_bytes()
 

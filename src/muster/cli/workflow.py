@@ -87,6 +87,9 @@ def list_(
     if service.json:
         put_json({"workflows": rows, "next_after": next_after})
         return OK
+    if not rows:
+        say("there are none")
+        return OK
     put_table(("workflow", "name", "state", "owner", "made", "ended"), [_row(one) for one in rows])
     if next_after is not None:
         say(f"there are more: --after {next_after}")

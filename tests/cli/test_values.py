@@ -1,0 +1,123 @@
+"""Is every line judged before it is sent, and a bad one named?"""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from muster.cli.values import LineReader, check_file, check_whole_files, read_lines, read_pipe
+from muster.client.conversations import FLUSH
+from muster.client.shapes import NewEventBody
+from muster.domain.errors import InvalidError, NotFoundError
+from muster.domain.queue import BODY_BYTES_MAX
+
+
+def _write(folder: Path, content: bytes) -> Path:
+    file = folder / "points.jsonl"
+    file.write_bytes(content)
+    return file
+
+
+def test_good_lines_are_counted_and_blank_ones_passed_over(tmp_path: Path) -> None:
+    file = _write(tmp_path, b'{"a": 1}\n\n  \n[2]\r\n"three"\n4')
+
+    assert check_file(file, LineReader("points.jsonl")) == 4
+    with file.open("rb") as lines:
+        assert [bytes(one.body) for one in read_lines(lines, LineReader("x"))] == [
+            b'{"a": 1}',
+            b"[2]",
+            b'"three"',
+            b"4",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "reason"),
+    [
+        (b'{"a": 1}\n{"a": }\n', "points.jsonl:2", "is not JSON"),
+        (b"1\n2\nNaN\n", "points.jsonl:3", "is not JSON"),
+        (b"1\n'x'\n", "points.jsonl:2", "is not JSON"),
+        (b'"\xff"\n', "points.jsonl:1", "is not JSON"),
+        (b"1 2\n", "points.jsonl:1", "is not JSON"),
+        (b'"' + b"x" * BODY_BYTES_MAX + b'"', "points.jsonl:1", "is longer than"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, content: bytes, place: str, reason: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        check_file(_write(tmp_path, content), LineReader("points.jsonl"))
+
+    assert [one.field for one in refused.value.findings] == [place]
+    assert reason in refused.value.findings[0].reason
+
+
+def test_ten_bad_lines_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    with pytest.raises(InvalidError) as refused:
+        check_file(_write(tmp_path, b"x\n" * 25), LineReader("p"))
+
+    assert [one.field for one in refused.value.findings[:10]] == [f"p:{number}" for number in range(1, 11)]
+    assert "15 more" in refused.value.findings[10].reason
+
+
+@pytest.mark.parametrize("line", [b"{}", b"[1]", b'{"id": ""}', b'{"id": true}', b'{"id": null}', b'{"id": 1.5}', b"7"])
+def test_a_line_without_its_key_is_refused(tmp_path: Path, line: bytes) -> None:
+    with pytest.raises(InvalidError, match="has no field 'id'"):
+        check_file(_write(tmp_path, line), LineReader("p", key_field="id"))
+
+
+def test_a_key_is_a_text_or_a_whole_number() -> None:
+    reader = LineReader("p", key_field="id")
+    events = [reader.read(line, 1) for line in (b'{"id": "a"}', b'{"id": 7}')]
+
+    assert [one.key for one in events if isinstance(one, NewEventBody)] == ["a", "7"]
+
+
+def test_files_that_cannot_be_events(tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(b"x" * (BODY_BYTES_MAX + 1))
+
+    with pytest.raises(NotFoundError, match="nowhere"):
+        check_whole_files([tmp_path / "nowhere"])
+    with pytest.raises(InvalidError, match=r"is a folder.*an event may have"):
+        check_whole_files([tmp_path, big])
+    with pytest.raises(InvalidError, match="is a folder"):
+        check_file(tmp_path, LineReader("x"))
+
+
+@given(
+    lines=st.lists(st.integers(0, 10**6).map(lambda one: str(one).encode()), max_size=20),
+    cuts=st.lists(st.integers(0, 100), max_size=10),
+    ends=st.booleans(),
+)
+def test_a_pipe_gives_every_line_once_however_it_is_cut(lines: list[bytes], cuts: list[int], *, ends: bool) -> None:
+    content = b"\n".join(lines) + (b"\n" if ends and lines else b"")
+    reading, writing = os.pipe()
+    try:
+        # All of it fits into the pipe, so nobody has to read meanwhile; the cuts decide what one read sees.
+        places = sorted({min(cut, len(content)) for cut in [0, *cuts, len(content)]})
+        for begin, end in pairwise(places):
+            os.write(writing, content[begin:end])
+        os.close(writing)
+        values = list(read_pipe(reading, LineReader("standard input")))
+    finally:
+        os.close(reading)
+
+    assert [bytes(one.body) for one in values if isinstance(one, NewEventBody)] == lines
+
+
+def test_a_pipe_that_falls_silent_is_flushed() -> None:
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"1\n2\n")
+        values = read_pipe(reading, LineReader("standard input"))
+        first = [next(values) for _ in range(3)]
+        os.write(writing, b"3")
+        os.close(writing)
+        rest = list(values)
+    finally:
+        os.close(reading)
+
+    assert first[2] is FLUSH
+    assert [bytes(one.body) for one in rest if isinstance(one, NewEventBody)] == [b"3"]

@@ -1,0 +1,170 @@
+"""Is what is wrong with a workflow's file told with its place and its remedy?"""
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from muster.cli.workflow_file import read_workflow
+from muster.client.shapes import NewTask, NewWorkflow
+from muster.domain.errors import InvalidError, NotFoundError
+
+GOOD = """\
+name: squares
+finish_when_done: true
+public_queue_aliases: [in, out]
+tasks:
+  - cluster_locations: [local]
+    task_image: ""
+    task_args: python square.py {{INFILE}} {{OUTFILE}}
+    input_queue_aliases: [in]
+    output_queue_aliases: [out]
+    n_workers: 2
+"""
+
+
+def _findings(folder: Path, text: str, name: str = "flow.yaml") -> list[str]:
+    file = folder / name
+    file.write_text(text)
+    with pytest.raises(InvalidError) as refused:
+        read_workflow(file)
+    return [str(one).replace(f"{folder}/", "") for one in refused.value.findings]
+
+
+def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
+    (tmp_path / "flow.yaml").write_text(GOOD)
+    (tmp_path / "flow.json").write_text(json.dumps(yaml.safe_load(GOOD), indent="\t"))
+
+    workflow = read_workflow(tmp_path / "flow.yaml")
+
+    assert workflow == read_workflow(tmp_path / "flow.json")
+    assert workflow == NewWorkflow(
+        name="squares",
+        finish_when_done=True,
+        public_queue_aliases=["in", "out"],
+        tasks=[
+            NewTask(
+                cluster_locations=["local"],
+                task_image="",
+                task_args="python square.py {{INFILE}} {{OUTFILE}}",
+                input_queue_aliases=["in"],
+                output_queue_aliases=["out"],
+                n_workers=2,
+            )
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("n_workers: 2", "n_worker: 2", [r"flow.yaml:10: tasks\[0\].n_worker: is no field; did you mean n_workers\?"]),
+        ("n_workers: 2", "n_workers: two", [r"flow.yaml:10: tasks\[0\].n_workers: expected `int`, got `str`"]),
+        ("n_workers: 2", "n_workers: 2.5", [r"flow.yaml:10: tasks\[0\].n_workers: expected `int`"]),
+        ("name: squares", "nmae: squares", ["flow.yaml:1: nmae: is no field; did you mean name"]),
+        ("name: squares", "name: no", ["flow.yaml:1: name: expected `str`, got `bool`; YAML reads yes, no"]),
+        ("name: squares", "name: 7", ["flow.yaml:1: name: expected `str`, got `int`; put it in quotes"]),
+        ("[local]", "local", [r"flow.yaml:5: tasks\[0\].cluster_locations: expected `array`, got `str`; write \[it\]"]),
+        ('    task_image: ""\n', "", [r"flow.yaml:5: tasks\[0\].task_image: is missing"]),
+        ("name: squares", "name: squares\nname: cubes", ["flow.yaml:2: name: is given twice"]),
+        ("name: squares", "name: [squares", ["flow.yaml:[0-9]+:[0-9]+: is not YAML: "]),
+        ("name: squares", "\tname: squares", ["flow.yaml:1:1: is not YAML: found character '.t'"]),
+        ("n_workers: 2", "worker_config: {n_core: 2}", [r"worker_config.n_core: is no field; did you mean n_cores\?"]),
+        (
+            "n_workers: 2",
+            "task_env: {A: 1}",
+            [r"tasks\[0\].task_env\[...\]: expected `str`, got `int`; put it in quotes"],
+        ),
+        ("n_workers: 2", "worker_config: 3", [r"worker_config: must be fields with their values, not '3'"]),
+        (
+            "name: squares\nfinish_when_done: true",
+            "nmae: squares\nfinish_when_done: 1",
+            ["flow.yaml:1: nmae", "flow.yaml:2: finish_when_done: expected `bool`"],
+        ),
+    ],
+)
+def test_a_fault_is_named_with_its_line_and_its_remedy(tmp_path: Path, old: str, new: str, wanted: list[str]) -> None:
+    assert old in GOOD
+
+    findings = _findings(tmp_path, GOOD.replace(old, new))
+
+    assert len(findings) == len(wanted)
+    for finding, pattern in zip(findings, wanted, strict=True):
+        assert re.search(pattern, finding), finding
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "[]", "7", "null", "- a\n- b", "a: &a [*a]", "!!python/object:os.x {}"]
+)
+def test_a_file_that_is_no_workflow_is_refused(tmp_path: Path, text: str) -> None:
+    assert _findings(tmp_path, text)
+
+
+def test_broken_json_is_placed(tmp_path: Path) -> None:
+    assert _findings(tmp_path, '{"tasks": [\n  nothing]}', "flow.json") == [
+        "flow.json:2:3: is not JSON: Expecting value"
+    ]
+
+
+def test_a_deep_nest_is_refused(tmp_path: Path) -> None:
+    assert "nested too deeply" in _findings(tmp_path, "a: " + "[" * 200 + "]" * 200)[0]
+
+
+def test_a_file_that_is_missing_a_folder_or_no_text(tmp_path: Path) -> None:
+    (tmp_path / "latin1.yaml").write_bytes(b"name: caf\xe9")
+
+    with pytest.raises(NotFoundError, match="there is no file"):
+        read_workflow(tmp_path / "none.yaml")
+    with pytest.raises(InvalidError, match="is a folder"):
+        read_workflow(tmp_path)
+    with pytest.raises(InvalidError, match=r"not UTF-8 text \(byte 9\)"):
+        read_workflow(tmp_path / "latin1.yaml")
+
+
+def test_input_files_start_at_the_workflows_file(tmp_path: Path) -> None:
+    (tmp_path / "square.py").touch()
+    (tmp_path / "flow.yaml").write_text(GOOD + "    input_files: [square.py, /etc/hosts]\n")
+
+    workflow = read_workflow(tmp_path / "flow.yaml")
+
+    assert workflow.tasks[0].input_files == [str(tmp_path / "square.py"), "/etc/hosts"]
+
+
+def test_input_files_that_are_not_there_are_all_named(tmp_path: Path) -> None:
+    findings = _findings(tmp_path, GOOD + "    input_files:\n      - square.py\n      - cube.py\n")
+
+    assert [finding.partition(" (")[0] for finding in findings] == [
+        "flow.yaml:12: tasks[0].input_files[0]: there is no square.py",
+        "flow.yaml:13: tasks[0].input_files[1]: there is no cube.py",
+    ]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["tasks", "name", "x", "n_workers"]), inner)
+    ),
+    max_leaves=10,
+)
+
+
+@given(value=VALUES)
+def test_whatever_a_file_holds_it_is_read_or_refused_in_words(
+    value: object, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("flow") / "flow.yaml"
+    file.write_text(yaml.safe_dump(value, allow_unicode=True), encoding="utf-8")
+    try:
+        workflow = read_workflow(file)
+    except InvalidError as error:
+        workflow, findings = None, error.findings
+    else:
+        findings = ()
+
+    assert (workflow is None) == bool(findings)
+    assert workflow is None or workflow == msgspec.convert(value, NewWorkflow)
