@@ -179,6 +179,7 @@ class FakeService:
         self.away = 0
         self.lost = 0
         self.is_down = False
+        self.is_parked = False
         self.reports: list[SiteReport] = []
         self.rung = anyio.Event()
 
@@ -201,8 +202,10 @@ class FakeService:
         answer = self._give(claim)
         if claim.wait_s and not (answer.start or answer.stop or answer.lost):
             self.rung = anyio.Event()
+            self.is_parked = True
             with anyio.move_on_after(claim.wait_s):
                 await self.rung.wait()
+            self.is_parked = False
             self._begin()
             answer = self._give(claim)
         self.given.append((claim.agent, answer))

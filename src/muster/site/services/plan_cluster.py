@@ -11,8 +11,30 @@ from muster.domain.errors import RejectedError
 from muster.site.ports.pool import ClusterSpec
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OURS = re.compile(r"MUSTER_(?!TASK_)")
-"""Variables that the agent sets itself; `MUSTER_TASK_...` are the user's settings of the task."""
+_OURS = frozenset(
+    f"MUSTER_{name}"
+    for name in (
+        "ATTEMPT",
+        "CA_FILE",
+        "CLUSTER",
+        "ENROL_FILE",
+        "INPUT_DIR",
+        "PROC",
+        "SITE",
+        "START",
+        "TASKFORCE",
+        "TASK_FDS",
+        "TEST_CRASH",
+        "TEST_CRASH_FILE",
+        "TOKEN",
+        "URL",
+        "WORKDIR",
+    )
+)
+"""Variables that the agent sets itself. The other names with MUSTER_ are the user's settings of worker and task."""
+VALUE_BYTES_MAX = 100_000
+"""Linux takes 128 KiB for one variable."""
+ENVIRONMENT_BYTES_MAX = 1_000_000
 
 
 class UnfitError(RejectedError):
@@ -58,10 +80,16 @@ def _read_environment(given: dict[str, str | int | list[str]]) -> dict[str, str]
         where = f"pilot_config.environment[{name!r}]"
         if not _NAME.fullmatch(name):
             raise UnfitError(f"{where}: not a variable name; letters, digits and '_' only")
-        if _OURS.match(name):
-            raise UnfitError(f"{where}: names that begin with MUSTER_ are the agent's own")
+        if name in _OURS:
+            raise UnfitError(f"{where}: the agent sets this variable itself")
         if "\0" in value:
             raise UnfitError(f"{where}: the value holds a NUL character")
+        if (size := len(value.encode(errors="replace"))) > VALUE_BYTES_MAX:
+            raise UnfitError(f"{where}: the value has {size} bytes, {VALUE_BYTES_MAX} are allowed; use an input file")
+    if (size := sum(len(name) + len(value.encode(errors="replace")) for name, value in environment.items())) > (
+        ENVIRONMENT_BYTES_MAX
+    ):
+        raise UnfitError(f"pilot_config.environment: {size} bytes in all, {ENVIRONMENT_BYTES_MAX} are allowed")
     return environment
 
 

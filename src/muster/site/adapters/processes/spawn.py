@@ -23,6 +23,7 @@ _KEPT = (
     "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
+    "MUSTER_CA_FILE",
     "MUSTER_TEST_CRASH",
     "MUSTER_TEST_CRASH_FILE",
 )

@@ -1,0 +1,195 @@
+"""Do the agent's loops, together, start, watch, stop and report, and outlast an absent service?"""
+
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from contracts.site_fakes import FakeJournal, FakePool, FakeService, PoolWorld
+from muster.domain.errors import RejectedError, UnavailableError
+from muster.domain.taskforce_phase import Phase
+from muster.site.adapters.processes.cluster import WorkerSettings
+from muster.site.adapters.processes.pool import ProcessPool
+from muster.site.daemons.claimer import Claimer
+from muster.site.daemons.keeper import TaskforceKeeper
+from muster.site.daemons.reconciler import Reconciler
+from muster.site.daemons.reporter import StatusReporter
+from muster.site.daemons.trouble import TroubleLog
+from muster.site.daemons.watcher import PoolWatcher
+from muster.site.ports.pool import ClusterSpec, Pool
+from muster.site.services.parts import Parts
+
+pytestmark = pytest.mark.anyio
+
+DEADLINE_S = 20.0
+
+
+@asynccontextmanager
+async def agent(service: FakeService, pool: Pool, files: dict[str, bytes]) -> AsyncIterator[None]:
+    """All daemons of one agent. Leaving is a crash: nothing is tidied up."""
+    parts = Parts(pool, FakeJournal(files), service, "a", workers_max=10)
+    trouble = TroubleLog()
+    keeper = TaskforceKeeper(parts, trouble)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(keeper.run, (await parts.journal.read()).records)
+        await tasks.start(Claimer(service, keeper, trouble, agent="a", locations=["local"], lease_s=1).run)
+        await tasks.start(PoolWatcher(pool, keeper, trouble).run)
+        await tasks.start(StatusReporter(parts, keeper, trouble, interval_s=0.02).run)
+        await tasks.start(Reconciler(parts, keeper, trouble).run)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def wait_for(condition: Callable[[], object]) -> None:
+    with anyio.fail_after(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110  # what is waited for rings no bell
+            await anyio.sleep(0.005)
+
+
+async def test_a_taskforce_is_started_reported_and_completed() -> None:
+    service, world = FakeService(), PoolWorld()
+    async with agent(service, FakePool(world), files := dict[str, bytes]()):
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.statuses == {"RUNNING": {"Tasking": 2}})
+        assert taskforce.phase is Phase.CONDOR_SUBMIT
+        assert b"secret" not in b"".join(files.values())
+
+        for cluster in world.clusters.values():
+            cluster.argv = ("true",)
+
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE and not files)
+    assert taskforce.statuses == {"COMPLETED": {"Done": 2}}
+    assert world.clusters == {}
+
+
+async def test_a_taskforce_is_stopped() -> None:
+    service, world = FakeService(), PoolWorld()
+    async with agent(service, FakePool(world), files := dict[str, bytes]()):
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+
+        service.deactivate("TF-1")
+
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE and not files)
+    assert (world.clusters, taskforce.history[-2:]) == ({}, ["removed", "completed"])
+
+
+async def test_a_bad_taskforce_is_refused_with_its_reason_and_stops_nobody() -> None:
+    service, world = FakeService(), PoolWorld()
+    async with agent(service, FakePool(world), files := dict[str, bytes]()):
+        image = service.add("TF-1", task_image="img:1")
+        many = service.add("TF-2", n_workers=11)
+        good = service.add("TF-3")
+        await wait_for(lambda: image.failures and many.failures and good.phase is Phase.CONDOR_SUBMIT)
+        await wait_for(lambda: len(files) == 1)
+
+    assert (image.failures[0].final, many.failures[0].final) == (True, True)
+    assert "no container runtime here" in image.failures[0].error
+    assert "n_workers 11" in many.failures[0].error
+
+
+async def test_a_refusal_of_the_pool_is_told_and_tried_again_when_the_service_says_so() -> None:
+    service, world = FakeService(), PoolWorld()
+    pool = FakePool(world)
+    pool.troubles = [RejectedError("the schedd says no"), RejectedError("the schedd says no")]
+    async with agent(service, pool, {}):
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+
+    assert [(one.error, one.final) for one in taskforce.failures] == [("the schedd says no", False)] * 2
+    assert world.submits["TF-1"] == 1
+
+
+async def test_a_pool_that_does_not_answer_is_tried_again() -> None:
+    service, world = FakeService(), PoolWorld()
+    pool = FakePool(world)
+    pool.troubles = [UnavailableError("the schedd is away")]
+    async with agent(service, pool, {}):
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+
+    assert (taskforce.failures, world.submits["TF-1"]) == ([], 1)
+
+
+async def test_a_removal_that_the_pool_forbids_is_told_and_the_taskforce_watched_on() -> None:
+    service, world = FakeService(), PoolWorld()
+    pool = FakePool(world)
+    async with agent(service, pool, {}):
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+        pool.troubles = [RejectedError("not your cluster")]
+        service.deactivate("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE)
+
+    assert [one.error for one in taskforce.failures] == ["not your cluster"]
+    assert world.alive("TF-1") == 0
+
+
+async def test_an_absent_service_is_outlasted_and_told_of_once(logged: list[MutableMapping[str, Any]]) -> None:
+    service, world = FakeService(), PoolWorld()
+    async with agent(service, FakePool(world), {}):
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+        service.is_down = True
+        service.rung.set()
+        calls = len(logged)
+        for cluster in world.clusters.values():
+            cluster.argv = ("true",)
+        await wait_for(lambda: any(entry.get("doing") == "taskforce TF-1" for entry in logged))
+        await anyio.sleep(0.5)
+        told = [entry["doing"] for entry in logged[calls:] if entry["log_level"] == "warning"]
+        service.is_down = False
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE)
+
+    assert sorted(told) == sorted(set(told))
+    assert {"claiming", "taskforce TF-1"} <= set(told)
+
+
+async def test_the_next_agent_takes_up_what_the_last_one_left() -> None:
+    service, world, files = FakeService(), PoolWorld(), dict[str, bytes]()
+    async with agent(service, FakePool(world), files):
+        taskforce = service.add("TF-1")
+        forgotten = service.add("TF-2")
+        await wait_for(lambda: {taskforce.phase, forgotten.phase} == {Phase.CONDOR_SUBMIT} and len(files) == 2)
+    files["TF-2"] = b"spoilt"
+    service.deactivate("TF-1")
+    service.deactivate("TF-2")
+
+    async with agent(service, FakePool(world), files):
+        await wait_for(lambda: {taskforce.phase, forgotten.phase} == {Phase.CONDOR_COMPLETE} and not files)
+
+    assert world.clusters == {}
+
+
+async def test_a_worker_runs_soon_after_its_order(tmp_path: Path) -> None:
+    """Generous for a busy machine; the benchmark has the real figure."""
+    pool = await ProcessPool.open(
+        tmp_path / "site", WorkerSettings(command=("sh", "-c", "date +%s.%N > began; sleep 60"))
+    )
+    service = FakeService()
+    try:
+        async with agent(service, pool, {}):
+            await wait_for(lambda: service.is_parked)
+            service.add("TF-1", n_workers=1)
+            asked_at = anyio.current_time()
+            began = tmp_path / "site" / "clusters" / "TF-1" / "procs" / "0" / "began"
+            await wait_for(lambda: began.exists() and began.read_text())
+            took_s = anyio.current_time() - asked_at
+        print(f"order to worker's first word: {took_s * 1000:.0f} ms")
+        assert took_s < 2.0
+    finally:
+        for placed in await pool.list_placed():
+            await pool.remove(placed.cluster, grace_s=0)
+        pool.close()
+
+
+async def test_an_orphan_of_an_aborted_taskforce_is_taken_away() -> None:
+    service, world = FakeService(), PoolWorld()
+    gone = await FakePool(world).submit(ClusterSpec(2, "s3cret", fence=3), tag="TF-unknown")
+    async with agent(service, FakePool(world), files := dict[str, bytes]()):
+        await wait_for(lambda: gone not in world.clusters and not files)
+
+    assert world.alive("TF-unknown") == 0
