@@ -6,14 +6,20 @@ from http import HTTPMethod
 from typing import Any, ClassVar
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Router
+from litestar.connection import ASGIConnection
+from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 
 from muster.client.shapes import Problem
+from muster.server.doors.access import PUBLIC
 
+_FRAMEWORKS = "/muster/v1/openapi"
 _REF = "#/components/schemas/{name}"
 
 
@@ -44,10 +50,19 @@ def gives(status: int, type_: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
 
 
 def make_config(version: str) -> OpenAPIConfig:
-    """What the document says of itself. It is served by our own route, so the framework's are off."""
+    """What the document says of itself. The framework's own pages are closed: ours is the only one."""
+    closed = Router(_FRAMEWORKS, route_handlers=[], include_in_schema=False, guards=[_close], opt={"access": PUBLIC})
     return OpenAPIConfig(
-        title="Muster", version=version, use_handler_docstrings=True, enabled_endpoints=set(), render_plugins=[]
+        title="Muster",
+        version=version,
+        use_handler_docstrings=True,
+        render_plugins=[JsonRenderPlugin()],
+        openapi_router=closed,
     )
+
+
+async def _close(_connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    raise NotFoundException
 
 
 def describe(app: Litestar) -> dict[str, Any]:

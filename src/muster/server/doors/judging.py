@@ -179,15 +179,12 @@ def _refuse(wanted: inspect.Type, path: str, findings: list[Finding], value: Any
 
 
 def _is_kin(value: Any, wanted: inspect.Type) -> bool:
+    """Is it an object or an array, as wanted, so that its faults lie within?"""
     match wanted:
         case inspect.StructType() | inspect.DictType():
             return isinstance(value, dict)
         case inspect.ListType() | inspect.VarTupleType() | inspect.TupleType():
             return isinstance(value, list)
-        case inspect.IntType() | inspect.FloatType():
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case inspect.StrType():
-            return isinstance(value, str)
         case _:
             return False
 

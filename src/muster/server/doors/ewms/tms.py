@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Response, get, post
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, FromQuery
 from msgspec import UNSET, UnsetType
 
 from muster.domain.caller import Role
@@ -40,7 +42,9 @@ AGENT = {"access": roles(Role.SYSTEM_TMS)}
 
 
 @get("/tms/pending-starter/taskforces", opt=EITHER)
-async def pending_starter(parts: Parts, schedd: str | None = None) -> PendingStarter | dict[str, str]:
+async def pending_starter(
+    parts: NamedDependency[Parts], schedd: FromQuery[str | None] = None
+) -> PendingStarter | dict[str, str]:
     """4.13"""
     offer = await offer_upstream.find_start(parts, _require_schedd(schedd))
     if offer is None:
@@ -49,14 +53,16 @@ async def pending_starter(parts: Parts, schedd: str | None = None) -> PendingSta
 
 
 @get("/tms/pending-stopper/taskforces", opt=EITHER)
-async def pending_stopper(parts: Parts, schedd: str | None = None) -> TaskforceObject | dict[str, str]:
+async def pending_stopper(
+    parts: NamedDependency[Parts], schedd: FromQuery[str | None] = None
+) -> TaskforceObject | dict[str, str]:
     """4.15"""
     found = await offer_upstream.find_stop(parts, _require_schedd(schedd))
     return {} if found is None else render_taskforce(found)
 
 
 @post("/tms/condor-submit/taskforces/{uuid:str}", status_code=OK, opt=AGENT)
-async def condor_submit(request: SignedIn, parts: Parts, uuid: str) -> TaskforceUuid:
+async def condor_submit(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceUuid:
     """4.14"""
     told = await read_body(request, CondorSubmit)
     findings = list(judge_cluster(cluster_id=told.cluster_id, n_workers=told.n_workers, fpath=told.job_event_log_fpath))
@@ -69,7 +75,7 @@ async def condor_submit(request: SignedIn, parts: Parts, uuid: str) -> Taskforce
 
 
 @post("/tms/condor-submit/taskforces/{uuid:str}/failed", status_code=OK, opt=AGENT)
-async def condor_submit_failed(request: SignedIn, parts: Parts, uuid: str) -> TaskforceUuid:
+async def condor_submit_failed(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceUuid:
     """4.14, failed"""
     told = await _read_failed(request)
     with said(f"no 'pending-starter' taskforce found with uuid: {uuid}", uuid):
@@ -78,7 +84,7 @@ async def condor_submit_failed(request: SignedIn, parts: Parts, uuid: str) -> Ta
 
 
 @post("/tms/condor-rm/taskforces/{uuid:str}", status_code=OK, opt=AGENT)
-async def condor_rm(parts: Parts, uuid: str) -> TaskforceUuid:
+async def condor_rm(parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceUuid:
     """4.16"""
     with said(f"no taskforce found with uuid: {uuid}", uuid):
         await reports.record_removed(parts, uuid, None)
@@ -86,7 +92,7 @@ async def condor_rm(parts: Parts, uuid: str) -> TaskforceUuid:
 
 
 @post("/tms/condor-rm/taskforces/{uuid:str}/failed", status_code=OK, opt=AGENT)
-async def condor_rm_failed(request: SignedIn, parts: Parts, uuid: str) -> TaskforceUuid:
+async def condor_rm_failed(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceUuid:
     """4.16, failed"""
     told = await _read_failed(request)
     with said(f"no taskforce found with uuid: {uuid}", uuid):
@@ -100,7 +106,7 @@ async def condor_rm_failed(request: SignedIn, parts: Parts, uuid: str) -> Taskfo
     opt=AGENT,
     request_max_body_size=SMALL_BODY_BYTES_MAX,
 )
-async def statuses(request: SignedIn, parts: Parts) -> Response[StatusResults]:
+async def statuses(request: SignedIn, parts: NamedDependency[Parts]) -> Response[StatusResults]:
     """4.17"""
     told = await read_body(request, StatusUpdate)
     report = StatusReport(
@@ -114,7 +120,7 @@ async def statuses(request: SignedIn, parts: Parts) -> Response[StatusResults]:
 
 
 @post("/tms/condor-complete/taskforces/{uuid:str}", status_code=OK, opt=AGENT)
-async def condor_complete(request: SignedIn, parts: Parts, uuid: str) -> TaskforceUuid:
+async def condor_complete(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceUuid:
     """4.18"""
     told = await read_body(request, CondorComplete)
     at = check_time(told.condor_complete_ts, field="condor_complete_ts")

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 from litestar import MediaType, Response, get, post
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from muster.domain.caller import Role
 from muster.domain.errors import Finding, InvalidError
@@ -45,7 +47,7 @@ async def root() -> dict[str, str]:
 
 
 @post("/workflows", status_code=OK, request_max_body_size=SMALL_BODY_BYTES_MAX)
-async def submit(request: SignedIn, parts: Parts) -> Response[bytes]:
+async def submit(request: SignedIn, parts: NamedDependency[Parts]) -> Response[bytes]:
     """4.3"""
     new = parse_new_workflow(await read_body(request, NewWorkflow))
     key = make_request_key(
@@ -67,20 +69,20 @@ async def submit(request: SignedIn, parts: Parts) -> Response[bytes]:
 
 
 @get("/workflows/{workflow_id:str}")
-async def show(parts: Parts, workflow_id: str) -> WorkflowObject:
+async def show(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> WorkflowObject:
     """4.4"""
     with said(f"no workflow found with id: {workflow_id}", workflow_id):
         return render_workflow((await read_workflow.get_workflow(parts, workflow_id)).workflow)
 
 
 @post("/workflows/{workflow_id:str}/actions/abort", status_code=OK)
-async def abort(request: SignedIn, parts: Parts, workflow_id: str) -> DeactivatedAnswer:
+async def abort(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> DeactivatedAnswer:
     """4.5"""
     return await _end(request, parts, workflow_id, Deactivation.ABORTED)
 
 
 @post("/workflows/{workflow_id:str}/actions/finished", status_code=OK)
-async def finished(request: SignedIn, parts: Parts, workflow_id: str) -> DeactivatedAnswer:
+async def finished(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> DeactivatedAnswer:
     """4.6"""
     return await _end(request, parts, workflow_id, Deactivation.FINISHED)
 
@@ -93,14 +95,14 @@ async def _end(request: SignedIn, parts: Parts, workflow_id: str, how: Deactivat
 
 
 @get("/task-directives/{task_id:str}")
-async def show_directive(parts: Parts, task_id: str) -> TaskDirectiveObject:
+async def show_directive(parts: NamedDependency[Parts], task_id: FromPath[str]) -> TaskDirectiveObject:
     """4.10"""
     with said(f"no task found with id: {task_id}", task_id):
         return render_directive(await read_workflow.get_directive(parts, task_id))
 
 
 @post("/task-directives/{task_id:str}/actions/add-workers", status_code=OK, opt=EITHER)
-async def add(request: SignedIn, parts: Parts, task_id: str) -> TaskforceObject:
+async def add(request: SignedIn, parts: NamedDependency[Parts], task_id: FromPath[str]) -> TaskforceObject:
     """4.11"""
     wanted = await read_body(request, AddWorkers)
     if wanted.n_workers is None:
@@ -117,7 +119,7 @@ async def add(request: SignedIn, parts: Parts, task_id: str) -> TaskforceObject:
 
 
 @get("/taskforces/{uuid:str}", opt=EITHER)
-async def show_taskforce(parts: Parts, uuid: str) -> TaskforceObject:
+async def show_taskforce(parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceObject:
     """4.12"""
     with said(f"no taskforce found with uuid: {uuid}", uuid):
         return render_taskforce(await read_workflow.get_taskforce(parts, uuid))

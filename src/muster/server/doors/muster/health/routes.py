@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -19,13 +20,13 @@ _METRICS_TYPE = CONTENT_TYPE_LATEST.partition("; charset")[0]
 
 
 @get("/healthz", opt={"access": PUBLIC})
-async def healthz(parts: Parts) -> Health:
+async def healthz(parts: NamedDependency[Parts]) -> Health:
     """The process lives and answers; nothing else is looked at."""
     return Health("ok", parts.version)
 
 
 @get("/readyz", opt={"access": PUBLIC})
-async def readyz(parts: Parts) -> Response[Health]:
+async def readyz(parts: NamedDependency[Parts]) -> Response[Health]:
     """200 when it can serve; 503 while it starts or stops, or when the database does not answer."""
     if parts.stopping.asked:
         return Response(Health("stopping", parts.version), status_code=503)

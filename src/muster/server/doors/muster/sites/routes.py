@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from litestar import post
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from muster.client.shapes import (
     Claim,
@@ -39,7 +41,7 @@ _AGENT = {"access": roles(Role.SYSTEM_TMS)}
     operation_class=takes(Claim),
     request_max_body_size=SMALL_BODY_BYTES_MAX,
 )
-async def claim(request: SignedIn, parts: Parts) -> Claims:
+async def claim(request: SignedIn, parts: NamedDependency[Parts]) -> Claims:
     """Take taskforces to start and to stop; parks when there are none."""
     wanted = await read_body(request, Claim)
     check_claim(wanted)
@@ -56,7 +58,7 @@ async def claim(request: SignedIn, parts: Parts) -> Claims:
 
 
 @post("/site/taskforces/{uuid:str}/submitted", status_code=200, opt=_AGENT, operation_class=takes(Submitted))
-async def submitted(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnswer:
+async def submitted(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> PhaseAnswer:
     """A cluster exists."""
     _check(uuid)
     told = await read_body(request, Submitted)
@@ -66,7 +68,7 @@ async def submitted(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnswer:
 
 
 @post("/site/taskforces/{uuid:str}/submit-failed", status_code=200, opt=_AGENT, operation_class=takes(SiteFailure))
-async def submit_failed(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnswer:
+async def submit_failed(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> PhaseAnswer:
     """Submitting failed; after too many times in a row, or a `final` one, the taskforce is held."""
     _check(uuid)
     told = await read_body(request, SiteFailure)
@@ -75,7 +77,7 @@ async def submit_failed(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnsw
 
 
 @post("/site/taskforces/{uuid:str}/removed", status_code=200, opt=_AGENT, operation_class=takes(Removed))
-async def removed(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnswer:
+async def removed(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> PhaseAnswer:
     """The cluster was removed."""
     _check(uuid)
     told = await read_body(request, Removed)
@@ -83,7 +85,7 @@ async def removed(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnswer:
 
 
 @post("/site/taskforces/{uuid:str}/remove-failed", status_code=200, opt=_AGENT, operation_class=takes(SiteFailure))
-async def remove_failed(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnswer:
+async def remove_failed(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> PhaseAnswer:
     """Removing the cluster failed."""
     _check(uuid)
     told = await read_body(request, SiteFailure)
@@ -92,7 +94,7 @@ async def remove_failed(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnsw
 
 
 @post("/site/taskforces/{uuid:str}/completed", status_code=200, opt=_AGENT, operation_class=takes(Completed))
-async def completed(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnswer:
+async def completed(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> PhaseAnswer:
     """No worker is left."""
     _check(uuid)
     told = await read_body(request, Completed)
@@ -107,7 +109,7 @@ async def completed(request: SignedIn, parts: Parts, uuid: str) -> PhaseAnswer:
     operation_class=takes(SiteReport),
     request_max_body_size=SMALL_BODY_BYTES_MAX,
 )
-async def report(request: SignedIn, parts: Parts) -> dict[str, list[str]]:
+async def report(request: SignedIn, parts: NamedDependency[Parts]) -> dict[str, list[str]]:
     """How workers fare; each field that is sent replaces the one before."""
     told = await read_body(request, SiteReport)
     check_agent(told.agent)

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from litestar import get
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from muster.client.shapes import TaskforceView
 from muster.domain.caller import Role
@@ -16,7 +18,7 @@ from muster.server.services.read_workflow import get_taskforce
 
 
 @get("/taskforces/{uuid:str}", opt={"access": roles(Role.USER, Role.SYSTEM_TMS)})
-async def show(parts: Parts, uuid: str) -> TaskforceView:
+async def show(parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceView:
     """A taskforce, every field."""
     parse_id(TASKFORCE_UUID, uuid, what="taskforce")
     return render_taskforce(await get_taskforce(parts, uuid))

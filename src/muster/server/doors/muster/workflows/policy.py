@@ -2,7 +2,7 @@
 
 from typing import Annotated, TypeAlias
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.ids import WORKFLOW_ID
@@ -11,11 +11,11 @@ from muster.server.services.read_workflow import STATES
 PAGE_MAX = 500
 TOKEN_CHARS_MAX = 100
 
-StateQuery: TypeAlias = Annotated[str | None, Parameter(query="state", description=f"one of {', '.join(STATES)}")]
+StateQuery: TypeAlias = Annotated[str | None, QueryParameter(name="state", description=f"one of {', '.join(STATES)}")]
 """`state` itself is a name that the framework keeps for itself."""
-LimitQuery: TypeAlias = Annotated[int, Parameter(ge=1, le=PAGE_MAX)]
-WaitQuery: TypeAlias = Annotated[float, Parameter(ge=0, le=3600)]
-SeenQuery: TypeAlias = Annotated[str | None, Parameter(max_length=TOKEN_CHARS_MAX)]
+LimitQuery: TypeAlias = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
+WaitQuery: TypeAlias = Annotated[float, QueryParameter(ge=0, le=3600)]
+SeenQuery: TypeAlias = Annotated[str | None, QueryParameter(max_length=TOKEN_CHARS_MAX)]
 
 
 def parse_state(state: str | None) -> str | None:

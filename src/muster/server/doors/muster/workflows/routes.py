@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 from litestar import MediaType, Response, get, post
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, FromQuery
 
 from muster.client.shapes import (
     Account,
@@ -55,7 +57,7 @@ CREATED = 201
     operation_class=takes(NewWorkflow),
     responses=gives(CREATED, WorkflowView),
 )
-async def submit(request: SignedIn, parts: Parts) -> Response[bytes]:
+async def submit(request: SignedIn, parts: NamedDependency[Parts]) -> Response[bytes]:
     """Make a workflow. With an `Idempotency-Key` a repeat gets the first answer."""
     new = await read_body(request, NewWorkflow)
     key = make_request_key(
@@ -74,10 +76,10 @@ async def submit(request: SignedIn, parts: Parts) -> Response[bytes]:
 @get("/workflows")
 async def list_(
     request: SignedIn,
-    parts: Parts,
+    parts: NamedDependency[Parts],
     wanted: StateQuery = None,
-    mine: bool = False,  # noqa: FBT001, FBT002 - a query parameter
-    after: str | None = None,
+    mine: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
+    after: FromQuery[str | None] = None,
     limit: LimitQuery = 50,
 ) -> WorkflowPage:
     """Workflows, newest first. A page may be shorter than its limit; `next_after` null means the end."""
@@ -88,7 +90,7 @@ async def list_(
 
 
 @get("/workflows/{workflow_id:str}")
-async def show(parts: Parts, workflow_id: str) -> WorkflowView:
+async def show(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> WorkflowView:
     """A workflow with its tasks, queues and taskforces."""
     _check(workflow_id)
     return render_workflow(await read_workflow.get_workflow(parts, workflow_id))
@@ -96,7 +98,11 @@ async def show(parts: Parts, workflow_id: str) -> WorkflowView:
 
 @get("/workflows/{workflow_id:str}/progress")
 async def progress(
-    request: SignedIn, parts: Parts, workflow_id: str, seen: SeenQuery = None, wait_s: WaitQuery = 0.0
+    request: SignedIn,
+    parts: NamedDependency[Parts],
+    workflow_id: FromPath[str],
+    seen: SeenQuery = None,
+    wait_s: WaitQuery = 0.0,
 ) -> Progress:
     """How far it is: at once, or when that differs from the `token` that was `seen`, at most `wait_s` later."""
     _check(workflow_id)
@@ -107,14 +113,14 @@ async def progress(
 
 
 @post("/workflows/{workflow_id:str}/actions/finish", status_code=200)
-async def finish(request: SignedIn, parts: Parts, workflow_id: str) -> Deactivated:
+async def finish(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Deactivated:
     """End it; workers finish what they have in hand. A workflow that is over keeps its end."""
     _check(workflow_id)
     return render_ended(await deactivate_workflow(parts, request.user, workflow_id, Deactivation.FINISHED))
 
 
 @post("/workflows/{workflow_id:str}/actions/abort", status_code=200)
-async def abort(request: SignedIn, parts: Parts, workflow_id: str) -> Deactivated:
+async def abort(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Deactivated:
     """End it at once. A workflow that is over keeps its end."""
     _check(workflow_id)
     return render_ended(await deactivate_workflow(parts, request.user, workflow_id, Deactivation.ABORTED))
@@ -122,9 +128,9 @@ async def abort(request: SignedIn, parts: Parts, workflow_id: str) -> Deactivate
 
 @get("/workflows/{workflow_id:str}/account")
 async def account(
-    parts: Parts,
-    workflow_id: str,
-    recount: bool = False,  # noqa: FBT001, FBT002 - a query parameter
+    parts: NamedDependency[Parts],
+    workflow_id: FromPath[str],
+    recount: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
 ) -> Account:
     """The account of every event. `recount` counts rows afresh and compares, which is slow."""
     _check(workflow_id)
@@ -132,7 +138,7 @@ async def account(
 
 
 @get("/workflows/{workflow_id:str}/errors")
-async def errors(parts: Parts, workflow_id: str) -> Errors:
+async def errors(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Errors:
     """Failed attempts by cause, and taskforces in trouble."""
     _check(workflow_id)
     return render_errors(await get_errors(parts, workflow_id))

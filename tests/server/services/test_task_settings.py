@@ -1,0 +1,114 @@
+"""Do fields of our door and variables of the pilot mean the same, and is a contradiction told?"""
+
+from typing import Any
+
+import pytest
+
+from muster.client.shapes import NewTask, PilotConfig
+from muster.domain.errors import Finding
+from muster.server.services.task_settings import TaskSettings, resolve_task_settings, wants_to_finish
+
+
+def task(environment: dict[str, Any], **fields: Any) -> NewTask:
+    return NewTask(["local"], "", "true", ["in"], pilot_config=PilotConfig(environment=environment), **fields)
+
+
+def resolve(environment: dict[str, Any], **fields: Any) -> tuple[TaskSettings, list[Finding]]:
+    findings: list[Finding] = []
+    return resolve_task_settings(task(environment, **fields), "tasks[0]", findings), findings
+
+
+def test_nothing_said_is_the_defaults() -> None:
+    assert resolve({"OTHER": "1"}) == (TaskSettings(5, None, False, 10_000, "in", "out", 1, 60.0), [])
+
+
+def test_variables_become_settings() -> None:
+    settings, findings = resolve(
+        {
+            "MUSTER_TASK_ATTEMPTS": 3,
+            "MUSTER_TASK_TIMEOUT_S": "1.5",
+            "MUSTER_TASK_WARM": "Yes",
+            "MUSTER_TASK_MAX_EVENTS": "10",
+            "MUSTER_TASK_LEASE_S": "30",
+            "EWMS_PILOT_MAX_CONCURRENT_TASKS": "4",
+            "EWMS_PILOT_INFILE_EXT": "..json",
+            "EWMS_PILOT_OUTFILE_EXT": ".tar.gz",
+        }
+    )
+    assert findings == []
+    assert settings == TaskSettings(3, 1.5, True, 10, "json", "tar.gz", 4, 30.0)
+
+
+def test_fields_may_have_the_dot_in_front() -> None:
+    assert resolve({}, infile_ext=".json")[0].infile_ext == "json"
+
+
+def test_a_field_and_a_variable_may_agree() -> None:
+    settings, findings = resolve({"MUSTER_TASK_ATTEMPTS": "3", "EWMS_PILOT_TASK_TIMEOUT": 9}, attempts=3, timeout_s=9.0)
+    assert (settings.attempts, settings.timeout_s, findings) == (3, 9.0, [])
+
+
+def test_a_field_and_a_variable_that_disagree_are_a_finding() -> None:
+    _, findings = resolve({"MUSTER_TASK_ATTEMPTS": "3"}, attempts=4)
+    assert findings == [Finding("tasks[0].pilot_config.environment.MUSTER_TASK_ATTEMPTS", "is 3, and attempts says 4")]
+
+
+def test_two_variables_that_disagree_are_a_finding() -> None:
+    _, findings = resolve({"MUSTER_TASK_TIMEOUT_S": 5, "EWMS_PILOT_TASK_TIMEOUT": 6})
+    assert [str(one) for one in findings] == [
+        "tasks[0].pilot_config.environment.EWMS_PILOT_TASK_TIMEOUT: is 6.0, and MUSTER_TASK_TIMEOUT_S says 5.0"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MUSTER_TASK_ATTEMPTS", "many"),
+        ("MUSTER_TASK_ATTEMPTS", "1.5"),
+        ("MUSTER_TASK_ATTEMPTS", ["1"]),
+        ("MUSTER_TASK_ATTEMPTS", 0),
+        ("MUSTER_TASK_ATTEMPTS", 1001),
+        ("MUSTER_TASK_TIMEOUT_S", 0),
+        ("MUSTER_TASK_TIMEOUT_S", "-1"),
+        ("MUSTER_TASK_TIMEOUT_S", "nan"),
+        ("EWMS_PILOT_TASK_TIMEOUT", "soon"),
+        ("MUSTER_TASK_WARM", "perhaps"),
+        ("MUSTER_TASK_MAX_EVENTS", 0),
+        ("MUSTER_TASK_SLOTS", 0),
+        ("MUSTER_TASK_LEASE_S", "0.1"),
+        ("EWMS_PILOT_MAX_CONCURRENT_TASKS", "-3"),
+        ("EWMS_PILOT_INFILE_EXT", "../etc"),
+        ("EWMS_PILOT_OUTFILE_EXT", ""),
+        ("MUSTER_TASK_COLOUR", "red"),
+    ],
+)
+def test_a_bad_value_is_a_finding_that_names_the_variable(variable: str, value: object) -> None:
+    _, findings = resolve({variable: value})
+    assert [one.field for one in findings] == [f"tasks[0].pilot_config.environment.{variable}"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"attempts": 0},
+        {"timeout_s": 0.0},
+        {"max_events": 0},
+        {"slots": 0},
+        {"lease_s": 0.0},
+        {"infile_ext": "a/b"},
+        {"outfile_ext": ""},
+    ],
+)
+def test_a_bad_field_is_a_finding_that_names_the_field(fields: dict[str, Any]) -> None:
+    _, findings = resolve({}, **fields)
+    assert [one.field for one in findings] == [f"tasks[0].{name}" for name in fields]
+
+
+def test_the_first_task_may_ask_for_the_end() -> None:
+    findings: list[Finding] = []
+    assert wants_to_finish(task({"MUSTER_TASK_FINISH_WHEN_DONE": "true"}), "tasks[0]", findings)
+    assert not wants_to_finish(task({}), "tasks[0]", findings)
+    assert findings == []
+    assert not wants_to_finish(task({"MUSTER_TASK_FINISH_WHEN_DONE": "later"}), "tasks[0]", findings)
+    assert [one.field for one in findings] == ["tasks[0].pilot_config.environment.MUSTER_TASK_FINISH_WHEN_DONE"]
+    assert resolve({"MUSTER_TASK_FINISH_WHEN_DONE": "true"})[1] == []

@@ -1,0 +1,347 @@
+"""Does every taskforce have one agent at a time, and is the former one's word refused?"""
+
+import anyio
+import pytest
+
+from muster.server.services.worker_token import enrolment_secret
+from server.stand import KEY, NEW, TMS, USER, Json, Stand
+
+pytestmark = pytest.mark.anyio
+
+
+async def let_time_pass(stand: Stand, taskforce_uuid: str) -> None:
+    """Set a claim's time to one that is over, as the clock would."""
+    from dataclasses import replace
+
+    await stand.parts.store.write(
+        lambda tx: tx.taskforces.update(replace(tx.taskforces.get(taskforce_uuid), claim_until=1.0))
+    )
+
+
+async def one_order(stand: Stand, agent: str = "site-a", **changes: Json) -> Json:
+    [order] = (await stand.claim(agent, **changes))["start"]
+    return order
+
+
+async def ready(stand: Stand, new: Json = NEW) -> Json:
+    workflow = await stand.submit(new)
+    await stand.advance()
+    return workflow
+
+
+async def test_an_order_holds_all_that_a_site_needs(stand: Stand) -> None:
+    workflow = await ready(stand)
+    [taskforce] = workflow["taskforces"]
+    assert await one_order(stand) == {
+        "taskforce_uuid": taskforce["taskforce_uuid"],
+        "workflow_id": workflow["workflow_id"],
+        "task_id": taskforce["task_id"],
+        "location": "local",
+        "schedd": "local",
+        "fence": 1,
+        "n_workers": 2,
+        "task_image": "",
+        "worker_config": taskforce["worker_config"],
+        "pilot_config": taskforce["pilot_config"],
+        "secret": enrolment_secret(KEY, taskforce["taskforce_uuid"]),
+    }
+
+
+async def test_the_agents_own_claim_is_given_again_unless_it_says_that_it_holds_it(stand: Stand) -> None:
+    await ready(stand)
+    first = await one_order(stand)
+    assert await one_order(stand) == first  # a crash may have lost it
+    held = await stand.claim(held=[first["taskforce_uuid"]])
+    assert (held["start"], held["stop"], held["lost"]) == ([], [], [])
+
+
+async def test_another_agent_gets_it_only_after_its_time_with_a_new_fence(stand: Stand) -> None:
+    await ready(stand)
+    first = await one_order(stand)
+    assert (await stand.claim("site-b"))["start"] == []
+    await let_time_pass(stand, first["taskforce_uuid"])
+    second = await one_order(stand, "site-b")
+    assert (first["fence"], second["fence"]) == (1, 2)
+    assert (await stand.claim(held=[first["taskforce_uuid"]]))["lost"] == [first["taskforce_uuid"]]
+    for what, fields in {
+        "submitted": {"cluster_id": 1, "n_workers": 1},
+        "submit-failed": {"error": "x"},
+        "removed": {},
+        "remove-failed": {"error": "x"},
+        "completed": {"at": 1.0},
+    }.items():
+        refused = await stand.try_report(first, what, **fields)
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict"), what
+    assert (await stand.report(second, "submitted", agent="site-b", cluster_id=1, n_workers=1))["accepted"]
+
+
+async def test_an_expired_claim_that_nobody_took_is_still_good(stand: Stand) -> None:
+    await ready(stand)
+    order = await one_order(stand)
+    await let_time_pass(stand, order["taskforce_uuid"])
+    assert await one_order(stand) == order
+    await let_time_pass(stand, order["taskforce_uuid"])
+    assert (await stand.report(order, "submitted", cluster_id=1, n_workers=2))["phase"] == "condor-submit"
+
+
+async def test_two_agents_at_once_never_get_the_same(stand: Stand) -> None:
+    for _ in range(6):
+        await ready(stand)
+    got: dict[str, list[str]] = {}
+
+    async def claim(agent: str) -> None:
+        got[agent] = [one["taskforce_uuid"] for one in (await stand.claim(agent, limit=4))["start"]]
+
+    async with anyio.create_task_group() as group:
+        for agent in ("site-a", "site-b", "site-c"):
+            group.start_soon(claim, agent)
+    given = [uuid for uuids in got.values() for uuid in uuids]
+    assert len(given) == len(set(given)) == 6
+
+
+async def test_the_limit_is_kept_and_what_is_held_does_not_count(stand: Stand) -> None:
+    for _ in range(3):
+        await ready(stand)
+    first = await stand.claim(limit=2)
+    assert len(first["start"]) == 2
+    held = [one["taskforce_uuid"] for one in first["start"]]
+    assert len((await stand.claim(limit=2, held=held))["start"]) == 1
+
+
+async def test_a_parked_claim_is_answered_when_there_is_something(stand: Stand) -> None:
+    answers: list[Json] = []
+
+    async def claim() -> None:
+        answers.append(await stand.claim(wait_s=5))
+
+    with anyio.fail_after(4):
+        async with anyio.create_task_group() as group:
+            group.start_soon(claim)
+            await ready(stand)
+    assert len(answers[0]["start"]) == 1
+
+
+async def test_a_parked_claim_ends_when_the_service_stops(stand: Stand) -> None:
+    with anyio.fail_after(4):
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: stand.claim(wait_s=5))
+            await anyio.wait_all_tasks_blocked()
+            stand.parts.stopping.asked = True
+            stand.parts.waking.wake("stopping")
+
+
+async def test_a_running_taskforce_is_stopped_by_its_own_agent_although_it_holds_it(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=3, n_workers=2)
+    held = [order["taskforce_uuid"]]
+    assert (await stand.claim(held=held))["stop"] == []
+    await stand.end(workflow, "finish")
+    assert (await stand.claim("site-b"))["stop"] == []  # for a while it is kept for the one that knows the cluster
+    [stop] = (await stand.claim(held=held))["stop"]
+    assert (stop["cluster_id"], stop["fence"]) == (3, 1)
+    assert (await stand.claim(held=held))["stop"] == []  # told; it is at work
+    assert (await stand.claim(held=[]))["stop"] == [stop]  # it has forgotten, so it is told again
+
+
+async def test_an_order_to_stop_is_told_again_before_its_claim_runs_out(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=3, n_workers=2)
+    await stand.end(workflow, "abort")
+    held = [order["taskforce_uuid"]]
+    [stop] = (await stand.claim(held=held))["stop"]
+    await let_time_pass(stand, order["taskforce_uuid"])
+    assert (await stand.claim(held=held))["stop"] == [stop]
+
+
+async def test_a_start_that_was_aborted_meanwhile_is_lost(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.end(workflow, "abort")
+    claims = await stand.claim(held=[order["taskforce_uuid"]])
+    assert (claims["start"], claims["stop"], claims["lost"]) == ([], [], [order["taskforce_uuid"]])
+
+
+async def test_a_cluster_confirmed_after_the_abort_is_stopped(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.end(workflow, "abort")
+    answer = await stand.report(order, "submitted", cluster_id=9, n_workers=2)
+    assert answer == {"taskforce_uuid": order["taskforce_uuid"], "phase": "pending-stopper", "accepted": True}
+    [stop] = (await stand.claim(held=[order["taskforce_uuid"]]))["stop"]
+    assert stop["cluster_id"] == 9
+    assert (await stand.report(stop, "removed"))["phase"] == "condor-rm"
+
+
+# -- reports -------------------------------------------------------------------------------------------------------------
+
+
+async def log_length(stand: Stand, order: Json) -> int:
+    view = await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}")
+    return len(view["phase_change_log"])
+
+
+@pytest.mark.parametrize("end", [None, "abort"])
+async def test_every_report_may_arrive_twice(stand: Stand, end: str | None) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    steps: list[tuple[str, Json]] = [("submitted", {"cluster_id": 3, "n_workers": 2})]
+    steps += [("removed", {})] if end else []
+    steps += [("completed", {"at": 4.0})]
+    for number, (what, fields) in enumerate(steps):
+        if number == 1 and end:
+            await stand.end(workflow, end)
+        first = await stand.report(order, what, **fields)
+        length = await log_length(stand, order)
+        assert first["accepted"]
+        assert await stand.report(order, what, **fields) == first
+        assert await log_length(stand, order) == length
+
+
+async def test_failures_are_tried_again_until_the_taskforce_is_held(stand: Stand) -> None:
+    workflow = await ready(stand)
+    for attempt in range(3):
+        order = await one_order(stand)
+        answer = await stand.report(order, "submit-failed", error=f"no such user {attempt}")
+        assert (answer["phase"], answer["accepted"]) == ("pending-starter", True)
+        assert (
+            await stand.report(order, "submit-failed", error=f"no such user {attempt}") == answer
+        )  # a retry of the call
+    assert (await stand.claim())["start"] == []
+
+    errors = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/errors")
+    [trouble] = errors["taskforces"]
+    assert (trouble["submit_failures"], trouble["text"]) == (3, "ERROR: no such user 2")
+    await stand.publish(workflow, 1)
+    progress = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress")
+    assert progress["why"] == "no taskforce can be started: ERROR: no such user 2"
+
+
+async def test_a_final_failure_holds_at_once_and_the_same_failure_twice_in_truth_counts_twice(stand: Stand) -> None:
+    await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submit-failed", error="full")
+    order = await one_order(stand)
+    await stand.report(order, "submit-failed", error="full")
+    view = await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}")
+    assert view["submit_failures"] == 2
+    order = await one_order(stand)
+    await stand.report(order, "submit-failed", error="no such image", final=True)
+    assert (await stand.claim())["start"] == []
+
+
+async def test_a_success_ends_the_count_of_failures(stand: Stand) -> None:
+    await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submit-failed", error="full")
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=1, n_workers=2)
+    assert (await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}"))["submit_failures"] == 0
+
+
+async def test_a_removal_that_fails_is_tried_again(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=1, n_workers=2)
+    await stand.end(workflow, "finish")
+    for _ in range(3):
+        [stop] = (await stand.claim())["stop"]
+        assert (await stand.report(stop, "remove-failed", error="denied"))["phase"] == "pending-stopper"
+    assert (await stand.claim())["stop"] == []
+    # And it may end by itself after all.
+    assert (await stand.report(stop, "completed", at=1.0))["phase"] == "condor-complete"
+
+
+async def test_what_the_table_refuses_is_written_down_and_answered(stand: Stand) -> None:
+    await ready(stand)
+    order = await one_order(stand)
+    for what, fields, target in (
+        ("completed", {"at": 1.0}, "condor-complete"),
+        ("removed", {}, "condor-rm"),
+        ("remove-failed", {"error": "x"}, "condor-rm"),
+    ):
+        for _ in range(2):
+            answer = await stand.report(order, what, **fields)
+            assert (answer["phase"], answer["accepted"]) == ("pending-starter", False), what
+        view = await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}")
+        last = view["phase_change_log"][-1]
+        assert (last["target_phase"], last["was_successful"]) == (target, False)
+        assert last["context"].startswith("refused: ")
+    assert await log_length(stand, order) == 3 + 3
+
+
+async def test_a_second_cluster_is_refused(stand: Stand) -> None:
+    await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=1, n_workers=2)
+    answer = await stand.report(order, "submitted", cluster_id=2, n_workers=2)
+    assert (answer["phase"], answer["accepted"]) == ("condor-submit", False)
+    assert (await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}"))["cluster_id"] == 1
+
+
+async def test_completion_sends_back_what_workers_held(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=1, n_workers=2)
+    worker = await stand.enrol(order["taskforce_uuid"])
+    await stand.publish(workflow, 1)
+    assert len((await stand.step(worker, 1, want=1))["events"]) == 1
+    await stand.report(order, "completed", at=1.0)
+    progress = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress")
+    assert (progress["workers"], progress["input"]["waiting"], progress["input"]["in_work"]) == (0, 1, 0)
+    assert "every taskforce has ended" in progress["why"]
+
+
+async def test_statuses_are_replaced_whole_and_foreign_ones_are_named(stand: Stand) -> None:
+    await ready(stand)
+    order = await one_order(stand)
+    uuid = order["taskforce_uuid"]
+
+    async def report(agent: str = "site-a", **fields: Json) -> list[str]:
+        unknown: list[str] = (await stand.post("/muster/v1/site/reports", {"agent": agent, **fields}, by=TMS))[
+            "unknown"
+        ]
+        return unknown
+
+    assert (
+        await report(compound_statuses={uuid: {"RUNNING": {"Tasking": 2}}}, top_task_errors={uuid: {"a.b: $c": 1}})
+        == []
+    )
+    assert await report(compound_statuses={uuid: {"IDLE": {"null": 1}}, "TF-no": {}}) == ["TF-no"]
+    assert await report("site-b", compound_statuses={uuid: {}}) == [uuid]
+    view = await stand.get(f"/muster/v1/taskforces/{uuid}")
+    assert view["compound_statuses"] == {"IDLE": {"null": 1}}
+    assert view["top_task_errors"] == {"a.b: $c": 1}
+    assert view["phase"] == "pending-starter"
+
+
+async def test_reports_of_unknown_taskforces_and_by_people_are_refused(stand: Stand) -> None:
+    body = {"agent": "site-a", "fence": 1}
+    path = "/muster/v1/site/taskforces/TF-6b0259da-962b1dcf-6713e685-1b7b398a/removed"
+    assert (await stand.ask("POST", path, body, by=TMS)).status_code == 404
+    assert (await stand.ask("POST", path, body, by=USER)).status_code == 403
+    claim = {"agent": "site-a", "locations": ["local"]}
+    assert (await stand.ask("POST", "/muster/v1/site/claims", claim, by=USER)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"locations": ["nowhere"]},
+        {"locations": ["test-alpha"]},
+        {"locations": []},
+        {"agent": ""},
+        {"agent": "a\x00b"},
+        {"limit": 0},
+        {"limit": 10**6},
+        {"lease_s": 0},
+        {"lease_s": 1e9},
+        {"wait_s": -1},
+    ],
+)
+async def test_a_claim_that_makes_no_sense_is_refused(stand: Stand, changes: Json) -> None:
+    claim = {"agent": "site-a", "locations": ["local"], "wait_s": 0, **changes}
+    refused = await stand.ask("POST", "/muster/v1/site/claims", claim, by=TMS)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    assert refused.json()["findings"]
