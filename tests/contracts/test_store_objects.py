@@ -1,0 +1,296 @@
+"""Does the store keep workflows, taskforces and queues as the port says, on both databases?"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contracts.store_bench import (
+    A_DIRECTIVE,
+    A_TASKFORCE,
+    A_WORKFLOW,
+    AN_ENTRY,
+    Bench,
+    a_queue,
+    a_taskforce,
+    a_workflow,
+    open_bench,
+)
+from muster.domain.errors import NotFoundError
+from muster.domain.queue import Counts
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import Deactivation, Taskforce
+from muster.server.ports.store import Transaction
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # the drivers know no other loop
+
+
+class WorkflowContract:
+    async def test_a_workflow_and_its_tasks_come_back_as_they_were(self, bench: Bench) -> None:
+        second = replace(A_DIRECTIVE, task_id="TK-0", position=1, timeout_s=None, output_queues=())
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, [A_DIRECTIVE, second]))
+
+        assert await bench.read(lambda tx: tx.workflows.get("WF-1")) == A_WORKFLOW
+        assert await bench.read(lambda tx: tx.workflows.list_directives("WF-1")) == [A_DIRECTIVE, second]
+        assert await bench.read(lambda tx: tx.workflows.get_directive("TK-0")) == second
+
+    async def test_a_workflow_without_tasks_can_be_kept(self, bench: Bench) -> None:
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
+        assert await bench.read(lambda tx: tx.workflows.list_directives("WF-1")) == []
+
+    async def test_what_does_not_exist_is_not_found(self, bench: Bench) -> None:
+        with pytest.raises(NotFoundError):
+            await bench.read(lambda tx: tx.workflows.get("WF-9"))
+        with pytest.raises(NotFoundError):
+            await bench.write(lambda tx: tx.workflows.get("WF-9", lock=True))
+        with pytest.raises(NotFoundError):
+            await bench.read(lambda tx: tx.workflows.get_directive("TK-9"))
+        with pytest.raises(NotFoundError):
+            await bench.read(lambda tx: tx.taskforces.get("TF-9"))
+        with pytest.raises(NotFoundError):
+            await bench.read(lambda tx: tx.queues.get(99))
+        with pytest.raises(NotFoundError):
+            await bench.read(lambda tx: tx.workflows.list_page(owner=None, active=None, after="WF-9", limit=5))
+
+    async def test_only_the_end_of_a_workflow_can_be_changed(self, bench: Bench) -> None:
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
+        ended = replace(
+            A_WORKFLOW, deactivated=Deactivation.ABORTED, deactivated_ts=2000.25, deactivated_by="eve", name="other"
+        )
+
+        await bench.write(lambda tx: tx.workflows.update(ended))
+
+        assert await bench.read(lambda tx: tx.workflows.get("WF-1")) == replace(ended, name=A_WORKFLOW.name)
+
+    async def test_workflows_are_listed_newest_first_in_pages(self, bench: Bench) -> None:
+        # The same second, as fast requests are: the order of creation decides.
+        for number in range(5):
+            one = a_workflow(f"WF-{number}", owner="ada" if number % 2 else "eve")
+            await bench.write(lambda tx, one=one: tx.workflows.insert(one, []))  # type: ignore[misc]
+        ended = a_workflow("WF-3", deactivated=Deactivation.FINISHED, deactivated_ts=1.0, deactivated_by="ada")
+        await bench.write(lambda tx: tx.workflows.update(ended))
+
+        async def page(owner: str | None, active: bool | None, after: str | None, limit: int) -> list[str]:
+            found = await bench.read(
+                lambda tx: tx.workflows.list_page(owner=owner, active=active, after=after, limit=limit)
+            )
+            return [one.workflow_id for one in found]
+
+        assert await page(None, None, None, 2) == ["WF-4", "WF-3"]
+        assert await page(None, None, "WF-3", 10) == ["WF-2", "WF-1", "WF-0"]
+        assert await page("ada", None, None, 10) == ["WF-3", "WF-1"]
+        assert await page(None, True, None, 10) == ["WF-4", "WF-2", "WF-1", "WF-0"]
+        assert await page(None, False, None, 10) == ["WF-3"]
+        assert await page("ada", True, "WF-3", 10) == ["WF-1"]
+
+    async def test_those_that_finish_themselves_are_listed_while_they_are_active(self, bench: Bench) -> None:
+        active = a_workflow("WF-1", finish_when_done=True)
+        over = replace(a_workflow("WF-2", finish_when_done=True), deactivated=Deactivation.FINISHED)
+        for one in (active, over, a_workflow("WF-3")):
+            await bench.write(lambda tx, one=one: tx.workflows.insert(one, []))  # type: ignore[misc]
+
+        assert await bench.read(lambda tx: tx.workflows.list_waiting_to_finish(limit=9)) == ["WF-1"]
+
+
+class TaskforceContract:
+    async def _insert(self, bench: Bench, *taskforces: Taskforce) -> None:
+        def insert(tx: Transaction) -> None:
+            tx.workflows.insert(A_WORKFLOW, [A_DIRECTIVE, replace(A_DIRECTIVE, task_id="TK-0", position=1)])
+            for one in taskforces:
+                tx.taskforces.insert(one, AN_ENTRY)
+
+        await bench.write(insert)
+
+    async def test_a_taskforce_and_its_log_come_back_as_they_were(self, bench: Bench) -> None:
+        await self._insert(bench, A_TASKFORCE)
+        entry = replace(AN_ENTRY, target_phase=Phase.PRE_LAUNCH, was_successful=False, source_event_time=7.5)
+
+        await bench.write(lambda tx: tx.taskforces.append_log("TF-1", entry))
+
+        assert await bench.read(lambda tx: tx.taskforces.get("TF-1")) == A_TASKFORCE
+        assert await bench.read(lambda tx: tx.taskforces.list_log(["TF-1", "TF-9"])) == {
+            "TF-1": [AN_ENTRY, entry],
+            "TF-9": [],
+        }
+
+    async def test_everything_that_may_change_is_stored(self, bench: Bench) -> None:
+        await self._insert(bench, A_TASKFORCE)
+        changed = replace(
+            A_TASKFORCE,
+            phase=next(iter(set(Phase) - {A_TASKFORCE.phase})),
+            n_workers=9,
+            worker_config={"x": [1]},
+            pilot_config={"y": {"z": None}},
+            cluster_id=1 << 40,
+            submit_dict={"a": 1},
+            job_event_log_fpath="/log",
+            compound_statuses={"Running": {"Processing": 3}},
+            top_task_errors={"boom é": 2},
+            claim_agent="agent",
+            claim_until=12.5,
+            claim_fence=3,
+            submit_failures=1,
+            remove_failures=2,
+        )
+
+        await bench.write(lambda tx: tx.taskforces.update(changed))
+
+        assert await bench.read(lambda tx: tx.taskforces.find(["TF-1", "TF-9"])) == {"TF-1": changed}
+
+    async def test_taskforces_are_listed_by_task_then_location_then_age(self, bench: Bench) -> None:
+        await self._insert(
+            bench,
+            a_taskforce("TF-1", task_id="TK-0"),  # the second task
+            a_taskforce("TF-2", location="far", timestamp=3.0),
+            a_taskforce("TF-3", location="local", timestamp=2.0),
+            a_taskforce("TF-4", location="local", timestamp=1.0),
+        )
+
+        listed = await bench.read(lambda tx: tx.taskforces.list_of_workflow("WF-1"))
+        of_task = await bench.read(lambda tx: tx.taskforces.list_of_task("TK-1"))
+
+        assert [one.taskforce_uuid for one in listed] == ["TF-2", "TF-4", "TF-3", "TF-1"]
+        assert [one.taskforce_uuid for one in of_task] == ["TF-4", "TF-3", "TF-2"]
+
+    async def test_those_in_a_phase_come_by_priority_then_age(self, bench: Bench) -> None:
+        await self._insert(
+            bench,
+            a_taskforce("TF-1", timestamp=2.0),
+            a_taskforce("TF-2", timestamp=1.0),
+            a_taskforce("TF-3", timestamp=3.0, priority=60),
+            replace(a_taskforce("TF-4"), **_in(Phase.PRE_LAUNCH)),
+        )
+
+        found = await bench.read(lambda tx: tx.taskforces.list_in_phase(A_TASKFORCE.phase, limit=2))
+
+        assert [one.taskforce_uuid for one in found] == ["TF-3", "TF-2"]
+
+    async def test_startable_are_those_that_nobody_else_has_in_hand(self, bench: Bench) -> None:
+        def pending(uuid: str, **changes: object) -> Taskforce:
+            return replace(a_taskforce(uuid), **_in(Phase.PENDING_STARTER), **changes)  # type: ignore[arg-type]
+
+        await self._insert(
+            bench,
+            pending("TF-1", timestamp=5.0),
+            pending("TF-2", timestamp=4.0, submit_failures=1),
+            pending("TF-3", timestamp=3.0, submit_failures=3),  # held
+            pending("TF-4", timestamp=2.0, claim_agent="other", claim_until=100.0),
+            pending("TF-5", timestamp=1.0, claim_agent="me", claim_until=100.0, priority=90),
+            pending("TF-6", timestamp=0.5, schedd="schedd-2"),
+            pending("TF-7", timestamp=6.0, claim_agent="other", claim_until=10.0),  # its claim ran out
+            a_taskforce("TF-8"),
+        )
+
+        async def startable(me: str | None, *, limit: int = 9, schedds: tuple[str, ...] = ("schedd-1",)) -> list[str]:
+            found = await bench.write(
+                lambda tx: tx.taskforces.find_startable(
+                    schedds, failures_max=2, claimed_by_others_than=me, now=50.0, limit=limit
+                )
+            )
+            return [one.taskforce_uuid for one in found]
+
+        assert await startable("me") == ["TF-5", "TF-1", "TF-7", "TF-2"]
+        assert await startable(None) == ["TF-1", "TF-7", "TF-2"]
+        assert await startable("me", limit=2) == ["TF-5", "TF-1"]
+        assert await startable(None, schedds=("schedd-2", "schedd-1")) == ["TF-6", "TF-1", "TF-7", "TF-2"]
+        assert await startable(None, schedds=()) == []
+
+    async def test_stoppable_are_those_with_a_cluster(self, bench: Bench) -> None:
+        def pending(uuid: str, **changes: object) -> Taskforce:
+            fields = {"cluster_id": 7, **_in(Phase.PENDING_STOPPER), **changes}
+            return replace(a_taskforce(uuid), **fields)  # type: ignore[arg-type]
+
+        await self._insert(
+            bench,
+            pending("TF-1", timestamp=5.0, priority=90),
+            pending("TF-2", timestamp=4.0),
+            pending("TF-3", cluster_id=None),
+            pending("TF-4", remove_failures=3),
+            pending("TF-5", claim_agent="other", claim_until=100.0),
+            pending("TF-6", schedd="schedd-2"),
+        )
+
+        found = await bench.write(
+            lambda tx: tx.taskforces.find_stoppable(
+                ["schedd-1"], failures_max=2, claimed_by_others_than="me", now=50.0, limit=9
+            )
+        )
+
+        assert [one.taskforce_uuid for one in found] == ["TF-2", "TF-1"]
+
+    async def test_what_an_agent_claimed_last_is_found_until_it_is_complete(self, bench: Bench) -> None:
+        await self._insert(
+            bench,
+            a_taskforce("TF-1", claim_agent="me", timestamp=2.0),
+            a_taskforce("TF-2", claim_agent="me", timestamp=1.0, claim_until=1.0),
+            a_taskforce("TF-3", claim_agent="other"),
+            replace(a_taskforce("TF-4", claim_agent="me"), **_in(Phase.CONDOR_COMPLETE)),
+        )
+
+        found = await bench.read(lambda tx: tx.taskforces.find_claimed("me"))
+
+        assert [one.taskforce_uuid for one in found] == ["TF-2", "TF-1"]
+
+
+class QueueContract:
+    async def test_queues_come_back_as_they_were_in_the_order_of_their_numbers(self, bench: Bench) -> None:
+        def insert(tx: Transaction) -> list[int]:
+            numbers = list(tx.queues.next_numbers(2))
+            tx.queues.insert([a_queue(numbers[1], alias="b", is_public=False), a_queue(numbers[0], lease_s=1.5)])
+            return numbers
+
+        first, second = await bench.write(insert)
+        queues = [a_queue(first, lease_s=1.5), a_queue(second, alias="b", is_public=False)]
+
+        assert first < second
+        assert await bench.read(lambda tx: tx.queues.list_of_workflow("WF-1")) == queues
+        assert await bench.read(lambda tx: tx.queues.get(second)) == queues[1]
+        found = await bench.read(lambda tx: tx.queues.find([queues[0].queue_id, "a0"]))
+        assert found == {queues[0].queue_id: queues[0]}
+        assert await bench.read(lambda tx: tx.queues.find([])) == {}
+
+    async def test_numbers_of_queues_are_never_given_twice(self, bench: Bench) -> None:
+        numbers = [await bench.add_queue(f"q{index}") for index in range(3)]
+        assert len(set(numbers)) == 3
+
+    async def test_a_queue_keeps_the_time_at_which_it_was_closed_first(self, bench: Bench) -> None:
+        number = await bench.add_queue()
+
+        await bench.write(lambda tx: tx.queues.close(number, at=5.5))
+        await bench.write(lambda tx: tx.queues.close(number, at=9.5))
+
+        assert (await bench.read(lambda tx: tx.queues.get(number))).closed_at == 5.5
+
+    async def test_an_empty_queue_has_an_account_of_zeros(self, bench: Bench) -> None:
+        number = await bench.add_queue()
+        assert await bench.read(lambda tx: tx.queues.counts([number])) == {number: Counts()}
+
+
+def _in(phase: Phase) -> dict[str, Phase]:
+    """A phase for a value that is only stored."""
+    return {"phase": phase}
+
+
+class StoreContract(WorkflowContract, TaskforceContract, QueueContract):
+    """Objects, as the store keeps them."""
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
+        async with open_bench(f"sqlite:///{tmp_path}/muster.db") as bench:
+            yield bench
+
+
+@pytest.mark.server
+class TestPostgresStore(StoreContract):
+    @pytest.fixture
+    async def bench(self, postgres_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(postgres_url) as bench:
+            yield bench
