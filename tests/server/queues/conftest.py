@@ -1,4 +1,4 @@
-"""Which event loop do the tests of queues and workers run on? asyncio, as the service does."""
+"""Over which databases, and on which event loop, are queues and workers tested? Both; asyncio, as the service runs on it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +13,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a fresh database."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path / 'muster.db'}"
+
+
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
-    async with open_door(tmp_path) as door:
+async def door(database_url: str) -> AsyncIterator[Door]:
+    async with open_door(database_url) as door:
         yield door

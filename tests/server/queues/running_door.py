@@ -5,7 +5,6 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -206,9 +205,8 @@ async def wait_for(look: Callable[[], Awaitable[object]], what: str, *, deadline
 
 
 @contextlib.asynccontextmanager
-async def open_door(folder: Path, **settings: Json) -> AsyncIterator[Door]:
-    """A door over a fresh SQLite database that holds one workflow."""
-    url = f"sqlite:///{folder / 'muster.db'}"
+async def open_door(url: str, **settings: Json) -> AsyncIterator[Door]:
+    """A door over a fresh database that holds one workflow."""
     clock = Clock()
     async with open_database(url) as database:
         parts = make_parts(database, clock, **{"database_url": url, **settings})

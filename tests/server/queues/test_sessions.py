@@ -1,7 +1,5 @@
 """Whose lease is it? Enrolment, newer starts, expiry, late results, tokens."""
 
-from pathlib import Path
-
 import anyio
 import pytest
 
@@ -130,8 +128,8 @@ async def test_the_same_start_may_enrol_again(door: Door) -> None:
     assert await door.counts("sink") == Counts(published=1, waiting=1)
 
 
-async def test_sessions_that_fall_silent_end_and_their_late_results_are_recognised(tmp_path: Path) -> None:
-    async with open_door(tmp_path) as door:
+async def test_sessions_that_fall_silent_end_and_their_late_results_are_recognised(database_url: str) -> None:
+    async with open_door(database_url) as door:
         door.layout = await insert_workflow(door.parts, lease_s=0.3, attempts=3)
         (event_id,) = await door.publish(1)
         silent, other = await door.enrol(proc=0), await door.enrol(proc=1)
@@ -163,8 +161,8 @@ async def test_sessions_that_fall_silent_end_and_their_late_results_are_recognis
         assert await door.counts("source") == Counts(published=1, done=1)
 
 
-async def test_the_reaper_makes_a_dead_letter_of_an_event_that_kills_its_workers(tmp_path: Path) -> None:
-    async with open_door(tmp_path) as door:
+async def test_the_reaper_makes_a_dead_letter_of_an_event_that_kills_its_workers(database_url: str) -> None:
+    async with open_door(database_url) as door:
         door.layout = await insert_workflow(door.parts, lease_s=0.2, attempts=2)
         await door.publish("poison")
         reaper = LeaseReaper(door.parts.engine, door.parts.waking, interval_s=0.05)

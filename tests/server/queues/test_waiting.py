@@ -1,7 +1,6 @@
 """Do parked calls end when they should: with events, with a stop, with the service, with the client?"""
 
 import socket
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -136,8 +135,8 @@ async def test_a_stopping_service_sends_parked_calls_away(door: Door) -> None:
     assert [(call.answer["events"], call.answer["stop"]) for call in calls] == [([], None)] * 3
 
 
-async def test_workers_over_the_limit_are_told_when_to_come_back(tmp_path: Path) -> None:
-    async with open_door(tmp_path, park_max=2) as door:
+async def test_workers_over_the_limit_are_told_when_to_come_back(database_url: str) -> None:
+    async with open_door(database_url, park_max=2) as door:
         workers = [await door.enrol(proc=proc) for proc in range(3)]
         async with anyio.create_task_group() as group:
             await park(group, door, *workers[:2])
