@@ -36,7 +36,7 @@ CRASH_POINTS = {
 _wanted = os.environ.get("MUSTER_TEST_CRASH", "")
 
 
-def reach(name):  # type: (str) -> None
+def reach(name: str) -> None:
     """Pass a crash point. Raises KeyError for a name that is not listed."""
     if name not in CRASH_POINTS:
         raise KeyError(name)
@@ -44,7 +44,7 @@ def reach(name):  # type: (str) -> None
         _crash_if_any_left(os.environ["MUSTER_TEST_CRASH_FILE"])
 
 
-def _crash_if_any_left(path):  # type: (str) -> None
+def _crash_if_any_left(path: str) -> None:
     """Take one from the number in the file and die; go on when it is 0. The file outlives the process, so it counts them all."""
     import fcntl
 

@@ -1,0 +1,181 @@
+"""How does a task get its events and give its results? With one function: `task.run(handle)`.
+
+    from muster import task
+
+    def handle(event):
+        return {"squared": event["n"] ** 2}
+
+    if __name__ == "__main__":
+        task.run(handle)
+
+The same program runs once per event, or warm: started once, fed events one after another. This file imports nothing of
+Muster, needs Python 3.9, and may be copied beside a task as `task.py`. Described in `docs/reference/task.md`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import struct
+import sys
+import traceback
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+VERSION = 1
+"""Of the frames on the descriptors; the worker refuses one that it does not speak."""
+
+RESULT_BYTES_MAX = 1 << 20
+"""One result: at most 1 MiB."""
+
+_SIZES = struct.Struct(">II")
+_READ_BYTES = 1 << 16
+
+
+def run(handle: Callable[[Any], Any]) -> None:
+    """Give events to `handle` and its results to the worker; returns when there are no more events.
+
+    Args:
+        handle: gets the event's body: the JSON value, or `bytes` where bytes were published. Returns the result, a JSON value
+            or bytes (at most 1 MiB), or None for no result. What it raises is the event's error, with its traceback; a
+            warm task goes on with the next event.
+
+    Raises:
+        RuntimeError: neither a worker nor the variables EWMS_TASK_INFILE and EWMS_TASK_OUTFILE are there.
+    """
+    if _descriptors is not None:
+        _run_warm(handle, *_descriptors)
+    else:
+        _run_once(handle)
+
+
+def _take_descriptors() -> Optional[Tuple[int, int]]:
+    """Move the worker's descriptors out of the way of user code: high numbers, closed in children, no variable left."""
+    named = os.environ.pop("MUSTER_TASK_FDS", None)
+    if named is None:
+        return None
+    given = [int(number) for number in named.split(",")]
+    events, answers = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100) for number in given)
+    for number in given:
+        os.close(number)
+    os.register_at_fork(after_in_child=_forget_descriptors)
+    return events, answers
+
+
+def _forget_descriptors() -> None:
+    """A forked child of user code must neither hold the descriptors nor answer on them."""
+    global _descriptors
+    if _descriptors is not None:
+        for number in _descriptors:
+            with contextlib.suppress(OSError):
+                os.close(number)
+    _descriptors = None
+
+
+_descriptors = _take_descriptors()
+
+
+# -- warm: frames of two sizes (u32, big endian), a JSON header and a body ------------------------------------------------
+
+
+def _run_warm(handle: Callable[[Any], Any], events: int, answers: int) -> None:
+    _write_frame(answers, {"hello": VERSION, "pid": os.getpid()}, b"")
+    while (frame := _read_frame(events)) is not None:
+        header, body = frame
+        answer: Dict[str, Any] = {"event": header["event"], "fence": header["fence"]}
+        try:
+            answer["outcome"], result = _render(handle(body if header["kind"] == "bytes" else json.loads(body)))
+        except Exception as error:  # noqa: BLE001 - whatever user code raises is that event's error, and told to its user
+            answer["outcome"], result = "failed", _tell(error)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        _write_frame(answers, answer, result)
+
+
+def _render(result: Any) -> Tuple[str, bytes]:
+    """The outcome's word and the body. Raises TypeError, ValueError for what cannot be a result."""
+    if result is None:
+        return "none", b""
+    if isinstance(result, (bytes, bytearray, memoryview)):
+        kind, body = "bytes", bytes(result)
+    else:
+        kind, body = "json", json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
+    if len(body) > RESULT_BYTES_MAX:
+        raise ValueError(f"the result is {len(body)} bytes; at most {RESULT_BYTES_MAX} are allowed")
+    return kind, body
+
+
+def _tell(error: Exception) -> bytes:
+    """The traceback without this module's frame, also on stderr."""
+    inner = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    text = "".join(traceback.format_exception(type(error), error, inner or error.__traceback__))
+    sys.stderr.write(text)
+    return text.encode("utf-8", "backslashreplace")[-RESULT_BYTES_MAX:]
+
+
+def _read_frame(source: int) -> Optional[Tuple[Dict[str, Any], bytes]]:
+    """The next frame; None at the end of events."""
+    data = os.read(source, _READ_BYTES)
+    if not data:
+        return None
+    if len(data) < _SIZES.size:
+        data += _read_rest(source, _SIZES.size - len(data))
+    header_bytes, body_bytes = _SIZES.unpack_from(data)
+    begin, end = _SIZES.size, _SIZES.size + header_bytes
+    if (missing := end + body_bytes - len(data)) > 0:
+        data += _read_rest(source, missing)
+    return json.loads(data[begin:end]), data[end : end + body_bytes]
+
+
+def _read_rest(source: int, wanted: int) -> bytes:
+    parts: List[bytes] = []
+    while wanted > 0:
+        part = os.read(source, min(wanted, 1 << 20))
+        if not part:
+            raise EOFError("the worker went away in the middle of an event")
+        parts.append(part)
+        wanted -= len(part)
+    return b"".join(parts)
+
+
+def _write_frame(target: int, header: Dict[str, Any], body: bytes) -> None:
+    head = json.dumps(header, separators=(",", ":")).encode()
+    data = memoryview(b"".join((_SIZES.pack(len(head), len(body)), head, body)))
+    while data:
+        data = data[os.write(target, data) :]
+
+
+# -- once: files, named by variables ---------------------------------------------------------------------------------------
+
+
+def _run_once(handle: Callable[[Any], Any]) -> None:
+    try:
+        infile, outfile = os.environ["EWMS_TASK_INFILE"], os.environ["EWMS_TASK_OUTFILE"]
+    except KeyError as missing:
+        raise RuntimeError(f"{missing.args[0]} is not set: run this with Muster, or name files to try it out") from None
+    kind, result = _render(handle(_read_event(infile)))
+    if kind == "none":
+        return
+    with open(outfile, "wb") as file:
+        file.write(result)
+    if "MUSTER_EVENT_KIND" in os.environ:
+        # The file's name need not say what is in it; so that both ways of running give the same result, it is said here.
+        with open(f"{outfile}.kind", "w", encoding="ascii") as file:
+            file.write(kind)
+
+
+def _read_event(path: str) -> Any:
+    """The event as a warm task would get it. Without a worker's word, the file's extension decides."""
+    with open(path, "rb") as file:
+        data = file.read()
+    kind = os.environ.get("MUSTER_EVENT_KIND", "json" if path.endswith(".json") else "text")
+    if kind == "json":
+        return json.loads(data)
+    if kind == "bytes":
+        return data
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data

@@ -1,0 +1,227 @@
+"""How are calls made while the pilot goes on? A few threads, each with a connection; answers come to the pilot's inbox."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Callable, List, Optional, Sequence, Union
+
+from muster.worker import protocol
+from muster.worker.crash_points import reach
+from muster.worker.link import Address
+from muster.worker.log_lines import LogLines
+from muster.worker.messages import (
+    Enrolled,
+    Handed,
+    Renewal,
+    StepAnswer,
+    parse_enrolled,
+    parse_renewal,
+    parse_step_answer,
+    render_leave,
+    render_renewal,
+    render_step,
+)
+from muster.worker.service import Caller, GaveUpError, Patience, RefusedError, Session, SessionEndedError
+
+CALLERS_MAX = 4
+"""Calls under way at once: one that is parked, one that follows it, an enrolment, and one to spare."""
+
+CallError = Union[GaveUpError, SessionEndedError, RefusedError]
+
+
+@dataclass(eq=False)
+class Call:
+    """One call under way, or answered.
+
+    Args:
+        kind: `enrol`, `step` or `leave`.
+        session: None for an enrolment.
+        is_superseded: a later step was made while this one may be parked.
+        answer, error: one of them is set once it is over.
+    """
+
+    kind: str
+    make: Callable[[Caller], object] = field(repr=False)
+    session: Optional[Session] = None
+    finished: Sequence[Handed] = ()
+    want: int = 0
+    wait_s: float = 0.0
+    is_superseded: bool = False
+    caller: Optional[Caller] = None
+    answer: Optional[object] = None
+    error: Optional[CallError] = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A thread has ended in an error that nobody expected, or that ends the worker. `why`: one line."""
+
+    why: str
+    trace: str = ""
+
+
+class Calls:
+    """The calls of one worker. For the pilot's thread; `inbox` gets each Call when it is over."""
+
+    def __init__(self, address: Address, patience: Patience, log: LogLines, inbox: "SimpleQueue[object]") -> None:
+        self._address = address
+        self._patience = patience
+        self._log = log
+        self._inbox = inbox
+        self._idle: List["_CallerThread"] = []
+        self._n_threads = 0
+        self.under_way: List[Call] = []
+
+    def has_room(self) -> bool:
+        """May another call be made?"""
+        return bool(self._idle) or self._n_threads < CALLERS_MAX
+
+    def enrol(self, body: bytes) -> Call:
+        """Begin a session."""
+
+        def make(caller: Caller) -> Enrolled:
+            answer = caller.call(protocol.ENROL, body, parse_enrolled)
+            reach("worker.enrol.answered")
+            return answer
+
+        return self._start(Call("enrol", make))
+
+    def step(self, session: Session, number: int, finished: Sequence[Handed], *, want: int, wait_s: float) -> Call:
+        """Hand in and lease."""
+        body = render_step(number, finished, want=want, wait_s=wait_s)
+
+        def on_sent() -> None:
+            if finished:
+                reach("worker.finish.sent")
+
+        def make(caller: Caller) -> StepAnswer:
+            return caller.call(protocol.STEP, body, parse_step_answer, session=session, park_s=wait_s, on_sent=on_sent)
+
+        return self._start(Call("step", make, session, finished, want, wait_s))
+
+    def leave(self, session: Session, reason: str) -> Call:
+        """End a session."""
+        body = render_leave(reason)
+
+        def make(caller: Caller) -> bytes:
+            return caller.call(protocol.LEAVE, body, lambda raw: raw, session=session)
+
+        return self._start(Call("leave", make, session))
+
+    def note_over(self, call: Call) -> None:
+        """The pilot has seen that a call is over."""
+        self.under_way.remove(call)
+
+    def _start(self, call: Call) -> Call:
+        if self._idle:
+            thread = self._idle.pop()
+        else:
+            self._n_threads += 1
+            thread = _CallerThread(
+                Caller(self._address, self._patience, self._log), self._inbox, self._idle, number=self._n_threads
+            )
+            thread.start()
+        call.caller = thread.caller
+        call.caller.note_start()
+        self.under_way.append(call)
+        thread.jobs.put(call)
+        return call
+
+
+class _CallerThread(threading.Thread):
+    """Makes one call after the other."""
+
+    def __init__(
+        self, caller: Caller, inbox: "SimpleQueue[object]", idle: "List[_CallerThread]", *, number: int
+    ) -> None:
+        super().__init__(name=f"call-{number}", daemon=True)
+        self.caller = caller
+        self.jobs: "SimpleQueue[Call]" = SimpleQueue()
+        self._inbox = inbox
+        self._idle = idle
+
+    def run(self) -> None:
+        while True:
+            call = self.jobs.get()
+            try:
+                call.answer = call.make(self.caller)
+            except (GaveUpError, SessionEndedError, RefusedError) as error:
+                call.error = error
+            except BaseException as error:
+                self._inbox.put(Fault(f"a call failed: {type(error).__name__}: {error}", traceback.format_exc()))
+                raise
+            self._idle.append(self)
+            self._inbox.put(call)
+
+
+class Renewer(threading.Thread):
+    """Renews the session and all that is held, every third of a lease, over a connection of its own.
+
+    `session` and `held` are asked each time; `inbox` gets each Renewed, and each SessionEnded.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        *,
+        session: Callable[[], Optional[Session]],
+        held: "Callable[[int], Sequence[tuple[str, int]]]",
+        inbox: "SimpleQueue[object]",
+    ) -> None:
+        super().__init__(name="renew", daemon=True)
+        self._caller = caller
+        self._session = session
+        self._held = held
+        self._inbox = inbox
+        self._is_over = threading.Event()
+
+    def run(self) -> None:
+        try:
+            while not self._is_over.wait(self._interval_s()):
+                session = self._session()
+                if session is not None:
+                    self._renew(session)
+        except GaveUpError as error:
+            self._inbox.put(error)
+        except BaseException as error:
+            self._inbox.put(Fault(f"renewing failed: {type(error).__name__}: {error}", traceback.format_exc()))
+            raise
+
+    def stop(self) -> None:
+        """No more renewals."""
+        self._is_over.set()
+
+    def _interval_s(self) -> float:
+        session = self._session()
+        return session.lease_s / 3 if session is not None else 1.0
+
+    def _renew(self, session: Session) -> None:
+        held = self._held(session.epoch)
+        try:
+            answer = self._caller.call(protocol.RENEW, render_renewal(held), parse_renewal, session=session)
+        except SessionEndedError:
+            self._inbox.put(SessionOver(session))
+            return
+        session.lease_s = answer.lease_s
+        if answer.token is not None:
+            session.token = answer.token
+        self._inbox.put(Renewed(session, answer, held))
+
+
+@dataclass(frozen=True)
+class SessionOver:
+    """A renewal was told that the session is over."""
+
+    session: Session
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """A renewal was answered. `held`: what it had named."""
+
+    session: Session
+    answer: Renewal
+    held: "Sequence[tuple[str, int]]"

@@ -1,0 +1,246 @@
+"""How does one process of a task live? Started in a session of its own, its output taken in, watched, ended for certain."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import time
+from typing import Dict, List, Mapping, Optional, Sequence
+
+from muster.worker.capture import Capture
+from muster.worker.reaper import Reaper
+
+EXITED, TIMED_OUT, CANCELLED, READY = "exited", "timed out", "cancelled", "ready"
+
+_CHUNK = 1 << 16
+_TICK_S = 0.01
+"""Where the kernel knows no pidfds: seconds between two looks whether the process has ended."""
+_DRAIN_S = 1.0
+_TASKS_FAULT = frozenset(
+    {errno.ENOEXEC, errno.E2BIG, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.ETXTBSY}
+)
+_IN, _OUT = select.POLLIN | select.POLLHUP | select.POLLERR, select.POLLOUT | select.POLLERR
+
+
+class ExecutionPointError(Exception):
+    """No task can be run on this machine, whatever the task: no disk, no memory, no processes."""
+
+
+class StartError(Exception):
+    """The task's program cannot be started; the text says why, to its author."""
+
+
+class Cancel:
+    """Tells one slot, from any thread, that its task is to be stopped."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        self.reason: Optional[str] = None
+
+    def fileno(self) -> int:
+        return self._read
+
+    def set(self, reason: str) -> None:
+        """Stop what runs. The first reason counts."""
+        if self.reason is None:
+            self.reason = reason
+            os.write(self._write, b"x")
+
+    def clear(self) -> None:
+        """Ready for the next task."""
+        if self.reason is not None:
+            os.read(self._read, 16)
+            self.reason = None
+
+
+class Child:
+    """One process and what it prints. For one thread."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: str,
+        mark: str,
+        reaper: Reaper,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Start it. Raises StartError, ExecutionPointError."""
+        self.mark = mark
+        self.stdout, self.stderr = Capture(), Capture()
+        self._reaper = reaper
+        self._streams: Dict[int, Capture] = {}
+        self._poll = select.poll()
+        self._is_reaped = False
+        opened: List[int] = []
+        try:
+            for capture in (self.stdout, self.stderr):
+                opened.extend(os.pipe2(os.O_CLOEXEC))
+                os.set_blocking(opened[-2], False)
+                self._streams[opened[-2]] = capture
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=opened[1],
+                stderr=opened[3],
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        except (OSError, ValueError) as error:
+            for number in opened:
+                os.close(number)
+            raise _judge_start(error, argv, folder) from None
+        os.close(opened[1])
+        os.close(opened[3])
+        self.pid = self._process.pid
+        reaper.note_start(mark)
+        self._pidfd = _open_pidfd(self.pid)
+        for number in (*self._streams, *(() if self._pidfd is None else (self._pidfd,))):
+            self._poll.register(number, _IN)
+
+    def watch(
+        self,
+        *,
+        until: Optional[float] = None,
+        cancel: Optional[Cancel] = None,
+        read: Optional[int] = None,
+        write: Optional[int] = None,
+    ) -> str:
+        """Take in what it prints until something happens.
+
+        Args:
+            until: monotonic time; None waits without limit.
+            read, write: descriptors; READY as soon as one can be read or written.
+
+        Returns:
+            READY (before all others), CANCELLED, EXITED or TIMED_OUT.
+        """
+        extra = [(number, flags) for number, flags in ((read, _IN), (write, _OUT)) if number is not None]
+        if cancel is not None:
+            extra.append((cancel.fileno(), _IN))
+        for number, flags in extra:
+            self._poll.register(number, flags)
+        try:
+            while True:
+                seen = self._look(until)
+                if read in seen or write in seen:
+                    return READY
+                if cancel is not None and cancel.fileno() in seen:
+                    return CANCELLED
+                if self._pidfd in seen if self._pidfd is not None else self._has_ended():
+                    return EXITED
+                if until is not None and time.monotonic() >= until:
+                    return TIMED_OUT
+        finally:
+            for number, _ in extra:
+                self._poll.unregister(number)
+
+    def finish(self) -> int:
+        """After EXITED: stop what it left behind and take in the rest. Returns the status; negative for a signal.
+
+        Raises ExecutionPointError when something would not die.
+        """
+        # Before the process is awaited its number is still its own, so this reaches its group and nobody else's.
+        self._signal_group()
+        status = self._process.wait()
+        self._is_reaped = True
+        left = self._reaper.clear_up(self.mark)
+        self.drain()
+        self._close()
+        _check_gone(left)
+        return status
+
+    def kill(self) -> int:
+        """Stop it and all that came of it. Returns its status. Raises ExecutionPointError when something would not die."""
+        if not self._is_reaped:
+            left = self._reaper.kill(self.mark, self.pid, reap=self._process.poll)
+            self._is_reaped = self._process.poll() is not None
+            self.drain()
+            self._close()
+            _check_gone(left)
+        return self._process.wait()
+
+    def _look(self, until: Optional[float]) -> "set[Optional[int]]":
+        wait_s = None if until is None else max(0.0, until - time.monotonic())
+        if self._pidfd is None:
+            wait_s = _TICK_S if wait_s is None else min(wait_s, _TICK_S)
+        found = self._poll.poll(None if wait_s is None else wait_s * 1000)
+        seen: "set[Optional[int]]" = set()
+        for number, _ in found:
+            if number in self._streams:
+                self._take_in(number)
+            else:
+                seen.add(number)
+        return seen
+
+    def _take_in(self, number: int) -> bool:
+        """Read once. False at the stream's end, and when there is nothing now."""
+        try:
+            data = os.read(number, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._poll.unregister(number)
+            del self._streams[number]
+            os.close(number)
+            return False
+        self._streams[number].add(data)
+        return True
+
+    def drain(self) -> None:
+        """Take in what is there. Somebody may write on and on: so not for ever."""
+        end = time.monotonic() + _DRAIN_S
+        for number in list(self._streams):
+            while self._take_in(number) and time.monotonic() < end:
+                pass
+
+    def _has_ended(self) -> bool:
+        """Without awaiting it."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _signal_group(self) -> None:
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            return  # the group is empty, or what is in it is found by its mark
+
+    def _close(self) -> None:
+        self._reaper.note_end(self.mark)
+        for number in self._streams:
+            os.close(number)
+        self._streams.clear()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+
+def _open_pidfd(pid: int) -> Optional[int]:
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None  # a kernel before 5.3
+
+
+def _check_gone(left: Sequence[int]) -> None:
+    if left:
+        raise ExecutionPointError(f"processes {', '.join(map(str, left[:20]))} would not die")
+
+
+def _judge_start(error: Exception, argv: Sequence[str], folder: str) -> Exception:
+    """Whose fault is it that a process could not be started: the task's or this machine's?"""
+    if isinstance(error, FileNotFoundError) and os.path.isdir(folder):
+        return StartError(f"command not found: {argv[0]!r}")
+    if isinstance(error, PermissionError) and os.access(folder, os.X_OK):
+        return StartError(f"not an executable program: {argv[0]!r}")
+    if isinstance(error, ValueError):
+        return StartError(f"cannot be started: {error}")
+    if isinstance(error, OSError) and error.errno in _TASKS_FAULT:
+        return StartError(f"cannot be started: {argv[0]!r}: {error.strerror}")
+    return ExecutionPointError(f"no process can be started here: {error}")

@@ -1,0 +1,101 @@
+"""What exactly is run for a task: which words, with which variables? Source: pilot.md sections 5.2 and 5.3."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from muster.worker.folders import AttemptFolder
+from muster.worker.procfs import MARK
+
+_KEPT = (
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    # What the pool gives to this worker's slot:
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",
+)
+"""What a task inherits of the worker's variables. Nothing else: no secret, no setting of the worker."""
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class CommandError(ValueError):
+    """The command cannot be run; the text says why, to its author."""
+
+
+class Command:
+    """A task's command line: split once, filled in for each attempt."""
+
+    def __init__(self, args: str) -> None:
+        """Raises CommandError.
+
+        Split by POSIX shell rules before the placeholders are filled in, where upstream does it after: the same words, except that a
+        path with a space in it stays one word.
+        """
+        try:
+            self._words = shlex.split(args)
+        except ValueError as error:
+            raise CommandError(f"task_args cannot be split into words: {error}") from None
+        if not self._words:
+            raise CommandError("task_args is empty: without an image it must be the command")
+
+    def fill(self, folder: AttemptFolder, data_hub: str) -> List[str]:
+        """The words for one attempt."""
+        values = (
+            ("{{INFILE}}", folder.infile),
+            ("{{IN_FILE}}", folder.infile),
+            ("{{OUTFILE}}", folder.outfile),
+            ("{{OUT_FILE}}", folder.outfile),
+            ("{{DATA_HUB}}", data_hub),
+            ("{{DATAHUB}}", data_hub),
+        )
+        return [_replace(word, values) if "{{" in word else word for word in self._words]
+
+
+class Variables:
+    """The variables of a task's processes: all that they have in common, made once."""
+
+    def __init__(
+        self, inherited: Mapping[str, str], task_env: Mapping[str, str], *, n_cores: int, data_hub: str, helper: str
+    ) -> None:
+        """`helper`: the folder that holds `muster/task.py`; it comes last on PYTHONPATH."""
+        base: Dict[str, str] = {name: inherited[name] for name in _KEPT if name in inherited}
+        beside = os.path.dirname(sys.executable) if sys.executable else ""
+        base["PATH"] = os.pathsep.join(filter(None, [beside, inherited.get("PATH") or os.defpath]))
+        base.update(dict.fromkeys(_THREADS, str(n_cores)))
+        base.update(task_env)
+        base["EWMS_TASK_DATA_HUB_DIR"] = data_hub
+        base["PYTHONPATH"] = os.pathsep.join(filter(None, [base.get("PYTHONPATH"), helper]))
+        self._base = base
+        self._has_tmpdir = "TMPDIR" in task_env
+
+    def fill(self, folder: AttemptFolder, mark: str) -> Dict[str, str]:
+        """The variables for one attempt."""
+        environment = {
+            **self._base,
+            "EWMS_TASK_INFILE": folder.infile,
+            "EWMS_TASK_OUTFILE": folder.outfile,
+            MARK: mark,
+        }
+        if not self._has_tmpdir:
+            environment["TMPDIR"] = folder.scratch
+        return environment
+
+
+def _replace(word: str, values: "Sequence[Tuple[str, str]]") -> str:
+    for name, value in values:
+        word = word.replace(name, value)
+    return word

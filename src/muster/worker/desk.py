@@ -1,0 +1,241 @@
+"""What does the worker have in hand? Events that wait for a slot, events at work, attempts to hand in: one lock over all.
+
+Slots take from it and bring to it; the pilot decides by it what to say to the service.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Callable, Deque, Dict, List, Optional, Sequence, Set, Tuple
+
+from muster.worker.child import Cancel
+from muster.worker.messages import Handed, Lease
+from muster.worker.pace import Pace
+from muster.worker.runtime import CANCELLED, Ended
+
+LINGER_S = 0.008
+"""A result waits at most that long for others to travel with."""
+STUCK_S = 2.0
+"""When no slot has taken an event for that long, those that wait are given back for others."""
+CALL_ATTEMPTS_MAX = 1000
+CALL_BYTES_MAX = 8 << 20
+"""Attempts, and bytes of results, of one call (one more result may come on top)."""
+
+LOST, STOPPED = "lost", "stopped"
+
+
+@dataclass
+class Work:
+    """An event at work. `lease` is replaced when the same event is leased again meanwhile, under a new session."""
+
+    lease: Lease
+    cancel: Cancel
+    epoch: int
+    began: float
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What to say to the service now: hand these in, lease that many. `is_due` False: nothing, look again at `again_at`."""
+
+    finished: Sequence[Handed] = ()
+    want: int = 0
+    is_due: bool = False
+    again_at: Optional[float] = None
+
+
+class Desk:
+    """Shared by all threads of a worker. `wake` tells the pilot to look at it; it must not block."""
+
+    def __init__(self, pace: Pace, *, slots: int, wake: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._taking = threading.Condition(self._lock)
+        self._pace = pace
+        self._slots = slots
+        self._wake = wake
+        self._ready: Deque[Tuple[Lease, int]] = deque()
+        self._working: Dict[str, Work] = {}
+        self._finished: List[Handed] = []
+        self._finished_at = 0.0
+        self._taken_at = time.monotonic()
+        self._alone: Set[Tuple[str, int]] = set()
+        self._is_closed = False
+        self.counts: Counter[str] = Counter()
+        """How many attempts ended how: done, failed, released, lost."""
+
+    # -- slots ---------------------------------------------------------------------------------------------------------
+
+    def take(self, cancel: Cancel) -> Optional[Lease]:
+        """The next event to work at; waits for one. None: there will be no more."""
+        with self._lock:
+            while not self._ready:
+                if self._is_closed:
+                    return None
+                self._taking.wait()
+            lease, epoch = self._ready.popleft()
+            now = self._taken_at = time.monotonic()
+            cancel.clear()
+            self._working[lease.event] = Work(lease, cancel, epoch, now)
+            return lease
+
+    def bring(self, event: str, ended: Ended) -> None:
+        """The attempt at an event has ended."""
+        with self._lock:
+            work = self._working.pop(event)
+            if ended.outcome == CANCELLED:
+                if work.cancel.reason == LOST:
+                    self.counts[LOST] += 1
+                    self._wake()
+                    return
+                handed = Handed(event, work.lease.fence, "released", wall_s=ended.wall_s)
+            else:
+                self._pace.note_task(ended.wall_s)
+                handed = Handed(event, work.lease.fence, ended.outcome, ended.result, ended.failure, ended.wall_s)
+            self._hand_in(handed)
+
+    # -- the pilot -----------------------------------------------------------------------------------------------------
+
+    def put(self, leases: Sequence[Lease], *, epoch: int, is_stopping: bool) -> None:
+        """Events have been leased. They are given back at once when the worker is stopping."""
+        with self._lock:
+            for lease in leases:
+                work = self._working.get(lease.event)
+                if work is not None:
+                    # The lease of a former session ran out, and the event came to us again: it is the same work.
+                    work.lease, work.epoch = lease, epoch
+                elif is_stopping:
+                    self._hand_in(Handed(lease.event, lease.fence, "released"))
+                else:
+                    self._ready.append((lease, epoch))
+            self._taking.notify(len(leases))
+
+    def plan(self, now: float, *, is_asking: bool, may_ask: bool, is_stopping: bool) -> Errand:
+        """What to say to the service.
+
+        Args:
+            now: monotonic time.
+            is_asking: a call that asks for events is parked; the next one ends it.
+            may_ask: events may be asked for, though there is nothing to hand in.
+        """
+        with self._lock:
+            self._give_back_stuck(now)
+            ahead = 0 if is_stopping else self._pace.ahead
+            in_hand = len(self._working) + len(self._ready)
+            want = 0 if is_stopping else max(0, self._slots + ahead - in_hand)
+            is_starving = len(self._working) < self._slots and not self._ready
+            if self._finished:
+                is_due = (
+                    is_starving
+                    or is_stopping
+                    or now - self._finished_at >= LINGER_S
+                    or len(self._finished) >= max(1, ahead // 2)
+                )
+                if is_due:
+                    return Errand(self._take_finished(), want, is_due=True)
+                return Errand(again_at=self._finished_at + LINGER_S)
+            if want and may_ask and not is_asking and (is_starving or want > ahead // 2):
+                return Errand(want=want, is_due=True)
+            return Errand(again_at=self._taken_at + STUCK_S if self._ready else None)
+
+    def hand_in_again(self, finished: Sequence[Handed], *, alone: bool = False) -> None:
+        """Attempts whose call came to nothing; `alone`: each in a call of its own from now on."""
+        with self._lock:
+            if alone:
+                self._alone.update((one.event, one.fence) for one in finished)
+            self._finished_at = 0.0
+            self._finished[:0] = finished
+
+    def is_alone(self, handed: Handed) -> bool:
+        """Was this attempt to travel in a call of its own?"""
+        return (handed.event, handed.fence) in self._alone
+
+    def held(self, epoch: int) -> List[Tuple[str, int]]:
+        """What is waiting or at work under this session, as (event, fence)."""
+        with self._lock:
+            waiting = [(lease.event, lease.fence) for lease, of in self._ready if of == epoch]
+            at_work = [(one.lease.event, one.lease.fence) for one in self._working.values() if one.epoch == epoch]
+            return waiting + at_work
+
+    def lose(self, lost: Sequence[Tuple[str, int]]) -> None:
+        """These leases are no longer ours: stop their tasks, hand nothing in."""
+        with self._lock:
+            gone = set(lost)
+            before = len(self._ready)
+            self._ready = deque(one for one in self._ready if (one[0].event, one[0].fence) not in gone)
+            self.counts[LOST] += before - len(self._ready)
+            for work in self._working.values():
+                if (work.lease.event, work.lease.fence) in gone:
+                    work.cancel.set(LOST)
+
+    def forget_ready(self) -> None:
+        """The session is over, and what waited has gone back with it. What is at work goes on: its result may still count."""
+        with self._lock:
+            self.counts[LOST] += len(self._ready)
+            self._ready.clear()
+
+    def give_back_ready(self) -> None:
+        """Release what waits."""
+        with self._lock:
+            self._release_ready()
+
+    def cancel_all(self) -> None:
+        """Stop every task, and release its event."""
+        with self._lock:
+            for work in self._working.values():
+                work.cancel.set(STOPPED)
+
+    def close(self) -> None:
+        """No more events will come: slots without one end."""
+        with self._lock:
+            self._is_closed = True
+            self._taking.notify_all()
+
+    def n_working(self) -> int:
+        """How many events are at work."""
+        with self._lock:
+            return len(self._working)
+
+    def n_finished(self) -> int:
+        """How many attempts wait to be handed in."""
+        with self._lock:
+            return len(self._finished)
+
+    # -- under the lock ------------------------------------------------------------------------------------------------
+
+    def _hand_in(self, handed: Handed) -> None:
+        self.counts[handed.outcome] += 1
+        if not self._finished:
+            self._finished_at = time.monotonic()
+            self._wake()
+        elif not self._ready or len(self._finished) + 1 == self._pace.ahead // 2:
+            self._wake()
+        self._finished.append(handed)
+
+    def _take_finished(self) -> List[Handed]:
+        taken: List[Handed] = []
+        size_bytes = 0
+        while self._finished and len(taken) < CALL_ATTEMPTS_MAX and size_bytes < CALL_BYTES_MAX:
+            one = self._finished[0]
+            is_alone = (one.event, one.fence) in self._alone
+            if is_alone and taken:
+                break
+            taken.append(self._finished.pop(0))
+            size_bytes += len(one.result or b"")
+            if is_alone:
+                break
+        self._finished_at = 0.0  # what is left is due at once
+        return taken
+
+    def _give_back_stuck(self, now: float) -> None:
+        """A task takes long, and others wait behind it that another worker could do."""
+        if self._ready and len(self._working) >= self._slots and now - self._taken_at >= STUCK_S:
+            self._pace.note_stuck(min(now - one.began for one in self._working.values()))
+            self._release_ready()
+
+    def _release_ready(self) -> None:
+        while self._ready:
+            lease, _ = self._ready.popleft()
+            self._hand_in(Handed(lease.event, lease.fence, "released"))

@@ -1,0 +1,191 @@
+"""Where do a worker's tasks find and leave their files? Its data directory, one folder an attempt, the helper.
+
+Layout and names: pilot.md section 5.1; `scratch` is ours.
+
+<workdir>/ewms-pilot-data/data-hub/                     shared by all tasks of the worker
+                          <uuid as decimal>/task-io/    infile-<uuid>.<ext>, outfile-<uuid>.<ext>
+                                            scratch/    where the task starts; links to the input files
+                                            outputs/    stdoutfile, stderrfile of a failed attempt
+<workdir>/helper/muster/task.py                         so that `from muster import task` works
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import re
+import shutil
+import sys
+import uuid
+from collections import deque
+from pathlib import Path
+from typing import Callable, Deque, List, Optional, Tuple
+
+from muster.worker.capture import Capture
+from muster.worker.child import ExecutionPointError
+
+_ATTEMPT = re.compile(r"[0-9]{20,40}")
+
+_HELPER = '''"""Lends `muster.task` to a task whose Python has no Muster; hides nothing of one that has."""
+
+import os
+import sys
+
+__path__ = [
+    *__path__,
+    *(
+        found
+        for found in (os.path.join(folder, "muster") for folder in sys.path)
+        if found not in __path__ and os.path.isfile(os.path.join(found, "__init__.py"))
+    ),
+]
+'''
+
+
+class AttemptFolder:
+    """The files of one attempt, or of one warm process. Paths are texts: this is on the way of every event."""
+
+    __slots__ = ("infile", "io", "links", "outfile", "outputs", "path", "scratch")
+
+    def __init__(self, data: str, links: "Tuple[Tuple[str, str], ...]", infile_ext: str, outfile_ext: str) -> None:
+        """Make the folders. Raises OSError."""
+        name = uuid.uuid4()
+        self.path = f"{data}/{name.int}"
+        self.io = f"{self.path}/task-io"
+        self.scratch = f"{self.path}/scratch"
+        self.outputs = f"{self.path}/outputs"
+        self.infile = f"{self.io}/infile-{name}.{infile_ext}"
+        self.outfile = f"{self.io}/outfile-{name}.{outfile_ext}"
+        self.links = links
+        os.mkdir(self.path, 0o700)
+        os.mkdir(self.io)
+        os.mkdir(self.scratch)
+        for link, target in links:
+            os.symlink(target, f"{self.scratch}/{link}")
+
+    def keep_outputs(self, stdout: Capture, stderr: Capture) -> None:
+        """Write down what was printed. Raises OSError."""
+        os.makedirs(self.outputs, exist_ok=True)
+        for name, capture in (("stdoutfile", stdout), ("stderrfile", stderr)):
+            with open(f"{self.outputs}/{name}", "wb") as file:
+                file.write(capture.content())
+
+    def remove(self) -> None:
+        """Delete all of it; quick where the task left nothing unusual."""
+        try:
+            for path in (self.infile, self.outfile, f"{self.outfile}.kind"):
+                _unlink(path)
+            for link, _ in self.links:
+                os.unlink(f"{self.scratch}/{link}")
+            for path in (self.io, self.scratch, self.path):
+                os.rmdir(path)
+        except OSError:
+            remove_tree(self.path)
+
+
+class Folders:
+    """The worker's data directory. Methods raise ExecutionPointError when the disk will not have it."""
+
+    def __init__(self, workdir: Path, *, input_dir: Optional[Path], failures_kept: int, keep_all: bool = False) -> None:
+        self.data = str(workdir / "ewms-pilot-data")
+        self.data_hub = f"{self.data}/data-hub"
+        self._helper = workdir / "helper"
+        self._keep_all = keep_all
+        try:
+            os.makedirs(self.data_hub, mode=0o700, exist_ok=True)
+            self._links = tuple(sorted(_list_inputs(input_dir))) if input_dir is not None else ()
+            kept = [entry for entry in os.scandir(self.data) if _ATTEMPT.fullmatch(entry.name)]
+            # What an earlier start of this worker left counts as kept.
+            kept.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)
+        except OSError as error:
+            raise ExecutionPointError(f"{error.filename}: {error.strerror}") from None
+        self._kept: Deque[str] = deque(entry.path for entry in kept)
+        self._failures_kept = failures_kept
+        self._drop_old()
+
+    def make(self, infile_ext: str, outfile_ext: str) -> AttemptFolder:
+        """A fresh folder."""
+        try:
+            return AttemptFolder(self.data, self._links, infile_ext, outfile_ext)
+        except OSError as error:
+            raise ExecutionPointError(f"{error.filename}: {error.strerror}") from None
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file."""
+        try:
+            with open(path, "wb", buffering=0) as file:
+                view = memoryview(data)
+                while view:
+                    view = view[file.write(view) :]
+        except OSError as error:
+            raise ExecutionPointError(f"{path}: {error.strerror}") from None
+
+    def settle(self, folder: AttemptFolder, *, is_good: bool, stdout: Capture, stderr: Capture) -> None:
+        """After an attempt: delete what ended well, keep what failed, of those the newest only."""
+        if is_good and not self._keep_all:
+            folder.remove()
+            return
+        try:
+            folder.keep_outputs(stdout, stderr)
+        except OSError as error:
+            raise ExecutionPointError(f"{folder.outputs}: {error.strerror}") from None
+        if not self._keep_all:
+            self._kept.append(folder.path)
+            self._drop_old()
+
+    def write_helper(self) -> str:
+        """Put `muster.task` where tasks can import it; returns what belongs on PYTHONPATH."""
+        source = pkgutil.get_data("muster", "task.py")
+        if source is None:
+            raise ExecutionPointError("this worker carries no muster/task.py")
+        package = self._helper / "muster"
+        try:
+            package.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ExecutionPointError(f"{package}: {error.strerror}") from None
+        for name, content in (("__init__.py", _HELPER.encode()), ("task.py", source)):
+            # Replaced whole: tasks of an earlier start may be importing it.
+            self.write(f"{package}/.{name}.new", content)
+            os.replace(package / f".{name}.new", package / name)
+        return str(self._helper)
+
+    def _drop_old(self) -> None:
+        if self._keep_all:
+            return
+        while len(self._kept) > self._failures_kept:
+            try:
+                path = self._kept.popleft()
+            except IndexError:
+                return  # another slot was faster
+            remove_tree(path)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def remove_tree(path: str) -> None:
+    """Delete a folder with all that is in it, also what a task has made unwritable; what cannot be deleted stays."""
+
+    def open_up(_function: Callable[..., object], failed: str, _error: object) -> None:
+        for folder in (os.path.dirname(failed), failed):
+            if not os.path.islink(folder) and os.path.isdir(folder):
+                os.chmod(folder, 0o700)
+
+    for _ in range(2):
+        if sys.version_info >= (3, 12):
+            shutil.rmtree(path, onexc=open_up)
+        else:
+            shutil.rmtree(path, onerror=open_up)
+        if not os.path.lexists(path):
+            return
+
+
+def _list_inputs(folder: Path) -> "List[Tuple[str, str]]":
+    """Names and places of the worker's input files; symbolic links are followed once, to where they lead."""
+    if not folder.is_dir():
+        return []
+    return [(entry.name, os.path.realpath(entry.path)) for entry in os.scandir(folder)]

@@ -1,0 +1,171 @@
+"""How does a worker reach the service? One kept-alive connection a link, straight or through a proxy; one POST at a time."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ipaddress
+import socket
+import ssl
+import urllib.request
+from dataclasses import dataclass
+from typing import Callable, Dict, Optional
+from urllib.parse import unquote, urlsplit
+
+ANSWER_BYTES_MAX = 256 << 20
+CONNECT_S = 20.0
+
+
+class AddressError(ValueError):
+    """The service's address cannot be used; the text says why."""
+
+
+class LinkError(Exception):
+    """No answer: what became of the request is unknown. `is_stale`: a kept connection had been closed meanwhile."""
+
+    def __init__(self, text: str, *, is_stale: bool = False) -> None:
+        super().__init__(text)
+        self.is_stale = is_stale
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the service is, and the way to it. Make it with `parse_address`."""
+
+    host: str
+    port: int
+    prefix: str
+    tls: Optional[ssl.SSLContext]
+    proxy_host: Optional[str] = None
+    proxy_port: int = 0
+    proxy_headers: Optional[Dict[str, str]] = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. `retry_after_s`: what its header says; None without one that we can read."""
+
+    status: int
+    body: bytes
+    retry_after_s: Optional[float] = None
+
+
+def parse_address(url: str, *, ca_file: Optional[str] = None) -> Address:
+    """Read the service's URL, and the proxy variables of the environment. Raises AddressError."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise AddressError(f"MUSTER_URL: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise AddressError("MUSTER_URL: must begin with https:// (or, on this machine, http://) and name a host")
+    if parts.username is not None or parts.password is not None:
+        raise AddressError("MUSTER_URL: must hold no user name or password")
+    prefix = parts.path.rstrip("/")
+    if parts.scheme == "http":
+        if not _is_loopback(host):
+            raise AddressError(f"MUSTER_URL: plain http is for loopback addresses only, and {host!r} is none")
+        return Address(host, port or 80, prefix, None)
+    try:
+        tls = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise AddressError(f"MUSTER_CA_FILE {ca_file}: {error}") from None
+    proxy = urllib.request.getproxies().get("https")
+    if not proxy or urllib.request.proxy_bypass(host):
+        return Address(host, port or 443, prefix, tls)
+    through = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if through.scheme != "http" or not through.hostname:
+        raise AddressError("https_proxy: must be an http:// address")
+    headers = {}
+    if through.username is not None:
+        login = f"{unquote(through.username)}:{unquote(through.password or '')}"
+        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    return Address(host, port or 443, prefix, tls, through.hostname, through.port or 3128, headers)
+
+
+class Link:
+    """One connection, made when needed and kept. For one thread at a time, except `cut`."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._connection: Optional[http.client.HTTPConnection] = None
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        token: str = "",
+        timeout_s: float,
+        on_sent: Optional[Callable[[], None]] = None,
+    ) -> Reply:
+        """Send and wait for the answer, at most `timeout_s` between two bytes. `on_sent` is called in between. Raises LinkError."""
+        is_kept = self._connection is not None
+        try:
+            connection = self._connection or self._connect()
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout_s)
+            headers = {"Content-Type": "application/json"}
+            if token:
+                headers["Authorization"] = f"Bearer {token}"
+            connection.request("POST", self._address.prefix + path, body=body, headers=headers)
+            if on_sent is not None:
+                on_sent()
+            response = connection.getresponse()
+            content = response.read(ANSWER_BYTES_MAX)
+            if not response.isclosed():  # longer than any answer of the service; its rest would be taken for the next
+                self.close()
+            return Reply(response.status, content, _parse_retry_after(response.getheader("Retry-After")))
+        except (http.client.RemoteDisconnected, ConnectionError) as error:
+            self.close()
+            raise LinkError(_tell(error), is_stale=is_kept) from None
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise LinkError(_tell(error)) from None
+
+    def close(self) -> None:
+        """Drop the connection; the next post makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def cut(self) -> None:
+        """From any thread: end a post that is waiting, with a LinkError."""
+        connection = self._connection
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return  # it was closed meanwhile: just as well
+
+    def _connect(self) -> http.client.HTTPConnection:
+        address = self._address
+        host, port = (address.proxy_host, address.proxy_port) if address.proxy_host else (address.host, address.port)
+        connection: http.client.HTTPConnection
+        if address.tls is None:
+            connection = http.client.HTTPConnection(host, port, timeout=CONNECT_S)
+        else:
+            connection = http.client.HTTPSConnection(host, port, timeout=CONNECT_S, context=address.tls)
+        if address.proxy_host:
+            connection.set_tunnel(address.host, address.port, headers=address.proxy_headers or {})
+        connection.connect()
+        self._connection = connection
+        return connection
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parse_retry_after(text: Optional[str]) -> Optional[float]:
+    return min(60.0, float(text)) if text is not None and text.isdigit() and len(text) < 6 else None
+
+
+def _tell(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

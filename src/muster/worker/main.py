@@ -1,0 +1,73 @@
+"""What happens when `muster worker` starts, and how does it end? Settings, signals, the pilot, exit.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import List, Mapping, Optional
+
+from muster.worker.child import ExecutionPointError
+from muster.worker.link import AddressError, parse_address
+from muster.worker.log_lines import LogLines
+from muster.worker.pilot import Exit, Pilot, Signalled
+from muster.worker.reaper import Reaper
+from muster.worker.settings import SettingsError, read_settings
+
+VERSION = "0.1.0"
+SETTINGS_STATUS = 2
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run a worker; returns its exit status: 0 ended as asked, 1 failed, 2 wrong settings, 3 no container runtime here.
+
+    `argv`: at most one word, the path of a settings file.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    log = LogLines()
+    if len(words) > 1:
+        sys.stderr.write("usage: muster-worker.pyz [SETTINGS-FILE]\n")
+        return SETTINGS_STATUS
+    try:
+        settings = read_settings(os.environ, words[0] if words else None)
+        address = parse_address(settings.url, ca_file=settings.ca_file)
+        settings.workdir.mkdir(parents=True, exist_ok=True)
+        os.chdir(settings.workdir)
+    except (SettingsError, AddressError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return SETTINGS_STATUS
+    sys.setswitchinterval(0.0005)  # a thread that has an answer to read must not wait long for one that computes
+    began = time.time()
+    reaper = Reaper(adopts=True)
+    pilot = Pilot(settings, address=address, reaper=reaper, log=log, version=VERSION)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: pilot.inbox.put(Signalled(signal.Signals(number).name)))
+    log.tell("started", taskforce=settings.taskforce, proc=settings.proc, start=settings.start, pid=os.getpid())
+    try:
+        # An earlier start that was killed may have left tasks; they would work beside ours, in the same folders.
+        reaper.kill_everything(str(settings.workdir))
+        how = pilot.run()
+    except ExecutionPointError as error:
+        how = Exit(1, str(error))
+    except BaseException as error:
+        write_exit(str(settings.workdir), Exit(1, f"{type(error).__name__}: {error}"), pilot.counts, began)
+        reaper.kill_everything(str(settings.workdir))
+        traceback.print_exc()
+        raise
+    write_exit(str(settings.workdir), how, pilot.counts, began)
+    log.tell("ended", status=how.status, why=how.why, **dict(pilot.counts))
+    if how.status:
+        sys.stderr.write(f"{how.why}\n")
+    return how.status
+
+
+def write_exit(workdir: str, how: Exit, counts: Mapping[str, int], began: float) -> None:
+    """Leave exit.json for whoever started this worker: whole or not at all."""
+    content = {"exit_code": how.status, "why": how.why, "counts": dict(counts), "began": began, "ended": time.time()}
+    path = os.path.join(workdir, "exit.json")
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    os.replace(f"{path}.new", path)

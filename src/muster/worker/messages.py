@@ -1,0 +1,282 @@
+"""How do the protocol's messages look to the worker? Read into values, written as bytes (see `protocol`)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+
+from muster.worker import protocol
+
+T = TypeVar("T")
+
+STOP_WORDS = ("finish", "abort")
+
+
+class MalformedError(Exception):
+    """An answer that the protocol does not know: of a proxy, say."""
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """How this worker runs its task; the words are those of `protocol.ENROL`."""
+
+    task_id: str
+    image: str
+    args: str
+    env: Mapping[str, str]
+    init_image: str
+    init_args: str
+    init_env: Mapping[str, str]
+    timeout_s: Optional[float]
+    warm: bool
+    max_events: int
+    infile_ext: str
+    outfile_ext: str
+    slots: int
+    n_cores: int
+    n_outputs: int
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """A session has begun."""
+
+    session: str
+    token: str = field(repr=False)
+    lease_s: float
+    batch: int
+    task: TaskPlan
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One event on lease. `body`: a JSON value for the kind `json`, bytes for `bytes`."""
+
+    event: str
+    fence: int
+    attempt: int
+    kind: str
+    body: object = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed; the tails are the ends of what the task wrote."""
+
+    text: str
+    fingerprint: str
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    exit_code: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One attempt to hand in. `result`: rendered by `results`; only with `done`. `failure`: only with `failed`."""
+
+    event: str
+    fence: int
+    outcome: str
+    result: Optional[bytes] = field(default=None, repr=False)
+    failure: Optional[Failure] = None
+    wall_s: float = 0.0
+
+    def render(self) -> bytes:
+        """As `finished` of a step carries it."""
+        error = b"null"
+        if self.failure is not None:
+            error = json.dumps(self.failure.__dict__).encode()
+        return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f}' % (
+            self.event.encode(),
+            self.fence,
+            self.outcome.encode(),
+            self.result or b"",
+            error,
+            max(0.0, self.wall_s),
+        )
+
+
+@dataclass(frozen=True)
+class StepAnswer:
+    """What a step brought. `stop`: None, `finish` or `abort`."""
+
+    verdicts: Sequence[str]
+    leases: Sequence[Lease]
+    come_back_s: Optional[float]
+    stop: Optional[str]
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What a renewal said."""
+
+    lease_s: float
+    lost: Sequence[str]
+    stop: Optional[str]
+    token: Optional[str] = field(repr=False)
+
+
+def render_enrolment(
+    *, taskforce: str, secret: str, cluster: str, proc: int, start: int, host: str, site: str, version: str
+) -> bytes:
+    """The request of `protocol.ENROL`."""
+    return json.dumps(
+        {
+            "protocol": protocol.VERSION,
+            "taskforce": taskforce,
+            "secret": secret,
+            "cluster": cluster,
+            "proc": proc,
+            "start": start,
+            "host": host,
+            "site": site,
+            "worker_version": version,
+        }
+    ).encode()
+
+
+def render_step(call: int, finished: Sequence[Handed], *, want: int, wait_s: float) -> bytes:
+    """The request of `protocol.STEP`."""
+    attempts = b",".join(one.render() for one in finished)
+    return b'{"call":%d,"finished":[%s],"want":%d,"wait_s":%.3f}' % (call, attempts, want, wait_s)
+
+
+def render_renewal(held: Sequence[Tuple[str, int]]) -> bytes:
+    """The request of `protocol.RENEW`."""
+    return json.dumps({"held": held}).encode()
+
+
+def render_leave(reason: str) -> bytes:
+    """The request of `protocol.LEAVE`."""
+    return json.dumps({"reason": reason}).encode()
+
+
+def parse_enrolled(raw: bytes) -> Enrolled:
+    """Raises MalformedError."""
+    answer = _parse_object(raw)
+    task = _get(answer, "task", dict)
+    plan = TaskPlan(
+        task_id=_get(task, "task_id", str),
+        image=_get(task, "image", str),
+        args=_get(task, "args", str),
+        env=_parse_variables(_get(task, "env", dict)),
+        init_image=_get(task, "init_image", str),
+        init_args=_get(task, "init_args", str),
+        init_env=_parse_variables(_get(task, "init_env", dict)),
+        timeout_s=_parse_seconds(task.get("timeout_s")),
+        warm=_get(task, "warm", bool),
+        max_events=_get(task, "max_events", int),
+        infile_ext=_get(task, "infile_ext", str).lstrip("."),
+        outfile_ext=_get(task, "outfile_ext", str).lstrip("."),
+        slots=max(1, _get(task, "slots", int)),
+        n_cores=max(1, _get(task, "n_cores", int)),
+        n_outputs=_get(task, "n_outputs", int),
+    )
+    return Enrolled(
+        session=_get(answer, "session", str),
+        token=_get(answer, "token", str),
+        lease_s=_parse_lease(answer),
+        batch=max(1, _get(answer, "batch", int)),
+        task=plan,
+    )
+
+
+def parse_step_answer(raw: bytes) -> StepAnswer:
+    """Raises MalformedError."""
+    answer = _parse_object(raw)
+    return StepAnswer(
+        verdicts=[str(word) for word in _get(answer, "verdicts", list)],
+        leases=[_parse_lease_of_event(one) for one in _get(answer, "events", list)],
+        come_back_s=_parse_seconds(answer.get("come_back_s")),
+        stop=_parse_stop(answer),
+    )
+
+
+def parse_renewal(raw: bytes) -> Renewal:
+    """Raises MalformedError."""
+    answer = _parse_object(raw)
+    token = answer.get("token")
+    return Renewal(
+        lease_s=_parse_lease(answer),
+        lost=[str(event) for event in _get(answer, "lost", list)],
+        stop=_parse_stop(answer),
+        token=token if isinstance(token, str) and token else None,
+    )
+
+
+def parse_problem(raw: bytes) -> Tuple[str, str]:
+    """Word and text of an error's body; empty and the body's begin for one of somebody else."""
+    try:
+        problem = _parse_object(raw)
+    except MalformedError:
+        return "", raw[:200].decode("utf-8", "replace").strip()
+    findings = problem.get("findings") or []
+    reasons = [f"{one.get('field')}: {one.get('reason')}" for one in findings[:5] if isinstance(one, dict)]
+    text = "; ".join([str(problem.get("error", "")), *reasons])
+    return str(problem.get("code", "")), text[:1000]
+
+
+def _parse_lease_of_event(message: object) -> Lease:
+    if not isinstance(message, dict):
+        raise MalformedError("an event is no object")
+    kind = _get(message, "kind", str)
+    body: object = message.get("body")
+    if kind == "bytes":
+        try:
+            body = base64.b64decode(_get(message, "body", str), validate=True)
+        except binascii.Error as error:
+            raise MalformedError(f"a body: {error}") from None
+    return Lease(
+        event=_get(message, "event", str),
+        fence=_get(message, "fence", int),
+        attempt=_get(message, "attempt", int),
+        kind=kind,
+        body=body,
+    )
+
+
+def _parse_object(raw: bytes) -> Dict[str, Any]:
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(str(error)) from None
+    if not isinstance(value, dict):
+        raise MalformedError("not a JSON object")
+    return value
+
+
+def _get(message: Mapping[str, Any], name: str, kind: Type[T]) -> T:
+    value = message.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise MalformedError(f"{name} is no {kind.__name__}")
+    return value
+
+
+def _parse_seconds(value: Union[object, None]) -> Optional[float]:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e10:
+        raise MalformedError("not a number of seconds")
+    return float(value)
+
+
+def _parse_lease(answer: Mapping[str, Any]) -> float:
+    lease_s = _parse_seconds(answer.get("lease_s"))
+    if not lease_s:
+        raise MalformedError("lease_s is no length")
+    return lease_s
+
+
+def _parse_stop(answer: Mapping[str, Any]) -> Optional[str]:
+    word = answer.get("stop")
+    if word is not None and word not in STOP_WORDS:
+        raise MalformedError("stop is no word that we know")
+    return word
+
+
+def _parse_variables(given: Mapping[str, Any]) -> Mapping[str, str]:
+    texts: List[Tuple[str, str]] = [(name, str(value)) for name, value in given.items()]
+    return dict(texts)

@@ -1,0 +1,120 @@
+"""How is a plain command run, once per event? A folder, an input file, a process, an output file."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Dict, Optional, Tuple
+
+from muster.worker.capture import Capture
+from muster.worker.child import CANCELLED as CHILD_CANCELLED
+from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
+from muster.worker.command import Command, Variables
+from muster.worker.folders import AttemptFolder, Folders
+from muster.worker.messages import Failure, Lease, TaskPlan
+from muster.worker.reaper import Reaper
+from muster.worker.results import ResultError, read_outfile
+from muster.worker.runtime import CANCELLED, DONE, FAILED, Ended, make_complaint, make_failure, make_timeout
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the runtimes of all slots share. `helper`: the folder that holds `muster/task.py`."""
+
+    plan: TaskPlan
+    command: Command
+    variables: Variables
+    folders: Folders
+    reaper: Reaper
+    helper: str
+    task_start_s: float
+
+
+def make_mark(lease: Lease) -> str:
+    """The value of MUSTER_ATTEMPT."""
+    return f"{lease.event}/{lease.fence}"
+
+
+def render_infile(lease: Lease, extension: str) -> "Tuple[bytes, str]":
+    """An event's body as its task reads it, and the kind: `json`, `text` or `bytes`.
+
+    A JSON string is written without quotes unless the extension is json (pilot.md 5.6); any other JSON value as JSON text, whatever
+    the extension (upstream refuses where it is not json); bytes as they are.
+    """
+    body = lease.body
+    if lease.kind == "bytes" and isinstance(body, bytes):
+        return body, "bytes"
+    if isinstance(body, str) and extension.lower() != "json":
+        return body.encode("utf-8", "replace"), "text"
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"), "json"
+
+
+class PlainCommand:
+    """Runs a process for each event."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._shop = workshop
+
+    def run(self, lease: Lease, cancel: Cancel) -> Ended:
+        """See `Runtime.run`."""
+        shop = self._shop
+        folder = shop.folders.make(shop.plan.infile_ext, shop.plan.outfile_ext)
+        data, kind = render_infile(lease, shop.plan.infile_ext)
+        shop.folders.write(folder.infile, data)
+        mark = make_mark(lease)
+        environment = shop.variables.fill(folder, mark)
+        environment["MUSTER_EVENT_KIND"] = kind
+        began = time.monotonic()
+        child: Optional[Child] = None
+        try:
+            child = self._start(folder, environment, mark)
+            ended = self._watch(child, folder, cancel, began)
+        except StartError as error:
+            ended = Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=time.monotonic() - began)
+        printed = (child.stdout, child.stderr) if child is not None else (Capture(), Capture())
+        shop.folders.settle(folder, is_good=ended.outcome != FAILED, stdout=printed[0], stderr=printed[1])
+        return ended
+
+    def close(self) -> None:
+        """Nothing is kept between events."""
+
+    def _start(self, folder: AttemptFolder, environment: Dict[str, str], mark: str) -> Child:
+        shop = self._shop
+        argv = shop.command.fill(folder, shop.folders.data_hub)
+        return Child(argv, environment=environment, folder=folder.scratch, mark=mark, reaper=shop.reaper)
+
+    def _watch(self, child: Child, folder: AttemptFolder, cancel: Cancel, began: float) -> Ended:
+        timeout_s = self._shop.plan.timeout_s
+        happened = child.watch(until=None if timeout_s is None else began + timeout_s, cancel=cancel)
+        if happened == CHILD_CANCELLED:
+            child.kill()
+            return Ended(CANCELLED, wall_s=time.monotonic() - began)
+        if happened == TIMED_OUT and timeout_s is not None:
+            child.kill()
+            failure = make_timeout(
+                timeout_s, stdout_tail=child.stdout.tail_text(), stderr_tail=child.stderr.tail_text()
+            )
+            return Ended(FAILED, failure=failure, wall_s=time.monotonic() - began)
+        status = child.finish()
+        wall_s = time.monotonic() - began
+        result, problem = self._read(child, folder, status)
+        return Ended(DONE if problem is None else FAILED, result, problem, wall_s)
+
+    def _read(self, child: Child, folder: AttemptFolder, status: int) -> "Tuple[Optional[bytes], Optional[Failure]]":
+        if status != 0:
+            return None, make_failure(
+                status,
+                child.stderr.text(),
+                stdout_tail=child.stdout.tail_text(),
+                stderr_tail=child.stderr.tail_text(),
+            )
+        try:
+            return read_outfile(folder.outfile, self._shop.plan.outfile_ext), None
+        except ResultError as error:
+            return None, make_complaint(
+                "result",
+                str(error),
+                stdout_tail=child.stdout.tail_text(),
+                stderr_tail=child.stderr.tail_text(),
+            )

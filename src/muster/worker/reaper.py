@@ -1,0 +1,164 @@
+"""What did a task leave running, and how is it stopped for certain?
+
+The worker adopts what its tasks' processes leave behind (it is their subreaper). Tasks are started by the slots' threads, adopted
+processes become children of the main thread: so one short file of /proc tells whether anything was left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from typing import Callable, List, Optional, Set
+
+from muster.worker.procfs import MARK, find_descendants, find_process, list_processes, read_environment, read_mark
+
+_PR_SET_CHILD_SUBREAPER = 36
+KILL_S = 10.0
+"""Seconds that killed processes may take to vanish."""
+
+
+class Reaper:
+    """Stops processes of attempts. Methods may be called by any thread."""
+
+    def __init__(self, *, adopts: bool) -> None:
+        """`adopts`: this process is the worker's own, and takes orphans in."""
+        self._pid = os.getpid()
+        self._children_file: Optional[str] = None
+        self._running: Set[str] = set()
+        if adopts and _become_subreaper():
+            path = f"/proc/{self._pid}/task/{self._pid}/children"
+            self._children_file = path if os.path.exists(path) else None
+
+    def note_start(self, mark: str) -> None:
+        """An attempt with this mark is at work."""
+        self._running.add(mark)
+
+    def note_end(self, mark: str) -> None:
+        """Its process was awaited, and what it left is gone."""
+        self._running.discard(mark)
+
+    def clear_up(self, mark: str) -> List[int]:
+        """After an attempt's process has ended: stop what it left. Returns the pids of what would not die in time."""
+        if self._children_file is None:
+            return self.kill(mark, 0) if self._find_marked(mark) else []
+        if not self._list_adopted():
+            return []
+        end = time.monotonic() + KILL_S
+        while True:
+            left = self._find_left(mark)
+            if not left or time.monotonic() > end:
+                return sorted(left)
+            _kill(left)
+            time.sleep(0.001)  # a killed process needs a moment, and there is no handle on those that are not ours
+
+    def kill(self, mark: str, pid: int, reap: Callable[[], object] = lambda: None) -> List[int]:
+        """Stop an attempt: its process, if it has one still, and all that came of it, whatever it did to hide.
+
+        Args:
+            pid: of its first process, a leader of a session; 0 when that one has ended and was awaited.
+            reap: awaits the first process without blocking.
+
+        Returns:
+            The pids of what would not die in time.
+        """
+        end = time.monotonic() + KILL_S
+        while True:
+            left = self._find_tree(mark, pid)
+            if not left:
+                return []
+            _kill(left)
+            reap()
+            self._list_adopted()
+            if time.monotonic() > end:
+                return sorted(left)
+            time.sleep(0.001)
+
+    def kill_everything(self, folder: str) -> List[int]:
+        """Stop all that came of this process, and every process that carries a mark and names this folder. The worker's end."""
+        end = time.monotonic() + KILL_S
+        while True:
+            processes = list_processes()
+            left = find_descendants({self._pid}, processes) | self._find_marked(None, folder)
+            left = {pid for pid in left if pid in processes and not processes[pid].is_zombie}
+            self._list_adopted()
+            if not left or time.monotonic() > end:
+                return sorted(left)
+            _kill(left)
+            time.sleep(0.001)
+
+    def _list_adopted(self) -> List[int]:
+        """Living children of the main thread: adopted ones. Dead ones are awaited on the way."""
+        if self._children_file is None:
+            return []
+        with open(self._children_file, "rb") as file:
+            pids = [int(word) for word in file.read().split()]
+        return [pid for pid in pids if not _reap(pid)]
+
+    def _find_left(self, mark: str) -> Set[int]:
+        """What of the adopted, and of what came from them, is the attempt's. One without a mark (its variables were cleared)
+        is taken for it when no other attempt is at work.
+        """
+        adopted = self._list_adopted()
+        if not adopted:
+            return set()
+        is_alone = not self._running - {mark}
+        processes = list_processes()
+        left: Set[int] = set()
+        for pid in adopted:
+            said = read_mark(read_environment(pid))
+            if said == mark or (said is None and is_alone):
+                left |= {pid} | find_descendants({pid}, processes)
+        return {pid for pid in left if pid in processes and not processes[pid].is_zombie}
+
+    def _find_tree(self, mark: str, pid: int) -> Set[int]:
+        processes = list_processes()
+        tree = self._find_marked(mark)
+        if pid:
+            tree |= {pid} | find_descendants({pid}, processes)
+            tree |= {one.pid for one in processes.values() if pid in (one.group, one.session)}
+        tree |= find_descendants(tree, processes)
+        return {one for one in tree - {self._pid} if one in processes and not processes[one].is_zombie}
+
+    def _find_marked(self, mark: Optional[str], folder: str = "") -> Set[int]:
+        """Processes that carry this mark (None: any mark, and the folder's name)."""
+        wanted = f"{MARK}={mark}\0".encode() if mark is not None else f"{MARK}=".encode()
+        names = f"{folder}/".encode() if folder else b""
+        found = set()
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) != self._pid:
+                environment = read_environment(int(name))
+                if wanted in environment and names in environment:
+                    found.add(int(name))
+        return found
+
+
+def _become_subreaper() -> bool:
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False  # not Linux, or an odd C library: processes are then found by their marks alone
+
+
+def _reap(pid: int) -> bool:
+    """Await a child if it is dead. True: it is gone."""
+    process = find_process(pid)
+    if process is None:
+        return True
+    if not process.is_zombie:
+        return False
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return True  # another thread was faster
+    return True
+
+
+def _kill(pids: Set[int]) -> None:
+    for pid in pids:
+        # One that has become another user's will be among those that would not die.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,125 @@
+"""May this be an event's result? What a task wrote or answered, judged before it travels.
+
+The service copies JSON bodies through as text and refuses what some parsers cannot read; one bad result would spoil the call that
+carries others too, so the same is refused here, as that event's error. Limits: docs/reference/worker-protocol.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import stat
+from typing import NoReturn, Optional
+
+BODY_BYTES_MAX = 1 << 20
+DEPTH_MAX = 256
+DIGITS_MAX = 4000
+
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]|[0-9]+', re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class ResultError(Exception):
+    """It cannot be a result; the text says why, to the task's author."""
+
+
+def render_json(raw: bytes, name: str) -> bytes:
+    """A result from JSON text, as messages carry it. Raises ResultError; `name` is what the text is called there."""
+    _check_size(len(raw), name)
+    if raw.startswith(b"\xef\xbb\xbf"):
+        raw = raw[3:]
+    try:
+        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise ResultError(f"{name} promised JSON: line {error.lineno} column {error.colno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{name} promised JSON: {error}") from None
+    if _SURROGATE.search(raw):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ResultError(f"{name} promised JSON: it holds half of a surrogate pair") from None
+    if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX or len(raw) > DIGITS_MAX:
+        _check_excess(raw, name)
+    return b'{"kind":"json","body":' + raw + b"}"
+
+
+def render_text(text: str, name: str) -> bytes:
+    """A result that is one JSON string. Raises ResultError."""
+    raw = json.dumps(text).encode()
+    _check_size(len(raw), name)
+    return b'{"kind":"json","body":' + raw + b"}"
+
+
+def render_bytes(data: bytes, name: str) -> bytes:
+    """A result of bytes. Raises ResultError."""
+    _check_size(len(data), name)
+    return b'{"kind":"bytes","body":"' + base64.b64encode(data) + b'"}'
+
+
+def read_outfile(path: str, extension: str) -> Optional[bytes]:
+    """What a task left as its output, as messages carry it; None when it left nothing.
+
+    By the word that `muster.task` leaves beside it, else by the extension: JSON for `json`; else text, or bytes where it is not UTF-8.
+    Raises ResultError.
+    """
+    name = f"output file of extension .{extension}"
+    data = _read_regular(path, name)
+    if data is None:
+        return None
+    word = _read_regular(f"{path}.kind", name)
+    if word == b"json" or (word is None and extension.lower() == "json"):
+        return render_json(data, name)
+    if word == b"bytes":
+        return render_bytes(data, name)
+    try:
+        return render_text(data.decode(), name)
+    except UnicodeDecodeError:
+        return render_bytes(data, name)
+
+
+def _read_regular(path: str, name: str) -> Optional[bytes]:
+    """A file's content; a pipe or a device in its place is an error, not something to wait for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ResultError(f"{name} cannot be read: {error.strerror}") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ResultError(f"{name} is no regular file")
+        _check_size(status.st_size, name)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(BODY_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _check_size(size_bytes: int, name: str) -> None:
+    if size_bytes > BODY_BYTES_MAX:
+        raise ResultError(
+            f"{name} is {size_bytes} bytes; a result may have {BODY_BYTES_MAX}. Put larger ones where others can "
+            "read them and return the place"
+        )
+
+
+def _check_excess(raw: bytes, name: str) -> None:
+    depth = 0
+    for match in _TOKENS.finditer(raw):
+        first = raw[match.start() : match.start() + 1]
+        if first in b"[{":
+            depth += 1
+            if depth > DEPTH_MAX:
+                raise ResultError(f"{name} promised JSON: it is nested deeper than {DEPTH_MAX} levels")
+        elif first in b"]}":
+            depth -= 1
+        elif first != b'"' and match.end() - match.start() > DIGITS_MAX:
+            raise ResultError(f"{name} promised JSON: it holds a number of more than {DIGITS_MAX} digits")
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")

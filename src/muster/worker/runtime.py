@@ -1,0 +1,87 @@
+"""What does the pilot need of a way to run tasks? One event in, one end out; a slot has a runtime of its own."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from typing import Optional, Protocol
+
+from muster.worker.child import Cancel
+from muster.worker.fingerprint import NO_STDERR, clip, extract_cause, make_fingerprint
+from muster.worker.messages import Failure, Lease
+
+DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What came of one event.
+
+    Args:
+        outcome: DONE, FAILED or CANCELLED.
+        result: rendered by `results`; None for a task that left none.
+        failure: with FAILED only.
+        wall_s: how long the task worked at it, a process's start not counted for a warm one.
+    """
+
+    outcome: str
+    result: Optional[bytes] = field(default=None, repr=False)
+    failure: Optional[Failure] = None
+    wall_s: float = 0.0
+
+
+class Runtime(Protocol):
+    """Runs the task of one slot. For one thread."""
+
+    def run(self, lease: Lease, cancel: Cancel) -> Ended:
+        """Run the task on one event; returns when nothing of the attempt is left running.
+
+        Raises ExecutionPointError when this machine cannot run tasks; then the event is not to blame.
+        """
+
+    def close(self) -> None:
+        """End what is kept running between events."""
+
+
+def describe_status(status: int) -> "tuple[str, str]":
+    """An exit status in two lengths: for a person, and for a fingerprint."""
+    if status >= 0:
+        return f"exit code {status}", f"exit {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"killed by signal {-status}, {name}", name
+
+
+def make_failure(status: int, stderr: str, *, stdout_tail: str, stderr_tail: str, alias: str = "task") -> Failure:
+    """The error of a task that ended badly, by what it wrote to stderr."""
+    long, short = describe_status(status)
+    cause = extract_cause(stderr)
+    return Failure(
+        text=clip(f"{alias} failed ({long}): {cause}"),
+        fingerprint=make_fingerprint(short, cause),
+        stdout_tail=stdout_tail,
+        stderr_tail=stderr_tail,
+        exit_code=status,
+    )
+
+
+def make_timeout(timeout_s: float, *, stdout_tail: str, stderr_tail: str) -> Failure:
+    """The error of a task that was stopped because it took too long."""
+    return Failure(
+        text=f"task failed: [Timeout-Error] timed out after {timeout_s:g}s",
+        fingerprint="timeout",
+        stdout_tail=stdout_tail,
+        stderr_tail=stderr_tail,
+    )
+
+
+def make_complaint(how: str, text: str, *, stdout_tail: str = "", stderr_tail: str = "") -> Failure:
+    """An error that the worker found itself. `how`: its kind, for the fingerprint."""
+    return Failure(
+        text=clip(f"task failed: {text}"),
+        fingerprint=make_fingerprint(how, text or NO_STDERR),
+        stdout_tail=stdout_tail,
+        stderr_tail=stderr_tail,
+    )

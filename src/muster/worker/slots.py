@@ -1,0 +1,122 @@
+"""Who runs the tasks? One thread a slot: takes an event, runs the task, brings what came of it."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from queue import SimpleQueue
+from typing import Callable, Mapping, Optional
+
+from muster.worker.calls import Fault
+from muster.worker.child import EXITED, Cancel, Child, ExecutionPointError, StartError
+from muster.worker.command import Command, CommandError, Variables
+from muster.worker.crash_points import reach
+from muster.worker.desk import Desk
+from muster.worker.log_lines import LogLines
+from muster.worker.plain import PlainCommand, Workshop
+from muster.worker.runtime import CANCELLED, FAILED, Ended, Runtime, make_failure
+from muster.worker.warm import WarmCommand
+
+INIT_MARK = "init/0"
+
+
+class Ready:
+    """A slot is prepared: events may be asked for."""
+
+
+def make_runtime(shop: Workshop) -> Runtime:
+    """The runtime of one slot."""
+    return WarmCommand(shop) if shop.plan.warm else PlainCommand(shop)
+
+
+class Preparation:
+    """The init command of a task, run once for a worker before its first event. For all slots."""
+
+    def __init__(self, shop: Workshop, inherited: Mapping[str, str]) -> None:
+        self._shop = shop
+        self._inherited = inherited
+        self._turns = threading.Lock()
+        self._is_done = not shop.plan.init_args.strip()
+
+    def run(self) -> None:
+        """Run it unless that was done. Raises ExecutionPointError when it fails: no event is to blame."""
+        with self._turns:
+            if not self._is_done:
+                self._run()
+                self._is_done = True
+
+    def _run(self) -> None:
+        shop = self._shop
+        folder = shop.folders.make("in", "out")
+        variables = Variables(
+            self._inherited,
+            shop.plan.init_env,
+            n_cores=shop.plan.n_cores,
+            data_hub=shop.folders.data_hub,
+            helper=shop.helper,
+        )
+        environment = variables.fill(folder, INIT_MARK)
+        try:
+            child = Child(
+                Command(shop.plan.init_args).fill(folder, shop.folders.data_hub),
+                environment=environment,
+                folder=folder.scratch,
+                mark=INIT_MARK,
+                reaper=shop.reaper,
+            )
+        except (StartError, CommandError) as error:
+            raise ExecutionPointError(f"init command: {error}") from None
+        status = child.finish() if child.watch() == EXITED else child.kill()
+        shop.folders.settle(folder, is_good=status == 0, stdout=child.stdout, stderr=child.stderr)
+        if status != 0:
+            failure = make_failure(status, child.stderr.text(), stdout_tail="", stderr_tail="", alias="init command")
+            raise ExecutionPointError(failure.text)
+
+
+class Slot(threading.Thread):
+    """One slot of the worker."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        desk: Desk,
+        runtime: Runtime,
+        prepare: Callable[[], None],
+        inbox: "SimpleQueue[object]",
+        log: LogLines,
+    ) -> None:
+        super().__init__(name=f"slot-{number}", daemon=True)
+        self._desk = desk
+        self._runtime = runtime
+        self._prepare = prepare
+        self._inbox = inbox
+        self._log = log
+        self._cancel = Cancel()
+
+    def run(self) -> None:
+        at_work: Optional[str] = None
+        try:
+            self._prepare()
+            self._inbox.put(Ready())
+            while (lease := self._desk.take(self._cancel)) is not None:
+                at_work = lease.event
+                ended = self._runtime.run(lease, self._cancel)
+                reach("worker.task.ended")
+                if ended.outcome == FAILED and ended.failure is not None:
+                    self._log.tell(
+                        "attempt failed", event=lease.event, fence=lease.fence, exit_code=ended.failure.exit_code
+                    )
+                at_work = None
+                self._desk.bring(lease.event, ended)
+            self._runtime.close()
+        except ExecutionPointError as error:
+            self._fail(str(error), "", at_work)
+        except BaseException as error:
+            self._fail(f"{type(error).__name__}: {error}", traceback.format_exc(), at_work)
+            raise
+
+    def _fail(self, why: str, trace: str, at_work: Optional[str]) -> None:
+        if at_work is not None:
+            self._desk.bring(at_work, Ended(CANCELLED))
+        self._inbox.put(Fault(why, trace))

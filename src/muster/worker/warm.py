@@ -1,0 +1,232 @@
+"""How does a warm task get its events? Its process stays up; each event is one frame to it and one back."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Callable, Optional
+
+from muster.worker.child import CANCELLED as CHILD_CANCELLED
+from muster.worker.child import EXITED, READY, TIMED_OUT, Cancel, Child, StartError
+from muster.worker.fingerprint import clip, extract_cause, make_fingerprint
+from muster.worker.folders import AttemptFolder
+from muster.worker.frames import Answer, FrameError, FrameReader, check_hello, parse_answer, render_event
+from muster.worker.messages import Failure, Lease
+from muster.worker.plain import Workshop, make_mark
+from muster.worker.results import ResultError, render_bytes, render_json
+from muster.worker.runtime import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    Ended,
+    describe_status,
+    make_complaint,
+    make_failure,
+    make_timeout,
+)
+
+END_S = 5.0
+"""Seconds that a process may take to end after its last event."""
+_CHUNK = 1 << 16
+
+
+class _StoppedError(Exception):
+    """The process did not do what was waited for. `happened`: EXITED, TIMED_OUT, CANCELLED of `child`, or `frame`."""
+
+    def __init__(self, happened: str, text: str = "") -> None:
+        super().__init__(happened)
+        self.happened = happened
+        self.text = text
+
+
+class _WarmProcess:
+    """One process with its two pipes and its folder."""
+
+    def __init__(self, shop: Workshop, mark: str) -> None:
+        """Start it. Raises StartError, ExecutionPointError."""
+        self.folder: AttemptFolder = shop.folders.make(shop.plan.infile_ext, shop.plan.outfile_ext)
+        self.n_events = 0
+        self._frames = FrameReader()
+        events, self._write = os.pipe()
+        self._read, answers = os.pipe()
+        os.set_blocking(self._write, False)
+        os.set_blocking(self._read, False)
+        environment = shop.variables.fill(self.folder, mark)
+        environment["MUSTER_TASK_FDS"] = f"{events},{answers}"
+        try:
+            self.child = Child(
+                shop.command.fill(self.folder, shop.folders.data_hub),
+                environment=environment,
+                folder=self.folder.scratch,
+                mark=mark,
+                reaper=shop.reaper,
+                pass_fds=(events, answers),
+            )
+        except Exception:
+            self.close_pipes()
+            self.folder.remove()
+            raise
+        finally:
+            os.close(events)
+            os.close(answers)
+
+    def send(self, data: bytes, *, until: Optional[float], cancel: Cancel) -> None:
+        """Raises _StoppedError."""
+        view = memoryview(data)
+        while view:
+            view = view[self._send_some(view, until, cancel) :]
+
+    def _send_some(self, view: memoryview, until: Optional[float], cancel: Cancel) -> int:
+        try:
+            return os.write(self._write, view)
+        except BlockingIOError:
+            self._wait(until, cancel, write=self._write)
+            return 0
+        except BrokenPipeError:
+            # It reads no more: either it has ended, or it never will again.
+            latest = time.monotonic() + END_S
+            self._wait(latest if until is None else min(until, latest), cancel)
+            raise _StoppedError("frame", "the task has closed its way for events") from None
+
+    def receive(self, *, until: Optional[float], cancel: Cancel) -> "tuple[bytes, bytes]":
+        """The next frame. Raises _StoppedError, FrameError."""
+        while (frame := self._frames.next_frame()) is None:
+            try:
+                data = os.read(self._read, _CHUNK)
+            except BlockingIOError:
+                self._wait(until, cancel, read=self._read)
+                continue
+            if not data:
+                self._wait(time.monotonic() + END_S, cancel)
+                raise _StoppedError("frame", "the task has closed its way for answers")
+            self._frames.add(data)
+        if not self._frames.is_empty:
+            raise FrameError("the task said more than was asked")
+        return frame
+
+    def end(self) -> int:
+        """Ask it to end, wait a little, and see that nothing is left of it. Returns its status."""
+        self.close_pipes()
+        if self.child.watch(until=time.monotonic() + END_S) == EXITED:
+            return self.child.finish()
+        return self.child.kill()
+
+    def close_pipes(self) -> None:
+        """Twice is as good as once."""
+        for number in (self._write, self._read):
+            if number >= 0:
+                os.close(number)
+        self._write = self._read = -1
+
+    def _wait(
+        self, until: Optional[float], cancel: Cancel, *, read: Optional[int] = None, write: Optional[int] = None
+    ) -> None:
+        happened = self.child.watch(until=until, cancel=cancel, read=read, write=write)
+        if happened != READY:
+            raise _StoppedError(happened)
+
+
+class WarmCommand:
+    """Runs one process for many events."""
+
+    def __init__(self, workshop: Workshop, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._shop = workshop
+        self._clock = clock
+        self._process: Optional[_WarmProcess] = None
+
+    def run(self, lease: Lease, cancel: Cancel) -> Ended:
+        """See `Runtime.run`. A process that crashes or is stopped costs this event's attempt only."""
+        began = self._clock()
+        try:
+            process = self._process or self._start(lease, cancel)
+        except StartError as error:
+            return Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=self._clock() - began)
+        except _StoppedError as stopped:
+            return self._give_up(stopped, lease, began, is_starting=True)
+        except FrameError as error:
+            return self._give_up(_StoppedError("frame", str(error)), lease, began, is_starting=True)
+        began = self._clock()
+        timeout_s = self._shop.plan.timeout_s
+        until = None if timeout_s is None else began + timeout_s
+        process.child.stdout.clear()
+        process.child.stderr.clear()
+        try:
+            process.send(render_event(lease), until=until, cancel=cancel)
+            answer = parse_answer(*process.receive(until=until, cancel=cancel), lease)
+        except _StoppedError as stopped:
+            return self._give_up(stopped, lease, began)
+        except FrameError as error:
+            return self._give_up(_StoppedError("frame", str(error)), lease, began)
+        ended = self._judge(answer, process, self._clock() - began)
+        process.n_events += 1
+        if process.n_events >= self._shop.plan.max_events:
+            self.close()
+        return ended
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
+            self._shop.folders.settle(
+                process.folder, is_good=True, stdout=process.child.stdout, stderr=process.child.stderr
+            )
+
+    def _start(self, lease: Lease, cancel: Cancel) -> _WarmProcess:
+        process = self._process = _WarmProcess(self._shop, make_mark(lease))
+        header, _ = process.receive(until=self._clock() + self._shop.task_start_s, cancel=cancel)
+        check_hello(header)
+        return process
+
+    def _judge(self, answer: Answer, process: _WarmProcess, wall_s: float) -> Ended:
+        if answer.outcome == "none":
+            return Ended(DONE, wall_s=wall_s)
+        try:
+            if answer.outcome == "json":
+                return Ended(DONE, render_json(answer.body, "the task's result"), wall_s=wall_s)
+            if answer.outcome == "bytes":
+                return Ended(DONE, render_bytes(answer.body, "the task's result"), wall_s=wall_s)
+        except ResultError as error:
+            return Ended(FAILED, failure=make_complaint("result", str(error)), wall_s=wall_s)
+        process.child.drain()  # what was printed before the answer is in the pipes by now
+        cause = extract_cause(answer.body.decode("utf-8", "replace"))
+        failure = Failure(
+            text=clip(f"task failed: {cause}"),
+            # As a task that is run per event would end with the same exception.
+            fingerprint=make_fingerprint("exit 1", cause),
+            stdout_tail=process.child.stdout.tail_text(),
+            stderr_tail=process.child.stderr.tail_text(),
+        )
+        return Ended(FAILED, failure=failure, wall_s=wall_s)
+
+    def _give_up(self, stopped: _StoppedError, lease: Lease, began: float, *, is_starting: bool = False) -> Ended:
+        """The process is of no more use: see that nothing is left of it, and say what became of the event."""
+        process, self._process = self._process, None
+        if process is None:
+            raise ValueError(f"{lease.event} has no process")
+        process.close_pipes()
+        child = process.child
+        status = child.finish() if stopped.happened == EXITED else child.kill()
+        wall_s = self._clock() - began
+        is_cancelled = stopped.happened == CHILD_CANCELLED
+        self._shop.folders.settle(process.folder, is_good=is_cancelled, stdout=child.stdout, stderr=child.stderr)
+        if is_cancelled:
+            return Ended(CANCELLED, wall_s=wall_s)
+        tails = {"stdout_tail": child.stdout.tail_text(), "stderr_tail": child.stderr.tail_text()}
+        if stopped.happened == TIMED_OUT and not is_starting:
+            return Ended(FAILED, failure=make_timeout(self._shop.plan.timeout_s or 0.0, **tails), wall_s=wall_s)
+        if stopped.happened == EXITED and status != 0:
+            failure = make_failure(status, child.stderr.text(), **tails)
+        else:
+            failure = make_complaint("warm", self._explain(stopped, status, is_starting=is_starting), **tails)
+        return Ended(FAILED, failure=failure, wall_s=wall_s)
+
+    def _explain(self, stopped: _StoppedError, status: int, *, is_starting: bool) -> str:
+        hint = "a warm task calls muster.task.run(handle), see docs/reference/task.md"
+        if stopped.happened == EXITED:
+            how, _ = describe_status(status)
+            when = "before it asked for an event" if is_starting else "in the middle of an event"
+            return f"it ended ({how}) {when}; {hint}"
+        if stopped.happened == TIMED_OUT:
+            return f"it did not ask for an event within {self._shop.task_start_s:g} s; {hint}"
+        return f"{stopped.text}; {hint}"
