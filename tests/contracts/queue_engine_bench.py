@@ -45,6 +45,7 @@ class Bench:
     """An engine and its surroundings.
 
     Args:
+        went_back: tells the engine of events that others sent back.
         replica: another service's engine on the same database (SQLite has one service only: the same engine).
         woken: topics that the engine woke, in order.
     """
@@ -54,6 +55,7 @@ class Bench:
     ids: EventIds
     woken: list[str]
     replica: Replica
+    went_back: Callable[[Sequence[int]], None] = lambda _: None
     numbers: Iterable[int] = field(default_factory=lambda: count(1))
 
     async def add_queue(self, *, attempts: int = 3) -> int:
@@ -93,6 +95,7 @@ class Bench:
         ((fence,),) = await self.sql.run("DELETE FROM dead WHERE queue = ? AND event = ? RETURNING fence", queue, event)
         await self.sql.run("INSERT INTO ready (queue, event, attempts, fence) VALUES (?, ?, 0, ?)", queue, event, fence)
         await self._count(queue, waiting=1, dead=-1)
+        self.went_back([queue])
 
     async def expire(self, session: int) -> None:
         """Let a session's time be over; the next `reap` ends it."""
@@ -226,7 +229,7 @@ async def postgres_bench(url: str, *, connections: int = 2) -> AsyncIterator[Ben
                 yield other
 
         async with PostgresEngine(connect, ids, woken.extend, connections=connections) as engine:
-            yield Bench(engine, PostgresSql(beside), ids, woken, replica)
+            yield Bench(engine, PostgresSql(beside), ids, woken, replica, engine.went_back)
     finally:
         await beside.execute(f"DROP SCHEMA {name} CASCADE")
         await beside.close()

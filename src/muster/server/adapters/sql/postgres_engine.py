@@ -118,6 +118,13 @@ class PostgresEngine:
                     self._tending.terminate()
                 raise UnavailableError(f"the database does not answer: {error}") from error
 
+    def went_back(self, queues: Iterable[int]) -> None:
+        """Another part of this process has sent events back to queues, and committed: look at their fronts at once.
+
+        Without this (from another process, say) they are found within a second.
+        """
+        self._hints.forget(queues)
+
     # -- in the batcher's tasks ------------------------------------------------------------------------------------------
 
     async def _open(self) -> Connection:

@@ -1,0 +1,165 @@
+"""What should a queue engine answer? A model in plain memory, moved by the domain's table and by nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from muster.domain.attempt import AttemptEnd, Outcome, Verdict
+from muster.domain.event_state import EventState, Happening, next_state
+from muster.domain.queue import Counts
+from muster.server.ports.queue_engine import Finished
+
+
+@dataclass
+class Try:
+    """One lease of one event. `end` None: in force. DONE: it ended its event in time."""
+
+    holder: int
+    call: int
+    end: AttemptEnd | Verdict | None = None
+
+
+@dataclass
+class ModelEvent:
+    """One event. `tries` by fence."""
+
+    number: int
+    queue: int
+    state: EventState = EventState.WAITING
+    attempts: int = 0
+    tries: dict[int, Try] = field(default_factory=dict)
+
+    @property
+    def current(self) -> Try | None:
+        """The lease in force."""
+        return next((one for one in self.tries.values() if one.end is None), None)
+
+
+@dataclass
+class Expected:
+    """What a step should answer: verdicts, and the events of its results as (queue, parent)."""
+
+    verdicts: list[Verdict]
+    made: list[tuple[int, int]]
+    requeued: set[int]
+
+
+class Model:
+    """Queues with their limits of attempts, sessions with their kin, and the events."""
+
+    def __init__(self) -> None:
+        self.limits: dict[int, int] = {}
+        self.kin: dict[int, object] = {}
+        self.calls: dict[int, int] = {}
+        self.ended: set[int] = set()
+        self.events: dict[int, ModelEvent] = {}
+
+    def lease(self, holder: int, call: int, queues: Sequence[int], want: int) -> list[tuple[int, int, int]]:
+        """Lease anew: (event, fence, attempt) in order."""
+        given: list[tuple[int, int, int]] = []
+        for queue in queues:
+            waiting = (e for e in self.events.values() if e.queue == queue and e.state is EventState.WAITING)
+            for event in sorted(waiting, key=lambda one: one.number)[: want - len(given)]:
+                self._move(event, Happening.LEASED)
+                event.attempts += 1
+                event.tries[len(event.tries) + 1] = Try(holder, call)
+                given.append((event.number, len(event.tries), event.attempts))
+        return given
+
+    def held(self, holder: int, call: int, queues: Sequence[int]) -> list[tuple[int, int, int]]:
+        """What a call leased before and is still in force."""
+        found = [
+            (queues.index(event.queue), event.number, fence, event.attempts)
+            for event in self.events.values()
+            for fence, one in event.tries.items()
+            if one == Try(holder, call)
+        ]
+        return [one[1:] for one in sorted(found)]
+
+    def hand_in(self, holder: int, finished: Sequence[Finished], outputs: Sequence[int]) -> Expected:
+        """Judge attempts one by one."""
+        expected = Expected([], [], set())
+        for one in finished:
+            event = self.events.get(one.event)
+            before = event.state if event else None
+            verdict = self._judge(holder, one)
+            expected.verdicts.append(verdict)
+            if event and event.state is EventState.DONE is not before:
+                expected.made += [(queue, one.event) for _ in one.results for queue in outputs]
+            if event and before is EventState.IN_WORK and event.state is EventState.WAITING:
+                expected.requeued.add(event.queue)
+        return expected
+
+    def expire(self, holder: int) -> tuple[int, int]:
+        """End a session: how many events went back, how many died."""
+        self.ended.add(holder)
+        back = dead = 0
+        for event in self.events.values():
+            current = event.current
+            if current and current.holder == holder:
+                is_last = event.attempts >= self.limits[event.queue]
+                self._move(event, Happening.EXPIRED_FINALLY if is_last else Happening.EXPIRED)
+                current.end = AttemptEnd.EXPIRED
+                dead += is_last
+                back += not is_last
+        return back, dead
+
+    def replay(self, event: ModelEvent) -> None:
+        self._move(event, Happening.REPLAYED)
+        event.attempts = 0
+
+    def counts(self, queue: int) -> Counts:
+        states = [event.state for event in self.events.values() if event.queue == queue]
+        return Counts(len(states), *(states.count(state) for state in EventState))
+
+    def _judge(self, holder: int, finished: Finished) -> Verdict:
+        event = self.events.get(finished.event)
+        attempt = event.tries.get(finished.fence) if event else None
+        if event is None or attempt is None or self.kin[attempt.holder] != self.kin[holder]:
+            return Verdict.UNKNOWN
+        if attempt.end is None and attempt.holder == holder:
+            return self._settle(event, attempt, finished.outcome)
+        if finished.outcome is Outcome.DONE:
+            return self._settle_late(event, attempt)
+        if finished.outcome is Outcome.FAILED and attempt.end is AttemptEnd.FAILED:
+            is_dead = event.state is EventState.DEAD and finished.fence == max(event.tries)
+            return Verdict.DEAD if is_dead else Verdict.REQUEUED
+        if finished.outcome is Outcome.RELEASED and attempt.end is AttemptEnd.RELEASED:
+            return Verdict.REQUEUED
+        return Verdict.STALE
+
+    def _settle(self, event: ModelEvent, attempt: Try, outcome: Outcome) -> Verdict:
+        if outcome is Outcome.DONE:
+            self._move(event, Happening.FINISHED)
+            attempt.end = Verdict.DONE
+            return Verdict.DONE
+        if outcome is Outcome.RELEASED:
+            self._move(event, Happening.RELEASED)
+            attempt.end = AttemptEnd.RELEASED
+            event.attempts -= 1
+            return Verdict.REQUEUED
+        attempt.end = AttemptEnd.FAILED
+        is_last = event.attempts >= self.limits[event.queue]
+        self._move(event, Happening.FAILED_FINALLY if is_last else Happening.FAILED)
+        return Verdict.DEAD if is_last else Verdict.REQUEUED
+
+    def _settle_late(self, event: ModelEvent, attempt: Try) -> Verdict:
+        if attempt.end is Verdict.DONE:
+            return Verdict.DONE
+        if attempt.end is AttemptEnd.LATE:
+            return Verdict.LATE
+        if attempt.end is AttemptEnd.FAILED:
+            return Verdict.STALE
+        current = event.current
+        if next_state(event.state, Happening.FINISHED_LATE) is None:
+            attempt.end = AttemptEnd.DUPLICATE
+            return Verdict.DUPLICATE
+        self._move(event, Happening.FINISHED_LATE)
+        if current is not None:
+            current.end = AttemptEnd.RELEASED  # the newer lease, whose holder learns at its next renewal
+        attempt.end = AttemptEnd.LATE
+        return Verdict.LATE
+
+    def _move(self, event: ModelEvent, happening: Happening) -> None:
+        state = next_state(event.state, happening)
+        assert state is not None, f"the model lets {happening} happen to an event that is {event.state}"
+        event.state = state
