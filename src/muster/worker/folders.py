@@ -15,6 +15,7 @@ import os
 import pkgutil
 import re
 import shutil
+import stat
 import sys
 import uuid
 from collections import deque
@@ -45,23 +46,28 @@ __path__ = [
 class AttemptFolder:
     """The files of one attempt, or of one warm process. Paths are texts: this is on the way of every event."""
 
-    __slots__ = ("infile", "io", "links", "outfile", "outputs", "path", "scratch")
+    __slots__ = ("_extensions", "infile", "io", "links", "outfile", "outputs", "path", "scratch")
 
     def __init__(self, data: str, links: "Tuple[Tuple[str, str], ...]", infile_ext: str, outfile_ext: str) -> None:
         """Make the folders. Raises OSError."""
-        name = uuid.uuid4()
-        self.path = f"{data}/{name.int}"
+        self.path = f"{data}/{uuid.uuid4().int}"
         self.io = f"{self.path}/task-io"
         self.scratch = f"{self.path}/scratch"
         self.outputs = f"{self.path}/outputs"
-        self.infile = f"{self.io}/infile-{name}.{infile_ext}"
-        self.outfile = f"{self.io}/outfile-{name}.{outfile_ext}"
         self.links = links
+        self._extensions = (infile_ext, outfile_ext)
+        self.rename()
         os.mkdir(self.path, 0o700)
         os.mkdir(self.io)
         os.mkdir(self.scratch)
         for link, target in links:
             os.symlink(target, f"{self.scratch}/{link}")
+
+    def rename(self) -> None:
+        """New names for the files: no two attempts have the same."""
+        name = uuid.uuid4()
+        self.infile = f"{self.io}/infile-{name}.{self._extensions[0]}"
+        self.outfile = f"{self.io}/outfile-{name}.{self._extensions[1]}"
 
     def keep_outputs(self, stdout: Capture, stderr: Capture) -> None:
         """Write down what was printed. Raises OSError."""
@@ -70,17 +76,23 @@ class AttemptFolder:
             with open(f"{self.outputs}/{name}", "wb") as file:
                 file.write(capture.content())
 
-    def remove(self) -> None:
-        """Delete all of it; quick where the task left nothing unusual."""
+    def empty(self) -> bool:
+        """Delete the files. True: the folder is as it was when it was made, and good for another attempt."""
         try:
             for path in (self.infile, self.outfile, f"{self.outfile}.kind"):
                 _unlink(path)
-            for link, _ in self.links:
-                os.unlink(f"{self.scratch}/{link}")
-            for path in (self.io, self.scratch, self.path):
-                os.rmdir(path)
+            return (
+                not os.listdir(self.io)
+                and len(os.listdir(self.scratch)) == len(self.links)
+                and all(os.path.islink(f"{self.scratch}/{link}") for link, _ in self.links)
+                and stat.S_IMODE(os.stat(self.scratch).st_mode) == stat.S_IMODE(os.stat(self.io).st_mode)
+            )
         except OSError:
-            remove_tree(self.path)
+            return False  # the task did something unusual to it
+
+    def remove(self) -> None:
+        """Delete all of it."""
+        remove_tree(self.path)
 
 
 class Folders:
@@ -99,12 +111,20 @@ class Folders:
             kept.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)
         except OSError as error:
             raise ExecutionPointError(f"{error.filename}: {error.strerror}") from None
+        self._spare: Deque[AttemptFolder] = deque()
         self._kept: Deque[str] = deque(entry.path for entry in kept)
         self._failures_kept = failures_kept
         self._drop_old()
 
     def make(self, infile_ext: str, outfile_ext: str) -> AttemptFolder:
-        """A fresh folder."""
+        """An empty folder: a new one, or one that an attempt has left as it was. A worker's attempts all have the same extensions."""
+        try:
+            folder = self._spare.pop()
+        except IndexError:
+            pass
+        else:
+            folder.rename()
+            return folder
         try:
             return AttemptFolder(self.data, self._links, infile_ext, outfile_ext)
         except OSError as error:
@@ -123,7 +143,10 @@ class Folders:
     def settle(self, folder: AttemptFolder, *, is_good: bool, stdout: Capture, stderr: Capture) -> None:
         """After an attempt: delete what ended well, keep what failed, of those the newest only."""
         if is_good and not self._keep_all:
-            folder.remove()
+            if folder.empty():
+                self._spare.append(folder)
+            else:
+                folder.remove()
             return
         try:
             folder.keep_outputs(stdout, stderr)
@@ -132,6 +155,11 @@ class Folders:
         if not self._keep_all:
             self._kept.append(folder.path)
             self._drop_old()
+
+    def close(self) -> None:
+        """Delete the folders that wait for another attempt."""
+        while self._spare:
+            self._spare.pop().remove()
 
     def write_helper(self) -> str:
         """Put `muster.task` where tasks can import it; returns what belongs on PYTHONPATH."""

@@ -74,6 +74,7 @@ class Pilot:
         self._desk: Optional[Desk] = None
         self._pace: Optional[Pace] = None
         self._slots: List[Slot] = []
+        self._folders: Optional[Folders] = None
         self._renewer: Optional[Renewer] = None
         self._is_ready = False
         self._is_wake_due = False
@@ -264,7 +265,7 @@ class Pilot:
         except CommandError as error:
             self._stop(Exit(1, str(error)), is_abort=True)
             return
-        folders = Folders(
+        self._folders = folders = Folders(
             settings.workdir,
             input_dir=settings.input_dir,
             failures_kept=settings.failures_kept,
@@ -377,6 +378,8 @@ class Pilot:
         if left := self._reaper.kill_everything(folder):
             how = Exit(1, f"processes {', '.join(map(str, left[:20]))} would not die")
         self._leave(how.why)
+        if self._folders is not None:
+            self._folders.close()
         return how
 
     def _leave(self, why: str) -> None:

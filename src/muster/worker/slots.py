@@ -47,7 +47,7 @@ class Preparation:
 
     def _run(self) -> None:
         shop = self._shop
-        folder = shop.folders.make("in", "out")
+        folder = shop.folders.make(shop.plan.infile_ext, shop.plan.outfile_ext)
         variables = Variables(
             self._inherited,
             shop.plan.init_env,
