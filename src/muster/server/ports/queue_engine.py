@@ -107,6 +107,9 @@ class StepAnswer:
 class SessionEndedError(Exception):
     """The session is unknown, expired, replaced by a newer start of the same proc, or its taskforce has ended."""
 
+    def __init__(self, text: str = "the session is over; a worker enrols again, a consumer is opened anew") -> None:
+        super().__init__(text)
+
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
