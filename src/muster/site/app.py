@@ -30,14 +30,13 @@ from muster.site.daemons.trouble import TroubleLog
 from muster.site.daemons.watcher import PoolWatcher
 from muster.site.ports.journal import Remembered
 from muster.site.services.parts import Parts
+from muster.site.services.stop import LEAVE_S
 from muster.worker.bundle import build_bundle
 
 log = structlog.get_logger("muster.site")
 
 PATIENCE = Patience(first_s=2.0, later_s=2.0)
 """The agent's loops are patient themselves, each in its way; the client only bridges a dropped connection."""
-LEAVE_S = 3.0
-"""Seconds beyond the grace that workers may use to say goodbye, before they are killed."""
 
 
 async def run_agent(

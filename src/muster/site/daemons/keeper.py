@@ -39,6 +39,7 @@ class Kept:
         is_news_of_loss: the service said that the claim is lost, and nothing was done about it yet.
         is_lost: the claim is not ours: it is not asked to be renewed, so that the service may give it again.
         is_renewed: the claim was in force since this agent began.
+        told_stage: what was logged last.
     """
 
     record: Record | None = None
@@ -47,6 +48,7 @@ class Kept:
     is_news_of_loss: bool = False
     is_lost: bool = False
     is_renewed: bool = False
+    told_stage: str = ""
     bell: anyio.Event = field(default_factory=anyio.Event)
 
     def has_nothing_left(self) -> bool:
@@ -158,6 +160,7 @@ class TaskforceKeeper:
     async def _pass(self, uuid: str, kept: Kept) -> float:
         """Take in what was told, then do one step. Returns the seconds until the next pass, if no bell rings before."""
         await self._take_in(kept)
+        self._tell_stage(uuid, kept)
         before = kept.record
         if before is None:
             return 0
@@ -176,11 +179,16 @@ class TaskforceKeeper:
         after = kept.record = step.record
         kept.is_news_of_loss = False
         kept.is_lost = step.is_lost or is_lost_now or (kept.is_lost and after == before)
-        if after is None or after.stage is not before.stage:
-            log.info("taskforce", taskforce=uuid, stage=str(after.stage) if after else "forgotten")
+        self._tell_stage(uuid, kept)
         if step.is_lost and after is not None and after.stage is Stage.SUBMITTED:
             return LOST_LOOK_S
         return math.inf if after == before and not is_lost_now else 0
+
+    def _tell_stage(self, uuid: str, kept: Kept) -> None:
+        stage = str(kept.record.stage) if kept.record is not None else "forgotten"
+        if stage != kept.told_stage:
+            kept.told_stage = stage
+            log.info("taskforce", taskforce=uuid, stage=stage)
 
     async def _take_in(self, kept: Kept) -> None:
         """Write down the newest orders. One that cannot be written down stays for the next pass."""

@@ -9,6 +9,9 @@ from muster.site.ports.journal import Record, Stage
 from muster.site.services.parts import Parts
 from muster.worker import crash_points
 
+LEAVE_S = 3.0
+"""Seconds beyond the grace that workers may use to hand in what they ended, before they are killed."""
+
 
 async def accept_stop(parts: Parts, record: Record | None, order: StopOrder) -> Record:
     """Write down that a taskforce is to be stopped; also one that nobody here remembers: `stop` asks the pool.
@@ -50,7 +53,7 @@ async def stop(parts: Parts, record: Record) -> Record:
     cluster = await parts.pool.find(record.taskforce_uuid)
     if cluster is not None:
         try:
-            await parts.pool.remove(cluster, grace_s=record.grace_s)
+            await parts.pool.remove(cluster, grace_s=record.grace_s + LEAVE_S if record.grace_s else 0.0)
         except RejectedError as error:
             return await _tell_refused(parts, replace(record, cluster=cluster), error)
     ended_at = parts.now()
