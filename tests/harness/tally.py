@@ -45,7 +45,7 @@ def check_account(
 
 def consume_values(client: Client, workflow_id: str, alias: str) -> list[Any]:
     """What is in a queue until it is drained, as JSON values."""
-    return [json.loads(event.body) for event in client.consume(workflow_id, alias)]
+    return [json.loads(bytes(event.body)) for event in client.consume(workflow_id, alias)]
 
 
 def publish_ids(
