@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,18 +77,18 @@ class WorkflowContract:
         ended = a_workflow("WF-3", deactivated=Deactivation.FINISHED, deactivated_ts=1.0, deactivated_by="ada")
         await bench.write(lambda tx: tx.workflows.update(ended))
 
-        async def page(owner: str | None, active: bool | None, after: str | None, limit: int) -> list[str]:
+        async def page(owner: str | None, after: str | None, limit: int, *, active: bool | None = None) -> list[str]:
             found = await bench.read(
                 lambda tx: tx.workflows.list_page(owner=owner, active=active, after=after, limit=limit)
             )
             return [one.workflow_id for one in found]
 
-        assert await page(None, None, None, 2) == ["WF-4", "WF-3"]
-        assert await page(None, None, "WF-3", 10) == ["WF-2", "WF-1", "WF-0"]
-        assert await page("ada", None, None, 10) == ["WF-3", "WF-1"]
-        assert await page(None, True, None, 10) == ["WF-4", "WF-2", "WF-1", "WF-0"]
-        assert await page(None, False, None, 10) == ["WF-3"]
-        assert await page("ada", True, "WF-3", 10) == ["WF-1"]
+        assert await page(None, None, 2) == ["WF-4", "WF-3"]
+        assert await page(None, "WF-3", 10) == ["WF-2", "WF-1", "WF-0"]
+        assert await page("ada", None, 10) == ["WF-3", "WF-1"]
+        assert await page(None, None, 10, active=True) == ["WF-4", "WF-2", "WF-1", "WF-0"]
+        assert await page(None, None, 10, active=False) == ["WF-3"]
+        assert await page("ada", "WF-3", 10, active=True) == ["WF-1"]
 
     async def test_those_that_finish_themselves_are_listed_while_they_are_active(self, bench: Bench) -> None:
         active = a_workflow("WF-1", finish_when_done=True)
@@ -164,7 +165,7 @@ class TaskforceContract:
             a_taskforce("TF-1", timestamp=2.0),
             a_taskforce("TF-2", timestamp=1.0),
             a_taskforce("TF-3", timestamp=3.0, priority=60),
-            replace(a_taskforce("TF-4"), **_in(Phase.PRE_LAUNCH)),
+            a_taskforce("TF-4", phase=Phase.PRE_LAUNCH),
         )
 
         found = await bench.read(lambda tx: tx.taskforces.list_in_phase(A_TASKFORCE.phase, limit=2))
@@ -172,8 +173,8 @@ class TaskforceContract:
         assert [one.taskforce_uuid for one in found] == ["TF-3", "TF-2"]
 
     async def test_startable_are_those_that_nobody_else_has_in_hand(self, bench: Bench) -> None:
-        def pending(uuid: str, **changes: object) -> Taskforce:
-            return replace(a_taskforce(uuid), **_in(Phase.PENDING_STARTER), **changes)  # type: ignore[arg-type]
+        def pending(uuid: str, **changes: Any) -> Taskforce:
+            return a_taskforce(uuid, phase=Phase.PENDING_STARTER, **changes)
 
         await self._insert(
             bench,
@@ -202,9 +203,8 @@ class TaskforceContract:
         assert await startable(None, schedds=()) == []
 
     async def test_stoppable_are_those_with_a_cluster(self, bench: Bench) -> None:
-        def pending(uuid: str, **changes: object) -> Taskforce:
-            fields = {"cluster_id": 7, **_in(Phase.PENDING_STOPPER), **changes}
-            return replace(a_taskforce(uuid), **fields)  # type: ignore[arg-type]
+        def pending(uuid: str, **changes: Any) -> Taskforce:
+            return a_taskforce(uuid, **{"phase": Phase.PENDING_STOPPER, "cluster_id": 7, **changes})
 
         await self._insert(
             bench,
@@ -230,7 +230,7 @@ class TaskforceContract:
             a_taskforce("TF-1", claim_agent="me", timestamp=2.0),
             a_taskforce("TF-2", claim_agent="me", timestamp=1.0, claim_until=1.0),
             a_taskforce("TF-3", claim_agent="other"),
-            replace(a_taskforce("TF-4", claim_agent="me"), **_in(Phase.CONDOR_COMPLETE)),
+            a_taskforce("TF-4", claim_agent="me", phase=Phase.CONDOR_COMPLETE),
         )
 
         found = await bench.read(lambda tx: tx.taskforces.find_claimed("me"))
@@ -270,11 +270,6 @@ class QueueContract:
     async def test_an_empty_queue_has_an_account_of_zeros(self, bench: Bench) -> None:
         number = await bench.add_queue()
         assert await bench.read(lambda tx: tx.queues.counts([number])) == {number: Counts()}
-
-
-def _in(phase: Phase) -> dict[str, Phase]:
-    """A phase for a value that is only stored."""
-    return {"phase": phase}
 
 
 class StoreContract(WorkflowContract, TaskforceContract, QueueContract):

@@ -1,0 +1,359 @@
+"""Does the store keep events, dead letters, sessions and accounts as the port says, on both databases?"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from contracts.store_bench import Bench, an_event, open_bench
+from muster.domain.attempt import AttemptEnd, AttemptError, Outcome, Verdict
+from muster.domain.errors import NotFoundError
+from muster.domain.event_state import EventState
+from muster.domain.queue import Counts
+from muster.server.ports.events import DeadLetter, Published
+from muster.server.ports.queue_engine import Body, BodyKind, Finished, SessionEndedError
+
+pytestmark = pytest.mark.anyio
+
+BOOM = AttemptError("boom in /tmp/x: é \x00", "boom in PATH", "out", "err", exit_code=1)
+BANG = AttemptError("bang", "bang")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # the drivers know no other loop
+
+
+class PublishContract:
+    async def test_events_come_back_as_they_were_published(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        bodies = [
+            an_event(b'{"x":[1,"\xc3\xa9"]}'),
+            an_event(b"\x00\xff\x00", kind=BodyKind.BYTES),
+            an_event(b"3", "k"),
+        ]
+
+        published = await bench.write(lambda tx: tx.events.publish(queue, bodies))
+
+        numbers = [one.event for one in published]
+        assert numbers == sorted(numbers)
+        rows = await bench.read(lambda tx: tx.events.list_page(queue, EventState.WAITING, after=0, limit=9))
+        assert [(row.event, row.body, row.key) for row in rows] == [
+            (number, one.body, one.key) for number, one in zip(numbers, bodies, strict=True)
+        ]
+        assert rows[0] == await bench.read(lambda tx: tx.events.get(numbers[0]))
+        assert {(row.state, row.attempts, row.parent, tuple(row.results)) for row in rows} == {
+            (EventState.WAITING, 0, None, ())
+        }
+
+    async def test_a_later_call_gives_higher_numbers(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        first = await bench.publish(queue, b"1", b"2")
+        assert min(await bench.publish(queue, b"3")) > max(first)
+
+    async def test_a_key_that_is_known_is_not_published_again(self, bench: Bench) -> None:
+        queue, other = await bench.add_queue("in"), await bench.add_queue("other")
+        [first] = await bench.write(lambda tx: tx.events.publish(queue, [an_event(key="a")]))
+
+        again = await bench.write(
+            lambda tx: tx.events.publish(queue, [an_event(key="b"), an_event(key="a"), an_event(key="b"), an_event()])
+        )
+        elsewhere = await bench.write(lambda tx: tx.events.publish(other, [an_event(key="a")]))
+
+        assert again[1] == Published(first.event, is_new=False)
+        assert (again[0].is_new, again[3].is_new) == (True, True)
+        assert again[2] == Published(again[0].event, is_new=False)
+        assert elsewhere[0].is_new
+        assert await bench.counts(queue) == Counts(published=3, waiting=3)
+        assert len(await bench.read(lambda tx: tx.events.list_page(queue, EventState.WAITING, after=0, limit=9))) == 3
+
+    async def test_a_key_is_known_over_the_chunks_of_a_long_call(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        events = [an_event(b"%d" % number, str(number % 1500)) for number in range(2500)]
+
+        published = await bench.write(lambda tx: tx.events.publish(queue, events))
+
+        assert sum(one.is_new for one in published) == 1500
+        assert all(published[number].event == published[number - 1500].event for number in range(1500, 2500))
+        assert await bench.counts(queue) == Counts(published=1500, waiting=1500)
+        page = await bench.read(lambda tx: tx.events.list_page(queue, EventState.WAITING, after=0, limit=2000))
+        assert [row.body.data for row in page] == [b"%d" % number for number in range(1500)]
+
+    async def test_nothing_is_published_by_an_empty_call(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        assert list(await bench.write(lambda tx: tx.events.publish(queue, []))) == []
+        assert await bench.counts(queue) == Counts()
+
+    async def test_what_is_published_can_be_leased_at_once(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        numbers = await bench.publish(queue, b"1", b"2", b"3")
+        holder = await bench.enrol()
+
+        answer = await bench.step(holder, queue, want=2)
+
+        assert [one.event for one in answer.leased] == numbers[:2]
+        assert await bench.counts(queue) == Counts(published=3, waiting=1, in_work=2)
+
+    async def test_pages_go_on_behind_the_last_event(self, bench: Bench) -> None:
+        queue, other = await bench.add_queue("in"), await bench.add_queue("other")
+        numbers = await bench.publish(queue, b"1", b"2", b"3")
+        await bench.publish(other, b"4")
+
+        async def page(after: int, limit: int) -> list[int]:
+            found = await bench.read(
+                lambda tx: tx.events.list_page(queue, EventState.WAITING, after=after, limit=limit)
+            )
+            return [row.event for row in found]
+
+        assert await page(0, 2) == numbers[:2]
+        assert await page(numbers[1], 2) == numbers[2:]
+        assert await page(numbers[2], 2) == []
+
+    async def test_an_event_that_nobody_published_is_not_found(self, bench: Bench) -> None:
+        with pytest.raises(NotFoundError):
+            await bench.read(lambda tx: tx.events.get(1))
+
+
+class EventLifeContract:
+    async def test_an_event_can_be_followed_through_its_life(self, bench: Bench) -> None:
+        queue, output = await bench.add_queue("in"), await bench.add_queue("out")
+        [event] = await bench.publish(queue, b"1")
+        holder = await bench.enrol()
+        states = [(await bench.read(lambda tx: tx.events.get(event))).state]
+
+        [leased] = (await bench.step(holder, queue, want=1)).leased
+        states.append((await bench.read(lambda tx: tx.events.get(event))).state)
+        failed = Finished(event, leased.fence, Outcome.FAILED, error=BOOM, wall_s=0.5)
+        [again] = (await bench.step(holder, queue, call=2, want=1, finished=[failed])).leased
+        bodies = [Body(BodyKind.JSON, b"10"), Body(BodyKind.BYTES, b"\x00")]
+        done = Finished(event, again.fence, Outcome.DONE, results=bodies, wall_s=1.5)
+        await bench.step(holder, queue, call=3, finished=[done], outputs=[output])
+        row = await bench.read(lambda tx: tx.events.get(event))
+        states.append(row.state)
+
+        assert states == [EventState.WAITING, EventState.IN_WORK, EventState.DONE]
+        results = await bench.read(lambda tx: tx.events.list_page(output, EventState.WAITING, after=0, limit=9))
+        assert [(one.parent, one.body) for one in results] == [(event, body) for body in bodies]
+        assert list(row.results) == [one.event for one in results]
+        assert row.attempts == 2
+        first, second = await bench.read(lambda tx: tx.events.list_attempts(event))
+        assert (first.fence, first.end, first.error, first.wall_s) == (1, AttemptEnd.FAILED, BOOM, 0.5)
+        assert (second.fence, second.end, second.error, second.wall_s) == (2, None, None, 1.5)
+        assert (first.host, first.site) == ("host-1", "site-1")
+        assert first.started_at <= first.ended_at <= second.ended_at
+
+    async def test_the_attempt_in_force_is_not_listed(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        [event] = await bench.publish(queue, b"1")
+        await bench.step(await bench.enrol(), queue, want=1)
+        assert list(await bench.read(lambda tx: tx.events.list_attempts(event))) == []
+
+    async def test_a_late_result_is_one_attempt(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        [event] = await bench.publish(queue, b"1")
+        first = await bench.enrol(proc=0)
+        await bench.step(first, queue, want=1)
+        await bench.write(lambda tx: tx.holders.end(first, reason="replaced"))
+        second = await bench.enrol(proc=0, start=2)
+        late = Finished(event, 1, Outcome.DONE, wall_s=2.0)
+
+        answer = await bench.step(second, queue, finished=[late])
+
+        assert list(answer.verdicts) == [Verdict.LATE]
+        [attempt] = await bench.read(lambda tx: tx.events.list_attempts(event))
+        assert (attempt.fence, attempt.end, attempt.wall_s) == (1, AttemptEnd.LATE, 2.0)
+        assert (await bench.read(lambda tx: tx.events.get(event))).state is EventState.DONE
+
+
+class DeadLetterContract:
+    async def test_dead_letters_are_listed_with_the_error_of_their_last_attempt(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=1)
+        dead = [await bench.bury(queue, error=error) for error in (BOOM, BANG)]
+
+        listed = await bench.read(lambda tx: tx.events.list_dead(queue, after=0, limit=9))
+
+        assert [(one.event, one.queue, one.attempts, one.error) for one in listed] == [
+            (dead[0], queue, 1, BOOM),
+            (dead[1], queue, 1, BANG),
+        ]
+        assert list(await bench.read(lambda tx: tx.events.list_dead(queue, after=dead[0], limit=9))) == [listed[1]]
+        assert isinstance(listed[0], DeadLetter)
+        assert (await bench.read(lambda tx: tx.events.get(dead[0]))).state is EventState.DEAD
+
+    async def test_a_replayed_event_starts_from_zero_with_its_fence_going_on(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=1)
+        event = await bench.bury(queue, error=BOOM)
+
+        assert list(await bench.write(lambda tx: tx.events.replay(queue, [event], limit=9))) == [event]
+
+        assert await bench.counts(queue) == Counts(published=1, waiting=1)
+        [leased] = (await bench.step(await bench.enrol(), queue, want=1)).leased
+        assert (leased.event, leased.attempt, leased.fence) == (event, 1, 2)
+        assert len(await bench.read(lambda tx: tx.events.list_attempts(event))) == 1
+
+    async def test_only_what_is_dead_in_the_queue_is_replayed(self, bench: Bench) -> None:
+        queue, other = await bench.add_queue("in", attempts=1), await bench.add_queue("other", attempts=1)
+        event, elsewhere = await bench.bury(queue), await bench.bury(other)
+        [waiting] = await bench.publish(queue, b"1")
+
+        moved = await bench.write(lambda tx: tx.events.replay(queue, [waiting, elsewhere, event, 17], limit=9))
+        again = await bench.write(lambda tx: tx.events.replay(queue, [event], limit=9))
+
+        assert (list(moved), list(again)) == ([event], [])
+        assert await bench.counts(queue) == Counts(published=2, waiting=2)
+        assert await bench.counts(other) == Counts(published=1, dead=1)
+
+    async def test_replay_without_names_takes_the_oldest(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=1)
+        dead = [await bench.bury(queue) for _ in range(3)]
+
+        assert list(await bench.write(lambda tx: tx.events.replay(queue, None, limit=2))) == dead[:2]
+        assert await bench.counts(queue) == Counts(published=3, waiting=2, dead=1)
+
+    async def test_errors_are_grouped_by_cause_most_failures_first(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=1)
+        dead = [await bench.bury(queue, error=error) for error in (BANG, BOOM, BOOM)]
+        await bench.write(lambda tx: tx.events.replay(queue, [dead[1]], limit=1))
+        holder = await bench.enrol(host="host-2")
+        [leased] = (await bench.step(holder, queue, want=1)).leased
+        await bench.step(
+            holder, queue, call=2, finished=[Finished(leased.event, leased.fence, Outcome.FAILED, error=BOOM)]
+        )
+
+        groups = await bench.read(lambda tx: tx.events.list_errors([queue], limit=9))
+
+        assert [(one.fingerprint, one.failures, one.events) for one in groups] == [
+            ("boom in PATH", 3, 2),
+            ("bang", 1, 1),
+        ]
+        boom = groups[0]
+        assert (boom.example_event, boom.example_text, list(boom.hosts)) == (dead[1], BOOM.text, ["host-1", "host-2"])
+        assert boom.first_at < boom.last_at
+        assert len(await bench.read(lambda tx: tx.events.list_errors([queue], limit=1))) == 1
+        assert list(await bench.read(lambda tx: tx.events.list_errors([queue + 1], limit=9))) == []
+
+
+class HolderContract:
+    async def test_a_session_comes_back_as_it_was(self, bench: Bench) -> None:
+        number = await bench.enrol(cluster="c9", proc=3, start=2)
+        session = await bench.read(lambda tx: tx.holders.get(number))
+
+        assert (session.number, session.taskforce_uuid, session.cluster, session.proc, session.start) == (
+            number,
+            "TF-1",
+            "c9",
+            3,
+            2,
+        )
+        assert session.until > session.begun_at > 0
+        assert session.ended is None
+        assert await bench.read(lambda tx: tx.holders.find_of_proc("TF-1", "c9", 3)) == [session]
+        assert await bench.read(lambda tx: tx.holders.find_of_proc("TF-1", "c9", 4)) == []
+
+    async def test_a_session_that_never_was_is_not_found(self, bench: Bench) -> None:
+        with pytest.raises(NotFoundError):
+            await bench.read(lambda tx: tx.holders.get(5))
+
+    async def test_live_sessions_are_listed_oldest_first_and_counted(self, bench: Bench) -> None:
+        numbers = [await bench.enrol(uuid) for uuid in ("TF-2", "TF-1", "TF-1", "TF-3")]
+        await bench.write(lambda tx: tx.holders.end(numbers[2], reason="left"))
+
+        live = await bench.read(lambda tx: tx.holders.list_live(["TF-1", "TF-2"]))
+
+        assert [one.number for one in live] == numbers[:2]
+        assert await bench.read(lambda tx: tx.holders.count_live(["TF-1", "TF-2"])) == 2
+        assert await bench.read(lambda tx: tx.holders.count_live([])) == 0
+
+    async def test_what_an_ended_session_held_goes_back_uncounted(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        events = await bench.publish(queue, b"1", b"2", b"3")
+        holder = await bench.enrol()
+        await bench.step(holder, queue, want=2)
+
+        await bench.write(lambda tx: tx.holders.end(holder, reason="replaced"))
+
+        assert await bench.counts(queue) == Counts(published=3, waiting=3)
+        rows = await bench.read(lambda tx: tx.events.list_page(queue, EventState.WAITING, after=0, limit=9))
+        assert [(row.event, row.attempts) for row in rows] == [(event, 0) for event in events]
+        [attempt] = await bench.read(lambda tx: tx.events.list_attempts(events[0]))
+        assert attempt.end is AttemptEnd.RELEASED
+        with pytest.raises(SessionEndedError):
+            await bench.step(holder, queue, call=2, want=1)
+        again = (await bench.step(await bench.enrol(), queue, want=3)).leased
+        assert [(one.event, one.fence, one.attempt) for one in again] == [
+            (events[0], 2, 1),
+            (events[1], 2, 1),
+            (events[2], 1, 1),
+        ]
+
+    async def test_a_session_keeps_the_reason_it_ended_for_first(self, bench: Bench) -> None:
+        holder = await bench.enrol()
+
+        await bench.write(lambda tx: tx.holders.end(holder, reason="left"))
+        await bench.write(lambda tx: tx.holders.end(holder, reason="replaced"))
+
+        assert (await bench.read(lambda tx: tx.holders.get(holder))).ended == "left"
+
+
+class AccountContract:
+    async def test_counters_and_changes_are_read_together(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        await bench.publish(queue, b"1", b"2")
+        assert await bench.engine.fold() > 0
+        await bench.publish(queue, b"3")
+        assert await bench.counts(queue) == Counts(published=3, waiting=3)
+
+    async def test_a_recount_agrees_with_the_counters(self, bench: Bench) -> None:
+        queue, output = await bench.add_queue("in", attempts=1), await bench.add_queue("out")
+        await bench.bury(queue, error=BOOM)
+        await bench.publish(queue, b"1", b"2", b"3")
+        holder = await bench.enrol()
+        one, _ = (await bench.step(holder, queue, want=2)).leased
+        done = Finished(one.event, one.fence, Outcome.DONE, results=[Body(BodyKind.JSON, b"1")])
+        await bench.step(holder, queue, call=2, finished=[done], outputs=[output])
+
+        recounts = await bench.read(lambda tx: tx.queues.recount([queue, output]))
+
+        assert recounts[queue].kept == Counts(published=4, waiting=1, in_work=1, done=1, dead=1)
+        assert recounts[output].kept == Counts(published=1, waiting=1)
+        for recount in recounts.values():
+            assert recount.kept == recount.counted
+            assert (recount.counted_twice, recount.duplicates) == (0, 0)
+
+    async def test_a_second_result_is_counted_as_a_duplicate(self, bench: Bench) -> None:
+        queue, output = await bench.add_queue("in"), await bench.add_queue("out")
+        [event] = await bench.publish(queue, b"1")
+        first = await bench.enrol(proc=0)
+        await bench.step(first, queue, want=1)
+        await bench.write(lambda tx: tx.holders.end(first, reason="replaced"))
+        second = await bench.enrol(proc=0, start=2)
+        await bench.step(second, queue, want=1)
+        results = [Body(BodyKind.JSON, b"1")]
+        for call, fence in enumerate((2, 1), 2):
+            done = Finished(event, fence, Outcome.DONE, results=results)
+            answer = await bench.step(second, queue, call=call, finished=[done], outputs=[output])
+
+        assert list(answer.verdicts) == [Verdict.DUPLICATE]
+        assert await bench.read(lambda tx: tx.queues.count_duplicates([queue])) == 1
+        recount = (await bench.read(lambda tx: tx.queues.recount([queue])))[queue]
+        assert (recount.counted, recount.counted_twice, recount.duplicates) == (Counts(published=1, done=1), 0, 1)
+        assert await bench.counts(output) == Counts(published=1, waiting=1)
+
+
+class StoreContract(PublishContract, EventLifeContract, DeadLetterContract, HolderContract, AccountContract):
+    """Events, as the store keeps them beside the engine."""
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
+        async with open_bench(f"sqlite:///{tmp_path}/muster.db") as bench:
+            yield bench
+
+
+@pytest.mark.server
+class TestPostgresStore(StoreContract):
+    @pytest.fixture
+    async def bench(self, postgres_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(postgres_url) as bench:
+            yield bench

@@ -1,0 +1,348 @@
+"""Are the store's transactions whole, told of in order, and heard by those who wait, on both databases?"""
+
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Never
+
+import anyio
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, Bench, a_workflow, an_event, open_bench
+from muster.domain.event_state import EventState
+from muster.domain.outbox import Cursor, Notice
+from muster.domain.queue import Counts
+from muster.server.ports.store import StoredAnswer, Transaction
+
+pytestmark = pytest.mark.anyio
+
+CALLERS = 8
+
+
+class OnPurposeError(Exception):
+    """What a work raises."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # the drivers know no other loop
+
+
+class WholenessContract:
+    async def test_an_error_undoes_everything_and_is_passed_on(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
+
+        def work(tx: Transaction) -> Never:
+            tx.events.publish(queue, [an_event(key="a")])
+            tx.workflows.update(replace(A_WORKFLOW, deactivated_by="eve"))
+            tx.outbox.insert(Notice("WF-1", "workflow.created", 1.0, {}))
+            tx.answers.insert("ada", "POST /x", "k", StoredAnswer(201, b"{}", "h"), now=1.0)
+            tx.workflows.insert(a_workflow("WF-2"), [A_DIRECTIVE])
+            raise OnPurposeError
+
+        with pytest.raises(OnPurposeError):
+            await bench.write(work)
+
+        assert await bench.counts(queue) == Counts()
+        assert await bench.read(lambda tx: tx.workflows.get("WF-1")) == A_WORKFLOW
+        assert list(await bench.read(lambda tx: tx.outbox.list_after(Cursor(), subject=None, limit=9))) == []
+        assert await bench.read(lambda tx: tx.workflows.list_directives("WF-1")) == []
+        assert await bench.write(lambda tx: tx.answers.claim("ada", "POST /x", "k", body_hash="h", now=1.0)) is None
+        [again] = await bench.write(lambda tx: tx.events.publish(queue, [an_event(key="a")]))
+        assert again.is_new
+
+    async def test_an_error_leaves_those_that_write_at_the_same_time_alone(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        refused = 0
+
+        async def publish(number: int) -> None:
+            nonlocal refused
+
+            def work(tx: Transaction) -> None:
+                tx.events.publish(queue, [an_event()])
+                if number % 2:
+                    raise OnPurposeError
+
+            try:
+                await bench.write(work)
+            except OnPurposeError:
+                refused += 1
+
+        async with anyio.create_task_group() as group:
+            for number in range(CALLERS):
+                group.start_soon(publish, number)
+
+        assert refused == CALLERS / 2
+        assert await bench.counts(queue) == Counts(published=CALLERS // 2, waiting=CALLERS // 2)
+
+    async def test_a_work_that_breaks_the_schema_fails_alone_and_as_a_fault(self, bench: Bench) -> None:
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
+        with pytest.raises(DBAPIError):
+            await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
+        assert await bench.read(lambda tx: tx.workflows.get("WF-1")) == A_WORKFLOW
+
+    async def test_a_read_cannot_write(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        with pytest.raises(DBAPIError):
+            await bench.read(lambda tx: tx.events.publish(queue, [an_event()]))
+        assert await bench.counts(queue) == Counts()
+
+    async def test_locked_changes_of_a_workflow_do_not_overwrite_each_other(self, bench: Bench) -> None:
+        await bench.write(lambda tx: tx.workflows.insert(replace(A_WORKFLOW, deactivated_ts=0.0), []))
+
+        def count_up(tx: Transaction) -> None:
+            workflow = tx.workflows.get("WF-1", lock=True)
+            assert workflow.deactivated_ts is not None
+            tx.workflows.update(replace(workflow, deactivated_ts=workflow.deactivated_ts + 1))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(CALLERS):
+                group.start_soon(bench.write, count_up)
+
+        assert (await bench.read(lambda tx: tx.workflows.get("WF-1"))).deactivated_ts == CALLERS
+
+    async def test_time_stands_still_in_a_transaction(self, bench: Bench) -> None:
+        first, second = await bench.write(lambda tx: (tx.now(), tx.now()))
+        later = await bench.read(lambda tx: tx.now())
+        assert first == second < later < first + 60
+
+    async def test_keys_published_at_the_same_time_are_one_event(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        published: list[int] = []
+
+        async def publish() -> None:
+            [one] = await bench.write(lambda tx: tx.events.publish(queue, [an_event(key="a")]))
+            published.append(one.event)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(CALLERS):
+                group.start_soon(publish)
+
+        assert len(set(published)) == 1
+        assert await bench.counts(queue) == Counts(published=1, waiting=1)
+
+    async def test_a_secret_is_made_once(self, bench: Bench) -> None:
+        made: set[bytes] = set()
+
+        async def get() -> None:
+            made.add(await bench.store.get_secret("worker"))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(CALLERS):
+                group.start_soon(get)
+
+        [secret] = made
+        assert len(secret) == 32
+        assert await bench.store.get_secret("other") != secret
+
+
+class AnswerContract:
+    async def test_an_answer_is_given_again(self, bench: Bench) -> None:
+        answer = StoredAnswer(201, b'{"x":1}', "hash")
+
+        def claim(
+            tx: Transaction, *, owner: str = "ada", route: str = "POST /x", key: str = "k"
+        ) -> StoredAnswer | None:
+            return tx.answers.claim(owner, route, key, body_hash="another", now=5.0)
+
+        assert await bench.write(claim) is None
+        await bench.write(lambda tx: tx.answers.insert("ada", "POST /x", "k", answer, now=5.0))
+
+        assert await bench.write(claim) == answer
+        assert await bench.write(lambda tx: claim(tx, owner="eve")) is None
+        assert await bench.write(lambda tx: claim(tx, route="POST /y")) is None
+        assert await bench.write(lambda tx: claim(tx, key="l")) is None
+
+    async def test_of_requests_in_flight_one_does_the_work_and_the_others_wait_for_its_answer(
+        self, bench: Bench
+    ) -> None:
+        answers: list[bytes] = []
+
+        async def request(number: int) -> None:
+            def work(tx: Transaction) -> bytes:
+                earlier = tx.answers.claim("ada", "POST /x", "k", body_hash="h", now=1.0)
+                if earlier is not None:
+                    return earlier.body
+                tx.workflows.insert(a_workflow(f"WF-{number}"), [])
+                tx.answers.insert("ada", "POST /x", "k", StoredAnswer(201, b"%d" % number, "h"), now=1.0)
+                return b"%d" % number
+
+            answers.append(await bench.write(work))
+
+        async with anyio.create_task_group() as group:
+            for number in range(CALLERS):
+                group.start_soon(request, number)
+
+        assert len(answers) == CALLERS
+        assert len(set(answers)) == 1
+        made = await bench.read(lambda tx: tx.workflows.list_page(owner=None, active=None, after=None, limit=99))
+        assert [one.workflow_id for one in made] == [f"WF-{answers[0].decode()}"]
+
+    async def test_old_answers_are_deleted_in_bounded_steps(self, bench: Bench) -> None:
+        for number in range(5):
+            answer = StoredAnswer(200, b"", "h")
+            await bench.write(
+                lambda tx, number=number, answer=answer: tx.answers.insert(  # type: ignore[misc]
+                    "ada", "POST /x", str(number), answer, now=float(number)
+                )
+            )
+
+        deleted = [await bench.write(lambda tx: tx.answers.delete_older(3.0, limit=2)) for _ in range(3)]
+
+        assert deleted == [2, 1, 0]
+        kept = [
+            await bench.write(
+                lambda tx, key=str(number): tx.answers.claim("ada", "POST /x", key, body_hash="h", now=9.0)  # type: ignore[misc]
+            )
+            for number in range(5)
+        ]
+        assert [one is not None for one in kept] == [False, False, False, True, True]
+
+
+class OutboxContract:
+    async def test_notices_come_in_order_from_behind_the_cursor(self, bench: Bench) -> None:
+        notices = [
+            Notice(f"WF-{number % 2}", "taskforce.phase", number + 0.5, {"n": number, "é": None}) for number in range(5)
+        ]
+        for notice in notices[:2]:
+            await bench.write(lambda tx, notice=notice: tx.outbox.insert(notice))  # type: ignore[misc]
+
+        def several(tx: Transaction) -> None:
+            for notice in notices[2:]:
+                tx.outbox.insert(notice)
+
+        await bench.write(several)
+
+        listed = await bench.read(lambda tx: tx.outbox.list_after(Cursor(), subject=None, limit=9))
+        assert [notice for _, notice in listed] == notices
+        cursors = [cursor for cursor, _ in listed]
+        assert cursors == sorted(set(cursors))
+        assert await bench.read(lambda tx: tx.outbox.list_after(cursors[2], subject=None, limit=1)) == listed[3:4]
+        of_one = await bench.read(lambda tx: tx.outbox.list_after(cursors[0], subject="WF-0", limit=9))
+        assert [notice for _, notice in of_one] == [notices[2], notices[4]]
+        assert list(await bench.read(lambda tx: tx.outbox.list_after(cursors[4], subject=None, limit=9))) == []
+
+
+class WakingContract:
+    async def test_a_commit_wakes_and_a_rollback_does_not(self, bench: Bench) -> None:
+        def work(tx: Transaction) -> Never:
+            tx.wake("launch")
+            raise OnPurposeError
+
+        with bench.database.waking.listen("launch", "start:x") as bell:
+            with pytest.raises(OnPurposeError):
+                await bench.write(work)
+            assert not await bell.wait(0.05)
+
+            await bench.write(lambda tx: tx.wake("stop:x"))
+            assert not await bell.wait(0.05)
+
+            await bench.write(lambda tx: tx.wake("start:x"))
+            assert await bell.wait(5)
+            assert not await bell.wait(0)
+
+    async def test_publishing_ending_a_session_and_replaying_wake_the_queue(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=1)
+        holder = await bench.enrol()
+        with bench.database.waking.listen(f"queue:{queue}") as bell:
+            await bench.publish(queue, b"1")
+            assert await bell.wait(5)
+            await bench.step(holder, queue, want=1)
+            assert not await bell.wait(0)
+            await bench.write(lambda tx: tx.holders.end(holder, reason="left"))
+            assert await bell.wait(5)
+        dead = await bench.bury(await bench.add_queue("other", attempts=1))
+        other = (await bench.read(lambda tx: tx.events.get(dead))).queue
+        with bench.database.waking.listen(f"queue:{other}") as bell:
+            await bench.write(lambda tx: tx.events.replay(other, None, limit=9))
+            assert await bell.wait(5)
+
+    async def test_a_publish_of_known_keys_wakes_nobody(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        await bench.write(lambda tx: tx.events.publish(queue, [an_event(key="a")]))
+        with bench.database.waking.listen(f"queue:{queue}") as bell:
+            await bench.write(lambda tx: tx.events.publish(queue, [an_event(key="a")]))
+            assert not await bell.wait(0.05)
+
+    async def test_as_many_bells_ring_as_are_asked_for_the_longest_waiting_first(self, bench: Bench) -> None:
+        waking = bench.database.waking
+        with waking.listen("t") as first, waking.listen("t") as second:
+            with waking.listen("t"):
+                pass  # gone: it takes no ring away from those that wait
+            with waking.listen("t") as third:
+                waking.wake("t", bells=2)
+                assert [await bell.wait(0) for bell in (first, second, third)] == [True, True, False]
+                waking.wake("t", bells=1)
+                assert [await bell.wait(0) for bell in (first, second, third)] == [False, False, True]
+                waking.wake("t")
+                assert [await bell.wait(0) for bell in (first, second, third)] == [True, True, True]
+                waking.wake("other")
+                assert not await first.wait(0)
+
+    async def test_a_bell_that_has_rung_is_not_rung_in_anothers_place(self, bench: Bench) -> None:
+        waking = bench.database.waking
+        with waking.listen("t") as first, waking.listen("t") as second:
+            waking.wake("t", bells=1)
+            waking.wake("t", bells=1)
+            assert [await first.wait(0), await second.wait(0)] == [True, True]
+
+    async def test_a_waiter_is_woken_while_it_waits(self, bench: Bench) -> None:
+        heard = anyio.Event()
+
+        async def wait() -> None:
+            with bench.database.waking.listen("t") as bell:
+                ready.set()
+                if await bell.wait(30):
+                    heard.set()
+
+        ready = anyio.Event()
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(wait)
+                await ready.wait()
+                bench.database.waking.wake("t")
+                await heard.wait()
+
+
+class StoreContract(WholenessContract, AnswerContract, OutboxContract, WakingContract):
+    """Transactions, as the store runs them."""
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
+        async with open_bench(f"sqlite:///{tmp_path}/muster.db") as bench:
+            yield bench
+
+    async def test_a_read_sees_one_moment(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        looked, published = threading.Event(), threading.Event()
+
+        def look_twice(tx: Transaction) -> tuple[Counts, int]:
+            before = tx.queues.counts([queue])[queue]
+            looked.set()
+            assert published.wait(30)
+            return before, len(tx.events.list_page(queue, EventState.WAITING, after=0, limit=9))
+
+        async def publish() -> None:
+            await anyio.to_thread.run_sync(looked.wait, 30)
+            await bench.publish(queue, b"1")
+            published.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(publish)
+            seen = await bench.read(look_twice)
+
+        assert seen == (Counts(), 0)
+        assert await bench.counts(queue) == Counts(published=1, waiting=1)
+
+
+@pytest.mark.server
+class TestPostgresStore(StoreContract):
+    @pytest.fixture
+    async def bench(self, postgres_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(postgres_url) as bench:
+            yield bench
