@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -119,8 +119,8 @@ class Stand:
         await activate_workflows(self.parts)
         await launch_taskforces(self.parts)
 
-    async def claim(self, agent: str = "site-a", *, held: list[str] = [], **changes: Json) -> Json:
-        claim = {"agent": agent, "locations": ["local"], "wait_s": 0, "lease_s": 30, "held": held, **changes}
+    async def claim(self, agent: str = "site-a", *, held: Sequence[str] = (), **changes: Json) -> Json:
+        claim = {"agent": agent, "locations": ["local"], "wait_s": 0, "lease_s": 30, "held": [*held], **changes}
         return await self.post("/muster/v1/site/claims", claim, by=TMS)
 
     async def report(self, order: Json, what: str, *, agent: str = "site-a", **fields: Json) -> Json:
@@ -187,6 +187,6 @@ async def open_stand(folder: Path, **settings: Json) -> AsyncIterator[Stand]:
             version="0.1.0",
         )
         app = make_app(parts)
-        transport = httpx.ASGITransport(app=app)
+        transport = httpx.ASGITransport(app=cast(Any, app))
         async with httpx.AsyncClient(transport=transport, base_url="http://muster.test") as http:
             yield Stand(http, parts)

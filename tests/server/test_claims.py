@@ -1,5 +1,7 @@
 """Does every taskforce have one agent at a time, and is the former one's word refused?"""
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -11,8 +13,6 @@ pytestmark = pytest.mark.anyio
 
 async def let_time_pass(stand: Stand, taskforce_uuid: str) -> None:
     """Set a claim's time to one that is over, as the clock would."""
-    from dataclasses import replace
-
     await stand.parts.store.write(
         lambda tx: tx.taskforces.update(replace(tx.taskforces.get(taskforce_uuid), claim_until=1.0))
     )
@@ -63,13 +63,14 @@ async def test_another_agent_gets_it_only_after_its_time_with_a_new_fence(stand:
     second = await one_order(stand, "site-b")
     assert (first["fence"], second["fence"]) == (1, 2)
     assert (await stand.claim(held=[first["taskforce_uuid"]]))["lost"] == [first["taskforce_uuid"]]
-    for what, fields in {
+    reports: dict[str, Json] = {
         "submitted": {"cluster_id": 1, "n_workers": 1},
         "submit-failed": {"error": "x"},
         "removed": {},
         "remove-failed": {"error": "x"},
         "completed": {"at": 1.0},
-    }.items():
+    }
+    for what, fields in reports.items():
         refused = await stand.try_report(first, what, **fields)
         assert (refused.status_code, refused.json()["code"]) == (409, "conflict"), what
     assert (await stand.report(second, "submitted", agent="site-b", cluster_id=1, n_workers=1))["accepted"]

@@ -247,8 +247,10 @@ async def test_a_workflow_whose_cluster_is_complete_is_ended_without_moving_anyt
         "pending-stopper",
         False,
         "User",
-        "User deactivated (FINISHED) workflow but taskforce is already ending/finished "
-        "(pending-stopper, condor-rm, condor-complete)",
+        (
+            "User deactivated (FINISHED) workflow but taskforce is already ending/finished "
+            "(pending-stopper, condor-rm, condor-complete)"
+        ),
     )
 
 

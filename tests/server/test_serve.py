@@ -104,8 +104,9 @@ async def test_a_parked_call_is_answered_when_the_service_stops(tmp_path: Path) 
 
 
 async def until_underway(running: Running, count: int) -> None:
+    """The meters ring no bell, so they are read until they say it; the caller has set the deadline."""
     async with running.client() as http:
-        while f"muster_requests_underway {count}.0" not in (await http.get("/metrics")).text:
+        while f"muster_requests_underway {count}.0" not in (await http.get("/metrics")).text:  # noqa: ASYNC110
             await anyio.sleep(0.01)
 
 
@@ -133,16 +134,16 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_daemon_that_falls_takes_the_service_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Surprise(Exception):
+    class SurpriseError(Exception):
         pass
 
     async def fall(_: DeltaFolder) -> None:
-        raise Surprise
+        raise SurpriseError
 
     monkeypatch.setattr(DeltaFolder, "run_once", fall)
     with anyio.fail_after(20), pytest.raises(BaseExceptionGroup) as caught:
         await serve(settings(tmp_path), handle_signals=False)
-    assert caught.value.subgroup(Surprise) is not None
+    assert caught.value.subgroup(SurpriseError) is not None
 
 
 async def test_a_body_over_the_limit_is_refused_and_the_connection_goes_on(tmp_path: Path) -> None:
