@@ -4,15 +4,17 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from muster.domain.errors import ConflictError, Finding, InvalidError
 from muster.domain.ids import EventIds
@@ -30,6 +32,11 @@ from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 
 COLD_CONNECTIONS = 6
+CONNECT_S_MAX = 10.0
+"""Seconds within which a connection must be made, or become free."""
+ANSWER_S_MAX = 120.0
+"""Seconds after which a statement of the store is given up."""
+_COLD_SETTINGS = {"lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s"}
 
 
 @dataclass(frozen=True)
@@ -69,15 +76,9 @@ async def open_database(url: str, *, hot_connections: int = 2) -> AsyncIterator[
 
 @asynccontextmanager
 async def _open_sqlite(path: Path) -> AsyncIterator[Database]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock_file(path), database_errors():
-        raw = open_connection(path)
-        try:
-            migrate.upgrade(raw.core)
-            ids = EventIds(last=replicas.find_last_event(raw.core))
-        finally:
-            raw.core.close()
-            raw.close()
+    with _lock_file(path):
+        with database_errors():
+            ids = _prepare_sqlite(path)
         bells = Bells()
         async with SqliteWriter(lambda: open_connection(path)) as writer:
             store = SqliteStore(path, writer, ids, bells)
@@ -87,11 +88,31 @@ async def _open_sqlite(path: Path) -> AsyncIterator[Database]:
                 store.close()
 
 
+def _prepare_sqlite(path: Path) -> EventIds:
+    try:
+        raw = open_connection(path)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_NOTADB:
+            raise InvalidError([Finding("database_url", f"{path} is not a SQLite database")]) from error
+        raise
+    with contextlib.closing(raw), contextlib.closing(raw.core):
+        raw.execute("BEGIN IMMEDIATE")
+        try:
+            migrate.upgrade(raw.core)
+        except BaseException:
+            raw.execute("ROLLBACK")
+            raise
+        raw.execute("COMMIT")
+        return EventIds(last=replicas.find_last_number(raw.core))
+
+
 @contextlib.contextmanager
 def _lock_file(path: Path) -> Iterator[None]:
     """Keep other services off the file: SQLite has one writer, and it is us."""
     lock = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with database_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,21 +131,27 @@ def _lock_file(path: Path) -> Iterator[None]:
 @asynccontextmanager
 async def _open_postgres(url: str, *, hot_connections: int) -> AsyncIterator[Database]:
     token = secrets.token_hex(8)
-    engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
-        pool_size=COLD_CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=10,
-        pool_pre_ping=True,
-    )
-    plain = url.replace("postgres://", "postgresql://", 1)
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(plain, timeout=10)
+        return await asyncpg.connect(url, timeout=CONNECT_S_MAX)
 
+    async def connect_cold(*_: object) -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(
+            url, timeout=CONNECT_S_MAX, command_timeout=ANSWER_S_MAX, server_settings=_COLD_SETTINGS
+        )
+
+    # Connections are opened by asyncpg itself, so that a URL means the same on the hot and on the cold path.
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect_cold,
+        pool_size=COLD_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=CONNECT_S_MAX,
+        pool_pre_ping=True,
+    )
     try:
         with database_errors():
-            ids = await _prepare_postgres(engine, token)
+            ids = await _prepare_postgres(connect, token)
         bells = Bells()
         hot = PostgresEngine(connect, ids, bells.wake_after_commit, connections=hot_connections)
         async with hot, PostgresBridge(bells, connect, token=token).running():
@@ -138,12 +165,22 @@ async def _open_postgres(url: str, *, hot_connections: int) -> AsyncIterator[Dat
         await engine.dispose()
 
 
-async def _prepare_postgres(engine: AsyncEngine, token: str) -> EventIds:
-    async with engine.begin() as connection:
-        await connection.run_sync(migrate.upgrade)
-    async with engine.begin() as connection:
-        now = await connection.run_sync(ask_postgres_clock)
-        await connection.run_sync(lambda core: make_coming_partitions(core, now=now))
-        node = await connection.run_sync(lambda core: replicas.take_node(core, token=token, now=now))
-        last = await connection.run_sync(replicas.find_last_event)
-    return EventIds(node, last=last)
+async def _prepare_postgres(
+    connect: Callable[[], "Awaitable[asyncpg.Connection[asyncpg.Record]]"], token: str
+) -> EventIds:
+    """Migrate, on a connection that may wait for as long as that takes, and take a node."""
+
+    def take(core: Connection) -> EventIds:
+        now = ask_postgres_clock(core)
+        make_coming_partitions(core, now=now)
+        node = replicas.take_node(core, token=token, now=now)
+        return EventIds(node, last=replicas.find_last_number(core))
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda *_: connect(), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(migrate.upgrade)
+        async with engine.begin() as connection:
+            return await connection.run_sync(take)
+    finally:
+        await engine.dispose()

@@ -11,7 +11,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from muster.domain.errors import UnavailableError
 
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: the same transaction may succeed now
-_AWAY_CLASSES = ("08", "53", "57", "58")  # connection, resources, operator intervention, system error
+# connection, rolled back because of others, resources, not in this state, operator intervention, system error
+_AWAY_CLASSES = ("08", "40", "53", "55", "57", "58")
+_OUR_FAULT = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY}
+"""A wrong statement, and a write where only reads are allowed: trying again would not help."""
 
 
 @contextlib.contextmanager
@@ -25,9 +28,11 @@ def database_errors() -> Iterator[None]:
         raise
     except PoolTimeoutError as error:
         raise UnavailableError("the database does not answer: no connection became free in time") from error
-    except sqlite3.OperationalError as error:
-        raise UnavailableError(f"the database does not answer: {_first_line(error)}") from error
-    except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+    except (sqlite3.Error, asyncpg.PostgresError) as error:
+        if _is_away(error):
+            raise UnavailableError(f"the database does not answer: {_first_line(error)}") from error
+        raise
+    except (OSError, asyncpg.InterfaceError) as error:
         raise UnavailableError(f"the database does not answer: {_first_line(error)}") from error
 
 
@@ -37,7 +42,9 @@ def is_worth_another_try(error: BaseException) -> bool:
 
 
 def _is_away(error: BaseException | None) -> bool:
-    if isinstance(error, sqlite3.OperationalError | OSError):
+    if isinstance(error, sqlite3.OperationalError):
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _OUR_FAULT
+    if isinstance(error, OSError):
         return True
     return _sqlstate(error)[:2] in _AWAY_CLASSES
 

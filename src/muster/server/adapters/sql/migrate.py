@@ -15,7 +15,10 @@ _FOLDER = Path(__file__).parent / "migrations"
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the schema to this version. Raises InvalidError for a database that a newer version has migrated."""
+    """Bring the schema to this version, in the transaction that is open on the connection: wholly, or not at all.
+
+    Raises InvalidError for a database that a newer version has migrated.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(literal(_LOCK))))
     config = Config()

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+import anyio
 from sqlalchemy import Connection, func, literal, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from muster.domain.ids import EventIds
@@ -79,12 +81,16 @@ class PostgresStore:
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
         """Commit the work, again where the database undid it because of others."""
-        for left in reversed(range(TRIES)):
-            try:
-                with database_errors():
-                    async with self._engine.begin() as connection:
-                        return await connection.run_sync(work)
-            except Exception as error:
-                if not left or not is_worth_another_try(error):
-                    raise
-        raise AssertionError("unreachable")
+        with database_errors():
+            for tried in range(1, TRIES):
+                try:
+                    return await self._commit(work)
+                except DBAPIError as error:
+                    if not is_worth_another_try(error):
+                        raise
+                await anyio.sleep(0.002 * 2**tried)  # the other one ends meanwhile
+            return await self._commit(work)
+
+    async def _commit(self, work: Callable[[Connection], T]) -> T:
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(work)

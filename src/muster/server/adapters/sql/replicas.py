@@ -4,7 +4,7 @@ from sqlalchemy import Connection, delete, func, insert, literal, select, update
 
 from muster.domain.errors import ConflictError
 from muster.domain.ids import NODE_BITS
-from muster.server.adapters.sql.schema import event, holder, replica
+from muster.server.adapters.sql.schema import event, holder, replica, workflow
 
 PLACE_S = 30.0
 """A service that has not been heard of for so long is gone."""
@@ -49,9 +49,10 @@ def prolong_sessions(connection: Connection, *, token: str, lease_s: float, now:
         )
 
 
-def find_last_event(connection: Connection) -> int:
-    """The highest event number there is; 0 for none."""
-    return int(connection.scalar(select(func.max(event.c.id))) or 0)
+def find_last_number(connection: Connection) -> int:
+    """The highest number that a service has made, of an event, a session or a workflow; 0 for none."""
+    columns = (event.c.id, holder.c.number, workflow.c.number)
+    return max(int(connection.scalar(select(func.max(column))) or 0) for column in columns)
 
 
 def _lock(connection: Connection) -> None:

@@ -47,10 +47,12 @@ def open_connection(path: Path, *, read_only: bool = False) -> RawConnection:
     raw = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=512, factory=RawConnection
     )
-    for setting in _SETTINGS:
-        raw.execute(setting)
-    if read_only:
-        raw.execute("PRAGMA query_only=ON")
+    try:
+        for setting in (*_SETTINGS, *(["PRAGMA query_only=ON"] if read_only else [])):
+            raw.execute(setting)
+    except sqlite3.Error:
+        raw.close()
+        raise
     # SQLAlchemy must never begin, commit or roll back by itself: the writer does. So it looks at the connection once,
     # here, outside any transaction, and is never given it back.
     engine = create_engine(
