@@ -16,10 +16,10 @@ def running_postgres() -> Iterator[str]:
     if given:
         yield given
         return
-    from services.postgres import running_server
+    from services.postgres import run_postgres
 
-    with running_server() as server:
-        yield server
+    with run_postgres() as server:
+        yield server.make_database()
 
 
 def fresh_database(server: str) -> str:

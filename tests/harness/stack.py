@@ -46,6 +46,7 @@ class Stack:
         root: holds the state folder `muster` and the logs of the processes.
         host: the loopback address that this stack has to itself.
         database_url: None is SQLite in the state folder.
+        wrapper: a command that runs the parts, e.g. in a namespace of their own.
         environment: extra variables for every part, e.g. shorter times.
     """
 
@@ -53,6 +54,7 @@ class Stack:
     host: str
     database_url: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()
     parts: dict[str, Part] = field(default_factory=dict)
     _port: int = 0
 
@@ -142,7 +144,7 @@ class Stack:
             environment |= {"MUSTER_TEST_CRASH": crash, "MUSTER_TEST_CRASH_FILE": str(counter)}
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [str(MUSTER), *command],
+                [*self.wrapper, str(MUSTER), *command],
                 cwd=self.root,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,159 @@
+"""Does the whole chain hold, as processes of their own, on both databases? From one POST to the results and the account."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.processes import attempts_alive, workers_alive
+from harness.stack import Stack
+from harness.tally import TASKS, Tally, check_account, consume_values, publish_ids
+from harness.waiting import wait_for
+from muster.client.shapes import NewTask, NewWorkflow
+from services.postgres import PostgresServer
+
+pytestmark = pytest.mark.system
+
+ROOT = Path(__file__).parents[2]
+DAYA_BAY = ROOT / "examples" / "daya-bay"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
+def chain(stack: Stack, request: pytest.FixtureRequest) -> Stack:
+    """Service and agent, on each database in turn."""
+    if request.param == "postgres":
+        stack.database_url = request.getfixturevalue("postgres_url")
+    stack.start_serve()
+    stack.start_site()
+    return stack
+
+
+def a_task(**fields: object) -> NewTask:
+    values: dict[str, object] = {
+        "cluster_locations": ["local"],
+        "task_image": "",
+        "task_args": "python tally.py",
+        "input_files": [str(TASKS / "tally.py")],
+        "input_queue_aliases": ["in"],
+        "output_queue_aliases": ["out"],
+        "infile_ext": "json",
+        "outfile_ext": "json",
+        "n_workers": 2,
+    }
+    return NewTask(**(values | fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("warm", "events"), [(True, 2000), (False, 60)])
+def test_every_event_is_done_once(chain: Stack, warm: bool, events: int, tmp_path: Path) -> None:  # noqa: FBT001
+    tally = Tally(tmp_path / "tally.jsonl")
+    with chain.client() as client:
+        task = a_task(warm=warm, task_env={"TALLY": str(tally.path)})
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+
+        ids = publish_ids(client, workflow, "in", ({"n": n} for n in range(events)), close=True)
+
+        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself")
+        assert len(set(ids)) == events
+        assert sorted(value["squared"] for value in consume_values(client, workflow, "out")) == [
+            n**2 for n in range(events)
+        ]
+        assert tally.runs() == dict.fromkeys(range(events), 1)
+        account = check_account(client, workflow, published=events, done=events)
+        assert account.duplicates == 0
+        wait_for(lambda: not workers_alive(chain.root), "the workers end")
+        assert attempts_alive(chain.root) == {}
+
+
+def test_tasks_joined_by_queues_in_a_chain_of_three(chain: Stack, tmp_path: Path) -> None:
+    """In → first → middle → second → out, and what the second makes goes to two queues."""
+    tally = Tally(tmp_path / "tally.jsonl")
+    environment = {"TALLY": str(tally.path)}
+    with chain.client() as client:
+        tasks = [
+            a_task(warm=True, task_env=environment, output_queue_aliases=["middle"], n_workers=1),
+            a_task(
+                warm=True,
+                task_env=environment,
+                input_queue_aliases=["middle"],
+                output_queue_aliases=["out", "copy"],
+                n_workers=1,
+            ),
+        ]
+        new = NewWorkflow(tasks=tasks, public_queue_aliases=["in", "out", "copy"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        publish_ids(client, workflow, "in", ({"n": n} for n in range(100)), close=True)
+
+        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself")
+
+        assert sorted(value["n"] for value in consume_values(client, workflow, "out")) == list(range(100))
+        assert sorted(value["n"] for value in consume_values(client, workflow, "copy")) == list(range(100))
+        assert tally.runs() == dict.fromkeys(range(100), 2)
+        check_account(client, workflow, published=200, done=200)
+
+
+def test_the_same_creation_twice_at_once_is_one_workflow(chain: Stack) -> None:
+    new = NewWorkflow(tasks=[a_task()], public_queue_aliases=["in", "out"])
+    made: list[str] = []
+
+    def submit() -> None:
+        with chain.client() as client:
+            made.append(client.submit_workflow(new, idempotency_key="the-same").workflow_id)
+
+    threads = [threading.Thread(target=submit) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with chain.client() as client:
+        assert len(made) == 6
+        assert {one.workflow_id for one in client.list_workflows().workflows} == set(made) == {made[0]}
+
+
+def test_the_analysis_runs_per_event_as_well(chain: Stack) -> None:
+    """The demo's own task, not warm, on 100 points: each of them a process that loads the data afresh."""
+    files = [str(DAYA_BAY / name) for name in _input_files()]
+    points = [{"sin2_2theta13": 0.08 + 0.0001 * n, "dm2_32": 2.4e-3 + 1e-6 * n} for n in range(100)]
+    with chain.client() as client:
+        task = a_task(task_args="python chi2.py {{INFILE}} {{OUTFILE}}", input_files=files, warm=False)
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        publish_ids(client, workflow, "in", points, close=True)
+
+        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself", deadline_s=200)
+
+        results = consume_values(client, workflow, "out")
+        assert sorted(one["sin2_2theta13"] for one in results) == sorted(one["sin2_2theta13"] for one in points)
+        assert all(500 < one["chi2"] < 3000 for one in results)
+        check_account(client, workflow, published=100, done=100)
+
+
+def _input_files() -> list[str]:
+    import yaml
+
+    task = yaml.safe_load((DAYA_BAY / "workflow.yaml").read_text())["tasks"][0]
+    return list(task["input_files"])
+
+
+def test_a_database_that_dies_and_comes_back_loses_nothing(
+    stack: Stack, own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    stack.database_url = own_postgres.make_database()
+    stack.start_serve()
+    stack.start_site()
+    tally = Tally(tmp_path / "tally.jsonl")
+    with stack.client() as client:
+        task = a_task(warm=True, task_env={"TALLY": str(tally.path)})
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        publish_ids(client, workflow, "in", ({"n": n, "sleep_s": 0.02} for n in range(200)), close=True)
+        wait_for(lambda: client.get_progress(workflow).input.done > 20, "work is going on")
+
+        own_postgres.kill()
+        own_postgres.start()
+
+        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself", deadline_s=120)
+        assert sorted(value["n"] for value in consume_values(client, workflow, "out")) == list(range(200))
+        assert set(tally.runs()) == set(range(200))
+        check_account(client, workflow, published=200, done=200)
