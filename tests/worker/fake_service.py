@@ -59,6 +59,7 @@ class Session:
 
     number: int
     token: str
+    proc: int
     is_over: bool = False
     call: int = 0
     left: str | None = None
@@ -74,6 +75,8 @@ class FakeService:
         self.batch = batch
         self.events: dict[str, Event] = {}
         self.waiting: deque[Event] = deque()
+        self.at_work: dict[str, Event] = {}
+        self.counts: Counter[str] = Counter()
         self.sessions: list[Session] = []
         self.stop: str | None = None
         self.come_back_s: float | None = None
@@ -118,6 +121,7 @@ class FakeService:
                 sent = base64.b64encode(body).decode() if isinstance(body, bytes) else body
                 event = Event(f"EV-{len(self.events) + 1:016x}", kind, sent)
                 self.events[event.name] = event
+                self.counts["waiting"] += 1
                 self.waiting.append(event)
                 made.append(event)
             self.changed.notify_all()
@@ -138,7 +142,7 @@ class FakeService:
     def states(self) -> Counter[str]:
         """How many events are in each state."""
         with self.changed:
-            return Counter(event.state for event in self.events.values())
+            return Counter({state: number for state, number in self.counts.items() if number})
 
     def wait(self, look: Callable[[], Any], what: str, *, deadline_s: float = 20.0) -> None:
         """Wait for something to be true of this service."""
@@ -146,14 +150,13 @@ class FakeService:
         with self.changed:
             while not look():
                 left_s = end - time.monotonic()
-                assert left_s > 0, f"not within {deadline_s} s: {what}; {Counter(e.state for e in self.events.values())}"
+                assert left_s > 0, f"not within {deadline_s} s: {what}; {self.counts}"
                 self.changed.wait(min(left_s, 0.05))
 
     def wait_for(self, *, deadline_s: float = 20.0, **states: int) -> None:
         """Wait until so many events are in these states."""
-        counts = lambda: Counter(event.state for event in self.events.values())  # noqa: E731
         self.wait(
-            lambda: all(counts()[state.replace("_", " ")] >= number for state, number in states.items()),
+            lambda: all(self.counts[state.replace("_", " ")] >= number for state, number in states.items()),
             str(states),
             deadline_s=deadline_s,
         )
@@ -172,9 +175,10 @@ class FakeService:
             return 403, {"code": "forbidden", "error": "the enrolment secret is not that of the taskforce"}
         if self.is_ended:
             return 403, {"code": "taskforce-ended", "error": "the taskforce takes no workers"}
-        if self.sessions:
-            self._end(self.sessions[-1], is_counted=False)
-        session = Session(len(self.sessions) + 1, f"token-{len(self.sessions) + 1}")
+        for former in self.sessions:
+            if former.proc == asked["proc"]:
+                self._end(former, is_counted=False)
+        session = Session(len(self.sessions) + 1, f"token-{len(self.sessions) + 1}", asked["proc"])
         self.sessions.append(session)
         return 200, {
             "protocol": 1,
@@ -193,7 +197,7 @@ class FakeService:
         session.call = max(session.call, call)
         self.changed.notify_all()  # a call that is parked ends now
         verdicts = [self._judge(session, one) for one in asked["finished"]]
-        again = [e for e in self.events.values() if (e.holder, e.call) == (session.number, call)]
+        again = [event for event in self.at_work.values() if (event.holder, event.call) == (session.number, call)]
         end = time.monotonic() + asked["wait_s"]
         leases = again if not is_newest else []
         come_back_s = None
@@ -235,8 +239,10 @@ class FakeService:
             name
             for name, fence in asked["held"]
             if name in self.lost
-            or (self.events[name].holder, self.events[name].fence) != (session.number, fence)
-            and self.events[name].state != "done"
+            or (
+                (self.events[name].holder, self.events[name].fence) != (session.number, fence)
+                and self.events[name].state != "done"
+            )
         ]
         self.changed.notify_all()
         return 200, {"lease_s": self.lease_s, "lost": lost, "stop": self.stop, "token": None}
@@ -248,10 +254,11 @@ class FakeService:
         return 200, {}
 
     def _lease(self, session: Session, call: int, want: int) -> list[Event]:
-        taken = []
+        taken: list[Event] = []
         while self.waiting and len(taken) < want:
             event = self.waiting.popleft()
-            event.state, event.holder, event.call = "in work", session.number, call
+            self._move(event, "in work")
+            event.holder, event.call = session.number, call
             event.fence += 1
             event.leased_at.append(time.monotonic())
             taken.append(event)
@@ -275,9 +282,10 @@ class FakeService:
             return "done" if event.fence == one["fence"] else "duplicate"
         if one["outcome"] == "done":
             event.finished_at.append(time.monotonic())
-            if event in self.waiting:
+            if event.state == "waiting":
                 self.waiting.remove(event)
-            event.state, event.holder, event.results = "done", None, one["results"]
+            self._move(event, "done")
+            event.holder, event.results = None, one["results"]
             event.fence = one["fence"]
             return "done" if is_current else "late"
         if not is_current:
@@ -289,19 +297,29 @@ class FakeService:
         event.attempts += 1
         event.finished_at.append(time.monotonic())
         if event.attempts >= self.attempts:
-            event.state, event.holder = "dead", None
+            self._move(event, "dead")
+            event.holder = None
             return "dead"
         self._requeue(event)
         return "requeued"
 
+    def _move(self, event: Event, state: str) -> None:
+        self.counts[event.state] -= 1
+        self.counts[state] += 1
+        event.state = state
+        self.at_work.pop(event.name, None)
+        if state == "in work":
+            self.at_work[event.name] = event
+
     def _requeue(self, event: Event) -> None:
-        event.state, event.holder, event.call = "waiting", None, None
+        self._move(event, "waiting")
+        event.holder, event.call = None, None
         self.waiting.appendleft(event)
 
     def _end(self, session: Session, *, is_counted: bool) -> None:
         session.is_over = True
-        for event in list(self.events.values()):
-            if event.state == "in work" and event.holder == session.number:
+        for event in list(self.at_work.values()):
+            if event.holder == session.number:
                 event.attempts += is_counted
                 self._requeue(event)
 

@@ -63,6 +63,10 @@ class Fault:
     trace: str = ""
 
 
+class Repeated:
+    """A call that was in trouble is under way again, and may be parked: when to look again has changed."""
+
+
 class Calls:
     """The calls of one worker. For the pilot's thread; `inbox` gets each Call when it is over."""
 
@@ -120,9 +124,8 @@ class Calls:
             thread = self._idle.pop()
         else:
             self._n_threads += 1
-            thread = _CallerThread(
-                Caller(self._address, self._patience, self._log), self._inbox, self._idle, number=self._n_threads
-            )
+            caller = Caller(self._address, self._patience, self._log, on_repeat=lambda: self._inbox.put(Repeated()))
+            thread = _CallerThread(caller, self._inbox, self._idle, number=self._n_threads)
             thread.start()
         call.caller = thread.caller
         call.caller.note_start()

@@ -19,9 +19,7 @@ _CHUNK = 1 << 16
 _TICK_S = 0.01
 """Where the kernel knows no pidfds: seconds between two looks whether the process has ended."""
 _DRAIN_S = 1.0
-_TASKS_FAULT = frozenset(
-    {errno.ENOEXEC, errno.E2BIG, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.ETXTBSY}
-)
+_TASKS_FAULT = frozenset({errno.E2BIG, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.ETXTBSY})
 _IN, _OUT = select.POLLIN | select.POLLHUP | select.POLLERR, select.POLLOUT | select.POLLERR
 
 
@@ -237,7 +235,8 @@ def _judge_start(error: Exception, argv: Sequence[str], folder: str) -> Exceptio
     """Whose fault is it that a process could not be started: the task's or this machine's?"""
     if isinstance(error, FileNotFoundError) and os.path.isdir(folder):
         return StartError(f"command not found: {argv[0]!r}")
-    if isinstance(error, PermissionError) and os.access(folder, os.X_OK):
+    is_no_program = isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOEXEC)
+    if is_no_program and os.access(folder, os.X_OK):
         return StartError(f"not an executable program: {argv[0]!r}")
     if isinstance(error, ValueError):
         return StartError(f"cannot be started: {error}")

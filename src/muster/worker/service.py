@@ -88,12 +88,15 @@ class Patience:
 
 
 class Caller:
-    """Makes calls over a link of its own. For one thread."""
+    """Makes calls over a link of its own. For one thread. `on_repeat` is called when a troubled call is made once more."""
 
-    def __init__(self, address: Address, patience: Patience, log: LogLines) -> None:
+    def __init__(
+        self, address: Address, patience: Patience, log: LogLines, *, on_repeat: Callable[[], None] = lambda: None
+    ) -> None:
         self.link = Link(address)
         self._patience = patience
         self._log = log
+        self._on_repeat = on_repeat
         self.is_troubled = False
         """The last try got no answer, and the next one was not made yet. Read by others."""
         self.sent_at = 0.0
@@ -147,7 +150,10 @@ class Caller:
         on_sent: Optional[Callable[[], None]],
     ) -> "Tuple[Optional[Reply], str]":
         token = session.token if session is not None else ""
+        was_troubled = self.is_troubled
         self.note_start()
+        if was_troubled:
+            self._on_repeat()
         try:
             reply = self.link.post(path, body, token=token, timeout_s=ANSWER_S + park_s, on_sent=on_sent)
         except LinkError as error:

@@ -1,0 +1,116 @@
+"""Workers for tests: the bundle as it travels, started in folders of their own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muster.worker.bundle import build_bundle
+from muster.worker.procfs import find_process, list_processes, read_environment
+from worker.fake_service import SECRET, FakeService
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, folder: Path, command: list[str], environment: dict[str, str]) -> None:
+        self.folder = folder
+        self._stderr = (folder / "stderr").open("wb")
+        self.process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=self._stderr, stderr=self._stderr, start_new_session=True
+        )
+
+    @property
+    def said(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    @property
+    def ended(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.folder / "exit.json").read_text())
+        return content
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout_s: float = 20.0) -> int:
+        return self.process.wait(timeout_s)
+
+    def left(self) -> list[int]:
+        """Processes of its attempts that are alive."""
+        mark = f"{self.folder}/".encode()
+        found = []
+        for pid in list_processes():
+            environment = read_environment(pid)
+            if b"MUSTER_ATTEMPT=" in environment and mark in environment:
+                process = find_process(pid)
+                if process is not None and not process.is_zombie:
+                    found.append(pid)
+        return found
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+        for pid in self.left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._stderr.close()
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "muster-worker.pyz"
+    build_bundle(path)
+    return path
+
+
+@pytest.fixture
+def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Start a worker for a service; keyword arguments are variables, without MUSTER_ in front."""
+    workers: list[Worker] = []
+
+    def start(
+        service: FakeService, *, python: str = sys.executable, secret: str = SECRET, proc: int = 0, **more: object
+    ) -> Worker:
+        folder = tmp_path / f"worker-{len(workers)}"
+        folder.mkdir()
+        enrol_file = tmp_path / "enrol.json"
+        enrol_file.write_text(json.dumps({"taskforce": "a-taskforce", "secret": secret}))
+        enrol_file.chmod(0o600)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "MUSTER_URL": service.url,
+            "MUSTER_ENROL_FILE": str(enrol_file),
+            "MUSTER_WORKDIR": str(folder),
+            "MUSTER_PROC": str(proc),
+            "MUSTER_TASKFORCE": "a-taskforce",
+            "A_SECRET_OF_THE_WORKER": "not for tasks",
+            **{f"MUSTER_{name}": str(value) for name, value in more.items()},
+        }
+        worker = Worker(folder, [python, "-I", "-S", str(bundle)], environment)
+        workers.append(worker)
+        return worker
+
+    yield start
+    for worker in workers:
+        worker.close()
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], str]:
+    """Write a task's program; returns the command that runs it."""
+
+    def write(source: str) -> str:
+        path = tmp_path / f"task-{len(list(tmp_path.glob('task-*')))}.py"
+        path.write_text(source)
+        return f"{sys.executable} {path}"
+
+    return write
