@@ -119,16 +119,14 @@ class Bench:
 
     async def counts(self, queue: int) -> Counts:
         """What counters and deltas say; fails unless the rows say the same."""
-        columns = (
-            "coalesce(sum(published), 0), coalesce(sum(waiting), 0), coalesce(sum(in_work), 0), coalesce(sum(done), 0)"
-        )
-        both = "SELECT * FROM counter UNION ALL SELECT queue, published, waiting, in_work, done, dead FROM delta"
-        (kept,) = await self.sql.run(f"SELECT {columns}, coalesce(sum(dead), 0) FROM ({both}) c WHERE queue = ?", queue)
-        tables = ("ready", "leased", "finished", "dead")
-        rows = [await self.sql.run(f"SELECT count(*) FROM {table} WHERE queue = ?", queue) for table in tables]
-        published = await self.sql.run("SELECT count(*) FROM event WHERE queue = ?", queue)
-        counts = Counts(*(int(number) for number in kept))
-        assert counts == Counts(published[0][0], *(one[0][0] for one in rows)), "counters and rows differ"
+        both = "(SELECT * FROM counter UNION ALL SELECT queue, published, waiting, in_work, done, dead FROM delta) c"
+        names = ("published", "waiting", "in_work", "done", "dead")
+        tables = ("event", "ready", "leased", "finished", "dead")
+        kept = [f"(SELECT coalesce(sum({name}), 0) FROM {both} WHERE queue = {queue:d})" for name in names]
+        rows = [f"(SELECT count(*) FROM {table} WHERE queue = {queue:d})" for table in tables]
+        (numbers,) = await self.sql.run(f"SELECT {', '.join(kept + rows)}")
+        counts = Counts(*(int(number) for number in numbers[:5]))
+        assert counts == Counts(*numbers[5:]), "counters and rows differ"
         assert counts.adds_up
         return counts
 

@@ -11,11 +11,16 @@ from muster.server.ports.queue_engine import Finished
 
 @dataclass
 class Try:
-    """One lease of one event. `end` None: in force. DONE: it ended its event in time."""
+    """One lease of one event. `end` None: in force. DONE: it ended its event in time. `is_recorded`: by an attempt row."""
 
     holder: int
     call: int
     end: AttemptEnd | Verdict | None = None
+    is_recorded: bool = False
+
+    def record(self, end: AttemptEnd) -> None:
+        """It ended without ending its event."""
+        self.end, self.is_recorded = end, True
 
 
 @dataclass
@@ -98,7 +103,7 @@ class Model:
             if current and current.holder == holder:
                 is_last = event.attempts >= self.limits[event.queue]
                 self._move(event, Happening.EXPIRED_FINALLY if is_last else Happening.EXPIRED)
-                current.end = AttemptEnd.EXPIRED
+                current.record(AttemptEnd.EXPIRED)
                 dead += is_last
                 back += not is_last
         return back, dead
@@ -134,10 +139,10 @@ class Model:
             return Verdict.DONE
         if outcome is Outcome.RELEASED:
             self._move(event, Happening.RELEASED)
-            attempt.end = AttemptEnd.RELEASED
+            attempt.record(AttemptEnd.RELEASED)
             event.attempts -= 1
             return Verdict.REQUEUED
-        attempt.end = AttemptEnd.FAILED
+        attempt.record(AttemptEnd.FAILED)
         is_last = event.attempts >= self.limits[event.queue]
         self._move(event, Happening.FAILED_FINALLY if is_last else Happening.FAILED)
         return Verdict.DEAD if is_last else Verdict.REQUEUED
@@ -154,8 +159,9 @@ class Model:
             attempt.end = AttemptEnd.DUPLICATE
             return Verdict.DUPLICATE
         self._move(event, Happening.FINISHED_LATE)
-        if current is not None:
-            current.end = AttemptEnd.RELEASED  # the newer lease, whose holder learns at its next renewal
+        if current is not None and current is not attempt:
+            current.record(AttemptEnd.RELEASED)  # the newer lease, whose holder learns at its next renewal
+            event.attempts -= 1
         attempt.end = AttemptEnd.LATE
         return Verdict.LATE
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from contracts.queue_engine_bench import LIVE_S, Bench, postgres_bench, sqlite_bench
-from contracts.queue_engine_model import Model, ModelEvent
-from muster.domain.attempt import AttemptError, Outcome
+from contracts.queue_engine_model import Model, ModelEvent, Try
+from muster.domain.attempt import AttemptEnd, AttemptError, Outcome, Verdict
 from muster.domain.event_state import EventState
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, SessionEndedError, Step
 
@@ -39,10 +39,13 @@ class EngineMachine(RuleBasedStateMachine):
         self.stack = AsyncExitStack()
         self.model = Model()
         self.last: dict[int, Step] = {}
+        self.steps: dict[tuple[int, int], Step] = {}
         self.queues: list[int] = []
         self.live: list[int] = []
 
     def teardown(self) -> None:
+        if self.queues:
+            self.compare_records()
         self.wait(self.stack.aclose())
         self.runner.close()
 
@@ -59,6 +62,8 @@ class EngineMachine(RuleBasedStateMachine):
         self.model.limits = dict(zip(self.queues, (1, 2, 5), strict=True))
         for taskforce in KIN:
             self.enrol(taskforce)
+        for queue in range(3):
+            self.add_events(queue, 3)
 
     def enrol(self, taskforce: object) -> None:
         holder = self.wait(self.bench.add_session(taskforce=str(taskforce)))
@@ -67,6 +72,9 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(queue=st.integers(0, 2), n=st.integers(1, 3))
     def publish(self, queue: int, n: int) -> None:
+        self.add_events(queue, n)
+
+    def add_events(self, queue: int, n: int) -> None:
         for event in self.wait(self.bench.publish(self.queues[queue], n)):
             self.model.events[event] = ModelEvent(event, self.queues[queue])
 
@@ -75,34 +83,62 @@ class EngineMachine(RuleBasedStateMachine):
         order=st.permutations(range(3)),
         outputs=st.sampled_from([(), (1,), (2, 0)]),
         want=st.integers(0, 4),
-        handed=st.lists(st.tuples(picks, st.sampled_from(Outcome), st.integers(0, 2)), max_size=5),
-        is_own=st.booleans(),
+        handed=st.lists(st.tuples(picks, st.sampled_from(Outcome), st.integers(0, 2)), max_size=4),
     )
-    def step(
+    def work(
         self,
         who: int,
         order: Sequence[int],
         outputs: Sequence[int],
         want: int,
         handed: Sequence[tuple[int, Outcome, int]],
-        is_own: bool,  # noqa: FBT001 - hypothesis gives it by name
     ) -> None:
+        """Hand in some of what the session holds, and lease."""
         holder = self.live[who % len(self.live)]
-        self.model.calls[holder] += 1
-        leases = [
-            (event.number, fence)
-            for event in self.model.events.values()
-            for fence, one in event.tries.items()
-            if not is_own or (one.holder, one.end) == (holder, None)
+        held = [key for key, one in self.tries() if (one.holder, one.end) == (holder, None)]
+        self.call(holder, order, outputs, want, choose(held, handed))
+
+    @rule(
+        who=picks,
+        outputs=st.sampled_from([(), (1,), (2, 0)]),
+        handed=st.lists(st.tuples(picks, st.sampled_from(Outcome), st.integers(0, 2)), min_size=1, max_size=4),
+    )
+    def hand_in_anything(self, who: int, outputs: Sequence[int], handed: Sequence[tuple[int, Outcome, int]]) -> None:
+        """Hand in attempts of anybody, ended or not, and some that never were."""
+        odd = [(404, 1), *((event, 99) for event in list(self.model.events)[:1])]
+        tries = [key for key, _ in self.tries()] * 2 + odd
+        self.call(self.live[who % len(self.live)], (), outputs, 0, choose(tries, handed))
+
+    @rule(
+        pick=picks,
+        who=picks,
+        outputs=st.sampled_from([(), (1,)]),
+        n=st.integers(0, 2),
+        state=st.sampled_from(EventState),
+    )
+    def come_late(self, pick: int, who: int, outputs: Sequence[int], n: int, state: EventState) -> None:
+        """Hand in a result of a lease that is over, of an event that is anywhere, by a session of its taskforce."""
+        over = (AttemptEnd.EXPIRED, AttemptEnd.RELEASED)
+        late = [(k, one) for k, one in self.tries() if one.end in over and self.model.events[k[0]].state is state]
+        if late:
+            key, one = late[pick % len(late)]
+            kin = [holder for holder in self.live if self.model.kin[holder] == self.model.kin[one.holder]]
+            self.call(kin[who % len(kin)], (), outputs, 0, [Finished(*key, Outcome.DONE, [BODY] * n)])
+
+    def tries(self) -> list[tuple[tuple[int, int], Try]]:
+        """Every lease ever given, by (event, fence)."""
+        return [
+            ((event.number, fence), one) for event in self.model.events.values() for fence, one in event.tries.items()
         ]
-        leases += [(404, 1), *((event, 99) for event in list(self.model.events)[:1])] if not is_own else []
-        finished = []
-        for pick, outcome, n in handed if leases else ():
-            event, fence = leases[pick % len(leases)]
-            results = [BODY] * n if outcome is Outcome.DONE else []
-            finished.append(Finished(event, fence, outcome, results, FAULT if outcome is Outcome.FAILED else None))
+
+    def call(
+        self, holder: int, order: Sequence[int], outputs: Sequence[int], want: int, finished: Sequence[Finished]
+    ) -> None:
+        """A new call of a session, compared with the model's."""
+        self.model.calls[holder] += 1
         queues, to = [self.queues[index] for index in order], [self.queues[index] for index in outputs]
         step = self.last[holder] = Step(holder, self.model.calls[holder], queues, to, finished, want, LIVE_S)
+        self.steps[holder, step.call] = step
 
         answer = self.wait(self.bench.engine.step(step))
 
@@ -131,7 +167,7 @@ class EngineMachine(RuleBasedStateMachine):
         if holder not in self.last:
             return
         last = self.last[holder]
-        step = replace(last, call=max(1, last.call - earlier))
+        step = self.steps[holder, max(1, last.call - earlier)]
         answer = self.wait(self.bench.engine.step(step))
 
         expected = self.model.hand_in(holder, step.finished, step.outputs)
@@ -192,6 +228,32 @@ class EngineMachine(RuleBasedStateMachine):
         for queue in self.queues:
             assert self.wait(self.bench.counts(queue)) == self.model.counts(queue)
 
+    def compare_records(self) -> None:
+        """What is kept of every attempt."""
+        kept = self.wait(self.bench.sql.run('SELECT event, fence, holder, "end" FROM attempt'))
+        expected = [(*key, one.holder, one.end) for key, one in self.tries() if one.is_recorded]
+        assert sorted(kept) == sorted(expected)
+        finished = self.wait(self.bench.sql.run("SELECT event, fence, holder, late, attempts FROM finished"))
+        assert sorted(finished) == sorted(
+            (*key, one.holder, one.end is AttemptEnd.LATE, max(1, self.model.events[key[0]].attempts))
+            for key, one in self.tries()
+            if one.end in (Verdict.DONE, AttemptEnd.LATE)
+        )
+
+
+def choose(keys: Sequence[tuple[int, int]], handed: Sequence[tuple[int, Outcome, int]]) -> list[Finished]:
+    """Attempts among some, by (which, outcome, number of results)."""
+    return [
+        Finished(
+            *keys[pick % len(keys)],
+            outcome,
+            [BODY] * n if outcome is Outcome.DONE else [],
+            FAULT if outcome is Outcome.FAILED else None,
+        )
+        for pick, outcome, n in handed
+        if keys
+    ]
+
 
 def test_sqlite_answers_as_the_model_does() -> None:
     class Machine(EngineMachine):
@@ -199,7 +261,7 @@ def test_sqlite_answers_as_the_model_does() -> None:
             folder = self.stack.enter_context(tempfile.TemporaryDirectory())
             return sqlite_bench(Path(folder) / "muster.db")
 
-    run(Machine, examples=40)
+    run(Machine, examples=25)
 
 
 @pytest.mark.server
@@ -208,13 +270,17 @@ def test_postgres_answers_as_the_model_does(postgres_url: str) -> None:
         def make_bench(self) -> AbstractAsyncContextManager[Bench]:
             return postgres_bench(postgres_url)
 
-    run(Machine, examples=15)
+    run(Machine, examples=12)
 
 
 def run(machine: type[EngineMachine], *, examples: int) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking takes longer than a test may
         ),
     )
