@@ -41,6 +41,7 @@ class Claimer:
         self._agent = agent
         self._locations = list(locations)
         self._lease_s = lease_s
+        self._has_claimed = False  # what a former agent left waits for the first answer, so that one is not parked
         self._wait_s = min(20.0, lease_s / 2)  # a parked claim must be back in time to renew the others
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> Never:
@@ -67,8 +68,10 @@ class Claimer:
             agent=self._agent,
             locations=self._locations,
             limit=ORDERS_MAX,
-            wait_s=self._wait_s,
+            wait_s=self._wait_s if self._has_claimed else 0.0,
             lease_s=self._lease_s,
             held=held,
         )
-        return self._keeper.take(await self._service.claim(claim), renewed=held)
+        claims = await self._service.claim(claim)
+        self._has_claimed = True
+        return self._keeper.take(claims, renewed=held)

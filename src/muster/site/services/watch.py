@@ -25,7 +25,6 @@ async def watch(parts: Parts, record: Record) -> Record:
         return record
     record = replace(record, stage=Stage.ENDED, ended_at=ended_at)
     await parts.journal.put(record)
-    crash_points.reach("site.complete.observed")
     return record
 
 
@@ -34,6 +33,7 @@ async def complete(parts: Parts, record: Record) -> None:
 
     May be repeated: the pool keeps the cluster, and the journal the record, until the service has answered.
     """
+    crash_points.reach("site.complete.observed")
     if record.cluster is not None:
         with contextlib.suppress(NotFoundError):
             seen = await parts.pool.observe(record.cluster)
