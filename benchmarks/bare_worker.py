@@ -1,6 +1,6 @@
 """A worker without tasks: the worker's protocol over a socket, nothing else, so that what is measured is the service.
 
-Run as a process: `bare_worker.py URL TASKFORCE PROC BATCH STOP_AFTER_S` with the enrolment secret on standard input. It prints when it
+Run as a process: `bare_worker.py URL TASKFORCE PROC BATCH STOP_AFTER_S [keep-on]` with the enrolment secret on standard input. It prints when it
 started, when it saw its last event, and how many it finished, as JSON.
 """
 
@@ -29,7 +29,8 @@ def call(connection: http.client.HTTPConnection, path: str, token: str, body: di
 
 def main() -> None:
     """Enrol, then finish and lease until nothing has come for a second."""
-    url, taskforce, proc, batch, stop_after_s = sys.argv[1:]
+    url, taskforce, proc, batch, stop_after_s, *more = sys.argv[1:]
+    keeps_on = more == ["keep-on"]
     secret = sys.stdin.readline().strip()
     place = urlsplit(url)
     assert place.hostname is not None
@@ -52,7 +53,7 @@ def main() -> None:
     end = began + float(stop_after_s)
     while time.time() < end:
         number += 1
-        step = {"call": number, "finished": finished, "want": int(batch), "wait_s": 0}
+        step = {"call": number, "finished": finished, "want": int(batch), "wait_s": 5 if keeps_on else 0}
         answer = call(connection, "step", token, step)
         verdicts, events = answer["verdicts"], answer["events"]
         assert isinstance(verdicts, list)
@@ -61,7 +62,7 @@ def main() -> None:
         done += len(verdicts)
         if verdicts:
             last = time.time()
-        if not events:
+        if not events and not keeps_on:
             break
         finished = [
             {
