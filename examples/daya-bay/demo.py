@@ -71,6 +71,7 @@ class Demo:
         with log.open("wb") as file:
             # A session of its own: Ctrl-C here is for the demo, which then stops it in order.
             self.up = subprocess.Popen(command, cwd=self.root, stdout=file, stderr=file, start_new_session=True)
+        self.show_command(["export", f"MUSTER_DIR={self.show(self.output / 'muster')}"])
         os.environ["MUSTER_DIR"] = str(self.output / "muster")
         while b'"url"' not in (said := log.read_bytes()):
             if self.up.poll() is not None or time.monotonic() - begun > UP_S_MAX:
@@ -180,7 +181,8 @@ def main() -> None:
     except DemoError as error:
         sys.exit(f"demo: {error}")
     except KeyboardInterrupt:
-        sys.exit("\ndemo: interrupted; nothing of it runs any more")
+        print("\ndemo: interrupted; nothing of it runs any more", file=sys.stderr)
+        sys.exit(130)
     for what, duration_s in [*demo.times, ("all of it", time.monotonic() - begun)]:
         print(f"{what:40} {duration_s:6.1f} s")
     print(f"\nThe figures: {demo.show(output / 'contour.png')}  {demo.show(output / 'dip.png')}")

@@ -1,0 +1,261 @@
+"""Does every command do what it says, against the real service?"""
+
+import base64
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.stack import MUSTER, Stack
+from harness.waiting import wait_for
+
+pytestmark = pytest.mark.system
+
+TASK = {
+    "cluster_locations": ["local"],
+    "task_image": "",
+    "task_args": "cp {{INFILE}} {{OUTFILE}}",
+    "input_queue_aliases": ["in"],
+    "output_queue_aliases": ["out"],
+    "infile_ext": "json",
+    "outfile_ext": "json",
+}
+FAILING = "sh -c 'echo the detector is off >&2; exit 3'"
+
+
+def _submit(stack: Stack, *, ends: bool = True, **task: Any) -> str:
+    flow = stack.root / "flow.json"
+    whole = {"tasks": [TASK | task], "public_queue_aliases": ["in", "out"], "finish_when_done": ends}
+    flow.write_text(json.dumps(whole))
+    return str(stack.run_json("workflow", "submit", str(flow))["workflow_id"])
+
+
+def _write(folder: Path, *values: object) -> str:
+    file = folder / "values.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in values))
+    return str(file)
+
+
+def test_a_workflow_from_file_to_results(running: Stack, tmp_path: Path) -> None:
+    values = [{"n": number} for number in range(50)]
+    flow = tmp_path / "flow.json"
+    flow.write_text(json.dumps({"tasks": [TASK], "public_queue_aliases": ["in", "out"], "finish_when_done": True}))
+
+    submitted = running.run("workflow", "submit", str(flow), "--name", "copies")
+    workflow = submitted.stdout.strip()
+    published = running.run("queue", "publish", workflow, "in", _write(tmp_path, *values), "--close", "--batch", "7")
+    watched = running.run("workflow", "watch", workflow)
+    consumed = running.run("queue", "consume", workflow, "out")
+    account = running.run("workflow", "account", workflow, "--recount")
+
+    assert f"(copies) is submitted\nnext:\n  muster queue publish {workflow} in FILE --close" in submitted.stderr
+    assert published.stdout == "50 published; the queue is closed\n"
+    assert watched.returncode == 0
+    assert watched.stdout.splitlines()[-1].startswith("FINISHED: 0 waiting, 0 in work, 50 done, 0 dead of 50")
+    assert sorted(json.loads(line)["n"] for line in consumed.stdout.splitlines()) == list(range(50))
+    assert account.stdout.splitlines()[0] == "50 published, 50 done, 0 lost, 0 counted twice"
+    assert account.returncode == 0
+
+
+def test_submit_and_watch_in_one(running: Stack) -> None:
+    flow = running.root / "closed.json"
+    flow.write_text(json.dumps({"tasks": [TASK], "public_queue_aliases": ["in", "out"]}))
+    command = [MUSTER, "workflow", "submit", flow, "--watch", "--json", "--dir", running.state]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        aborted = running.run("workflow", "abort", first["workflow_id"])
+        rest = [json.loads(line) for line in process.stdout]
+
+    assert process.returncode == 1  # it was aborted
+    assert aborted.stdout == f"{first['workflow_id']} ABORTED\n"
+    assert (first["state"], rest[-1]["state"]) == ("active", "ABORTED")
+
+
+def test_the_same_key_and_file_give_the_same_workflow(running: Stack, tmp_path: Path) -> None:
+    flow = tmp_path / "flow.json"
+    flow.write_text(json.dumps({"tasks": [TASK]}))
+
+    ids = {running.run("workflow", "submit", str(flow), "--idempotency-key", "k-1").stdout for _ in range(2)}
+
+    assert len(ids) == 1
+
+
+def test_publishing_that_is_repeated_with_its_key_publishes_once(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running, ends=False)
+    file = _write(tmp_path, *range(10))
+    again = ["queue", "publish", workflow, "in", file, "--batch", "3", "--idempotency-key", "p-1"]
+
+    for _ in range(2):
+        assert running.run(*again).stdout == "10 published\n"
+
+    assert running.run_json("workflow", "account", workflow)["published"] == 10
+    running.run("workflow", "abort", workflow)
+
+
+def test_events_with_a_key_are_published_once(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running)
+    file = _write(tmp_path, {"id": "a"}, {"id": "b"}, {"id": "a"})
+
+    first = running.run("queue", "publish", workflow, "in", file, "--key-field", "id")
+    second = running.run("queue", "publish", workflow, "in", file, "--key-field", "id", "--close")
+
+    assert first.stdout == "2 published, 1 known by their key\n"
+    assert second.stdout == "0 published, 3 known by their key; the queue is closed\n"
+
+
+def test_a_bad_line_sends_nothing(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running, ends=False)
+    file = tmp_path / "bad.jsonl"
+    file.write_text("1\n" * 2500 + "{\n")
+
+    refused = running.run("queue", "publish", workflow, "in", str(file), "--close")
+
+    assert refused.returncode == 4
+    assert "nothing was published" in refused.stderr
+    assert "bad.jsonl:2501: is not JSON" in refused.stderr
+    assert running.run_json("workflow", "account", workflow)["published"] == 0
+    running.run("workflow", "abort", workflow)
+
+
+def test_bytes_go_in_and_come_out_as_they_are(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running)
+    contents = [b"\x00\xff\n", b"", b"PNG"]
+    files = [tmp_path / f"file-{number}" for number in range(3)]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+
+    running.run("queue", "publish", workflow, "in", "--bytes", "--close", *map(str, files))
+    assert running.run("workflow", "watch", workflow).returncode == 0
+    rows = running.run("event", "list", workflow, "--queue", "in", "--json")
+    event = json.loads(rows.stdout)["events"][0]["event"]
+    shown = subprocess.run(
+        [MUSTER, "event", "show", event, "--body", "--dir", running.state], capture_output=True, check=True
+    )
+    published = running.run_json("workflow", "account", workflow)["published"]
+
+    assert shown.stdout == contents[0]
+    assert published == 3
+
+
+def test_what_fails_is_explained_and_replayed(running: Stack, tmp_path: Path) -> None:
+    switch = running.root / "repaired"
+    command = f"sh -c 'if [ -e {switch} ]; then cp {{{{INFILE}}}} {{{{OUTFILE}}}}; else {FAILING[7:-1]}; fi'"
+    workflow = _submit(running, task_args=command, attempts=2)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, 1, 2, 3))
+    wait_for(
+        lambda: running.run_json("workflow", "account", workflow)["dead"] == 3, "three dead letters", interval_s=0.2
+    )
+
+    errors = running.run("workflow", "errors", workflow).stdout
+    letters = running.run("dead-letter", "list", workflow).stdout
+    event = running.run_json("dead-letter", "list", workflow)["dead_letters"][0]["event"]
+    shown = running.run("dead-letter", "show", event).stdout
+
+    assert "6 failures of 3 events" in errors
+    assert "the detector is off" in errors
+    assert letters.count("the detector is off") == 3
+    assert "attempt 1: failed" in shown
+    assert "attempt 2: failed" in shown
+    assert shown.count("exit code  3") == 2
+    assert "muster event show EV-" in errors
+
+    switch.touch()
+    one = running.run("dead-letter", "replay", workflow, event)
+    rest = running.run("dead-letter", "replay", workflow, "--all")
+    running.run("queue", "close", workflow, "in")
+
+    assert one.stdout == "1 replayed, 2 left\n"
+    assert rest.stdout == "2 replayed, 0 left\n"
+    assert running.run("workflow", "watch", workflow).returncode == 0
+    assert running.run("workflow", "account", workflow).stdout.startswith(
+        "3 published, 3 done, 0 lost, 0 counted twice"
+    )
+
+
+def test_a_reader_that_goes_away_takes_no_more_than_was_written(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running)
+    # More than a pipe holds: the reader leaves before all of it is written.
+    values = [f"{number:04}" + "x" * 4000 for number in range(200)]
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, *values), "--close")
+    assert running.run("workflow", "watch", workflow).returncode == 0
+
+    command = f'"{MUSTER}" queue consume {workflow} out --dir {running.state} | head -n 3; echo ${{PIPESTATUS[0]}}'
+    some = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    rest = running.run("queue", "consume", workflow, "out", "--with-ids")
+
+    *first, status = some.stdout.splitlines()
+    again = [json.loads(line) for line in rest.stdout.splitlines()]
+    assert (len(first), status) == (3, "141")
+    assert set(again[0]) == {"event", "key", "body"}
+    assert len({one["event"] for one in again}) == len(again) > 100
+    assert {one["body"] for one in again} | {json.loads(line) for line in first} <= set(values)
+    assert running.run("queue", "consume", workflow, "out").stdout == ""
+
+
+def test_a_limit_takes_so_many_and_leaves_the_rest(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, *range(20)), "--close")
+    assert running.run("workflow", "watch", workflow).returncode == 0
+
+    some = running.run("queue", "consume", workflow, "out", "--max", "6").stdout.split()
+    rest = running.run("queue", "consume", workflow, "out", "--no-wait").stdout.split()
+
+    assert (len(some), sorted(map(int, some + rest))) == (6, list(range(20)))
+
+
+def test_lists_and_views(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running, ends=False)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, *range(5)))
+    wait_for(lambda: running.run_json("workflow", "account", workflow)["done"] == 5, "all done", interval_s=0.2)
+
+    assert running.run("workflow", "list", "--limit", "1").stdout.splitlines()[1].startswith(workflow)
+    assert workflow in running.run("workflow", "show", "latest").stdout
+    assert (
+        running.run_json("workflow", "list", "--state", "active", "--limit", "1")["workflows"][0]["state"] == "active"
+    )
+    assert len(running.run_json("event", "list", workflow, "--queue", "in", "--state", "done")["events"]) == 5
+    assert "more: --after EV-" in running.run("event", "list", workflow, "--queue", "in", "--limit", "2").stderr
+    assert {one["alias"] for one in running.run_json("queue", "list", workflow)["queues"]} == {"in", "out"}
+    assert running.run_json("queue", "close", workflow, "in")["closed_at"] is not None
+    assert running.run_json("workflow", "finish", workflow)["state"] == "FINISHED"
+    assert running.run_json("status")["status"] == "ready"
+
+
+def test_an_unknown_alias_names_those_that_are_known(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running, ends=False)
+
+    refused = running.run("queue", "publish", workflow, "on", _write(tmp_path, 1))
+
+    assert refused.returncode == 3
+    assert "its queues: in, out" in refused.stderr
+    running.run("workflow", "abort", workflow)
+
+
+def test_a_wrong_token_is_told_with_the_remedy(running: Stack, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(base64.b64encode(b"somebody else's").decode())
+
+    refused = running.run("workflow", "list", "--token-file", str(tmp_path / "token"))
+
+    assert refused.returncode == 6
+    assert "--token-file" in refused.stderr
+
+
+def test_every_finding_of_the_service_is_told(running: Stack, tmp_path: Path) -> None:
+    flow = tmp_path / "flow.json"
+    flow.write_text(json.dumps({"tasks": [TASK | {"cluster_locations": ["mars"], "n_workers": 0, "attempts": 0}]}))
+
+    refused = running.run("workflow", "submit", str(flow))
+
+    assert refused.returncode == 4
+    for field in ("tasks[0].n_workers", "tasks[0].attempts", "mars"):
+        assert field in refused.stderr
+
+
+def test_the_worker_is_written_as_one_file(running: Stack, tmp_path: Path) -> None:
+    done = running.run("worker", "bundle", str(tmp_path / "worker.pyz"))
+
+    assert done.stdout == f"{tmp_path / 'worker.pyz'}\n"
+    assert (tmp_path / "worker.pyz").stat().st_size > 1000

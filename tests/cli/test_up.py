@@ -1,0 +1,150 @@
+"""Does `muster up` start, keep what it has, and leave nothing behind?"""
+
+import json
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from harness.processes import attempts_alive, workers_alive
+from harness.stack import Stack
+from harness.waiting import wait_for
+
+pytestmark = pytest.mark.system
+
+STUBBORN = "sh -c 'trap \"\" TERM INT; while :; do sleep 1; done'"
+"""A task that neither ends nor can be asked to."""
+
+
+def _submit(stack: Stack, command: str, *events: object) -> str:
+    """Submit a workflow of one plain command with these events, closed. Returns its id."""
+    flow = stack.root / "flow.json"
+    task = {
+        "cluster_locations": ["local"],
+        "task_image": "",
+        "task_args": command,
+        "input_queue_aliases": ["in"],
+        "output_queue_aliases": ["out"],
+        "infile_ext": "json",
+        "outfile_ext": "json",
+    }
+    flow.write_text(json.dumps({"tasks": [task], "public_queue_aliases": ["in", "out"], "finish_when_done": True}))
+    submitted = stack.run("workflow", "submit", str(flow))
+    assert submitted.returncode == 0, submitted.stderr
+    workflow = submitted.stdout.strip()
+    lines = "".join(json.dumps(one) + "\n" for one in events)
+    published = stack.run("queue", "publish", workflow, "in", "-", "--close", stdin=lines)
+    assert published.returncode == 0, published.stderr
+    return workflow
+
+
+def _log(stack: Stack) -> str:
+    return stack.parts["up"].log.read_text()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_order_and_the_next_start_goes_on_with_port_token_and_state(
+    stack: Stack, how: signal.Signals
+) -> None:
+    stack.start_up()
+    url, token = stack.url, stack.token
+    workflow = _submit(stack, "cp {{INFILE}} {{OUTFILE}}", 1, 2, 3)
+    assert stack.run("workflow", "watch", workflow).returncode == 0
+
+    assert stack.stop("up", how=how) == 0
+
+    assert workers_alive(stack.root) == {}
+    assert "Traceback" not in _log(stack)
+    assert "goes on from here" in _log(stack)
+    stack.start_up()
+    assert (stack.url, stack.token) == (url, token)
+    assert stack.run_json("workflow", "account", "latest", "--recount")["done"] == 3
+    results = stack.run("queue", "consume", "latest", "out").stdout.split()
+    assert sorted(results) == ["1", "2", "3"]
+
+
+def test_the_token_is_only_for_its_owner(stack: Stack) -> None:
+    stack.start_up()
+
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (stack.state, stack.state / "token", stack.state / "logs")]
+
+    assert modes == [0o700, 0o600, 0o700]
+    assert stack.token not in _log(stack)
+    assert stack.token not in (stack.state / "logs" / "muster.log").read_text()
+
+
+def test_a_second_one_in_the_same_folder_is_refused(stack: Stack) -> None:
+    part = stack.start_up()
+
+    second = stack.run("up", "--dir", str(stack.state))
+
+    assert second.returncode == 4
+    assert f"runs already in {stack.state} (process {part.process.pid})" in second.stderr
+    assert part.is_alive
+
+
+def test_a_port_in_use_is_told_with_the_remedy(stack: Stack) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        refused = stack.run("up", "--dir", str(stack.state), "--port", str(port))
+
+    assert refused.returncode == 4
+    assert refused.stderr.startswith(f"muster: port {port} of 127.0.0.1 is in use by another program")
+
+
+def test_a_folder_that_cannot_be_made_is_told(stack: Stack) -> None:
+    (stack.root / "file").touch()
+
+    refused = stack.run("up", "--dir", str(stack.root / "file" / "up"))
+
+    assert refused.returncode == 4
+    assert "cannot be used: Not a directory; name another folder with --dir" in refused.stderr
+
+
+def test_with_json_one_line_tells_where_it_is(stack: Stack) -> None:
+    part = stack.start_up("--json")
+    line = wait_for(lambda: next(iter(part.log.read_text().splitlines()), ""), "the line")
+
+    assert json.loads(line) == {
+        "url": stack.url,
+        "token_file": str(stack.state / "token"),
+        "dir": str(stack.state),
+        "pid": part.process.pid,
+    }
+
+
+def test_the_second_interrupt_kills_what_does_not_end(stack: Stack) -> None:
+    part = stack.start_up()
+    workflow = _submit(stack, STUBBORN, 1)
+    wait_for(lambda: attempts_alive(stack.root), "the task runs")
+
+    part.process.send_signal(signal.SIGINT)
+    wait_for(lambda: "stopping" in _log(stack), "the first interrupt is heard")
+    assert part.is_alive
+    part.process.send_signal(signal.SIGINT)
+
+    assert part.process.wait(timeout=15) == 0
+    assert workers_alive(stack.root) == attempts_alive(stack.root) == {}
+    stack.start_up()
+    counts = stack.run_json("workflow", "account", workflow)
+    assert (counts["published"], counts["done"], counts["dead"], counts["lost"]) == (1, 0, 0, 0)
+
+
+def test_what_was_killed_is_taken_up_by_the_next_start(stack: Stack) -> None:
+    stack.start_up()
+    gate = stack.root / "gate"
+    _submit(stack, f"sh -c 'while [ ! -e {gate} ]; do sleep 0.05; done; cp {{{{INFILE}}}} {{{{OUTFILE}}}}'", 1, 2)
+    wait_for(lambda: attempts_alive(stack.root), "the task runs")
+    stack.kill("up")
+
+    stack.start_up()
+    Path(gate).touch()
+
+    assert stack.run("workflow", "watch", "latest").returncode == 0
+    account = stack.run_json("workflow", "account", "latest", "--recount")
+    assert (account["done"], account["lost"], account["counted_twice"], account["adds_up"]) == (2, 0, 0, True)
