@@ -62,7 +62,7 @@ def test_a_workflow_from_file_to_results(running: Stack, tmp_path: Path) -> None
 def test_submit_and_watch_in_one(running: Stack) -> None:
     flow = running.root / "closed.json"
     flow.write_text(json.dumps({"tasks": [TASK], "public_queue_aliases": ["in", "out"]}))
-    command = [MUSTER, "workflow", "submit", flow, "--watch", "--json", "--dir", running.state]
+    command = [str(MUSTER), "workflow", "submit", str(flow), "--watch", "--json", "--dir", str(running.state)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = json.loads(process.stdout.readline())

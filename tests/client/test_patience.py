@@ -57,3 +57,14 @@ def test_the_last_refusal_is_what_the_caller_sees() -> None:
 def test_what_will_be_refused_again_is_not_tried_again() -> None:
     with pytest.raises(NotFoundError):
         _tries(60).judge_refusal(404, {}, b'{"code": "not-found", "error": "no"}', now=100.0, jitter=0.5)
+
+
+def test_a_person_is_told_once_a_call_and_not_at_once() -> None:
+    told: list[str] = []
+    tries = Tries("http://127.0.0.1:1", "GET /x", limit_s=60.0, now=100.0, tell=told.append)
+
+    for now in (100.0, 101.0, 103.0, 110.0):
+        tries.judge_silence("refused", now=now, jitter=0.5)
+
+    assert len(told) == 1
+    assert told[0].endswith("trying again for 57 s")

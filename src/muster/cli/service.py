@@ -11,13 +11,14 @@ from pathlib import Path
 
 from cyclopts import Group, Parameter
 
+from muster.cli.console import say
 from muster.client.address import parse_address
 from muster.client.patience import Patience
 from muster.client.synchronous import Client
 from muster.domain.errors import Finding, InvalidError, NotFoundError, UnavailableError
 
 DIRECTORY_DEFAULT = Path(".muster")
-PATIENCE = Patience(first_s=1.0, later_s=60.0)
+PATIENCE = Patience(first_s=1.0, later_s=60.0, tell=say)
 """Somebody waits for the news that nothing runs there; but a service that has answered may be restarted meanwhile."""
 
 

@@ -4,7 +4,7 @@ Every call of the service may be made twice: reads change nothing, creations car
 reports change nothing the second time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from muster.client.refusals import RETRIED, read_refusal
@@ -13,6 +13,7 @@ from muster.domain.errors import MusterError, UnavailableError
 
 FIRST_DELAY_S = 0.1
 DELAY_S_MAX = 5.0
+WONDER_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,12 @@ class Patience:
     Args:
         first_s: before it has answered anything: somebody may be waiting for the news that nothing runs there.
         later_s: after it has answered once: it is being restarted.
+        tell: called once a call, with the reason, when a person may begin to wonder; None for nobody.
     """
 
     first_s: float = 30.0
     later_s: float = 60.0
+    tell: Callable[[str], None] | None = None
 
 
 class Tries:
@@ -36,11 +39,16 @@ class Tries:
         subject: the call, for messages.
         limit_s: seconds after which no further try is begun.
         now: the clock's reading at the start; later readings are handed to each method.
+        tell: as of `Patience`.
     """
 
-    def __init__(self, url: str, subject: str, *, limit_s: float, now: float) -> None:
+    def __init__(
+        self, url: str, subject: str, *, limit_s: float, now: float, tell: Callable[[str], None] | None = None
+    ) -> None:
         self._url, self._subject = url, subject
         self._end = now + limit_s
+        self._wonder_at = now + WONDER_S
+        self._tell = tell
         self._failures = 0
 
     def judge_silence(self, reason: str, *, now: float, jitter: float) -> float:
@@ -66,6 +74,9 @@ class Tries:
         delay_s = max(delay_s, at_least_s)
         if now + delay_s > self._end:
             raise error
+        if self._tell is not None and now >= self._wonder_at:
+            self._tell(f"{error}; trying again for {self._end - now:.0f} s")
+            self._tell = None
         return delay_s
 
 

@@ -42,7 +42,7 @@ class Client(Routes):
     def send(self, call: Call[T]) -> T:
         """Carry a call out, again where that may help."""
         limit_s = self._patience.later_s if self._has_answered else self._patience.first_s
-        tries = Tries(self.url, call.subject, limit_s=limit_s, now=time.monotonic())
+        tries = Tries(self.url, call.subject, limit_s=limit_s, now=time.monotonic(), tell=self._patience.tell)
         request = self._http.build_request(**request_options(call))
         while True:  # `Tries` raises when its time is over
             try:
