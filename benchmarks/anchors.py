@@ -52,6 +52,7 @@ def procrastinate_rate(database_url: str, events: int) -> float:
 
 async def _procrastinate(database_url: str, events: int) -> float:
     import procrastinate
+    from procrastinate.types import JSONValue
 
     place = urlsplit(database_url)
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=database_url))
@@ -66,7 +67,8 @@ async def _procrastinate(database_url: str, events: int) -> float:
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
         for _ in range(0, events, 1000):
-            await empty.batch_defer_async(*[{"body": "x" * 500}] * 1000)
+            batch: list[dict[str, JSONValue]] = [{"body": "x" * 500}] * 1000
+            await empty.batch_defer_async(*batch)
         began = time.monotonic()
         await app.run_worker_async(wait=False, concurrency=PROCRASTINATE_CONCURRENCY, install_signal_handlers=False)
         elapsed = time.monotonic() - began

@@ -1,6 +1,7 @@
 """A worker without tasks: the worker's protocol over a socket, nothing else, so that what is measured is the service.
 
-Run as a process: `bare_worker.py URL TASKFORCE PROC BATCH STOP_AFTER_S [keep-on]` with the enrolment secret on standard input. It prints when it
+Run as a process, `bare_worker.py URL TASKFORCE PROC BATCH STOP_AFTER_S [keep-on]`,
+with the enrolment secret on standard input. It prints when it
 started, when it saw its last event, and how many it finished, as JSON.
 """
 
