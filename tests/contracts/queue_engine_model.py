@@ -1,5 +1,6 @@
 """What should a queue engine answer? A model in plain memory, moved by the domain's table and by nothing else."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -49,7 +50,7 @@ class Expected:
 
 
 class Model:
-    """Queues with their limits of attempts, sessions with their kin, and the events."""
+    """Queues with their limits of attempts, sessions with their kin, the events, and how often each pair of the table was met."""
 
     def __init__(self) -> None:
         self.limits: dict[int, int] = {}
@@ -57,6 +58,7 @@ class Model:
         self.calls: dict[int, int] = {}
         self.ended: set[int] = set()
         self.events: dict[int, ModelEvent] = {}
+        self.moves: Counter[tuple[EventState, Happening]] = Counter()
 
     def lease(self, holder: int, call: int, queues: Sequence[int], want: int) -> list[tuple[int, int, int]]:
         """Lease anew: (event, fence, attempt) in order."""
@@ -168,4 +170,5 @@ class Model:
     def _move(self, event: ModelEvent, happening: Happening) -> None:
         state = next_state(event.state, happening)
         assert state is not None, f"the model lets {happening} happen to an event that is {event.state}"
+        self.moves[event.state, happening] += 1
         event.state = state
