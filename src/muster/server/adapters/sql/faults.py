@@ -41,6 +41,11 @@ def is_worth_another_try(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and _sqlstate(error.orig) in _AGAIN
 
 
+def is_lock_not_available(error: DBAPIError) -> bool:
+    """Somebody held a lock for longer than we wait for it."""
+    return _sqlstate(error.orig) == "55P03"
+
+
 def _is_away(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.OperationalError):
         return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _OUR_FAULT

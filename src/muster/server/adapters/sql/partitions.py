@@ -1,24 +1,58 @@
 """Which partitions do the event tables need on PostgreSQL? One a month of event numbers, made ahead of time."""
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, literal, select, text
+from sqlalchemy.exc import DBAPIError
 
 from muster.domain.ids import EPOCH_MS, NODE_BITS, SERIAL_BITS
+from muster.server.adapters.sql.faults import is_lock_not_available
 
 SPAN_MS = 30 * 24 * 3600 * 1000
 """30 days of numbers in a partition: purging drops one, at once, however many rows it has."""
-PARTITIONED = ("event", "finished")
+PARTITIONED = {"event": "id", "finished": "event"}
+"""Table → the event number it is partitioned by."""
 _SHIFT = NODE_BITS + SERIAL_BITS
+_LOCK = 0x70617274
 
 
 def make_coming_partitions(connection: Connection, *, now: float) -> None:
-    """Make the partitions of this span and of the next, where they are missing. What lies outside goes to the default one."""
+    """Make the partitions of this span and of the next, where they are missing.
+
+    What lies outside every partition is in the default one, and moves over when its own is made. A table that somebody reads at length
+    is left for the next call, for whoever waited for it would keep everybody else waiting.
+    """
     current = (int(now * 1000) - EPOCH_MS) // SPAN_MS
-    for span in (current, current + 1):
-        low, high = (span * SPAN_MS) << _SHIFT, ((span + 1) * SPAN_MS) << _SHIFT
-        for table in PARTITIONED:
-            name = f"{table}_{span}"
-            known = connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})
-            if known is None:
-                connection.execute(
-                    text(f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES FROM ({low}) TO ({high})")
-                )
+    wanted = [(table, span) for table in PARTITIONED for span in (current, current + 1)]
+    if all(_exists(connection, f"{table}_{span}") for table, span in wanted):
+        return
+    connection.execute(select(func.pg_advisory_xact_lock(literal(_LOCK))))  # one service makes them
+    for table, span in wanted:
+        if _exists(connection, f"{table}_{span}"):
+            continue
+        try:
+            with connection.begin_nested():
+                _make(connection, table, span)
+        except DBAPIError as error:
+            if not is_lock_not_available(error):
+                raise
+
+
+def _exists(connection: Connection, name: str) -> bool:
+    # Not to_regclass: it remembers that there was none, also after another service has made it.
+    query = "SELECT 1 FROM pg_class WHERE relname = :name AND relnamespace = current_schema()::regnamespace"
+    return connection.scalar(text(query), {"name": name}) is not None
+
+
+def _make(connection: Connection, table: str, span: int) -> None:
+    low, high = (span * SPAN_MS) << _SHIFT, ((span + 1) * SPAN_MS) << _SHIFT
+    name, key = f"{table}_{span}", PARTITIONED[table]
+    # Made apart and attached: CREATE TABLE ... PARTITION OF would lock the whole table, and refuse where the default has rows.
+    moved = f"DELETE FROM {table}_default WHERE {key} >= {low} AND {key} < {high} RETURNING *"  # noqa: S608 - our names
+    for statement in (
+        "SET LOCAL lock_timeout = '500ms'",
+        f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE",
+        f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)",
+        f"WITH moved AS ({moved}) INSERT INTO {name} SELECT * FROM moved",
+        f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})",
+        "SET LOCAL lock_timeout = DEFAULT",
+    ):
+        connection.execute(text(statement))

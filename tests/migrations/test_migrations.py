@@ -1,0 +1,268 @@
+"""Do the migrations, applied in order, build exactly the declared schema, wholly or not at all, on both databases?"""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from contracts.store_bench import open_bench
+from muster.domain.errors import InvalidError
+from muster.domain.ids import EventIds
+from muster.server.adapters.sql.database import open_database
+from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
+from muster.server.adapters.sql.schema import HOT, metadata
+from muster.server.ports.queue_engine import Body, BodyKind
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def find_differences(connection: Connection) -> list[object]:
+    """What the database has otherwise than declared: tables, columns, types, nullability, indexes, unique constraints, keys."""
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "compare_type": True,
+            "compare_server_default": True,
+            "include_name": lambda name, kind, _: not (kind == "table" and is_not_declared(name or "")),
+        },
+    )
+    differences: list[object] = list(compare_metadata(context, metadata))
+    looked = inspect(connection)
+    for table in metadata.sorted_tables:
+        key = looked.get_pk_constraint(table.name)["constrained_columns"]
+        if key != [column.name for column in table.primary_key.columns]:
+            differences.append(("primary key", table.name, key))
+    return differences
+
+
+def is_not_declared(table: str) -> bool:
+    """Alembic's own table, and the partitions."""
+    return table == "alembic_version" or re.fullmatch(r"(event|finished)_(default|[0-9]+)", table) is not None
+
+
+# -- SQLite --------------------------------------------------------------------------------------------------------------
+
+
+async def test_on_sqlite_they_build_the_declared_schema(tmp_path: Path) -> None:
+    path = tmp_path / "muster.db"
+    async with open_database(f"sqlite:///{path}"):
+        pass
+
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    with engine.connect() as connection:
+        assert find_differences(connection) == []
+        made = {
+            name
+            for name, sql in connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+            if "WITHOUT ROWID" in sql
+        }
+    assert made == {
+        table.name for table in metadata.tables.values() if table.dialect_kwargs.get("sqlite_with_rowid") is False
+    }
+
+
+async def test_on_sqlite_a_number_is_the_row_itself(tmp_path: Path) -> None:
+    path = tmp_path / "muster.db"
+    async with open_database(f"sqlite:///{path}"):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("event", "leased", "finished", "holder", "holder_live", "delta", "outbox"):
+            indexes = [origin for _, _, _, origin, _ in connection.execute(f"PRAGMA index_list({table})")]
+            assert "pk" not in indexes, table
+
+
+async def test_on_sqlite_one_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "muster.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE workflow (in_the_way)")
+
+    with pytest.raises(Exception, match="workflow"):
+        async with open_database(f"sqlite:///{path}"):
+            pass
+
+    with closing(sqlite3.connect(path)) as connection:
+        left = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        assert left == [("workflow",)]
+        connection.execute("DROP TABLE workflow")
+    async with open_database(f"sqlite:///{path}") as database:
+        await database.store.check()
+
+
+async def test_on_sqlite_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "muster.db"
+    async with open_database(f"sqlite:///{path}"):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+
+    with pytest.raises(InvalidError, match=r"9999.*upgrade Muster"):
+        async with open_database(f"sqlite:///{path}"):
+            pass
+
+
+# -- PostgreSQL ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def raw(postgres_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """A connection beside the service's."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.server
+async def test_on_postgres_they_build_the_declared_schema(
+    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with open_database(postgres_url):
+        pass
+
+    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(find_differences) == []
+    await engine.dispose()
+    partitioned = await raw.fetch("SELECT relname FROM pg_class WHERE relkind = 'p' ORDER BY relname")
+    assert [row["relname"] for row in partitioned] == ["event", "finished"]
+
+
+@pytest.mark.server
+async def test_on_postgres_the_hot_tables_are_tuned(
+    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with open_database(postgres_url):
+        pass
+
+    options = {row["relname"]: set(row["reloptions"] or ()) for row in await raw.fetch("SELECT * FROM pg_class")}
+
+    for table in HOT:
+        assert options[table.name] >= {"autovacuum_enabled=off", "vacuum_truncate=off"}, table.name
+    assert "fillfactor=50" in options["holder"]
+
+
+@pytest.mark.server
+async def test_on_postgres_services_that_start_together_migrate_once(postgres_url: str) -> None:
+    async def start() -> None:
+        async with open_database(postgres_url) as database:
+            await database.store.check()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(start)
+
+
+@pytest.mark.server
+async def test_on_postgres_a_newer_schema_is_refused(
+    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with open_database(postgres_url):
+        pass
+    await raw.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(InvalidError, match=r"9999.*upgrade Muster"):
+        async with open_database(postgres_url):
+            pass
+
+
+@pytest.mark.server
+async def test_on_postgres_events_go_to_the_partition_of_their_time(
+    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with open_bench(postgres_url) as bench:
+        queue = await bench.add_queue()
+        [event] = await bench.publish(queue, b"1")
+
+        names = {
+            row["relname"]
+            for row in await raw.fetch("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")
+        }
+        place = await raw.fetchval("SELECT tableoid::regclass::text FROM event WHERE id = $1", event)
+
+    spans = sorted(int(name.removeprefix("event_")) for name in names if re.fullmatch(r"event_\d+", name))
+    assert len(spans) == 2
+    assert spans[1] == spans[0] + 1
+    assert place == f"event_{spans[0]}"
+    assert {f"finished_{span}" for span in spans} <= names
+
+
+@pytest.mark.server
+async def test_on_postgres_partitions_are_made_ahead_and_once(
+    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with open_database(postgres_url):
+        pass
+    later = 3 * SPAN_MS / 1000 + await raw.fetchval("SELECT extract(epoch FROM now())::float8")
+    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+    for _ in range(2):
+        async with engine.begin() as connection:
+            await connection.run_sync(lambda core: make_coming_partitions(core, now=later))
+    await engine.dispose()
+
+    [event] = EventIds().take(1, now_s=later)
+    await raw.execute(
+        "INSERT INTO event (id, queue, kind, body) VALUES ($1, 1, $2, $3)",
+        event,
+        BodyKind.JSON,
+        Body(BodyKind.JSON, b"1").data,
+    )
+    place = await raw.fetchval("SELECT tableoid::regclass::text FROM event WHERE id = $1", event)
+    assert re.fullmatch(r"event_\d+", place)
+    assert await raw.fetchval("SELECT count(*) FROM pg_class WHERE relname ~ '^event_[0-9]+$'") == 4
+
+
+@pytest.mark.server
+async def test_on_postgres_a_partition_can_still_be_made_when_its_events_came_first(
+    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """A service that was away for months finds its newest events in the default partition; it must start all the same."""
+    async with open_database(postgres_url):
+        pass
+    later = 3 * SPAN_MS / 1000 + await raw.fetchval("SELECT extract(epoch FROM now())::float8")
+    [event] = EventIds().take(1, now_s=later)
+    await raw.execute("INSERT INTO event (id, queue, kind, body) VALUES ($1, 1, 0, '1')", event)
+    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+
+    async with engine.begin() as connection:
+        await connection.run_sync(lambda core: make_coming_partitions(core, now=later))
+    await engine.dispose()
+
+    assert await raw.fetchval("SELECT count(*) FROM event WHERE id = $1", event) == 1
+    assert await raw.fetchval("SELECT count(*) FROM event_default") == 0
+
+
+@pytest.mark.server
+async def test_on_postgres_a_long_read_is_not_in_the_way_of_a_service_that_makes_partitions(
+    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with open_bench(postgres_url) as bench:
+        queue = await bench.add_queue()
+        later = 3 * SPAN_MS / 1000 + await raw.fetchval("SELECT extract(epoch FROM now())::float8")
+        engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+
+        async with raw.transaction():
+            await raw.fetchval("SELECT count(*) FROM event")
+            async with engine.begin() as connection:
+                await connection.run_sync(lambda core: make_coming_partitions(core, now=later))
+            await bench.publish(queue, b"1")
+        assert await raw.fetchval("SELECT count(*) FROM pg_class WHERE relname ~ '^event_[0-9]+$'") == 2
+
+        async with engine.begin() as connection:
+            await connection.run_sync(lambda core: make_coming_partitions(core, now=later))
+        await engine.dispose()
+        assert await raw.fetchval("SELECT count(*) FROM pg_class WHERE relname ~ '^event_[0-9]+$'") == 4
