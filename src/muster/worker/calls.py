@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -40,7 +41,7 @@ class Call:
         kind: `enrol`, `step` or `leave`.
         session: None for an enrolment.
         is_superseded: a later step was made while this one may be parked.
-        answer, error: one of them is set once it is over.
+        answer, error: one of them is set once it is over. took_s: how long the last try took.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Call:
     caller: Optional[Caller] = None
     answer: Optional[object] = None
     error: Optional[CallError] = None
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,7 @@ class _CallerThread(threading.Thread):
             except BaseException as error:
                 self._inbox.put(Fault(f"a call failed: {type(error).__name__}: {error}", traceback.format_exc()))
                 raise
+            call.took_s = time.monotonic() - self.caller.sent_at
             self._idle.append(self)
             self._inbox.put(call)
 

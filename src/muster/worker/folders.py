@@ -43,6 +43,11 @@ __path__ = [
 '''
 
 
+def data_folder(workdir: Path) -> str:
+    """Where a worker keeps what its tasks read and write; every process of a task names it in its variables."""
+    return str(workdir / "ewms-pilot-data")
+
+
 class AttemptFolder:
     """The files of one attempt, or of one warm process. Paths are texts: this is on the way of every event."""
 
@@ -99,7 +104,7 @@ class Folders:
     """The worker's data directory. Methods raise ExecutionPointError when the disk will not have it."""
 
     def __init__(self, workdir: Path, *, input_dir: Optional[Path], failures_kept: int, keep_all: bool = False) -> None:
-        self.data = str(workdir / "ewms-pilot-data")
+        self.data = data_folder(workdir)
         self.data_hub = f"{self.data}/data-hub"
         self._helper = workdir / "helper"
         self._keep_all = keep_all

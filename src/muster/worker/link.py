@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import ipaddress
-import socket
 import ssl
 import urllib.request
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 ANSWER_BYTES_MAX = 256 << 20
 CONNECT_S = 20.0
+_PIECE_BYTES = 1 << 20
 
 
 class AddressError(ValueError):
@@ -84,7 +84,7 @@ def parse_address(url: str, *, ca_file: Optional[str] = None) -> Address:
 
 
 class Link:
-    """One connection, made when needed and kept. For one thread at a time, except `cut`."""
+    """One connection, made when needed and kept. For one thread at a time."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -112,7 +112,7 @@ class Link:
             if on_sent is not None:
                 on_sent()
             response = connection.getresponse()
-            content = response.read(ANSWER_BYTES_MAX)
+            content = _read_bounded(response)
             if not response.isclosed():  # longer than any answer of the service; its rest would be taken for the next
                 self.close()
             return Reply(response.status, content, _parse_retry_after(response.getheader("Retry-After")))
@@ -129,16 +129,6 @@ class Link:
         if connection is not None:
             connection.close()
 
-    def cut(self) -> None:
-        """From any thread: end a post that is waiting, with a LinkError."""
-        connection = self._connection
-        sock = connection.sock if connection is not None else None
-        if sock is not None:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return  # it was closed meanwhile: just as well
-
     def _connect(self) -> http.client.HTTPConnection:
         address = self._address
         host, port = (address.proxy_host, address.proxy_port) if address.proxy_host else (address.host, address.port)
@@ -152,6 +142,16 @@ class Link:
         connection.connect()
         self._connection = connection
         return connection
+
+
+def _read_bounded(response: http.client.HTTPResponse) -> bytes:
+    """The whole body, or the first `ANSWER_BYTES_MAX` of it. In pieces: before Python 3.10 `read(n)` allots n bytes at once."""
+    parts = []
+    left = ANSWER_BYTES_MAX
+    while left > 0 and (part := response.read(min(left, response.length or _PIECE_BYTES, _PIECE_BYTES))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def _is_loopback(host: str) -> bool:

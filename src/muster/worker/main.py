@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import List, Mapping, Optional
 
 from muster.worker.child import ExecutionPointError
+from muster.worker.folders import data_folder
 from muster.worker.link import AddressError, parse_address
 from muster.worker.log_lines import LogLines
 from muster.worker.pilot import Exit, Pilot, Signalled
@@ -36,6 +39,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         address = parse_address(settings.url, ca_file=settings.ca_file)
         settings.workdir.mkdir(parents=True, exist_ok=True)
         os.chdir(settings.workdir)
+        lock = lock_folder(settings.workdir)
     except (SettingsError, AddressError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return SETTINGS_STATUS
@@ -48,20 +52,32 @@ def main(argv: Optional[List[str]] = None) -> int:
     log.tell("started", taskforce=settings.taskforce, proc=settings.proc, start=settings.start, pid=os.getpid())
     try:
         # An earlier start that was killed may have left tasks; they would work beside ours, in the same folders.
-        reaper.kill_everything(str(settings.workdir))
+        reaper.kill_everything(data_folder(settings.workdir))
         how = pilot.run()
     except ExecutionPointError as error:
         how = Exit(1, str(error))
     except BaseException as error:
         write_exit(str(settings.workdir), Exit(1, f"{type(error).__name__}: {error}"), pilot.counts, began)
-        reaper.kill_everything(str(settings.workdir))
+        reaper.kill_everything(data_folder(settings.workdir))
         traceback.print_exc()
         raise
     write_exit(str(settings.workdir), how, pilot.counts, began)
     log.tell("ended", status=how.status, why=how.why, **dict(pilot.counts))
+    os.close(lock)
     if how.status:
         sys.stderr.write(f"{how.why}\n")
     return how.status
+
+
+def lock_folder(workdir: Path) -> int:
+    """Two workers in one folder would stop each other's tasks. The lock goes with the process. Raises SettingsError, OSError."""
+    lock = os.open(workdir / "worker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise SettingsError(f"MUSTER_WORKDIR {workdir}: another worker is at work in this folder") from None
+    return lock
 
 
 def write_exit(workdir: str, how: Exit, counts: Mapping[str, int], began: float) -> None:

@@ -13,10 +13,11 @@ from queue import Empty, SimpleQueue
 from typing import List, Mapping, Optional
 
 from muster.worker.calls import Call, Calls, Fault, Renewed, Renewer, SessionOver
+from muster.worker.child import ExecutionPointError
 from muster.worker.command import Command, CommandError, Variables
 from muster.worker.crash_points import reach
 from muster.worker.desk import Desk
-from muster.worker.folders import Folders
+from muster.worker.folders import Folders, data_folder
 from muster.worker.link import Address
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Enrolled, Failure, Handed, StepAnswer, render_enrolment
@@ -83,6 +84,7 @@ class Pilot:
         self._exit: Optional[Exit] = None
         self._deadline: Optional[float] = None
         self._is_abort = False
+        self._n_signals = 0
         self._is_told = False
 
     def run(self) -> Exit:
@@ -125,7 +127,9 @@ class Pilot:
         elif isinstance(message, SessionOver):
             self._begin_again(message.session)
         elif isinstance(message, Signalled):
-            self._stop(Exit(0, f"asked to end by {message.name}"), is_abort=self._exit is not None)
+            # A second one means now; a first one after the service's word is the same wish from another side.
+            self._n_signals += 1
+            self._stop(Exit(0, f"asked to end by {message.name}"), is_abort=self._n_signals > 1)
         elif isinstance(message, Fault):
             if message.trace:
                 self._log.tell("fault", why=message.why, trace=message.trace[-4000:])
@@ -152,8 +156,7 @@ class Pilot:
             self._note_step(call, call.answer)
 
     def _note_step(self, call: Call, answer: StepAnswer) -> None:
-        now = time.monotonic()
-        took_s = now - call.caller.sent_at if call.caller is not None else 0.0
+        now, took_s = time.monotonic(), call.took_s
         if self._pace is not None and took_s < 1.0 and (answer.leases or not call.wait_s):
             self._pace.note_call(took_s)
         for verdict in answer.verdicts:
@@ -250,7 +253,10 @@ class Pilot:
         self._session = Session(self._epoch, enrolled.token, enrolled.lease_s)
         self._log.tell("enrolled", session=enrolled.session, epoch=self._epoch, task=enrolled.task.task_id)
         if self._desk is None and self._exit is None:
-            self._open(enrolled)
+            try:
+                self._open(enrolled)
+            except ExecutionPointError as error:
+                self._stop(Exit(1, str(error)), is_abort=True)
 
     def _open(self, enrolled: Enrolled) -> None:
         """The first time: set up the desk and the slots."""
@@ -369,13 +375,13 @@ class Pilot:
             self._renewer.stop()
         if self._desk is not None:
             self._desk.close()
-        folder = str(self._settings.workdir)
+        data = data_folder(self._settings.workdir)
         if self._is_abort:
-            self._reaper.kill_everything(folder)
+            self._reaper.kill_everything(data)
         end = time.monotonic() + JOIN_S
         for slot in self._slots:
             slot.join(max(0.0, end - time.monotonic()))
-        if left := self._reaper.kill_everything(folder):
+        if left := self._reaper.kill_everything(data):
             how = Exit(1, f"processes {', '.join(map(str, left[:20]))} would not die")
         self._leave(how.why)
         if self._folders is not None:

@@ -18,9 +18,8 @@ T = TypeVar("T")
 FIRST_S, DELAY_S_MAX = 0.05, 10.0
 ANSWER_S = 30.0
 """Seconds to wait for an answer, over the time for which the service was asked to park the call."""
-ERRORS_MAX = 6
-"""After so many answers 500 to the same call, the call itself is taken for the cause."""
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+RETRIED = frozenset({408, 425, 429, *range(500, 600)})
+"""The service answers no 5xx for what is wrong with a call (conventions.md): so these are worth another try."""
 
 
 class GaveUpError(Exception):
@@ -56,13 +55,18 @@ class Patience:
     def __init__(self, *, offline_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._offline_s = offline_s
-        self._heard_at = clock()
+        self._troubled_at: Optional[float] = None
         self._give_up_at: Optional[float] = None
         self._hurry = threading.Event()
 
     def note_answer(self) -> None:
         """The service is there."""
-        self._heard_at = self._clock()
+        self._troubled_at = None
+
+    def note_trouble(self) -> None:
+        """A call got no answer that says anything."""
+        if self._troubled_at is None:
+            self._troubled_at = self._clock()
 
     def limit(self, seconds: float) -> None:
         """Whatever is unanswered that long from now is given up; waits are cut short."""
@@ -77,7 +81,8 @@ class Patience:
     def has_left(self) -> bool:
         """May a call be repeated?"""
         now = self._clock()
-        return now - self._heard_at < self._offline_s and (self._give_up_at is None or now < self._give_up_at)
+        is_offline = self._troubled_at is not None and now - self._troubled_at >= self._offline_s
+        return not is_offline and (self._give_up_at is None or now < self._give_up_at)
 
     def wait(self, seconds: float) -> None:
         """Wait before a repeat, or shorter in a hurry."""
@@ -121,7 +126,7 @@ class Caller:
 
         Raises GaveUpError, SessionEndedError (only with a session), RefusedError.
         """
-        tries, errors = 0, 0
+        tries = 0
         while True:
             reply, reason = self._try(path, body, session, park_s, on_sent)
             if reply is not None and 200 <= reply.status < 300:
@@ -129,10 +134,10 @@ class Caller:
                 if answer is not None:
                     self._patience.note_answer()
                     return answer
-            elif reply is not None and not self._is_to_be_repeated(reply, errors):
+            elif reply is not None and reply.status not in RETRIED:
                 self._patience.note_answer()
                 raise _judge(reply, has_session=session is not None)
-            errors += reply is not None and reply.status == 500
+            self._patience.note_trouble()
             if not self._patience.has_left():
                 raise GaveUpError(f"no answer to {path.rpartition('/')[2]}: {reason}")
             if reason == _STALE and tries == 0:
@@ -159,12 +164,6 @@ class Caller:
         except LinkError as error:
             return None, _STALE if error.is_stale else str(error)
         return reply, f"status {reply.status}"
-
-    @staticmethod
-    def _is_to_be_repeated(reply: Reply, errors: int) -> bool:
-        if reply.status == 500 and errors + 1 >= ERRORS_MAX:
-            return False
-        return reply.status in RETRIED or reply.status < 200
 
     def _wait(self, tries: int, reply: Optional[Reply], path: str, reason: str) -> None:
         self.is_troubled = True
