@@ -94,7 +94,7 @@ def test_a_port_in_use_is_told_with_the_remedy(stack: Stack) -> None:
         refused = stack.run("up", "--dir", str(stack.state), "--port", str(port))
 
     assert refused.returncode == 4
-    assert refused.stderr.startswith(f"muster: port {port} of 127.0.0.1 is in use by another program")
+    assert f"muster: port {port} of 127.0.0.1 is in use by another program" in refused.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_told(stack: Stack) -> None:
@@ -108,9 +108,9 @@ def test_a_folder_that_cannot_be_made_is_told(stack: Stack) -> None:
 
 def test_with_json_one_line_tells_where_it_is(stack: Stack) -> None:
     part = stack.start_up("--json")
-    line = wait_for(lambda: next(iter(part.log.read_text().splitlines()), ""), "the line")
+    said = wait_for(lambda: [one for one in part.log.read_text().splitlines() if one.startswith("{")], "the line")
 
-    assert json.loads(line) == {
+    assert json.loads(said[0]) == {
         "url": stack.url,
         "token_file": str(stack.state / "token"),
         "dir": str(stack.state),

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from muster.cli.failure import MEANINGS
 from muster.cli.main import make_app
+from muster.settings import ServerSettings, SiteSettings
 
 PLACE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 WIDTH = 100
@@ -52,7 +53,21 @@ def render_page() -> str:
     parts = [HEAD + codes]
     for chain, _ in list_commands(app):
         parts.append(f"{'#' * (len(chain) + 1)} muster {' '.join(chain)}\n\n```text\n{render_help(app, chain)}\n```\n")
+    parts += [render_settings(ServerSettings, "muster serve"), render_settings(SiteSettings, "muster site")]
     return "\n".join(parts)
+
+
+def render_settings(settings: type[ServerSettings | SiteSettings], command: str) -> str:
+    """The variables of a command with their defaults, from the sentences that stand beside them."""
+    prefix = settings.model_config["env_prefix"]
+    rows = []
+    for name, field in settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
+        rows.append(
+            f"| `{field.alias or prefix + name.upper()}` | {f'`{shown}`' if shown else ''} | {field.description} |"
+        )
+    return "\n".join([f"## Settings of {command}", "", "| variable | default | |", "| --- | --- | --- |", *rows, ""])
 
 
 def main() -> None:

@@ -2,12 +2,11 @@
 
 import anyio
 from cyclopts import App
-from pydantic import ValidationError
 
 from muster.cli.console import put, put_json, say
 from muster.cli.extras import needing
 from muster.cli.failure import OK
-from muster.cli.settings_faults import render_faults
+from muster.cli.settings_faults import read_settings
 from muster.settings import ServerSettings
 
 app = App(
@@ -21,7 +20,7 @@ app = App(
 
 @app.default
 def serve(*, json: bool = False, debug: bool = False) -> int:
-    """Answer REST and run the daemons, until SIGTERM. Settings are read from MUSTER_… (docs/reference/settings.md).
+    """Answer REST and run the daemons, until SIGTERM. Settings are read from MUSTER_… (docs/reference/cli.md lists them).
 
     Args:
         json: write the address as JSON once it answers.
@@ -31,10 +30,7 @@ def serve(*, json: bool = False, debug: bool = False) -> int:
     with needing("server"):
         from muster.cli.logs import log_to_stderr
         from muster.server.app import serve as serve_service
-    try:
-        settings = ServerSettings()
-    except ValidationError as error:
-        raise render_faults(error, prefix="MUSTER_") from None
+    settings = read_settings(ServerSettings, prefix="MUSTER_")
 
     def tell(url: str) -> None:
         if json:

@@ -1,8 +1,28 @@
 """What is wrong with the settings? A fault of pydantic's as one of ours, each setting by the name of its variable."""
 
+import re
+from typing import TypeVar
+
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsError
 
 from muster.domain.errors import Finding, InvalidError
+
+S = TypeVar("S", bound=BaseSettings)
+SECRET = frozenset({"database_url"})
+"""Values that may hold a password, so they are not repeated."""
+
+
+def read_settings(settings: type[S], *, prefix: str) -> S:
+    """Read settings from the environment. Raises InvalidError naming every variable that is wrong."""
+    try:
+        return settings()
+    except ValidationError as error:
+        raise render_faults(error, prefix=prefix) from None
+    except SettingsError as error:  # a variable that must be JSON and is not; pydantic stops at the first
+        reason = str(error.__cause__ or error)
+        match = re.search(r'field "(\w+)"', str(error))
+        raise InvalidError([Finding(prefix + match[1].upper() if match else "the settings", reason)]) from None
 
 
 def render_faults(error: ValidationError, *, prefix: str) -> InvalidError:
@@ -10,7 +30,9 @@ def render_faults(error: ValidationError, *, prefix: str) -> InvalidError:
     findings = []
     for one in error.errors(include_url=False, include_context=False):
         path = [str(part) for part in one["loc"]]
-        name = prefix + path[0].upper() if path else "the settings"
-        # A value is shown, since no setting holds a secret: tokens stand in files.
-        findings.append(Finding(".".join([name, *path[1:]]), f"{one['msg']} (it is {str(one['input'])[:100]!r})"))
+        if not path:  # of several settings together; the input would be all of them
+            findings.append(Finding("the settings", one["msg"]))
+            continue
+        shown = "" if path[0] in SECRET else f" (it is {str(one['input'])[:100]!r})"
+        findings.append(Finding(".".join([prefix + path[0].upper(), *path[1:]]), one["msg"] + shown))
     return InvalidError(findings)

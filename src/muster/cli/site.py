@@ -2,12 +2,11 @@
 
 import anyio
 from cyclopts import App
-from pydantic import ValidationError
 
 from muster.cli.console import say
 from muster.cli.extras import needing
 from muster.cli.failure import OK
-from muster.cli.settings_faults import render_faults
+from muster.cli.settings_faults import read_settings
 from muster.settings import SiteSettings
 
 app = App(
@@ -21,7 +20,7 @@ app = App(
 
 @app.default
 def site(*, stop_workers: bool = False, debug: bool = False) -> int:
-    """Start, watch and stop workers, until SIGTERM. Settings are read from MUSTER_SITE_… (docs/reference/settings.md).
+    """Start, watch and stop workers, until SIGTERM. Settings are read from MUSTER_SITE_… (docs/reference/cli.md lists them).
 
     Without --stop-workers the workers go on when the agent ends, and the next agent takes them over.
 
@@ -33,10 +32,7 @@ def site(*, stop_workers: bool = False, debug: bool = False) -> int:
     with needing("site"):
         from muster.cli.logs import log_to_stderr
         from muster.site.app import run_agent
-    try:
-        settings = SiteSettings()
-    except ValidationError as error:
-        raise render_faults(error, prefix="MUSTER_SITE_") from None
+    settings = read_settings(SiteSettings, prefix="MUSTER_SITE_")
     log_to_stderr(settings.log_level)
 
     def tell() -> None:

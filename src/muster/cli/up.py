@@ -5,6 +5,7 @@ The site agent speaks to the service over HTTP like any other; only the adapters
 
 import errno
 import os
+import shlex
 import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from muster.settings import LocationSettings, ServerSettings, SiteSettings
 
 HOST = "127.0.0.1"
 LOCATION = "local"
+EXAMPLE = Path("examples/daya-bay/workflow.yaml")
 
 app = App(
     name="up",
@@ -81,18 +83,20 @@ def up(
     del debug  # read by `main`
     if port is not None and not 0 <= port <= 65535:
         raise UsageError(f"--port {port} is not between 0 and 65535")
+    home = Home(find_directory(dir, os.environ).absolute())
+    say(f"starting in {home.directory} …")
     with needing("server"):
+        import structlog
+
         from muster.cli.logs import logging_to_file
         from muster.server.app import serve
         from muster.site.app import run_agent
-    home = Home(find_directory(dir, os.environ).absolute())
     with home.hold(), logging_to_file(home.logs / "muster.log", log_level):
         chosen = home.read_port() if port is None else port
         try:
             anyio.run(_run, Crew(home, chosen, log_level, serve, run_agent, lambda url: _tell_ready(home, url, json)))
-        except BaseExceptionGroup as group:
-            raise _explain(group, chosen) from group
-        except OSError as error:
+        except (ExceptionGroup, OSError, MusterError) as error:
+            structlog.get_logger("muster.up").error("ended by an error", exc_info=error)
             raise _explain(error, chosen) from error
     say("stopped; nothing of it runs any more. The next `muster up` goes on from here")
     return OK
@@ -201,11 +205,9 @@ def _tell_ready(home: Home, url: str, as_json: bool) -> None:  # noqa: FBT001 - 
         put_json({"url": url, **files}, in_one_line=True)
         return
     is_found = home.directory == DIRECTORY_DEFAULT.absolute() or os.environ.get("MUSTER_DIR")
-    hint = (
-        "in another terminal, in this folder"
-        if is_found
-        else f"in another terminal, after: export MUSTER_DIR={home.directory}"
-    )
+    hint = "in this folder" if is_found else f"after: export MUSTER_DIR={shlex.quote(str(home.directory))}"
+    has_example = EXAMPLE.exists()
+    file, source, sink = (EXAMPLE, "points", "chi2") if has_example else ("workflow.yaml", "ALIAS", "ALIAS")
     put(
         f"""Muster is up (Ctrl-C stops it and keeps its state).
 
@@ -213,12 +215,12 @@ def _tell_ready(home: Home, url: str, as_json: bool) -> None:  # noqa: FBT001 - 
   token    {home.token}
   logs     {home.logs}
 
-What to try next, {hint}:
+What to try next, in another terminal, {hint}:
 
-  muster workflow submit examples/daya-bay/workflow.yaml   # or your own
-  muster queue publish latest points points.jsonl --close
+  muster workflow submit {file}
+  muster queue publish latest {source} {source.lower()}.jsonl --close
   muster workflow watch latest
-  muster queue consume latest chi2 > results.jsonl
+  muster queue consume latest {sink} > results.jsonl
   muster workflow account latest
   muster --help"""
     )

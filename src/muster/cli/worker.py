@@ -11,9 +11,7 @@ app = App(name="worker", help="Make the file that travels to execution points.",
 app.help_epilogue = "Example:\n  muster worker bundle muster-worker.pyz"
 
 
-@app.command(
-    help_epilogue="Example:\n  muster worker bundle muster-worker.pyz && python3 -I -S muster-worker.pyz --version"
-)
+@app.command(help_epilogue="Example:\n  muster worker bundle muster-worker.pyz")
 def bundle(path: Path, /, *, json: bool = False, debug: bool = False) -> int:
     """Write the worker as one file, that any Python from 3.9 on runs without installing anything.
 
