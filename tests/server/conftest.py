@@ -1,4 +1,4 @@
-"""Which event loop do the server's tests run on, and what stands ready for them?"""
+"""Over which databases, and on which event loop, is the server tested? Both; asyncio, as the service runs on it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +13,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a fresh database."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path / 'muster.db'}"
+
+
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with open_stand(tmp_path) as stand:
+async def stand(database_url: str) -> AsyncIterator[Stand]:
+    async with open_stand(database_url) as stand:
         yield stand

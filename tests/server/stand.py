@@ -4,7 +4,6 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -170,11 +169,9 @@ def ok(response: httpx.Response) -> Json:
 
 
 @contextlib.asynccontextmanager
-async def open_stand(folder: Path, **settings: Json) -> AsyncIterator[Stand]:
+async def open_stand(database_url: str) -> AsyncIterator[Stand]:
     """A service over a database of its own."""
-    chosen = ServerSettings(
-        database_url=f"sqlite:///{folder / 'muster.db'}", token_file=folder / "token", park_s_max=5.0, **settings
-    )
+    chosen = ServerSettings(database_url=database_url, park_s_max=5.0)
     async with open_database(chosen.database_url, hot_connections=2) as database:
         parts = Parts(
             settings=chosen,
@@ -187,6 +184,6 @@ async def open_stand(folder: Path, **settings: Json) -> AsyncIterator[Stand]:
             version="0.1.0",
         )
         app = make_app(parts)
-        transport = httpx.ASGITransport(app=cast(Any, app))
+        transport = httpx.ASGITransport(app=cast("Any", app))
         async with httpx.AsyncClient(transport=transport, base_url="http://muster.test") as http:
             yield Stand(http, parts)

@@ -4,6 +4,7 @@ Our own door answers with a `Problem`. The door for EWMS clients answers with `{
 for a body that breaks the rules (wms.md section 2).
 """
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -134,7 +135,9 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Tell that something went wrong, and nothing of what; the log has it, under the request's id."""
     request_id = request.scope.get("request_id")
-    log.error("unexpected error", request_id=request_id, path=request.scope["path"], exc_info=error)
+    # As text: renderers of traces that also tell local variables would tell tokens.
+    trace = "".join(traceback.format_exception(error))
+    log.error("unexpected error", request_id=request_id, path=request.scope["path"], trace=trace)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     if is_ewms(request.scope["path"]):
         return _render(EwmsError(status.value, "internal server error"), status.value, {})

@@ -5,6 +5,7 @@ another agent gets the next number, once the time is over, and from then on the 
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import anyio
@@ -23,7 +24,10 @@ LIMIT_MAX = 256
 LEASE_S_MAX = 3600.0
 SPARE = 64
 """Candidates read beyond the limit: some may stand at another location of the same access point."""
+ROUNDS_MAX = 10
+"""Tries of one look, while other agents are faster."""
 LOST_S = 0.25
+"""Seconds that an answer is held back that only tells of losses."""
 KEPT_S = 10.0
 """Seconds for which the order to stop goes only to the agent that started the taskforce: it alone knows all of it."""
 
@@ -58,11 +62,17 @@ class ClaimedStop:
 
 @dataclass(frozen=True)
 class Claimed:
-    """Orders under claim; `lost`: held before, now another agent's, or over."""
+    """Orders under claim.
+
+    Args:
+        lost: held before, now another agent's, or over.
+        was_outrun: another agent took what this one was about to take; there may be more.
+    """
 
     start: Sequence[ClaimedStart] = ()
     stop: Sequence[ClaimedStop] = ()
     lost: Sequence[str] = ()
+    was_outrun: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -85,9 +95,14 @@ async def claim_taskforces(parts: Parts, request: ClaimRequest) -> Claimed:
     topics = [f"{word}:{schedd}" for schedd in places.schedds for word in ("start", "stop")]
 
     async def look() -> Claimed | None:
-        claimed = await parts.store.write(lambda tx: _claim(tx, parts, request, places))
-        reach("server.claim.committed")
-        return None if claimed.is_empty else claimed
+        for _ in range(ROUNDS_MAX):
+            claimed = await parts.store.write(lambda tx: _claim(tx, parts, request, places))
+            reach("server.claim.committed")
+            if not claimed.is_empty:
+                return claimed
+            if not claimed.was_outrun:
+                break
+        return None
 
     claimed = await wait_for(parts, look, topics=topics, wait_s=request.wait_s) or Claimed()
     if claimed.lost and not (claimed.start or claimed.stop):
@@ -119,29 +134,50 @@ def _find_places(parts: Parts, request: ClaimRequest) -> _Places:
 def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, places: _Places) -> Claimed:
     now = tx.now()
     mine = {one.taskforce_uuid: one for one in tx.taskforces.find_claimed(request.agent)}
+    renewed = request.held & mine.keys()
+    startable = _choose_starts(_list_startable(tx, parts, request, places, now=now), request, renewed)
+    stoppable = _choose_stops(tx, _list_stoppable(tx, parts, request, places, now=now), request, now=now)
+    # In the order of their names, so that two agents that want the same wait for each other, and never both.
+    workflows = {
+        workflow_id: tx.workflows.get(workflow_id, lock=True)
+        for workflow_id in sorted({one.workflow_id for one in (*startable, *stoppable)})
+    }
     start: list[ClaimedStart] = []
     stop: list[ClaimedStop] = []
-    for taskforce in _list_startable(tx, parts, request, places, now=now):
-        is_held = taskforce.taskforce_uuid in request.held and taskforce.taskforce_uuid in mine
-        if is_held or len(start) < request.limit:
-            claimed = _take(tx, taskforce, request, now=now)
-            if claimed is not None and claimed.phase is Phase.PENDING_STARTER and not is_held:
-                start.append(ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id)))
-    for taskforce in _list_stoppable(tx, parts, request, places, now=now):
-        # A held one is told again at half of its time: the order may have been lost with a crash, and once is not more.
-        is_told = taskforce.taskforce_uuid in request.held and taskforce.claim_until - now > request.lease_s / 2
-        if is_told or len(stop) >= request.limit:
+    was_outrun = False
+    for seen in (*startable, *stoppable):
+        claimed = _take(tx, seen, request, now=now)
+        if claimed is None:
+            was_outrun = True
             continue
-        workflow = tx.workflows.get(taskforce.workflow_id)
-        if _is_kept_for_another(taskforce, workflow, request, now=now):
-            continue
-        claimed = _take(tx, taskforce, request, now=now)
-        if claimed is not None and claimed.phase is Phase.PENDING_STOPPER:
-            grace_s = parts.settings.stop_grace_s if workflow.deactivated is Deactivation.FINISHED else 0.0
-            stop.append(ClaimedStop(claimed, grace_s))
+        if claimed.phase is Phase.PENDING_STOPPER:
+            is_finished = workflows[claimed.workflow_id].deactivated is Deactivation.FINISHED
+            stop.append(ClaimedStop(claimed, parts.settings.stop_grace_s if is_finished else 0.0))
+        elif claimed.taskforce_uuid not in renewed:
+            start.append(ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id)))
     given = {one.taskforce.taskforce_uuid for one in start} | {one.taskforce.taskforce_uuid for one in stop}
     lost = [uuid for uuid in request.held if (one := mine.get(uuid)) is None or _has_nothing_to_stop(one)]
-    return Claimed(start, stop, sorted(set(lost) - given))
+    return Claimed(start, stop, sorted(set(lost) - given), was_outrun)
+
+
+def _choose_starts(found: Sequence[Taskforce], request: ClaimRequest, renewed: AbstractSet[str]) -> list[Taskforce]:
+    """Those whose claim is renewed, and as many others as are wanted."""
+    others = [one for one in found if one.taskforce_uuid not in renewed]
+    return [one for one in found if one.taskforce_uuid in renewed] + others[: request.limit]
+
+
+def _choose_stops(tx: Transaction, found: Sequence[Taskforce], request: ClaimRequest, *, now: float) -> list[Taskforce]:
+    """As many as are wanted of those that the agent was not told of, or long ago."""
+    chosen = []
+    for taskforce in found:
+        # A held one is told again at half of its time: the order may have been lost with a crash, and twice is as once.
+        is_told = taskforce.taskforce_uuid in request.held and taskforce.claim_until - now > request.lease_s / 2
+        if is_told or _is_kept_for_another(taskforce, tx.workflows.get(taskforce.workflow_id), request, now=now):
+            continue
+        chosen.append(taskforce)
+        if len(chosen) == request.limit:
+            break
+    return chosen
 
 
 def _list_startable(
@@ -171,11 +207,10 @@ def _list_stoppable(
 
 
 def _take(tx: Transaction, seen: Taskforce, request: ClaimRequest, *, now: float) -> Taskforce | None:
-    """Claim a taskforce, or renew the claim. None: another agent was faster."""
-    tx.workflows.get(seen.workflow_id, lock=True)
+    """Claim a taskforce of a workflow that is locked, or renew the claim. None: it was taken, or moved on, meanwhile."""
     taskforce = tx.taskforces.get(seen.taskforce_uuid)
     is_mine = taskforce.claim_agent == request.agent
-    if not is_mine and taskforce.claim_until > now:
+    if taskforce.phase is not seen.phase or not (is_mine or taskforce.claim_until <= now):
         return None
     fence = taskforce.claim_fence if is_mine else taskforce.claim_fence + 1
     claimed = replace(taskforce, claim_agent=request.agent, claim_fence=fence, claim_until=now + request.lease_s)

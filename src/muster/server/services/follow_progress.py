@@ -19,7 +19,6 @@ from muster.server.services.waiting import STOPPING
 
 FLOOR_S = 0.2
 """Seconds between two answers to one who follows, however much happens."""
-ERRORS_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,6 @@ async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
         taskforces = tx.taskforces.list_of_workflow(workflow_id)
         counts = tx.queues.counts(numbers) if numbers else {}
         workers = tx.holders.count_live([one.taskforce_uuid for one in taskforces]) if taskforces else 0
-        groups = tx.events.list_errors(numbers, limit=ERRORS_MAX) if numbers else ()
         return ProgressNow(
             workflow=workflow,
             at=tx.now(),
@@ -100,7 +98,7 @@ async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
             queues=queues,
             counts=counts,
             phases=Counter(one.phase for one in taskforces),
-            failures=sum(group.failures for group in groups),
+            failures=tx.events.count_failures(numbers) if numbers else 0,
             why=explain_stall(parts, workflow, queues, counts, taskforces, workers, find_troubles(tx, taskforces)),
         )
 

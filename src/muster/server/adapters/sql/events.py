@@ -155,6 +155,11 @@ class SqlEvents:
             for row in self._session.execute(query)
         ]
 
+    def count_failures(self, queues: Sequence[int]) -> int:
+        ends = [AttemptEnd.FAILED, AttemptEnd.EXPIRED]
+        query = select(func.count()).where(attempt.c.queue.in_(queues), attempt.c.end.in_(ends))
+        return int(self._session.execute(query).scalar_one())
+
     def list_errors(self, queues: Sequence[int], *, limit: int) -> Sequence[ErrorGroup]:
         cause = func.coalesce(attempt.c.fingerprint, WORKER_LOST)
         failures = func.count().label("failures")

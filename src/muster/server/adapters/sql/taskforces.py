@@ -112,7 +112,7 @@ class SqlTaskforces:
             .order_by(taskforce.c.priority.desc(), taskforce.c.submit_failures, taskforce.c.timestamp)
             .limit(limit)
         )
-        return self._list(self._locked(query))
+        return self._list(query)
 
     def find_stoppable(
         self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
@@ -129,7 +129,7 @@ class SqlTaskforces:
             .order_by(taskforce.c.timestamp)
             .limit(limit)
         )
-        return self._list(self._locked(query))
+        return self._list(query)
 
     def find_claimed(self, agent: str) -> Sequence[Taskforce]:
         query = (
@@ -138,10 +138,6 @@ class SqlTaskforces:
             .order_by(taskforce.c.timestamp)
         )
         return self._list(query)
-
-    def _locked(self, query: Select[Any]) -> Select[Any]:
-        # Two agents that ask at once share the work out: neither waits for, nor sees, what the other is taking.
-        return query.with_for_update(skip_locked=True)
 
     def _list(self, query: Select[Any]) -> list[Taskforce]:
         return [_read(row) for row in self._session.execute(query)]
