@@ -1,9 +1,11 @@
 """What does a test of the store stand on? An open database of either kind, and values to put into it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+
+import anyio
 
 from muster.domain.attempt import AttemptError, Outcome
 from muster.domain.queue import Counts, Queue
@@ -89,6 +91,13 @@ class Bench:
 async def open_bench(url: str) -> AsyncIterator[Bench]:
     async with open_database(url) as database:
         yield Bench(url, database, lambda: open_database(url))
+
+
+async def until(look: Callable[[], Awaitable[object]], *, deadline_s: float = 30.0) -> None:
+    """Look again and again, at something that another process or task does, until it is so. Raises TimeoutError."""
+    with anyio.fail_after(deadline_s):
+        while not await look():
+            await anyio.sleep(0.01)  # noqa: ASYNC110 - nobody would tell us
 
 
 A_WORKFLOW = Workflow("WF-1", 1000.5, 50, "ada", "sums", finish_when_done=False)

@@ -11,8 +11,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from muster.domain.errors import UnavailableError
 
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: the same transaction may succeed now
-# connection, rolled back because of others, resources, not in this state, operator intervention, system error
-_AWAY_CLASSES = ("08", "40", "53", "55", "57", "58")
+_AWAY_CLASSES = ("08", "28", "3D", "40", "53", "55", "57", "58")
+"""Connection, not let in, no such database, undone because of others, resources, not in this state, operator, system."""
 _OUR_FAULT = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY}
 """A wrong statement, and a write where only reads are allowed: trying again would not help."""
 

@@ -51,7 +51,7 @@ def _make(connection: Connection, table: str, span: int) -> None:
         "SET LOCAL lock_timeout = '500ms'",
         f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE",
         f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)",
-        f"WITH moved AS ({moved}) INSERT INTO {name} SELECT * FROM moved",
+        f"WITH moved AS ({moved}) INSERT INTO {name} SELECT * FROM moved",  # noqa: S608 - our names
         f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high})",
         "SET LOCAL lock_timeout = DEFAULT",
     ):

@@ -99,13 +99,18 @@ class PostgresBridge:
     async def running(self) -> AsyncIterator[None]:
         """Bridge until the end of the block."""
         self._bells.on_commit = self._note
+        raised: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._run)
             try:
                 yield
+            except Exception as error:  # noqa: BLE001 - raised below, as it is: the group would wrap it up
+                raised = error
             finally:
                 self._bells.on_commit = None
                 group.cancel_scope.cancel()
+        if raised is not None:
+            raise raised
 
     def _note(self, topics: Iterable[str]) -> None:
         self._topics.update(dict.fromkeys(topics))

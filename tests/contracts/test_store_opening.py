@@ -1,0 +1,213 @@
+"""What does opening a database promise? One service a SQLite file, a lease clock that stands still, numbers that go on."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from contracts.store_bench import LEASE_S, Bench, a_workflow, open_bench
+from muster.domain.errors import ConflictError, InvalidError, UnavailableError
+from muster.domain.queue import Counts
+from muster.server.adapters.sql.database import open_database
+
+pytestmark = pytest.mark.anyio
+
+Reopen = Callable[[], AbstractAsyncContextManager[Bench]]
+FAR_FUTURE = 1 << 62
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # the drivers know no other loop
+
+
+class OpeningContract:
+    async def test_everything_is_there_after_a_restart(self, reopen: Reopen) -> None:
+        async with reopen() as bench:
+            queue = await bench.add_queue()
+            [event] = await bench.publish(queue, b"1")
+            secret = await bench.store.get_secret("worker")
+
+        async with reopen() as bench:
+            await bench.store.check()
+            assert await bench.counts(queue) == Counts(published=1, waiting=1)
+            assert (await bench.read(lambda tx: tx.events.get(event))).body.data == b"1"
+            assert await bench.store.get_secret("worker") == secret
+
+    async def test_sessions_get_a_full_lease_when_the_first_service_starts(self, reopen: Reopen) -> None:
+        async with reopen() as bench:
+            now = await bench.read(lambda tx: tx.now())
+            expired = await bench.enrol(proc=0, until=now - 1000)
+            longer = await bench.enrol(proc=1, until=now + 1000)
+            ended = await bench.enrol(proc=2, until=now - 1000)
+            await bench.write(lambda tx: tx.holders.end(ended, reason="left"))
+
+        async with reopen() as bench:
+            await bench.store.begin_service(lease_s=LEASE_S)
+
+            async def until(number: int) -> float:
+                return (await bench.read(lambda tx: tx.holders.get(number))).until
+
+            assert now + LEASE_S <= await until(expired) <= now + LEASE_S + 60
+            assert await until(longer) == now + 1000
+            assert await until(ended) == now - 1000
+            assert (await bench.engine.reap(limit=9)).holders == 0
+
+    async def test_numbers_go_on_above_every_one_there_is_also_when_the_clock_went_back(self, reopen: Reopen) -> None:
+        # A restart whose clock is years behind: what was made last has the highest numbers.
+        async with reopen() as bench:
+            queue = await bench.add_queue()
+            bench.database.store._ids.last = 0  # type: ignore[attr-defined]
+            bench.database.store._ids._tick = FAR_FUTURE >> 10  # type: ignore[attr-defined]
+            await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-1"), []))
+            [event] = await bench.publish(queue, b"1")
+            holder = await bench.enrol()
+
+        async with reopen() as bench:
+            await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-2"), []))
+            newest = await bench.read(lambda tx: tx.workflows.list_page(owner=None, active=None, after=None, limit=9))
+            assert [one.workflow_id for one in newest] == ["WF-2", "WF-1"]
+            [later] = await bench.publish(queue, b"2")
+            assert await bench.enrol() > later > holder > event > FAR_FUTURE - (1 << 60)
+
+    async def test_an_error_of_the_one_who_opened_it_is_passed_on_as_it_is(self, reopen: Reopen) -> None:
+        with pytest.raises(FileNotFoundError, match="mine"):
+            async with reopen():
+                raise FileNotFoundError("mine")
+
+
+class TestSqlite(OpeningContract):
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / "new" / "folder" / "muster.db"
+
+    @pytest.fixture
+    def reopen(self, path: Path) -> Reopen:
+        return lambda: open_bench(f"sqlite:///{path}")
+
+    async def test_a_second_service_is_refused_until_the_first_ends(self, path: Path, reopen: Reopen) -> None:
+        async with reopen():
+            with pytest.raises(ConflictError) as refused:
+                async with reopen():
+                    pass
+        assert str(path) in str(refused.value)
+        assert f"process {os.getpid()}" in str(refused.value)
+        assert "stop it" in str(refused.value)
+        async with reopen() as bench:
+            await bench.store.check()
+
+    async def test_settings_are_the_durable_ones(self, path: Path, reopen: Reopen) -> None:
+        async with reopen() as bench:
+            settings = {
+                name: await bench.store._writer.run(lambda raw, name=name: raw.execute(f"PRAGMA {name}").fetchone()[0])  # type: ignore[attr-defined]
+                for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "cache_size", "temp_store")
+            }
+        assert settings == {
+            "journal_mode": "wal",
+            "synchronous": 2,
+            "wal_autocheckpoint": 1000,
+            "cache_size": -65536,
+            "temp_store": 2,
+        }
+
+    async def test_a_file_that_is_no_database_is_refused(self, path: Path, reopen: Reopen) -> None:
+        await anyio.Path(path.parent).mkdir(parents=True)
+        await anyio.Path(path).write_bytes(b"not a database, by far" * 100)
+        with pytest.raises(InvalidError, match="is not a SQLite database"):
+            async with reopen():
+                pass
+
+    async def test_a_folder_that_cannot_be_made_is_unavailable(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("in the way")
+        with pytest.raises(UnavailableError):
+            async with open_database(f"sqlite:///{tmp_path}/file/muster.db"):
+                pass
+
+    async def test_a_full_disk_keeps_nothing_of_the_call_and_passes(self, reopen: Reopen) -> None:
+        async with reopen() as bench:
+            queue = await bench.add_queue()
+
+            async def limit(pages: int) -> None:
+                await bench.store._writer.run(lambda raw: raw.execute(f"PRAGMA max_page_count={pages}"))  # type: ignore[attr-defined]
+
+            await limit(60)
+            with pytest.raises(UnavailableError):
+                await bench.publish(queue, *[b"x" * 5000] * 100)
+            assert await bench.counts(queue) == Counts()
+
+            await limit(1 << 30)
+            await bench.publish(queue, b"1")
+            assert await bench.counts(queue) == Counts(published=1, waiting=1)
+
+    async def test_one_who_holds_the_file_from_outside_makes_it_unavailable(self, path: Path, reopen: Reopen) -> None:
+        async with reopen() as bench:
+            await bench.store._writer.run(lambda raw: raw.execute("PRAGMA busy_timeout=50"))  # type: ignore[attr-defined]
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(UnavailableError):
+                    await bench.add_queue()
+            assert await bench.add_queue() == 1
+
+    async def test_it_is_closed_afterwards(self, path: Path, reopen: Reopen) -> None:
+        async with reopen() as bench:
+            queue = await bench.add_queue()
+        assert sorted(one.name for one in path.parent.iterdir()) == ["muster.db", "muster.db.lock"]
+        with pytest.raises(UnavailableError):
+            await bench.publish(queue, b"1")
+
+
+async def test_a_kind_of_database_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(InvalidError, match="mysql"):
+        async with open_database("mysql://localhost/muster"):
+            pass
+
+
+@pytest.mark.server
+class TestPostgres(OpeningContract):
+    @pytest.fixture
+    def reopen(self, postgres_url: str) -> Reopen:
+        return lambda: open_bench(postgres_url)
+
+    async def test_sessions_are_left_alone_while_another_service_runs(self, reopen: Reopen) -> None:
+        async with reopen() as first:
+            await first.store.begin_service(lease_s=LEASE_S)
+            past = await first.read(lambda tx: tx.now()) - 1000
+            holder = await first.enrol(until=past)
+
+            async with reopen() as second:
+                await second.store.begin_service(lease_s=LEASE_S)
+                session = await second.read(lambda tx: tx.holders.get(holder))
+
+        assert session.until == past
+
+    async def test_services_that_run_together_have_nodes_of_their_own(self, reopen: Reopen) -> None:
+        async with reopen() as first, reopen() as second:
+            queue = await first.add_queue()
+            numbers = [*(await first.publish(queue, *[b"1"] * 50)), *(await second.publish(queue, *[b"1"] * 50))]
+            assert len({number >> 12 & 1023 for number in numbers}) == 2
+            await first.store.heartbeat()
+            await second.store.heartbeat()
+        async with reopen() as third:  # theirs are free again
+            [number] = await third.publish(queue, b"1")
+            assert number >> 12 & 1023 == 0
+
+    async def test_a_service_that_lost_its_node_is_told_to_start_again(self, reopen: Reopen) -> None:
+        async with reopen() as bench:
+            await bench.store._run(lambda core: core.exec_driver_sql("DELETE FROM replica"))  # type: ignore[attr-defined]
+            with pytest.raises(ConflictError, match="start it again"):
+                await bench.store.heartbeat()
+
+    async def test_a_server_that_does_not_answer_and_a_database_that_does_not_exist_say_so(
+        self, postgres_url: str
+    ) -> None:
+        for url, text in (
+            (postgres_url.replace(":5432/", ":5431/"), "does not answer"),
+            (postgres_url + "_no", "does not exist"),
+        ):
+            with pytest.raises(UnavailableError, match=text):
+                async with open_database(url):
+                    pass
