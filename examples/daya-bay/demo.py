@@ -169,6 +169,9 @@ def main() -> None:
     options = parser.parse_args()
     begun = time.monotonic()
     output = options.output.resolve()
+    # What Python and matplotlib keep goes to the output too, so that nothing else is written.
+    os.environ["PYTHONPYCACHEPREFIX"] = str(output / "cache" / "python")
+    os.environ["MPLCONFIGDIR"] = str(output / "cache" / "matplotlib")
     # The commands of this environment, also when it is not activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     try:
