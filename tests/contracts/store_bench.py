@@ -96,8 +96,8 @@ async def open_bench(url: str) -> AsyncIterator[Bench]:
 async def until(look: Callable[[], Awaitable[object]], *, deadline_s: float = 30.0) -> None:
     """Look again and again, at something that another process or task does, until it is so. Raises TimeoutError."""
     with anyio.fail_after(deadline_s):
-        while not await look():
-            await anyio.sleep(0.01)  # noqa: ASYNC110 - nobody would tell us
+        while not await look():  # noqa: ASYNC110 - nobody would tell us
+            await anyio.sleep(0.01)
 
 
 A_WORKFLOW = Workflow("WF-1", 1000.5, 50, "ada", "sums", finish_when_done=False)

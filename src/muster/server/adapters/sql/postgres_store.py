@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import anyio
+import anyio.lowlevel
 from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,7 +27,11 @@ _SECRET_LOCK = 0x73656372
 
 
 class PostgresStore:
-    """See `muster.server.ports.store.Store`."""
+    """See `muster.server.ports.store.Store`.
+
+    A transaction that has begun is ended: a caller that is cancelled meanwhile goes when it is over. Breaking off in the middle of a
+    statement costs the connection. What a transaction may take is bounded by the connections' settings.
+    """
 
     def __init__(self, engine: AsyncEngine, ids: EventIds, bells: Bells, *, token: str) -> None:
         self._engine = engine
@@ -44,6 +49,12 @@ class PostgresStore:
         return value
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        with anyio.CancelScope(shield=True):
+            value = await self._look(work)
+        return value  # noqa: RET504 - for mypy, a scope may swallow what it is left by
+
+    async def _look(self, work: Callable[[Transaction], T]) -> T:
         with database_errors():
             async with self._engine.connect() as connection:
                 snapshot = await connection.execution_options(
@@ -80,6 +91,12 @@ class PostgresStore:
         await self._run(run)
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        with anyio.CancelScope(shield=True):
+            value = await self._try(work)
+        return value  # noqa: RET504 - for mypy, a scope may swallow what it is left by
+
+    async def _try(self, work: Callable[[Connection], T]) -> T:
         """Commit the work, again where the database undid it because of others."""
         with database_errors():
             for tried in range(1, TRIES):
