@@ -192,6 +192,12 @@ class Child:
         self._streams[number].add(data)
         return True
 
+    def forget_prints(self) -> None:
+        """What was printed so far is of no more interest."""
+        self.drain()
+        self.stdout.clear()
+        self.stderr.clear()
+
     def drain(self) -> None:
         """Take in what is there. Somebody may write on and on: so not for ever."""
         end = time.monotonic() + _DRAIN_S

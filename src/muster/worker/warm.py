@@ -148,8 +148,7 @@ class WarmCommand:
         began = self._clock()
         timeout_s = self._shop.plan.timeout_s
         until = None if timeout_s is None else began + timeout_s
-        process.child.stdout.clear()
-        process.child.stderr.clear()
+        process.child.forget_prints()
         try:
             process.send(render_event(lease), until=until, cancel=cancel)
             answer = parse_answer(*process.receive(until=until, cancel=cancel), lease)

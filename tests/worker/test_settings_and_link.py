@@ -1,0 +1,173 @@
+"""Are settings read and checked whole, and is the way to the service a safe one?"""
+
+import json
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from muster.worker.link import AddressError, Link, LinkError, parse_address
+from muster.worker.messages import MalformedError, parse_enrolled, parse_problem, parse_step_answer
+from muster.worker.settings import SettingsError, read_settings
+from worker.fake_service import TASK
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    enrol_file = tmp_path / "enrol.json"
+    enrol_file.write_text(json.dumps({"taskforce": "tf", "secret": "s3cret"}))
+    enrol_file.chmod(0o644)
+    return {"MUSTER_URL": "https://muster.example", "MUSTER_ENROL_FILE": str(enrol_file)}
+
+
+def test_defaults_and_the_enrolment_file_is_made_private(environ: dict[str, str], tmp_path: Path) -> None:
+    settings = read_settings(environ)
+    assert (settings.taskforce, settings.secret, settings.start) == ("tf", "s3cret", 0)
+    assert (settings.offline_s, settings.grace_s, settings.batch) == (3600.0, 15.0, None)
+    assert (tmp_path / "enrol.json").stat().st_mode & 0o777 == 0o600
+    assert "s3cret" not in repr(settings)
+
+
+def test_the_environment_comes_before_the_file(environ: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"MUSTER_PROC": 7, "MUSTER_GRACE_S": 1.5, "MUSTER_SITE": "here"}))
+    settings = read_settings({**environ, "MUSTER_GRACE_S": "2"}, str(path))
+    assert (settings.proc, settings.grace_s, settings.site) == (7, 2.0, "here")
+
+
+def test_the_start_number_comes_from_the_job_ad(environ: dict[str, str], tmp_path: Path) -> None:
+    ad = tmp_path / "job.ad"
+    ad.write_text('Cmd = "x"\nNumJobStarts = 4\n')
+    assert read_settings({**environ, "_CONDOR_JOB_AD": str(ad)}).start == 4
+    assert read_settings({**environ, "_CONDOR_JOB_AD": str(ad), "MUSTER_START": "9"}).start == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("MUSTER_URL", "", "MUSTER_URL is not set"),
+        ("MUSTER_ENROL_FILE", "/nowhere", "No such file"),
+        ("MUSTER_PROC", "one", "must be a whole number"),
+        ("MUSTER_PROC", "-1", "at least 0"),
+        ("MUSTER_OFFLINE_S", "nan", "0 or more"),
+        ("MUSTER_TASK_BATCH", "0", "at least 1"),
+    ],
+)
+def test_wrong_settings_are_named(environ: dict[str, str], name: str, value: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        read_settings({**environ, name: value})
+
+
+@pytest.mark.parametrize("content", ["s3cret", "[]", '{"taskforce": "tf"}', '{"taskforce": 1, "secret": "s3cret"}'])
+def test_a_broken_enrolment_file_is_not_quoted(environ: dict[str, str], content: str) -> None:
+    Path(environ["MUSTER_ENROL_FILE"]).write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        read_settings(environ)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://muster.example", "plain http is for loopback addresses only"),
+        ("http://10.0.0.1:80", "plain http is for loopback addresses only"),
+        ("ftp://localhost", "must begin with https"),
+        ("localhost:80", "must begin with https"),
+        ("https://user:word@muster.example", "no user name or password"),
+        ("https://muster.example:port", "MUSTER_URL"),
+    ],
+)
+def test_addresses_that_are_refused(url: str, reason: str) -> None:
+    with pytest.raises(AddressError, match=reason) as caught:
+        parse_address(url)
+    assert "word@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.8.8.8", "http://localhost", "http://[::1]:80/base/"])
+def test_plain_http_to_loopback(url: str) -> None:
+    assert parse_address(url).tls is None
+
+
+def test_https_checks_certificates() -> None:
+    tls = parse_address("https://muster.example/base").tls
+    assert tls is not None
+    assert (tls.verify_mode, tls.check_hostname) == (ssl.CERT_REQUIRED, True)
+    with pytest.raises(AddressError, match="MUSTER_CA_FILE"):
+        parse_address("https://muster.example", ca_file="/nowhere.pem")
+
+
+def test_a_proxy_is_used_for_https_unless_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://me:word@proxy.example:3129")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    address = parse_address("https://muster.example")
+    assert (address.proxy_host, address.proxy_port) == ("proxy.example", 3129)
+    assert address.proxy_headers == {"Proxy-Authorization": "Basic bWU6d29yZA=="}
+    assert parse_address("https://inside.example").proxy_host is None
+    assert parse_address("http://127.0.0.1:1").proxy_host is None
+
+
+class _Odd(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        how = self.path.rpartition("/")[2]
+        if how == "close":
+            self.close_connection = True
+            return
+        self.send_response(200 if how == "chunked" else 503)
+        if how == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+            return
+        self.send_header("Retry-After", "7" if how == "seconds" else "Wed, 21 Oct 2065 07:28:00 GMT")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Quiet."""
+
+
+def test_answers_of_odd_shapes() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Odd)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    link = Link(parse_address(f"http://127.0.0.1:{server.server_port}/base"))
+    try:
+        reply = link.post("/chunked", b"{}", timeout_s=5)
+        assert (reply.status, reply.body) == (200, b"abcde")
+        assert link.post("/seconds", b"{}", timeout_s=5).retry_after_s == 7.0
+        assert link.post("/date", b"{}", timeout_s=5).retry_after_s is None
+        with pytest.raises(LinkError) as caught:
+            link.post("/close", b"{}", timeout_s=5)
+        assert caught.value.is_stale
+        assert link.post("/chunked", b"{}", timeout_s=5).body == b"abcde"
+    finally:
+        link.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    with pytest.raises(LinkError, match="ConnectionRefusedError"):
+        link.post("/chunked", b"{}", timeout_s=5)
+
+
+@pytest.mark.parametrize("raw", [b"", b"<html>", b"[]", b"{}", b'{"verdicts": [], "events": [1]}', b"[" * 10_000])
+def test_an_answer_that_is_none(raw: bytes) -> None:
+    with pytest.raises(MalformedError):
+        parse_step_answer(raw)
+
+
+def test_answers_may_grow_fields() -> None:
+    answer = {"session": "1", "token": "t", "lease_s": 60, "batch": 16, "task": {**TASK, "new": 1}, "new": 2}
+    assert parse_enrolled(json.dumps(answer).encode()).task.timeout_s is None
+    assert "token='t'" not in repr(parse_enrolled(json.dumps(answer).encode()))
+
+
+def test_problems_of_ours_and_of_others() -> None:
+    raw = json.dumps({"code": "invalid", "error": "no", "findings": [{"field": "want", "reason": "is odd"}]})
+    assert parse_problem(raw.encode()) == ("invalid", "no; want: is odd")
+    assert parse_problem(b"<html>gateway") == ("", "<html>gateway")
