@@ -1,8 +1,10 @@
-"""Which pages are generated? `docs/benchmarks.md`, from the measurements that stand as JSON beside the benchmarks."""
+"""Which pages are generated? `docs/benchmarks.md` from the measurements beside the benchmarks, `docs/reference/cli.md` from the commands."""
 
 import json
 from pathlib import Path
 from typing import Any
+
+from muster.cli import reference
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks" / "results"
@@ -19,6 +21,7 @@ def main() -> None:
     """Write every generated page."""
     records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     (HERE / "benchmarks.md").write_text(HEAD + "\n".join(map(render, records)))
+    reference.main()
 
 
 def render(record: dict[str, Any]) -> str:

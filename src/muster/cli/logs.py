@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import TextIO
 
 import structlog
+import structlog.tracebacks
 
 KEPT_BYTES = 20 << 20
 """A file longer than this is put aside at the next start, in place of the one put aside before."""
+_TRACES = structlog.processors.ExceptionRenderer(
+    # Without the values of local variables: tokens and secrets are among them.
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -22,7 +27,7 @@ def log_to(stream: TextIO, level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             stamp,
-            structlog.processors.dict_tracebacks,
+            _TRACES,
             structlog.processors.JSONRenderer(default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -34,7 +39,7 @@ def log_to(stream: TextIO, level: str) -> None:
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                _TRACES,
                 structlog.processors.JSONRenderer(default=str),
             ],
             foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, stamp],

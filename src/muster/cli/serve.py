@@ -40,5 +40,5 @@ def serve(*, json: bool = False, debug: bool = False) -> int:
             say(f"the service answers at {url}; token: {settings.token_file}")
 
     log_to_stderr(settings.log_level)
-    anyio.run(lambda: serve_service(settings, on_ready=tell))
+    anyio.run(lambda: serve_service(settings, on_ready=tell), backend_options={"use_uvloop": True})
     return OK

@@ -94,7 +94,8 @@ def up(
     with home.hold(), logging_to_file(home.logs / "muster.log", log_level):
         chosen = home.read_port() if port is None else port
         try:
-            anyio.run(_run, Crew(home, chosen, log_level, serve, run_agent, lambda url: _tell_ready(home, url, json)))
+            crew = Crew(home, chosen, log_level, serve, run_agent, lambda url: _tell_ready(home, url, json))
+            anyio.run(_run, crew, backend_options={"use_uvloop": True})
         except (ExceptionGroup, OSError, MusterError) as error:
             structlog.get_logger("muster.up").error("ended by an error", exc_info=error)
             raise _explain(error, chosen) from error
