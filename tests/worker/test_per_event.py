@@ -259,7 +259,6 @@ while not (folder / f"go-{event['n']}").exists() and time.monotonic() < deadline
         for n in (2, 0, 3, 1):
             (folder / f"go-{n}").touch()
             service.wait(lambda n=n: events[n].state == "done", f"{n} is handed in while others still run")  # type: ignore[misc]
-        assert service.superseded >= 3
 
 
 def test_results_come_within_milliseconds_while_other_slots_run(start: Start, script: Script) -> None:
