@@ -66,9 +66,10 @@ class Child:
         folder: str,
         mark: str,
         reaper: Reaper,
+        program: Optional[str] = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        """Start it. Raises StartError, ExecutionPointError."""
+        """Start it. `program`: what to run for `argv[0]`; looked for when None. Raises StartError, ExecutionPointError."""
         self.mark = mark
         self.stdout, self.stderr = Capture(), Capture()
         self._reaper = reaper
@@ -83,6 +84,7 @@ class Child:
                 self._streams[opened[-2]] = capture
             self._process = subprocess.Popen(
                 argv,
+                executable=program,
                 stdin=subprocess.DEVNULL,
                 stdout=opened[1],
                 stderr=opened[3],

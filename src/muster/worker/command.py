@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from muster.worker.folders import AttemptFolder
 from muster.worker.procfs import MARK
@@ -52,6 +53,12 @@ class Command:
         if not self._words:
             raise CommandError("task_args is empty: without an image it must be the command")
 
+    def find_program(self, path: str) -> Optional[str]:
+        """Where the program is, by the variable PATH; None when that is to be found out at each start."""
+        word = self._words[0]
+        found = None if "/" in word or "{{" in word else shutil.which(word, path=path)
+        return found if found is not None and os.path.isabs(found) else None
+
     def fill(self, folder: AttemptFolder, data_hub: str) -> List[str]:
         """The words for one attempt."""
         values = (
@@ -81,6 +88,11 @@ class Variables:
         base["PYTHONPATH"] = os.pathsep.join(filter(None, [base.get("PYTHONPATH"), helper]))
         self._base = base
         self._has_tmpdir = "TMPDIR" in task_env
+
+    @property
+    def path(self) -> str:
+        """The variable PATH."""
+        return self._base["PATH"]
 
     def fill(self, folder: AttemptFolder, mark: str) -> Dict[str, str]:
         """The variables for one attempt."""

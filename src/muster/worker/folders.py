@@ -138,10 +138,13 @@ class Folders:
     def write(self, path: str, data: bytes) -> None:
         """Write a file."""
         try:
-            with open(path, "wb", buffering=0) as file:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            try:
                 view = memoryview(data)
                 while view:
-                    view = view[file.write(view) :]
+                    view = view[os.write(descriptor, view) :]
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise ExecutionPointError(f"{path}: {error.strerror}") from None
 

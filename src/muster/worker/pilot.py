@@ -279,7 +279,8 @@ class Pilot:
         )
         helper = folders.write_helper()
         variables = Variables(os.environ, plan.env, n_cores=plan.n_cores, data_hub=folders.data_hub, helper=helper)
-        shop = Workshop(plan, command, variables, folders, self._reaper, helper, settings.task_start_s)
+        program = command.find_program(variables.path)
+        shop = Workshop(plan, command, program, variables, folders, self._reaper, helper, settings.task_start_s)
         self._pace = Pace(slots=plan.slots, batch=settings.batch or enrolled.batch)
         self._desk = desk = Desk(self._pace, slots=plan.slots, wake=self._wake)
         prepare = Preparation(shop, os.environ).run

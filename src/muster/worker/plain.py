@@ -20,10 +20,14 @@ from muster.worker.runtime import CANCELLED, DONE, FAILED, Ended, make_complaint
 
 @dataclass(frozen=True)
 class Workshop:
-    """What the runtimes of all slots share. `helper`: the folder that holds `muster/task.py`."""
+    """What the runtimes of all slots share.
+
+    `program`: where the command's program is, if it was found. `helper`: the folder that holds `muster/task.py`.
+    """
 
     plan: TaskPlan
     command: Command
+    program: Optional[str]
     variables: Variables
     folders: Folders
     reaper: Reaper
@@ -82,7 +86,14 @@ class PlainCommand:
     def _start(self, folder: AttemptFolder, environment: Dict[str, str], mark: str) -> Child:
         shop = self._shop
         argv = shop.command.fill(folder, shop.folders.data_hub)
-        return Child(argv, environment=environment, folder=folder.scratch, mark=mark, reaper=shop.reaper)
+        return Child(
+            argv,
+            program=shop.program,
+            environment=environment,
+            folder=folder.scratch,
+            mark=mark,
+            reaper=shop.reaper,
+        )
 
     def _watch(self, child: Child, folder: AttemptFolder, cancel: Cancel, began: float) -> Ended:
         timeout_s = self._shop.plan.timeout_s

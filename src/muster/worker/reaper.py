@@ -16,6 +16,7 @@ from typing import Callable, List, Optional, Set
 from muster.worker.procfs import MARK, find_descendants, find_process, list_processes, read_environment, read_mark
 
 _PR_SET_CHILD_SUBREAPER = 36
+_CHILDREN_BYTES = 1 << 16
 KILL_S = 10.0
 """Seconds that killed processes may take to vanish."""
 
@@ -26,11 +27,15 @@ class Reaper:
     def __init__(self, *, adopts: bool) -> None:
         """`adopts`: this process is the worker's own, and takes orphans in."""
         self._pid = os.getpid()
-        self._children_file: Optional[str] = None
+        self._children_file: Optional[int] = None
         self._running: Set[str] = set()
         if adopts and _become_subreaper():
-            path = f"/proc/{self._pid}/task/{self._pid}/children"
-            self._children_file = path if os.path.exists(path) else None
+            try:
+                self._children_file = os.open(
+                    f"/proc/{self._pid}/task/{self._pid}/children", os.O_RDONLY | os.O_CLOEXEC
+                )
+            except FileNotFoundError:
+                self._children_file = None  # a kernel without CONFIG_PROC_CHILDREN
 
     def note_start(self, mark: str) -> None:
         """An attempt with this mark is at work."""
@@ -93,9 +98,13 @@ class Reaper:
         """Living children of the main thread: adopted ones. Dead ones are awaited on the way."""
         if self._children_file is None:
             return []
-        with open(self._children_file, "rb") as file:
-            pids = [int(word) for word in file.read().split()]
-        return [pid for pid in pids if not _reap(pid)]
+        said = os.pread(self._children_file, _CHILDREN_BYTES, 0)
+        if not said:
+            return []
+        words = said.split()
+        if len(said) == _CHILDREN_BYTES:
+            words.pop()  # it may have been cut off; it is seen once these are gone
+        return [pid for pid in map(int, words) if not _reap(pid)]
 
     def _find_left(self, mark: str) -> Set[int]:
         """What of the adopted, and of what came from them, is the attempt's. One without a mark (its variables were cleared)
@@ -109,7 +118,8 @@ class Reaper:
         left: Set[int] = set()
         for pid in adopted:
             said = read_mark(read_environment(pid))
-            if said == mark or (said is None and is_alone):
+            is_ours = pid in processes and processes[pid].parent == self._pid
+            if said == mark or (said is None and is_alone and is_ours):
                 left |= {pid} | find_descendants({pid}, processes)
         return {pid for pid in left if pid in processes and not processes[pid].is_zombie}
 

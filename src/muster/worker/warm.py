@@ -56,6 +56,7 @@ class _WarmProcess:
         try:
             self.child = Child(
                 shop.command.fill(self.folder, shop.folders.data_hub),
+                program=shop.program,
                 environment=environment,
                 folder=self.folder.scratch,
                 mark=mark,
