@@ -48,7 +48,8 @@ test: $(VENV)/.all  ## everything, with the real services, which it fetches, sta
 	$(PYTEST)
 
 bench: $(VENV)/.all  ## measure (minutes); the figures go to docs/benchmarks.md
-	$(BIN)/python -m benchmarks
+	PYTHONPATH=tests $(BIN)/python -m benchmarks
+	$(BIN)/python docs/generate.py
 
 docs: $(VENV)/.all  ## make the pages that are generated
 	$(BIN)/python docs/generate.py
