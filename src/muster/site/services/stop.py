@@ -9,7 +9,7 @@ from muster.site.ports.journal import Record, Stage
 from muster.site.services.parts import Parts
 from muster.worker import crash_points
 
-LEAVE_S = 3.0
+LEAVE_S = 8.0
 """Seconds beyond the grace that workers may use to hand in what they ended, before they are killed."""
 
 
