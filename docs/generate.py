@@ -1,4 +1,4 @@
-"""Which pages are generated? `docs/benchmarks.md` from the measurements beside the benchmarks, `docs/reference/cli.md` from the commands."""
+"""Which pages are generated? `docs/benchmarks.md` from the measurements, `docs/reference/cli.md` from the commands."""
 
 import json
 from pathlib import Path
