@@ -131,7 +131,7 @@ class SiteSettings(BaseSettings):
     workers_max: int = Field(default=1000, ge=1)
     """Local workers of one taskforce, at most."""
 
-    worker_starts_max: int = Field(default=5, ge=1, le=1000)
+    worker_starts_max: int = Field(default=20, ge=1, le=1000)
     """Failed starts of a worker in a row, after which it counts as failed and is not started again."""
 
     worker_restart_s: float = Field(default=1.0, gt=0)

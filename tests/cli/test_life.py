@@ -121,7 +121,7 @@ def test_a_bad_line_sends_nothing(running: Stack, tmp_path: Path) -> None:
 
 
 def test_bytes_go_in_and_come_out_as_they_are(running: Stack, tmp_path: Path) -> None:
-    workflow = _submit(running)
+    workflow = _submit(running, infile_ext="in", outfile_ext="out")
     contents = [b"\x00\xff\n", b"", b"PNG"]
     files = [tmp_path / f"file-{number}" for number in range(3)]
     for file, content in zip(files, contents, strict=True):

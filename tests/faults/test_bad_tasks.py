@@ -41,6 +41,7 @@ def a_workflow(**fields: object) -> NewWorkflow:
         ("fail", True, "is outside the detector"),
         ("hang", True, "timed out"),
         ("crash", True, "signal"),
+        ("kill-worker", True, "worker lost"),
         ("no-json", True, "JSON"),
         ("no-output", False, None),
         ("flood", False, None),

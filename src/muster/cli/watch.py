@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from muster.cli.console import clean, make_console, put, put_json, render_duration
+from muster.cli.console import clean, make_console, put, put_json, render_duration, say
 from muster.cli.failure import FAILED, OK
 from muster.client.shapes import CountsView, Progress
 from muster.client.synchronous import Client
@@ -36,7 +36,10 @@ class Rate:
 
 
 def watch_workflow(client: Client, workflow_id: str, *, as_json: bool) -> int:
-    """Show progress until the workflow has ended. Returns the exit code: OK when it finished, FAILED when it was aborted."""
+    """Show progress until the workflow has ended.
+
+    Returns the exit code: OK when it finished with everything done; FAILED when it was aborted, or events are dead or left.
+    """
     if as_json:
         for progress in follow(client, workflow_id):
             put_json(progress, in_one_line=True)
@@ -44,7 +47,12 @@ def watch_workflow(client: Client, workflow_id: str, *, as_json: bool) -> int:
         progress = _watch_live(client, workflow_id)
     else:
         progress = _watch_lines(client, workflow_id)
-    return OK if progress.state == "FINISHED" else FAILED
+    counts = progress.input
+    if progress.state == "FINISHED" and not (counts.dead or counts.waiting or counts.in_work):
+        return OK
+    if counts.dead:
+        say(f"{counts.dead} events are dead letters; why: muster workflow errors {workflow_id}")
+    return FAILED
 
 
 def follow(client: Client, workflow_id: str) -> Iterator[Progress]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import App, Parameter
 
-from muster.cli.console import put, put_block, put_fields, put_json, put_table, render_time, say
+from muster.cli.console import clean, put, put_block, put_fields, put_json, put_table, render_time, say
 from muster.cli.failure import FAILED, OK
 from muster.cli.listing import collect
 from muster.cli.lookup import get_workflow_id
@@ -296,12 +296,18 @@ def _put_account(found: Account) -> None:
         say("the account does NOT add up: this is a fault of Muster; please report it with `--json --recount`")
 
 
+def _in_one_line(text: str) -> str:
+    return clean(" ".join(text.split()))
+
+
 def _put_errors(found: Errors) -> None:
     if not found.groups and not found.taskforces:
         say("no attempt has failed")
     for group in found.groups:
         hosts = ", ".join(group.hosts[:5])
-        put(f"{group.failures} failures of {group.events} events: {group.fingerprint or 'without a text'}")
+        put(
+            f"{group.failures} failures of {group.events} events: {_in_one_line(group.fingerprint) or 'without a text'}"
+        )
         put(f"  from {render_time(group.first_at)} to {render_time(group.last_at)} on {hosts or '-'}")
         put(f"  for example {group.example_event} (muster event show {group.example_event})")
         put_block("", group.example_text)

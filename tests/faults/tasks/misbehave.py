@@ -45,6 +45,9 @@ def main() -> None:
             flood()
         case "escape":
             escape()
+        case "kill-worker":
+            os.kill(os.getppid(), 9)
+            time.sleep(60)
         case "crash":
             os.kill(os.getpid(), 11)
         case "no-output":

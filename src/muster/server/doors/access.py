@@ -15,7 +15,6 @@ from muster.domain.caller import Caller, Role
 from muster.domain.errors import ForbiddenError, UnauthenticatedError
 from muster.server.services.parts import Parts
 
-WORKER_PREFIX = "/muster/v1/worker/"
 """Routes under it are opened by a worker's own secret or token."""
 
 PUBLIC: frozenset[Role] | None = None
@@ -40,7 +39,7 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     if connection.scope.get("method") == "OPTIONS":
         return  # what a route allows is no secret
     wanted = handler.opt.get("access", _USER)
-    if wanted is PUBLIC or connection.scope["path"].startswith(WORKER_PREFIX):
+    if wanted is PUBLIC:
         return
     parts: Parts = connection.app.state.parts
     caller = await parts.identity.identify(read_bearer(connection))

@@ -89,7 +89,7 @@ class Events(Protocol):
         """Raises NotFoundError."""
 
     def list_page(self, queue: int, state: EventState, *, after: int, limit: int) -> Sequence[EventRow]:
-        """Those with a number above `after`, oldest first."""
+        """Those with a number above `after`, oldest first; without bodies and results: a page of them may be gigabytes."""
 
     def list_attempts(self, event: int) -> Sequence[AttemptRow]:
         """Oldest first; the one in force is not among them."""

@@ -1,5 +1,6 @@
 """Is one task of a workflow runnable as it is written? Commands, variables, sizes, files: everything that would fail later."""
 
+import difflib
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,10 @@ N_CORES_MAX = 4096
 RUNTIME_S_MAX = 366 * 86_400
 INT_MAX = 2**31 - 1
 
+PLACEHOLDERS = frozenset({"INFILE", "IN_FILE", "OUTFILE", "OUT_FILE", "DATA_HUB", "DATAHUB"})
+"""What stands between double braces in a command (pilot.md section 5.2)."""
+_PLACEHOLDER = re.compile(r"\{\{([A-Z_]+)\}\}")
+_SHELL_SIGNS = frozenset({">", ">>", "<", "|", "&&", "||", ";", "&", "2>", "2>&1"})
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 TAG = re.compile(r"v?[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|latest|[a-z0-9._-]+-[a-z0-9]{1,128}")
 RESERVED = (
@@ -64,8 +69,8 @@ def judge_task(task: NewTask, path: str, *, is_ours: bool) -> Iterator[Finding]:
             yield Finding(f"{path}.{name}", f"must have no more than {ITEMS_MAX} items")
     if is_ours and not task.input_queue_aliases:
         yield Finding(f"{path}.input_queue_aliases", "must have at least 1 items: workers run the task on its events")
-    yield from _judge_command(task.task_image, task.task_args, f"{path}.task", is_needed=True)
-    yield from _judge_command(task.init_image, task.init_args, f"{path}.init", is_needed=False)
+    yield from _judge_command(task.task_image, task.task_args, f"{path}.task", is_needed=True, is_ours=is_ours)
+    yield from _judge_command(task.init_image, task.init_args, f"{path}.init", is_needed=False, is_ours=is_ours)
     yield from judge_variables(task.task_env, f"{path}.task_env")
     yield from judge_variables(task.init_env, f"{path}.init_env")
     yield from _judge_worker_config(task.worker_config, f"{path}.worker_config")
@@ -86,7 +91,7 @@ def judge_variables(variables: Mapping[str, str | int | list[str]], path: str) -
                 yield Finding(where, f"must be at most {TEXT_CHARS_MAX} characters without NUL")
 
 
-def _judge_command(image: str, arguments: str, path: str, *, is_needed: bool) -> Iterator[Finding]:
+def _judge_command(image: str, arguments: str, path: str, *, is_needed: bool, is_ours: bool) -> Iterator[Finding]:
     """An image may bring its own command; without an image the arguments are the command itself."""
     if len(image) > 1000 or has_control_characters(image):
         yield Finding(f"{path}_image", "must be at most 1000 characters, without control characters")
@@ -102,6 +107,20 @@ def _judge_command(image: str, arguments: str, path: str, *, is_needed: bool) ->
         return
     if not words or not words[0]:
         yield Finding(f"{path}_args", f"must be a command, since {path.rpartition('.')[2]}_image is empty")
+    elif is_ours:
+        yield from _judge_words(arguments, f"{path}_args")
+
+
+def _judge_words(arguments: str, path: str) -> Iterator[Finding]:
+    """What a command says that nobody would hear: a shell's signs, and placeholders that are none."""
+    for word in shlex.split(arguments, posix=False):  # quotes stay, so a sign that is meant as a word is one
+        if word in _SHELL_SIGNS:
+            yield Finding(path, f"has {word!r}, and there is no shell: write sh -c '…', or quote it")
+    for match in _PLACEHOLDER.finditer(arguments):
+        if match[1] not in PLACEHOLDERS:
+            nearest = difflib.get_close_matches(match[1], PLACEHOLDERS, n=1)
+            known = f"did you mean {{{{{nearest[0]}}}}}?" if nearest else f"known are {', '.join(sorted(PLACEHOLDERS))}"
+            yield Finding(path, f"{match[0]} is no placeholder: {known}")
 
 
 def _judge_worker_config(config: WorkerConfig, path: str) -> Iterator[Finding]:

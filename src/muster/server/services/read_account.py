@@ -34,8 +34,9 @@ class WorkflowAccount:
 
     @property
     def lost(self) -> int:
-        """Events that are in no state."""
-        total = self.total
+        """Events that are in no state: by the rows where they were counted afresh, else by the counters."""
+        counted = {number: one.counted for number, one in self.recounts.items()}
+        total = sum_inputs(self.queues, {**self.counts, **counted})
         return total.published - (total.waiting + total.in_work + total.done + total.dead)
 
     @property

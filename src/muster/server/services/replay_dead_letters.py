@@ -102,7 +102,11 @@ def _check_named(tx: Transaction, workflow_id: str, events: Sequence[int]) -> se
 def _check_active(tx: Transaction, caller: Caller, workflow_id: str, *, lock: bool) -> None:
     workflow = get_owned_workflow(tx, caller, workflow_id, lock=lock)
     if workflow.deactivated is not None:
-        raise ConflictError(f"workflow {workflow_id} is over ({workflow.deactivated}): nobody would work on the events")
+        raise ConflictError(
+            f"workflow {workflow_id} is over ({workflow.deactivated}), so nobody would work on the events: submit it again "
+            "and publish their bodies there (`muster event show` has them); without finish_when_done a workflow stays "
+            "active, and its dead letters can be replayed until you finish it"
+        )
 
 
 def _count_dead(tx: Transaction, workflow_id: str) -> int:

@@ -17,11 +17,12 @@ from muster.server.ports.events import AttemptRow, DeadLetter, ErrorGroup, Event
 from muster.server.ports.queue_engine import Body, BodyKind
 
 CHUNK = 1000
-WORKER_LOST = "worker lost: its lease ran out"
+WORKER_LOST = "worker lost: it died, or its lease ran out"
 """The cause by which attempts are grouped that ended because nobody renewed them."""
 HOSTS_MAX = 20
 
 _TABLES = {EventState.WAITING: ready, EventState.IN_WORK: leased, EventState.DONE: finished, EventState.DEAD: dead}
+_WITHOUT_BODY = select(*(column for column in event.c if column is not event.c.body))
 _ERROR_FIELDS = {field.name for field in fields(AttemptError)}
 
 
@@ -113,8 +114,8 @@ class SqlEvents:
         table = _TABLES[state]
         query = select(table).where(table.c.queue == queue, table.c.event > after).order_by(table.c.event).limit(limit)
         places = {place.event: place for place in self._session.execute(query)}
-        bodies = self._session.execute(select(event).where(event.c.id.in_(places)).order_by(event.c.id))
-        return [self._read_event(row, state, places[row.id]) for row in bodies]
+        rows = self._session.execute(_WITHOUT_BODY.where(event.c.id.in_(places)).order_by(event.c.id))
+        return [self._read_event(row, state, places[row.id], is_row_of_list=True) for row in rows]
 
     def list_attempts(self, event_id: int) -> Sequence[AttemptRow]:
         ended: Select[Any] = (
@@ -181,16 +182,18 @@ class SqlEvents:
 
     # -- reading rows ----------------------------------------------------------------------------------------------
 
-    def _read_event(self, row: Row[Any], state: EventState, place: Row[Any]) -> EventRow:
+    def _read_event(
+        self, row: Row[Any], state: EventState, place: Row[Any], *, is_row_of_list: bool = False
+    ) -> EventRow:
         return EventRow(
             event=row.id,
             queue=row.queue,
             state=state,
             attempts=place.attempts,
-            body=Body(BodyKind(row.kind), bytes(row.body)),
+            body=Body(BodyKind(row.kind), b"" if is_row_of_list else bytes(row.body)),
             key=row.key,
             parent=row.parent,
-            results=self._list_results(place) if state is EventState.DONE else (),
+            results=self._list_results(place) if state is EventState.DONE and not is_row_of_list else (),
         )
 
     def _list_results(self, place: Row[Any]) -> Sequence[int]:

@@ -11,7 +11,8 @@ from muster.domain.attempt import AttemptEnd
 from muster.domain.errors import NotFoundError
 from muster.server.adapters.sql.deltas import add_delta
 from muster.server.adapters.sql.rows import Session
-from muster.server.adapters.sql.schema import attempt, holder, holder_live, leased, ready
+from muster.server.adapters.sql.schema import attempt, dead, holder, holder_live, leased, ready
+from muster.server.adapters.sql.schema import queue as queue_table
 from muster.server.ports import holders as port
 
 
@@ -55,28 +56,47 @@ class SqlHolders:
         )
         return [_read(row) for row in self._session.execute(query)]
 
-    def end(self, number: int, *, reason: str) -> None:
+    def end(self, number: int, *, reason: str, begun: int = 0) -> None:
         ended = self._session.execute(
             update(holder).where(holder.c.number == number, holder.c.ended.is_(None)).values(ended=reason)
         )
         if ended.rowcount == 0:
             return
         self._session.execute(delete(holder_live).where(holder_live.c.number == number))
-        self._give_back(number)
+        self._give_back(number, begun)
 
-    def _give_back(self, number: int) -> None:
-        """What the session holds waits again, its attempt uncounted; a row keeps who had it, by which a late result is known."""
+    def _give_back(self, number: int, begun: int) -> None:
+        """What the session holds waits again; a row keeps who had it, by which a late result is known."""
         held = self._session.execute(delete(leased).where(leased.c.holder == number).returning(leased)).all()
         if not held:
             return
+        held = sorted(held, key=lambda row: (row.since, row.event))
+        counted = {row.event for row in held[:begun]}
+        limits = self._limits({row.queue for row in held}) if counted else {}
+        over = [row for row in held if row.event in counted and row.attempts >= limits[row.queue]]
+        back = [row for row in held if row not in over]
         now = self._session.now()
-        self._session.execute(
-            insert(ready),
-            [
-                {"queue": row.queue, "event": row.event, "attempts": row.attempts - 1, "fence": row.fence}
-                for row in held
-            ],
-        )
+        if over:
+            self._session.execute(
+                insert(dead),
+                [
+                    {"queue": row.queue, "event": row.event, "attempts": row.attempts, "fence": row.fence, "at": now}
+                    for row in over
+                ],
+            )
+        if back:
+            self._session.execute(
+                insert(ready),
+                [
+                    {
+                        "queue": row.queue,
+                        "event": row.event,
+                        "attempts": row.attempts if row.event in counted else row.attempts - 1,
+                        "fence": row.fence,
+                    }
+                    for row in back
+                ],
+            )
         self._session.execute(
             insert(attempt),
             [
@@ -85,7 +105,7 @@ class SqlHolders:
                     "fence": row.fence,
                     "queue": row.queue,
                     "holder": number,
-                    "end": AttemptEnd.RELEASED.value,
+                    "end": (AttemptEnd.EXPIRED if row.event in counted else AttemptEnd.RELEASED).value,
                     "since": row.since,
                     "at": now,
                     "wall_s": 0.0,
@@ -93,9 +113,14 @@ class SqlHolders:
                 for row in held
             ],
         )
+        died = Counter(row.queue for row in over)
         for queue, count in sorted(Counter(row.queue for row in held).items()):
-            add_delta(self._session, queue, waiting=count, in_work=-count)
+            add_delta(self._session, queue, waiting=count - died[queue], in_work=-count, dead=died[queue])
             self._session.topics[f"queue:{queue}"] = None
+
+    def _limits(self, queues: set[int]) -> dict[int, int]:
+        query = select(queue_table.c.number, queue_table.c.attempts).where(queue_table.c.number.in_(queues))
+        return {row.number: row.attempts for row in self._session.execute(query)}
 
     def count_live(self, taskforce_uuids: Sequence[str]) -> int:
         query = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, Table, func, insert, literal, select, union_all, update
+from sqlalchemy import Row, Table, func, insert, select, union_all, update
 from sqlalchemy import Sequence as DatabaseSequence
 
 from muster.domain.attempt import AttemptEnd
@@ -102,7 +102,7 @@ class SqlQueues:
         )
 
     def _count_twice(self, numbers: Sequence[int]) -> Mapping[int, int]:
-        """Events that made more events than the one result that counted says, or that made some without being done."""
+        """Events that made more events than the one result that counted says."""
         parent = event.alias("parent")
         children = (
             select(event.c.parent.label("id"), func.count().label("made"))
@@ -113,8 +113,8 @@ class SqlQueues:
         query = (
             select(parent.c.queue, func.count().label("rows"))
             .select_from(children.join(parent, parent.c.id == children.c.id))
-            .outerjoin(finished, finished.c.event == children.c.id)
-            .where(parent.c.queue.in_(numbers), children.c.made > func.coalesce(finished.c.results, literal(0)))
+            .join(finished, finished.c.event == children.c.id)
+            .where(parent.c.queue.in_(numbers), children.c.made > finished.c.results)
             .group_by(parent.c.queue)
         )
         return {row.queue: row.rows for row in self._session.execute(query)}
