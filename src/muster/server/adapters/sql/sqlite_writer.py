@@ -52,14 +52,15 @@ class SqliteWriter:
         self._is_busy = False  # a group is with the thread, or about to be
         self._loop: asyncio.AbstractEventLoop
         self._ended: asyncio.Future[None]
+        self._thread: threading.Thread
 
     async def __aenter__(self) -> Self:
         """Raises UnavailableError if the database cannot be opened."""
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         opened: asyncio.Future[None] = self._loop.create_future()
-        thread = threading.Thread(target=self._serve, args=(opened,), name="sqlite-writer", daemon=True)
-        thread.start()
+        self._thread = threading.Thread(target=self._serve, args=(opened,), name="sqlite-writer", daemon=True)
+        self._thread.start()
         with anyio.CancelScope(shield=True):
             try:
                 await opened
@@ -78,6 +79,7 @@ class SqliteWriter:
             if not self._is_busy:
                 self._groups.put(None)
             await self._ended
+            self._thread.join()  # it has said its last word: this waits for no work
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the writer's thread, inside a transaction that other works may share, and return what it returned
