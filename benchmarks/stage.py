@@ -46,17 +46,16 @@ class Stage:
             assert time.monotonic() < deadline, (self.folder / "serve.log").read_text()[-2000:]
             time.sleep(0.02)
         if self.has_site:
-            self._start("site", environment)
+            self._start("site", environment, "--stop-workers")
         self.client = Client(self.url, token=(self.folder / "token").read_text().strip())
         return self
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
-        for process in reversed(self.processes):
+        for process in reversed(self.processes):  # the agent first: its workers hand in what they have
             process.send_signal(signal.SIGTERM)
-        for process in reversed(self.processes):
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=40)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -64,10 +63,12 @@ class Stage:
     def service_pid(self) -> int:
         return self.processes[0].pid
 
-    def _start(self, part: str, environment: dict[str, str]) -> None:
+    def _start(self, part: str, environment: dict[str, str], *options: str) -> None:
         with (self.folder / f"{part}.log").open("wb") as log:
             self.processes.append(
-                subprocess.Popen([str(MUSTER), part], env=environment, stdout=log, stderr=log, cwd=self.folder)
+                subprocess.Popen(
+                    [str(MUSTER), part, *options], env=environment, stdout=log, stderr=log, cwd=self.folder
+                )
             )
 
     def _is_ready(self) -> bool:
