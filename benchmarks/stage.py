@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import httpx
 
-from muster.client.shapes import Claim, NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.sites import Claim
 from muster.client.synchronous import Client
 
 MUSTER = Path(sys.executable).parent / "muster"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from muster.cli.values import LineReader, check_file, check_whole_files, read_lines, read_pipe
 from muster.client.conversations import FLUSH
-from muster.client.shapes import NewEventBody
+from muster.client.shapes.events import NewEventBody
 from muster.domain.errors import InvalidError, NotFoundError
 from muster.domain.queue import BODY_BYTES_MAX
 

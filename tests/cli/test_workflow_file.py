@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.cli.workflow_file import read_workflow
-from muster.client.shapes import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.domain.errors import InvalidError, NotFoundError
 
 GOOD = """\

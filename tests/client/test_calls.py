@@ -8,16 +8,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from muster.client import calls, shapes
+from muster.client import calls
 from muster.client.calls import Call
 from muster.client.routes import Route, Routes
+from muster.client.shapes.consumers import Consume
+from muster.client.shapes.events import Publish
+from muster.client.shapes.new_workflow import NewWorkflow
+from muster.client.shapes.service import Whoami
+from muster.client.shapes.sites import Claim, Completed, Removed, SiteFailure, SiteReport, Submitted
 
 CONVENTIONS = Path(__file__).parents[2] / "docs" / "design" / "conventions.md"
 
 TF = "TF-1-2-3-4"
 WF = "WF-1-2"
 EXAMPLES: dict[str, Call[Any]] = {
-    "submit_workflow": calls.submit_workflow(shapes.NewWorkflow(tasks=[])),
+    "submit_workflow": calls.submit_workflow(NewWorkflow(tasks=[])),
     "list_workflows": calls.list_workflows(),
     "get_workflow": calls.get_workflow(WF),
     "get_progress": calls.get_progress(WF),
@@ -28,23 +33,23 @@ EXAMPLES: dict[str, Call[Any]] = {
     "list_events": calls.list_events(WF),
     "list_dead_letters": calls.list_dead_letters(WF),
     "replay_dead_letters": calls.replay_dead_letters(WF),
-    "publish_events": calls.publish_events(WF, "in", shapes.Publish(events=[])),
+    "publish_events": calls.publish_events(WF, "in", Publish(events=[])),
     "close_queue": calls.close_queue(WF, "in"),
     "open_consumer": calls.open_consumer(WF, "in"),
-    "step_consumer": calls.step_consumer("C1", shapes.Consume(call=1)),
+    "step_consumer": calls.step_consumer("C1", Consume(call=1)),
     "close_consumer": calls.close_consumer("C1"),
     "get_event": calls.get_event("EV-1"),
     "get_taskforce": calls.get_taskforce(TF),
     "whoami": calls.whoami(),
     "get_health": calls.get_health(),
     "get_readiness": calls.get_readiness(),
-    "claim": calls.claim(shapes.Claim(agent="a", locations=["local"])),
-    "submitted": calls.submitted(TF, shapes.Submitted(agent="a", fence=1, cluster_id=1, n_workers=1)),
-    "submit_failed": calls.submit_failed(TF, shapes.SiteFailure(agent="a", fence=1, error="e")),
-    "removed": calls.removed(TF, shapes.Removed(agent="a", fence=1)),
-    "remove_failed": calls.remove_failed(TF, shapes.SiteFailure(agent="a", fence=1, error="e")),
-    "completed": calls.completed(TF, shapes.Completed(agent="a", fence=1, at=1.0)),
-    "report": calls.report(shapes.SiteReport(agent="a")),
+    "claim": calls.claim(Claim(agent="a", locations=["local"])),
+    "submitted": calls.submitted(TF, Submitted(agent="a", fence=1, cluster_id=1, n_workers=1)),
+    "submit_failed": calls.submit_failed(TF, SiteFailure(agent="a", fence=1, error="e")),
+    "removed": calls.removed(TF, Removed(agent="a", fence=1)),
+    "remove_failed": calls.remove_failed(TF, SiteFailure(agent="a", fence=1, error="e")),
+    "completed": calls.completed(TF, Completed(agent="a", fence=1, at=1.0)),
+    "report": calls.report(SiteReport(agent="a")),
 }
 
 
@@ -91,8 +96,8 @@ def test_every_call_is_a_method_of_the_clients() -> None:
 @pytest.mark.parametrize("name", ["submit_workflow", "publish_events"])
 def test_creations_carry_a_key_of_their_own(name: str) -> None:
     arguments: dict[str, tuple[Any, ...]] = {
-        "submit_workflow": (shapes.NewWorkflow(tasks=[]),),
-        "publish_events": (WF, "in", shapes.Publish(events=[])),
+        "submit_workflow": (NewWorkflow(tasks=[]),),
+        "publish_events": (WF, "in", Publish(events=[])),
     }
     build = getattr(calls, name)
 
@@ -118,13 +123,13 @@ def test_only_what_is_set_stands_in_the_query() -> None:
 
 def test_a_parked_call_is_given_its_time() -> None:
     assert calls.get_progress(WF, seen="t", wait_s=20).parked_s == 20
-    assert calls.claim(shapes.Claim(agent="a", locations=["local"], wait_s=7)).parked_s == 7
+    assert calls.claim(Claim(agent="a", locations=["local"], wait_s=7)).parked_s == 7
 
 
 def test_an_answer_may_have_fields_that_are_not_known() -> None:
     whoami = calls.whoami().read(b'{"name": "ann", "roles": [], "shoe_size": 41}')
 
-    assert whoami == shapes.Whoami("ann", [])
+    assert whoami == Whoami("ann", [])
 
 
 def test_all_dead_letters_are_meant_by_leaving_the_names_out() -> None:

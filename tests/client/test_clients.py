@@ -11,7 +11,9 @@ import pytest
 from client.scripted_service import DROP, find_closed_port, run_scripted
 from muster.client.asynchronous import AsyncClient
 from muster.client.patience import Patience
-from muster.client.shapes import Consume, Consumed, LeasedEvent, NewWorkflow, Whoami
+from muster.client.shapes.consumers import Consume, Consumed, LeasedEvent
+from muster.client.shapes.new_workflow import NewWorkflow
+from muster.client.shapes.service import Whoami
 from muster.client.synchronous import Client
 from muster.domain.errors import NotFoundError, RejectedError, UnavailableError
 

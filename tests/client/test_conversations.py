@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.client import shapes
 from muster.client.calls import Call
 from muster.client.conversations import (
     FLUSH,
@@ -23,6 +22,8 @@ from muster.client.conversations import (
     render_event,
 )
 from muster.client.refusals import SessionEndedError
+from muster.client.shapes.consumers import Consume, Consumed, Consumer, LeasedEvent
+from muster.client.shapes.events import NewEventBody, Publish, PublishedView
 from muster.domain.errors import InvalidError
 
 
@@ -50,15 +51,15 @@ class Queue:
         match what:
             case "consumers":
                 self.sessions += 1
-                return shapes.Consumer(f"C{self.sessions}", 60.0)
+                return Consumer(f"C{self.sessions}", 60.0)
             case "step":
-                return self._step(msgspec.json.decode(call.body or b"", type=shapes.Consume))
+                return self._step(msgspec.json.decode(call.body or b"", type=Consume))
             case "close":
                 self._give_back()
                 return None
         raise AssertionError(call.path)
 
-    def _step(self, step: shapes.Consume) -> shapes.Consumed:
+    def _step(self, step: Consume) -> Consumed:
         if self.endings and self.endings.pop(0):
             self._give_back()
             raise SessionEndedError("the session is over")
@@ -66,7 +67,7 @@ class Queue:
             self._give_back()
         verdicts = [self._ack(event, fence) for event, fence in step.ack]
         leased = [self._lease(self.waiting.pop(0)) for _ in range(min(step.want, len(self.waiting)))]
-        return shapes.Consumed(leased, verdicts, drained=not leased and not self.waiting and not self.held)
+        return Consumed(leased, verdicts, drained=not leased and not self.waiting and not self.held)
 
     def _ack(self, event: str, fence: int) -> str:
         if event in self.done:
@@ -77,10 +78,10 @@ class Queue:
         self.done.append(event)
         return "done"
 
-    def _lease(self, event: str) -> shapes.LeasedEvent:
+    def _lease(self, event: str) -> LeasedEvent:
         self.fences += 1
         self.held[event] = self.fences
-        return shapes.LeasedEvent(event, self.fences, 1, 5, "json", msgspec.Raw(b"1"))
+        return LeasedEvent(event, self.fences, 1, 5, "json", msgspec.Raw(b"1"))
 
     def _give_back(self) -> None:
         self.waiting = sorted([*self.held, *self.waiting])
@@ -186,9 +187,9 @@ def test_a_session_that_always_ends_is_given_up() -> None:
         play(Consumption("WF", "out").turns(), queue)
 
 
-def _publish(publication: Publication) -> list[tuple[shapes.Publish | None, str | None]]:
+def _publish(publication: Publication) -> list[tuple[Publish | None, str | None]]:
     """Answer a publication; what was sent: the message (None: the queue was closed) and its key."""
-    sent: list[tuple[shapes.Publish | None, str | None]] = []
+    sent: list[tuple[Publish | None, str | None]] = []
     turns: Generator[Any, Any, None] = publication.turns()
     reply: Any = None
     while True:
@@ -199,9 +200,9 @@ def _publish(publication: Publication) -> list[tuple[shapes.Publish | None, str 
         if call.path.endswith("/actions/close"):
             sent.append((None, None))
             continue
-        publish = msgspec.json.decode(call.body, type=shapes.Publish)
+        publish = msgspec.json.decode(call.body, type=Publish)
         sent.append((publish, call.headers["Idempotency-Key"]))
-        reply = shapes.PublishedView(["EV"] * len(publish.events), duplicates=0, closed=publish.close)
+        reply = PublishedView(["EV"] * len(publish.events), duplicates=0, closed=publish.close)
 
 
 @given(values=st.lists(st.integers() | st.just(FLUSH), max_size=30), batch=st.integers(1, 5), close=st.booleans())
@@ -225,7 +226,7 @@ def test_every_value_is_sent_once_in_order_in_batches_and_the_queue_closed_at_la
 
 
 def test_bytes_and_keys_are_published_as_what_they_are() -> None:
-    events = [render_event(b"\x00\xff"), render_event({"a": "ä"}), shapes.NewEventBody(msgspec.Raw(b"1"), key="k")]
+    events = [render_event(b"\x00\xff"), render_event({"a": "ä"}), NewEventBody(msgspec.Raw(b"1"), key="k")]
 
     assert [(one.kind, bytes(one.body), one.key) for one in map(render_event, events)] == [
         ("bytes", b'"AP8="', None),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.client.refusals import ERROR_OF_CODE, RETRIED, ServiceFailedError, read_refusal
-from muster.client.shapes import FindingView, Problem
+from muster.client.shapes.message import FindingView, Problem
 from muster.domain.errors import (
     Finding,
     InvalidError,

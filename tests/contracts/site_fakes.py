@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 import msgspec
 
-from muster.client.shapes import (
+from muster.client.shapes.sites import (
     Claim,
     Claims,
     Completed,
@@ -19,8 +19,8 @@ from muster.client.shapes import (
     StartOrder,
     StopOrder,
     Submitted,
-    TaskforceView,
 )
+from muster.client.shapes.workflows import TaskforceView
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
 from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
 from muster.site.ports.journal import Record, Remembered

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.site_fakes import FakeJournal
-from muster.client.shapes import StartOrder
+from muster.client.shapes.sites import StartOrder
 from muster.domain.errors import RejectedError, UnavailableError
 from muster.site.adapters.journal.files import FileJournal
 from muster.site.ports.journal import Journal, Record, Remembered, Stage

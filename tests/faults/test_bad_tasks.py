@@ -9,7 +9,7 @@ from harness.processes import attempts_alive
 from harness.stack import Stack
 from harness.tally import TASKS, check_account, consume_values
 from harness.waiting import wait_for
-from muster.client.shapes import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 
 pytestmark = pytest.mark.system
 

@@ -14,7 +14,7 @@ from harness.processes import attempts_alive, workers_alive
 from harness.stack import Stack
 from harness.tally import TASKS, Tally, check_account, consume_values, publish_ids
 from harness.waiting import wait_for
-from muster.client.shapes import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.synchronous import Client
 from muster.worker.crash_points import CRASH_POINTS
 

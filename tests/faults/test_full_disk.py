@@ -13,7 +13,7 @@ from harness.stack import Stack
 from harness.tally import check_account, consume_values
 from harness.waiting import wait_for
 from muster.client.patience import Patience
-from muster.client.shapes import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.synchronous import Client
 from muster.domain.errors import UnavailableError
 

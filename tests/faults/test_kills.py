@@ -10,7 +10,7 @@ from harness.processes import attempts_alive, find_with, workers_alive
 from harness.stack import Stack
 from harness.tally import TASKS, Tally, check_account, consume_values
 from harness.waiting import wait_for
-from muster.client.shapes import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.synchronous import Client
 
 pytestmark = pytest.mark.system

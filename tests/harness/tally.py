@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from muster.client.shapes import Account
+from muster.client.shapes.account import Account
 from muster.client.synchronous import Client
 
 TASKS = Path(__file__).parents[1] / "faults" / "tasks"

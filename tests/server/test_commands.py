@@ -2,7 +2,7 @@
 
 import pytest
 
-from muster.client.shapes import NewTask
+from muster.client.shapes.new_workflow import NewTask
 from muster.server.services.judge_task import judge_task
 
 

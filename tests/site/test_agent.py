@@ -17,7 +17,9 @@ import msgspec
 import pytest
 
 from muster.client.asynchronous import AsyncClient
-from muster.client.shapes import NewEventBody, NewTask, NewWorkflow, Publish, TaskforceView
+from muster.client.shapes.events import NewEventBody, Publish
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.workflows import TaskforceView
 from muster.domain.errors import ConflictError, NotFoundError
 from muster.server.app import serve
 from muster.settings import ServerSettings, SiteSettings

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from contracts.site_fakes import DONE, FakeJournal, FakePool, FakeService, PoolWorld
-from muster.client.shapes import Claim
+from muster.client.shapes.sites import Claim
 from muster.domain.errors import UnavailableError
 from muster.domain.taskforce_phase import Phase
 from muster.site.daemons.keeper import TaskforceKeeper

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.site_fakes import FakeJournal, FakePool, FakeService, PoolWorld
-from muster.client.shapes import StartOrder
+from muster.client.shapes.sites import StartOrder
 from muster.domain.errors import UnavailableError
 from muster.site.adapters.processes.folder import read_said
 from muster.site.adapters.processes.restart import TEXT_MAX, Exit, Finished, RestartPolicy, StartAgain, judge_exit

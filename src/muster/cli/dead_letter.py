@@ -8,7 +8,7 @@ from muster.cli.failure import OK, UsageError
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.service import HERE, Service, connect
-from muster.client.shapes import DeadLetterView
+from muster.client.shapes.events import DeadLetterView
 from muster.domain.errors import ConflictError
 
 ERROR_CHARS_SHOWN = 100

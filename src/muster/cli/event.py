@@ -12,7 +12,7 @@ from muster.cli.failure import OK
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.service import HERE, Service, connect
-from muster.client.shapes import AttemptView, EventView
+from muster.client.shapes.events import AttemptView, EventView
 
 BODY_CHARS_SHOWN = 2000
 

@@ -26,7 +26,8 @@ from muster.cli.values import (
     read_whole_files,
 )
 from muster.client.conversations import Publication
-from muster.client.shapes import LeasedEvent, PublishedView
+from muster.client.shapes.consumers import LeasedEvent
+from muster.client.shapes.events import PublishedView
 from muster.client.synchronous import Client
 from muster.domain.errors import MusterError
 

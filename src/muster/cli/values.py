@@ -10,7 +10,7 @@ from typing import BinaryIO
 import msgspec
 
 from muster.client.conversations import FLUSH
-from muster.client.shapes import NewEventBody
+from muster.client.shapes.events import NewEventBody
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 from muster.domain.queue import BODY_BYTES_MAX, KEY_CHARS_MAX
 

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from muster.cli.console import clean, make_console, put, put_json, render_duration, say
 from muster.cli.failure import FAILED, OK
-from muster.client.shapes import CountsView, Progress
+from muster.client.shapes.account import CountsView
+from muster.client.shapes.workflows import Progress
 from muster.client.synchronous import Client
 
 WAIT_S = 10.0

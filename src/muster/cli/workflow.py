@@ -13,7 +13,8 @@ from muster.cli.lookup import get_workflow_id
 from muster.cli.service import HERE, Service, connect
 from muster.cli.watch import watch_workflow
 from muster.cli.workflow_file import read_workflow
-from muster.client.shapes import Account, CountsView, Deactivated, Errors, WorkflowSummary, WorkflowView
+from muster.client.shapes.account import Account, CountsView, Errors
+from muster.client.shapes.workflows import Deactivated, WorkflowSummary, WorkflowView
 
 app = App(name="workflow", help="Make, see, watch and end workflows.", help_format="plaintext")
 app.help_epilogue = "Example:\n  muster workflow submit examples/daya-bay/workflow.yaml --watch"

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 import yaml
 
-from muster.client.shapes import NewWorkflow
+from muster.client.shapes.new_workflow import NewWorkflow
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 
 

@@ -13,7 +13,7 @@ from muster.client.calls import Call
 from muster.client.conversations import Delivery, Leaving, Pause, Publication, Turns
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
-from muster.client.shapes import LeasedEvent
+from muster.client.shapes.consumers import LeasedEvent
 from muster.domain.errors import MusterError
 
 T = TypeVar("T")

@@ -11,7 +11,23 @@ from urllib.parse import quote
 
 import msgspec
 
-from muster.client import shapes
+from muster.client.shapes.account import Account, Errors
+from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
+from muster.client.shapes.events import DeadLetterPage, EventPage, EventView, Publish, PublishedView, Replay, Replayed
+from muster.client.shapes.message import Answer, Request
+from muster.client.shapes.new_workflow import NewWorkflow
+from muster.client.shapes.service import Health, Whoami
+from muster.client.shapes.sites import (
+    Claim,
+    Claims,
+    Completed,
+    PhaseAnswer,
+    Removed,
+    SiteFailure,
+    SiteReport,
+    Submitted,
+)
+from muster.client.shapes.workflows import Deactivated, Progress, QueueView, TaskforceView, WorkflowPage, WorkflowView
 from muster.domain.errors import UnavailableError
 
 T = TypeVar("T")
@@ -44,48 +60,48 @@ class Call(Generic[T]):
         return f"{self.method} {self.path}"
 
 
-def submit_workflow(workflow: shapes.NewWorkflow, *, idempotency_key: str | None = None) -> Call[shapes.WorkflowView]:
+def submit_workflow(workflow: NewWorkflow, *, idempotency_key: str | None = None) -> Call[WorkflowView]:
     """Make a workflow. The same `idempotency_key` with the same workflow gives the workflow made before."""
-    return _post("/workflows", workflow, shapes.WorkflowView, headers=_idempotency(idempotency_key))
+    return _post("/workflows", workflow, WorkflowView, headers=_idempotency(idempotency_key))
 
 
 def list_workflows(
     *, state: str | None = None, mine: bool = False, after: str | None = None, limit: int | None = None
-) -> Call[shapes.WorkflowPage]:
+) -> Call[WorkflowPage]:
     """Workflows, newest first. `state`: `active`, `FINISHED` or `ABORTED`; `after`: the `next_after` of the page before."""
-    return _get("/workflows", shapes.WorkflowPage, state=state, mine=mine or None, after=after, limit=limit)
+    return _get("/workflows", WorkflowPage, state=state, mine=mine or None, after=after, limit=limit)
 
 
-def get_workflow(workflow_id: str) -> Call[shapes.WorkflowView]:
+def get_workflow(workflow_id: str) -> Call[WorkflowView]:
     """One workflow with its tasks, queues and taskforces."""
-    return _get(f"/workflows/{_part(workflow_id)}", shapes.WorkflowView)
+    return _get(f"/workflows/{_part(workflow_id)}", WorkflowView)
 
 
-def get_progress(workflow_id: str, *, seen: str | None = None, wait_s: float = 0.0) -> Call[shapes.Progress]:
+def get_progress(workflow_id: str, *, seen: str | None = None, wait_s: float = 0.0) -> Call[Progress]:
     """How far it is; parks up to `wait_s` seconds until something differs from the progress whose `token` is `seen`."""
     path = f"/workflows/{_part(workflow_id)}/progress"
-    return _get(path, shapes.Progress, seen=seen, wait_s=wait_s or None, parked_s=wait_s)
+    return _get(path, Progress, seen=seen, wait_s=wait_s or None, parked_s=wait_s)
 
 
-def finish_workflow(workflow_id: str) -> Call[shapes.Deactivated]:
+def finish_workflow(workflow_id: str) -> Call[Deactivated]:
     """End a workflow: its workers end what they have in hand."""
-    return _post(f"/workflows/{_part(workflow_id)}/actions/finish", None, shapes.Deactivated)
+    return _post(f"/workflows/{_part(workflow_id)}/actions/finish", None, Deactivated)
 
 
-def abort_workflow(workflow_id: str) -> Call[shapes.Deactivated]:
+def abort_workflow(workflow_id: str) -> Call[Deactivated]:
     """End a workflow: its workers are stopped at once."""
-    return _post(f"/workflows/{_part(workflow_id)}/actions/abort", None, shapes.Deactivated)
+    return _post(f"/workflows/{_part(workflow_id)}/actions/abort", None, Deactivated)
 
 
-def get_account(workflow_id: str, *, recount: bool = False) -> Call[shapes.Account]:
+def get_account(workflow_id: str, *, recount: bool = False) -> Call[Account]:
     """What became of every event. `recount` counts rows afresh beside the counters, which may take minutes."""
     path = f"/workflows/{_part(workflow_id)}/account"
-    return _get(path, shapes.Account, recount=recount or None, parked_s=600.0 if recount else 0.0)
+    return _get(path, Account, recount=recount or None, parked_s=600.0 if recount else 0.0)
 
 
-def get_errors(workflow_id: str) -> Call[shapes.Errors]:
+def get_errors(workflow_id: str) -> Call[Errors]:
     """Why attempts failed, grouped by cause, most frequent first; and taskforces that could not be started or stopped."""
-    return _get(f"/workflows/{_part(workflow_id)}/errors", shapes.Errors)
+    return _get(f"/workflows/{_part(workflow_id)}/errors", Errors)
 
 
 def list_events(
@@ -95,48 +111,48 @@ def list_events(
     state: str | None = None,
     after: str | None = None,
     limit: int | None = None,
-) -> Call[shapes.EventPage]:
+) -> Call[EventPage]:
     """Events of a queue in a state (`waiting`, `in_work`, `done`, `dead`), oldest first."""
     path = f"/workflows/{_part(workflow_id)}/events"
-    return _get(path, shapes.EventPage, queue=queue, state=state, after=after, limit=limit)
+    return _get(path, EventPage, queue=queue, state=state, after=after, limit=limit)
 
 
 def list_dead_letters(
     workflow_id: str, *, queue: str | None = None, after: str | None = None, limit: int | None = None
-) -> Call[shapes.DeadLetterPage]:
+) -> Call[DeadLetterPage]:
     """Events whose last attempt failed, with its error, oldest first."""
     path = f"/workflows/{_part(workflow_id)}/dead-letters"
-    return _get(path, shapes.DeadLetterPage, queue=queue, after=after, limit=limit)
+    return _get(path, DeadLetterPage, queue=queue, after=after, limit=limit)
 
 
-def replay_dead_letters(workflow_id: str, events: Sequence[str] | None = None) -> Call[shapes.Replayed]:
+def replay_dead_letters(workflow_id: str, events: Sequence[str] | None = None) -> Call[Replayed]:
     """Send dead letters back to their queue: the named ones, or (None) all of them, as many as one call takes."""
-    replay = shapes.Replay() if events is None else shapes.Replay(events=list(events))
-    return _post(f"/workflows/{_part(workflow_id)}/dead-letters/actions/replay", replay, shapes.Replayed)
+    replay = Replay() if events is None else Replay(events=list(events))
+    return _post(f"/workflows/{_part(workflow_id)}/dead-letters/actions/replay", replay, Replayed)
 
 
 def publish_events(
-    workflow_id: str, alias: str, publish: shapes.Publish, *, idempotency_key: str | None = None
-) -> Call[shapes.PublishedView]:
+    workflow_id: str, alias: str, publish: Publish, *, idempotency_key: str | None = None
+) -> Call[PublishedView]:
     """Publish one batch, all of it or nothing. `publish` of the clients sends any number."""
     path = f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/events"
-    return _post(path, publish, shapes.PublishedView, headers=_idempotency(idempotency_key))
+    return _post(path, publish, PublishedView, headers=_idempotency(idempotency_key))
 
 
-def close_queue(workflow_id: str, alias: str) -> Call[shapes.QueueView]:
+def close_queue(workflow_id: str, alias: str) -> Call[QueueView]:
     """Say that all input is in."""
-    return _post(f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/actions/close", None, shapes.QueueView)
+    return _post(f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/actions/close", None, QueueView)
 
 
-def open_consumer(workflow_id: str, alias: str, consumer: shapes.OpenConsumer | None = None) -> Call[shapes.Consumer]:
+def open_consumer(workflow_id: str, alias: str, consumer: OpenConsumer | None = None) -> Call[Consumer]:
     """Begin to consume from a queue. `consume` of the clients does the whole conversation."""
     path = f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/consumers"
-    return _post(path, consumer or shapes.OpenConsumer(), shapes.Consumer)
+    return _post(path, consumer or OpenConsumer(), Consumer)
 
 
-def step_consumer(consumer: str, consume: shapes.Consume) -> Call[shapes.Consumed]:
+def step_consumer(consumer: str, consume: Consume) -> Call[Consumed]:
     """Acknowledge and lease; may be sent again as it is, because it carries its number."""
-    return _post(f"/consumers/{_part(consumer)}/step", consume, shapes.Consumed, parked_s=consume.wait_s)
+    return _post(f"/consumers/{_part(consumer)}/step", consume, Consumed, parked_s=consume.wait_s)
 
 
 def close_consumer(consumer: str) -> Call[None]:
@@ -144,68 +160,68 @@ def close_consumer(consumer: str) -> Call[None]:
     return Call("POST", f"{BASE}/consumers/{_part(consumer)}/actions/close", _nothing)
 
 
-def get_event(event: str) -> Call[shapes.EventView]:
+def get_event(event: str) -> Call[EventView]:
     """One event with its body and every attempt."""
-    return _get(f"/events/{_part(event)}", shapes.EventView)
+    return _get(f"/events/{_part(event)}", EventView)
 
 
-def get_taskforce(taskforce_uuid: str) -> Call[shapes.TaskforceView]:
+def get_taskforce(taskforce_uuid: str) -> Call[TaskforceView]:
     """One taskforce with its log."""
-    return _get(f"/taskforces/{_part(taskforce_uuid)}", shapes.TaskforceView)
+    return _get(f"/taskforces/{_part(taskforce_uuid)}", TaskforceView)
 
 
-def whoami() -> Call[shapes.Whoami]:
+def whoami() -> Call[Whoami]:
     """Who the token belongs to."""
-    return _get("/whoami", shapes.Whoami)
+    return _get("/whoami", Whoami)
 
 
-def get_health() -> Call[shapes.Health]:
+def get_health() -> Call[Health]:
     """Is the process alive? Needs no token."""
-    return Call("GET", "/healthz", _reader(shapes.Health))
+    return Call("GET", "/healthz", _reader(Health))
 
 
-def get_readiness() -> Call[shapes.Health]:
+def get_readiness() -> Call[Health]:
     """Does the service answer for its database? Needs no token."""
-    return Call("GET", "/readyz", _reader(shapes.Health))
+    return Call("GET", "/readyz", _reader(Health))
 
 
-def claim(claim: shapes.Claim) -> Call[shapes.Claims]:
+def claim(claim: Claim) -> Call[Claims]:
     """Site agents: take taskforces to start and to stop."""
-    return _post("/site/claims", claim, shapes.Claims, parked_s=claim.wait_s)
+    return _post("/site/claims", claim, Claims, parked_s=claim.wait_s)
 
 
-def submitted(taskforce_uuid: str, report: shapes.Submitted) -> Call[shapes.PhaseAnswer]:
+def submitted(taskforce_uuid: str, report: Submitted) -> Call[PhaseAnswer]:
     """Site agents: a cluster exists."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/submitted", report, shapes.PhaseAnswer)
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/submitted", report, PhaseAnswer)
 
 
-def submit_failed(taskforce_uuid: str, report: shapes.SiteFailure) -> Call[shapes.PhaseAnswer]:
+def submit_failed(taskforce_uuid: str, report: SiteFailure) -> Call[PhaseAnswer]:
     """Site agents: there is no cluster, and why."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/submit-failed", report, shapes.PhaseAnswer)
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/submit-failed", report, PhaseAnswer)
 
 
-def removed(taskforce_uuid: str, report: shapes.Removed) -> Call[shapes.PhaseAnswer]:
+def removed(taskforce_uuid: str, report: Removed) -> Call[PhaseAnswer]:
     """Site agents: the cluster is gone."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/removed", report, shapes.PhaseAnswer)
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/removed", report, PhaseAnswer)
 
 
-def remove_failed(taskforce_uuid: str, report: shapes.SiteFailure) -> Call[shapes.PhaseAnswer]:
+def remove_failed(taskforce_uuid: str, report: SiteFailure) -> Call[PhaseAnswer]:
     """Site agents: the cluster could not be removed, and why."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/remove-failed", report, shapes.PhaseAnswer)
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/remove-failed", report, PhaseAnswer)
 
 
-def completed(taskforce_uuid: str, report: shapes.Completed) -> Call[shapes.PhaseAnswer]:
+def completed(taskforce_uuid: str, report: Completed) -> Call[PhaseAnswer]:
     """Site agents: no proc is left."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/completed", report, shapes.PhaseAnswer)
+    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/completed", report, PhaseAnswer)
 
 
-def report(statuses: shapes.SiteReport) -> Call[list[str]]:
+def report(statuses: SiteReport) -> Call[list[str]]:
     """Site agents: statuses that changed. Answers the taskforces that the service does not know."""
     read = _reader(_Unknown)
     return Call("POST", f"{BASE}/site/reports", lambda body: read(body).unknown, body=msgspec.json.encode(statuses))
 
 
-class _Unknown(shapes.Answer):
+class _Unknown(Answer):
     unknown: list[str]
 
 
@@ -215,7 +231,7 @@ def _get(path: str, answer: type[T], *, parked_s: float = 0.0, **query: str | fl
 
 def _post(
     path: str,
-    request: shapes.Request | None,
+    request: Request | None,
     answer: type[T],
     *,
     headers: Mapping[str, str] | None = None,

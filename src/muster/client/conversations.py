@@ -17,7 +17,8 @@ import msgspec
 from muster.client import calls
 from muster.client.calls import Call
 from muster.client.refusals import SessionEndedError
-from muster.client.shapes import Consume, Consumed, LeasedEvent, NewEventBody, OpenConsumer, Publish, PublishedView
+from muster.client.shapes.consumers import Consume, Consumed, LeasedEvent, OpenConsumer
+from muster.client.shapes.events import NewEventBody, Publish, PublishedView
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.queue import PUBLISH_EVENTS_MAX
 

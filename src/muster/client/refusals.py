@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from muster.client.shapes import Problem
+from muster.client.shapes.message import Problem
 from muster.domain.errors import (
     ConflictError,
     Finding,

@@ -11,7 +11,7 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 from muster.client import calls, conversations
 from muster.client.calls import Call
 from muster.client.conversations import Publication, Turns
-from muster.client.shapes import LeasedEvent
+from muster.client.shapes.consumers import LeasedEvent
 
 P = ParamSpec("P")
 T = TypeVar("T")

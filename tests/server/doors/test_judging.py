@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.client.shapes import NewWorkflow
+from muster.client.shapes.new_workflow import NewWorkflow
 from muster.domain.errors import InvalidError
 from muster.server.doors.judging import FINDINGS_MAX, judge
 from muster.server.doors.reading import UnreadableError, parse_body

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from muster.client.shapes import NewTask, NewWorkflow, PilotConfig, WorkerConfig
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow, PilotConfig, WorkerConfig
 from muster.domain.errors import InvalidError
 from muster.domain.location import Agent, Location, index_locations
 from muster.server.services.findings import tell_upstream

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from muster.client.shapes import NewTask, PilotConfig
+from muster.client.shapes.new_workflow import NewTask, PilotConfig
 from muster.domain.errors import Finding
 from muster.server.services.task_settings import TaskSettings, resolve_task_settings, wants_to_finish
 

@@ -16,7 +16,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 
-from muster.client.shapes import Problem
+from muster.client.shapes.message import Problem
 from muster.server.doors.access import PUBLIC
 
 _FRAMEWORKS = "/muster/v1/openapi"

@@ -15,7 +15,7 @@ import structlog
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, NotAuthorizedException, ValidationException
 
-from muster.client.shapes import FindingView, Problem
+from muster.client.shapes.message import FindingView, Problem
 from muster.domain.errors import (
     ConflictError,
     Finding,

@@ -34,7 +34,7 @@ KEPT_S = 10.0
 
 @dataclass(frozen=True)
 class ClaimRequest:
-    """What an agent asks for; see `client.shapes.Claim`."""
+    """What an agent asks for; see `client.shapes.sites.Claim`."""
 
     agent: str
     locations: Sequence[str]

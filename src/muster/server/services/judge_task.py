@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from muster.client.shapes import NewTask, PilotConfig, WorkerConfig
+from muster.client.shapes.new_workflow import NewTask, PilotConfig, WorkerConfig
 from muster.domain.errors import Finding
 from muster.domain.size import parse_size
 from muster.server.services.findings import UpstreamFinding

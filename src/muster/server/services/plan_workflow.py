@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from muster.client.shapes import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent, Location
 from muster.domain.workflow import PRIORITY_MAX

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from muster.client.shapes import NewWorkflow
+from muster.client.shapes.new_workflow import NewWorkflow
 from muster.domain import ids
 from muster.domain.caller import Caller
 from muster.domain.errors import Finding, InvalidError

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from muster.client.shapes import NewTask
+from muster.client.shapes.new_workflow import NewTask
 from muster.domain.errors import Finding
 
 PREFIX = "MUSTER_TASK_"

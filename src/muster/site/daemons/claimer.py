@@ -7,7 +7,7 @@ from typing import Never
 import anyio
 from anyio.abc import TaskStatus
 
-from muster.client.shapes import Claim
+from muster.client.shapes.sites import Claim
 from muster.domain.backoff import next_delay
 from muster.domain.errors import MusterError
 from muster.site.daemons.keeper import TaskforceKeeper

@@ -9,7 +9,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from muster.client.shapes import Claims, StartOrder, StopOrder
+from muster.client.shapes.sites import Claims, StartOrder, StopOrder
 from muster.domain.backoff import next_delay
 from muster.domain.errors import MusterError
 from muster.site.daemons.trouble import TroubleLog

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from muster.client.shapes import StartOrder
+from muster.client.shapes.sites import StartOrder
 
 
 class Stage(StrEnum):

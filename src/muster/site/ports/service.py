@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from muster.client.shapes import (
+from muster.client.shapes.sites import (
     Claim,
     Claims,
     Completed,
@@ -11,8 +11,8 @@ from muster.client.shapes import (
     SiteFailure,
     SiteReport,
     Submitted,
-    TaskforceView,
 )
+from muster.client.shapes.workflows import TaskforceView
 
 
 class Service(Protocol):

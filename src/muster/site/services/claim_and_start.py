@@ -3,7 +3,7 @@
 import contextlib
 from dataclasses import replace
 
-from muster.client.shapes import SiteFailure, StartOrder, Submitted
+from muster.client.shapes.sites import SiteFailure, StartOrder, Submitted
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.domain.taskforce_phase import Phase
 from muster.site.ports.journal import Record, Stage

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import msgspec
 
-from muster.client.shapes import StartOrder
+from muster.client.shapes.sites import StartOrder
 from muster.domain.errors import RejectedError
 from muster.site.ports.pool import ClusterSpec
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from muster.client.shapes import SiteReport
+from muster.client.shapes.sites import SiteReport
 from muster.site.ports.pool import Observation
 from muster.site.services.parts import Parts
 

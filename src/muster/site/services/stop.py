@@ -3,7 +3,7 @@
 import contextlib
 from dataclasses import replace
 
-from muster.client.shapes import Removed, SiteFailure, StopOrder
+from muster.client.shapes.sites import Removed, SiteFailure, StopOrder
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.site.ports.journal import Record, Stage
 from muster.site.services.parts import Parts

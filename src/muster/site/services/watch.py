@@ -3,7 +3,7 @@
 import contextlib
 from dataclasses import replace
 
-from muster.client.shapes import Completed
+from muster.client.shapes.sites import Completed
 from muster.domain.errors import ConflictError, NotFoundError
 from muster.site.ports.journal import Record, Stage
 from muster.site.services.parts import Parts

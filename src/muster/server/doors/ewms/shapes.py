@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from muster.client.shapes import PilotConfig
+from muster.client.shapes.new_workflow import PilotConfig
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):

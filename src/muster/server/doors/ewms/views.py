@@ -2,7 +2,7 @@
 
 import msgspec
 
-from muster.client import shapes as ours
+from muster.client.shapes import new_workflow as ours
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Workflow
 from muster.server.doors.ewms.shapes import (

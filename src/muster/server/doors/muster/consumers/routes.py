@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from muster.client.shapes import Consumed, Consumer
+from muster.client.shapes.consumers import Consumed, Consumer
 from muster.domain.ids import WORKFLOW_ID
 from muster.server.doors.access import SignedIn
 from muster.server.doors.connection import while_connected

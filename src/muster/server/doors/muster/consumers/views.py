@@ -2,7 +2,7 @@
 
 import re
 
-from muster.client.shapes import Consume, Consumed, Consumer, OpenConsumer
+from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 from muster.domain.ids import parse_event_id
 from muster.server.doors.broken_text import parse_message

@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import UNSET
 
-from muster.client.shapes import DeadLetterPage, EventPage, EventView, Replay, Replayed
+from muster.client.shapes.events import DeadLetterPage, EventPage, EventView, Replay, Replayed
 from muster.domain.errors import Finding, InvalidError, NotFoundError, TooLargeError
 from muster.domain.event_state import EventState
 from muster.domain.ids import WORKFLOW_ID, parse_event_id

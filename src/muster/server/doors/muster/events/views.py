@@ -1,6 +1,7 @@
 """How do events look on our door?"""
 
-from muster.client.shapes import (
+from muster.client.shapes.consumers import LeasedEvent
+from muster.client.shapes.events import (
     AttemptErrorView,
     AttemptView,
     DeadLetterPage,
@@ -8,7 +9,6 @@ from muster.client.shapes import (
     EventPage,
     EventSummary,
     EventView,
-    LeasedEvent,
     Replayed,
 )
 from muster.domain.attempt import AttemptEnd, AttemptError

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from muster.client.shapes import Health, Whoami
+from muster.client.shapes.service import Health, Whoami
 from muster.domain.errors import InvalidError, UnavailableError
 from muster.server.doors.access import ANYONE, PUBLIC, SignedIn
 from muster.server.doors.documents import describe

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from muster.client.shapes import QueueView
+from muster.client.shapes.workflows import QueueView
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.queue import REQUEST_BYTES_MAX
 from muster.server.doors.access import SignedIn

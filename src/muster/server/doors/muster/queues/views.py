@@ -2,7 +2,7 @@
 
 import msgspec
 
-from muster.client.shapes import NewEventBody, Publish, PublishedView
+from muster.client.shapes.events import NewEventBody, Publish, PublishedView
 from muster.domain.errors import Finding, InvalidError, TooLargeError
 from muster.domain.ids import render_event_id
 from muster.domain.queue import KEY_CHARS_MAX, PUBLISH_EVENTS_MAX

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from muster.client.shapes import Claim, Submitted
+from muster.client.shapes.sites import Claim, Submitted
 from muster.domain.errors import Finding, InvalidError
 from muster.server.services.claim_taskforces import LEASE_S_MAX, LIMIT_MAX
 from muster.server.services.judge_task import has_control_characters

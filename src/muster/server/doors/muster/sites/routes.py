@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from muster.client.shapes import (
+from muster.client.shapes.sites import (
     Claim,
     Claims,
     Completed,

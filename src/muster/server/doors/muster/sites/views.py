@@ -1,6 +1,6 @@
 """How do orders and answers to a site's agent look?"""
 
-from muster.client.shapes import Claims, PhaseAnswer, StartOrder, StopOrder
+from muster.client.shapes.sites import Claims, PhaseAnswer, StartOrder, StopOrder
 from muster.server.services.claim_taskforces import Claimed
 from muster.server.services.record_site_report import PhaseNow
 from muster.server.services.worker_token import enrolment_secret

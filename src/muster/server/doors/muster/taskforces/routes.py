@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from muster.client.shapes import TaskforceView
+from muster.client.shapes.workflows import TaskforceView
 from muster.domain.caller import Role
 from muster.domain.ids import TASKFORCE_UUID
 from muster.server.doors.access import roles

@@ -1,6 +1,6 @@
 """How do taskforces look on our door?"""
 
-from muster.client.shapes import PhaseLogView, TaskforceView
+from muster.client.shapes.workflows import PhaseLogView, TaskforceView
 from muster.domain.workflow import PhaseLogEntry
 from muster.server.services.read_workflow import WholeTaskforce
 

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Raw
 
-from muster.client.shapes import LeasedEvent, Request
+from muster.client.shapes.consumers import LeasedEvent
+from muster.client.shapes.message import Request
 from muster.domain.attempt import AttemptError, Outcome
 from muster.domain.errors import Finding, InvalidError, TooLargeError
 from muster.domain.ids import parse_event_id, render_event_id

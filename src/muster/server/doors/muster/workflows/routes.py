@@ -8,15 +8,9 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
-from muster.client.shapes import (
-    Account,
-    Deactivated,
-    Errors,
-    NewWorkflow,
-    Progress,
-    WorkflowPage,
-    WorkflowView,
-)
+from muster.client.shapes.account import Account, Errors
+from muster.client.shapes.new_workflow import NewWorkflow
+from muster.client.shapes.workflows import Deactivated, Progress, WorkflowPage, WorkflowView
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.workflow import Deactivation
 from muster.server.doors.access import SignedIn

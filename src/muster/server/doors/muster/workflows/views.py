@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
-from muster.client.shapes import (
+from muster.client.shapes.account import (
     Account,
     CountsView,
-    Deactivated,
     ErrorGroupView,
     Errors,
-    Progress,
     QueueAccount,
-    QueueView,
     RecountView,
     TaskforceTrouble,
+)
+from muster.client.shapes.workflows import (
+    Deactivated,
+    Progress,
+    QueueView,
     TaskView,
     WorkflowPage,
     WorkflowSummary,

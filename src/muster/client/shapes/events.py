@@ -1,0 +1,119 @@
+"""How do events look that are published, looked at and replayed?"""
+
+from typing import Literal
+
+from msgspec import UNSET, Raw, UnsetType
+
+from muster.client.shapes.message import Answer, Request
+
+
+class NewEventBody(Request):
+    """One event to publish: `kind` json: `body` is any JSON value; bytes: `body` is base64 text."""
+
+    body: Raw
+    kind: Literal["json", "bytes"] = "json"
+    key: str | None = None
+
+
+class Publish(Request):
+    """POST /muster/v1/workflows/{id}/queues/{alias}/events. `close`: these were the last."""
+
+    events: list[NewEventBody]
+    close: bool = False
+
+
+class PublishedView(Answer):
+    """Ids in the order of the request; `duplicates`: how many had a key that was known (their id is the earlier event's)."""
+
+    events: list[str]
+    duplicates: int
+    closed: bool
+
+
+class AttemptErrorView(Answer):
+    """Why an attempt failed."""
+
+    text: str
+    fingerprint: str
+    stdout_tail: str
+    stderr_tail: str
+    exit_code: int | None
+
+
+class AttemptView(Answer):
+    """One attempt. `outcome`: done, failed, released, expired, late, duplicate."""
+
+    attempt: int
+    outcome: str
+    worker: str
+    host: str
+    site: str
+    started_at: float
+    ended_at: float
+    wall_s: float
+    error: AttemptErrorView | None
+
+
+class EventSummary(Answer):
+    """A row of an event list."""
+
+    event: str
+    queue: str
+    state: str
+    attempts: int
+    key: str | None
+
+
+class EventView(EventSummary):
+    """GET /muster/v1/events/{event}"""
+
+    workflow_id: str
+    kind: str
+    body: Raw
+    parent: str | None
+    results: list[str]
+    history: list[AttemptView]
+
+
+class EventPage(Answer):
+    """GET /muster/v1/workflows/{id}/events?queue=&state=&after=&limit="""
+
+    events: list[EventSummary]
+    next_after: str | None
+
+
+class DeadLetterView(Answer):
+    """One dead letter with the error of its last attempt."""
+
+    event: str
+    queue: str
+    attempts: int
+    died_at: float
+    error: AttemptErrorView | None
+
+
+class DeadLetterPage(Answer):
+    """GET /muster/v1/workflows/{id}/dead-letters?queue=&after=&limit="""
+
+    dead_letters: list[DeadLetterView]
+    next_after: str | None
+
+
+class Replay(Request):
+    """POST /muster/v1/workflows/{id}/dead-letters/actions/replay: the named events, or all of them (`events` left out)."""
+
+    events: list[str] | UnsetType = UNSET
+
+
+class Replayed(Answer):
+    """`left` dead letters remain."""
+
+    replayed: list[str]
+    left: int
+
+
+class BodyView(Answer):
+    """A body: any JSON value, or base64 text, as `kind` says."""
+
+    kind: str
+    body: Raw

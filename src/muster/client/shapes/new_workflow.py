@@ -1,0 +1,69 @@
+"""What does a person send to begin a workflow? Source of the words: wms.md sections 4, 5 and 14."""
+
+from typing import Literal
+
+import msgspec
+
+from muster.client.shapes.message import Request
+
+
+class WorkerConfig(Request):
+    """What each worker asks of its execution point. Sizes: bytes, or text such as `512M` (binary units)."""
+
+    n_cores: int = 1
+    worker_memory: int | str = "512M"
+    worker_disk: int | str = "1G"
+    max_worker_runtime: int = 24 * 3600
+    priority: int = 0
+    do_transfer_worker_stdouterr: bool = True
+    condor_requirements: str = ""
+
+
+class PilotConfig(Request):
+    """Which pilot runs, with which variables and files."""
+
+    tag: str = "latest"
+    image_source: Literal["auto", "cvmfs"] = "auto"
+    environment: dict[str, str | int | list[str]] = msgspec.field(default_factory=dict)
+    input_files: list[str] = msgspec.field(default_factory=list)
+
+
+class NewTask(Request):
+    """One task of a new workflow.
+
+    `task_args` for an empty `task_image` is the command itself. `timeout_s` null: no limit. `slots`: events at once a worker.
+    `max_events`: events that one warm process serves. `input_files`: files at the location's access point that appear in the
+    task's working directory.
+    """
+
+    cluster_locations: list[str]
+    task_image: str
+    task_args: str
+    input_queue_aliases: list[str]
+    output_queue_aliases: list[str] = msgspec.field(default_factory=list)
+    n_workers: int = 1
+    task_env: dict[str, str] = msgspec.field(default_factory=dict)
+    init_image: str = ""
+    init_args: str = ""
+    init_env: dict[str, str] = msgspec.field(default_factory=dict)
+    worker_config: WorkerConfig = msgspec.field(default_factory=WorkerConfig)
+    pilot_config: PilotConfig = msgspec.field(default_factory=PilotConfig)
+    input_files: list[str] = msgspec.field(default_factory=list)
+    attempts: int = 5
+    timeout_s: float | None = None
+    warm: bool = False
+    max_events: int = 10_000
+    infile_ext: str = "in"
+    outfile_ext: str = "out"
+    slots: int = 1
+    lease_s: float = 60.0
+
+
+class NewWorkflow(Request):
+    """POST /muster/v1/workflows"""
+
+    tasks: list[NewTask]
+    public_queue_aliases: list[str] = msgspec.field(default_factory=list)
+    name: str = ""
+    priority: int = 50
+    finish_when_done: bool = False

@@ -1,0 +1,107 @@
+"""What do a site agent and the service say to each other?"""
+
+from typing import Any
+
+import msgspec
+
+from muster.client.shapes.message import Answer, Request
+
+
+class Claim(Request):
+    """POST /muster/v1/site/claims: take taskforces to start and to stop at these locations; parks up to `wait_s` when there are none.
+
+    The agent's own claims of before are given again (same fence), so that a restart finds them. `agent`: its lasting name.
+    """
+
+    agent: str
+    locations: list[str]
+    limit: int = 16
+    wait_s: float = 20.0
+    lease_s: float = 60.0
+    held: list[str] = msgspec.field(default_factory=list)
+
+
+class StartOrder(Answer):
+    """Start this taskforce. `secret` enrols its workers, and only them. `worker` variables are the pilot's environment."""
+
+    taskforce_uuid: str
+    workflow_id: str
+    task_id: str
+    location: str
+    schedd: str
+    fence: int
+    n_workers: int
+    task_image: str
+    worker_config: dict[str, Any]
+    pilot_config: dict[str, Any]
+    secret: str
+
+
+class StopOrder(Answer):
+    """Stop this taskforce. `grace_s`: how long workers may finish what they have in hand; 0 for an abort."""
+
+    taskforce_uuid: str
+    schedd: str
+    fence: int
+    cluster_id: int | None
+    grace_s: float
+
+
+class Claims(Answer):
+    """Orders under claim. Those in `Claim.held` are only renewed, not given again. `lost`: held before, now another agent's, or over."""
+
+    start: list[StartOrder]
+    stop: list[StopOrder]
+    lost: list[str]
+    lease_s: float
+
+
+class Submitted(Request):
+    """POST /muster/v1/site/taskforces/{uuid}/submitted. The same again changes nothing."""
+
+    agent: str
+    fence: int
+    cluster_id: int
+    n_workers: int
+    submit_dict: dict[str, str | int] = msgspec.field(default_factory=dict)
+    job_event_log_fpath: str = ""
+
+
+class SiteFailure(Request):
+    """POST /muster/v1/site/taskforces/{uuid}/submit-failed, .../remove-failed. `final`: trying again cannot help."""
+
+    agent: str
+    fence: int
+    error: str
+    final: bool = False
+
+
+class Removed(Request):
+    """POST /muster/v1/site/taskforces/{uuid}/removed"""
+
+    agent: str
+    fence: int
+
+
+class Completed(Request):
+    """POST /muster/v1/site/taskforces/{uuid}/completed: no proc is left. `at`: when the last one ended."""
+
+    agent: str
+    fence: int
+    at: float
+
+
+class SiteReport(Request):
+    """POST /muster/v1/site/reports: statuses that changed, each replaced whole; keys as tms.md 6.3 to 6.5."""
+
+    agent: str
+    compound_statuses: dict[str, dict[str, dict[str, int]]] = msgspec.field(default_factory=dict)
+    top_task_errors: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+
+
+class PhaseAnswer(Answer):
+    """What a report did. `accepted` False: refused by the table, recorded; the phase stays. `phase`: now."""
+
+    taskforce_uuid: str
+    phase: str
+    accepted: bool

@@ -1,0 +1,133 @@
+"""How do a workflow, its tasks, its queues and its taskforces look? Source of the words: wms.md sections 4 and 5."""
+
+from typing import Any
+
+from muster.client.shapes.account import CountsView
+from muster.client.shapes.message import Answer
+
+
+class QueueView(Answer):
+    """A queue with its account. `queue_id` is what the compatible doors call mqid."""
+
+    alias: str
+    queue_id: str
+    is_public: bool
+    is_input: bool
+    is_output: bool
+    closed_at: float | None
+    counts: CountsView
+
+
+class TaskView(Answer):
+    """A task directive, every field. Queues by alias."""
+
+    task_id: str
+    cluster_locations: list[str]
+    task_image: str
+    task_args: str
+    task_env: dict[str, str]
+    init_image: str
+    init_args: str
+    init_env: dict[str, str]
+    input_queue_aliases: list[str]
+    output_queue_aliases: list[str]
+    attempts: int
+    timeout_s: float | None
+    warm: bool
+    max_events: int
+    infile_ext: str
+    outfile_ext: str
+    slots: int
+
+
+class PhaseLogView(Answer):
+    """One entry of a taskforce's log."""
+
+    target_phase: str
+    timestamp: float
+    was_successful: bool
+    source_event_time: float | None
+    source_entity: str
+    context: str
+
+
+class TaskforceView(Answer):
+    """A taskforce, every field. `workers`: live sessions now."""
+
+    taskforce_uuid: str
+    task_id: str
+    workflow_id: str
+    timestamp: float
+    priority: int
+    location: str
+    schedd: str
+    n_workers: int
+    workers: int
+    phase: str
+    phase_change_log: list[PhaseLogView]
+    cluster_id: int | None
+    job_event_log_fpath: str
+    compound_statuses: dict[str, dict[str, int]]
+    top_task_errors: dict[str, int]
+    worker_config: dict[str, Any]
+    pilot_config: dict[str, Any]
+    submit_dict: dict[str, Any]
+    claim_agent: str | None
+    claim_until: float
+    submit_failures: int
+    remove_failures: int
+
+
+class WorkflowSummary(Answer):
+    """A row of the list. `state`: `active`, `FINISHED` or `ABORTED`."""
+
+    workflow_id: str
+    name: str
+    owner: str
+    timestamp: float
+    priority: int
+    finish_when_done: bool
+    state: str
+    deactivated_ts: float | None
+    deactivated_by: str | None
+
+
+class WorkflowView(WorkflowSummary):
+    """A workflow with its parts."""
+
+    tasks: list[TaskView]
+    queues: list[QueueView]
+    taskforces: list[TaskforceView]
+
+
+class WorkflowPage(Answer):
+    """GET /muster/v1/workflows?state=&mine=&after=&limit="""
+
+    workflows: list[WorkflowSummary]
+    next_after: str | None
+
+
+class Deactivated(Answer):
+    """POST .../actions/finish, .../actions/abort. `state` is what the workflow is in now (an earlier end is kept)."""
+
+    workflow_id: str
+    n_taskforces: int
+    state: str
+
+
+class Progress(Answer):
+    """GET /muster/v1/workflows/{id}/progress?seen=&wait_s= : answers as soon as `token` differs from `seen`, or after `wait_s`.
+
+    `workers`: live sessions. `input` sums the queues that tasks read. `why`: one sentence when nothing can move.
+    """
+
+    workflow_id: str
+    state: str
+    token: str
+    at: float
+    workers: int
+    input: CountsView
+    queues: list[QueueView]
+    phases: dict[str, int]
+    failures: int
+    why: str | None
