@@ -15,8 +15,6 @@ from muster.domain.caller import Caller, Role
 from muster.domain.errors import ForbiddenError, UnauthenticatedError
 from muster.server.services.parts import Parts
 
-"""Routes under it are opened by a worker's own secret or token."""
-
 PUBLIC: frozenset[Role] | None = None
 """Anyone may come in."""
 ANYONE: frozenset[Role] = frozenset()

@@ -17,8 +17,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from muster.server.doors.errors import is_ewms
 
-log = structlog.get_logger(__name__)
-
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _NO_ROUTE = "no route"
@@ -37,6 +35,7 @@ class Meters:
     requests: Counter = field(init=False)
     seconds: Histogram = field(init=False)
     underway: Gauge = field(init=False)
+    series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         labels = ("method", "route")
@@ -54,12 +53,28 @@ class Meters:
         object.__setattr__(self, "underway", underway)
 
 
+    def note(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        answered, took = self._find(method, route, status)
+        answered.inc()
+        took.observe(seconds)
+
+    def _find(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        """The series of these labels. Finding them by their labels costs more than counting, so they are kept: few, as routes are."""
+        key = (method, route, status)
+        if (series := self.series.get(key)) is None:
+            series = self.requests.labels(method, route, str(status)), self.seconds.labels(method, route)
+            self.series[key] = series
+        return series
+
+
 class Front:
     """Wraps the application."""
 
     def __init__(self, inner: ASGIApp, meters: Meters) -> None:
         self._inner = inner
         self._meters = meters
+        self._log = structlog.get_logger(__name__).bind()  # bound once, not at each request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -93,9 +108,8 @@ class Front:
 
     def _count(self, scope: HTTPScope, method: str, status: int, seconds: float) -> None:
         route = scope.get("path_template") or _NO_ROUTE
-        self._meters.requests.labels(method, route, str(status)).inc()
-        self._meters.seconds.labels(method, route).observe(seconds)
-        log.debug(
+        self._meters.note(method, route, status, seconds)
+        self._log.debug(
             "request",
             method=method,
             path=scope["path"],

@@ -10,6 +10,7 @@ import binascii
 import hmac
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from muster.domain.errors import UnauthenticatedError
 from muster.domain.ids import TASKFORCE_UUID
@@ -19,6 +20,8 @@ _TOKEN_USE = b"muster worker token 1\0"
 _TOKEN_PREFIX = "mwk1"  # noqa: S105 - names the format of a token
 _HEAD = struct.Struct(">qq")  # session, expiry in whole seconds since the epoch
 _TOKEN_CHARS_MAX = 400
+CHECKED_MAX = 1 << 15
+"""Tokens whose signature was found good are not computed again at each call: so many of those used last."""
 _SECRET_CHARS_MAX = 400
 
 
@@ -70,12 +73,19 @@ def parse_token(key: bytes, token: str, *, now_s: float) -> WorkerClaims:
     Raises:
         UnauthenticatedError: it is not a worker's token, was altered, was signed with another key, or has expired.
     """
+    claims = _check(key, token)
+    if now_s >= claims.expires_at:
+        raise UnauthenticatedError("the worker's token has expired; enrol again")
+    return claims
+
+
+@lru_cache(maxsize=CHECKED_MAX)
+def _check(key: bytes, token: str) -> WorkerClaims:
+    """The claims of a token that was signed with the key, at any time. Raises UnauthenticatedError, which is not kept."""
     claims = _read(token)
     # The whole token is made again and compared, so that no second spelling of one passes.
     if claims is None or not hmac.compare_digest(make_token(key, claims).encode(), token.encode("utf-8", "replace")):
         raise UnauthenticatedError("this is not a worker's token of this service; enrol to get one")
-    if now_s >= claims.expires_at:
-        raise UnauthenticatedError("the worker's token has expired; enrol again")
     return claims
 
 
