@@ -85,7 +85,9 @@ def _run_warm(handle: Callable[[Any], Any], events: int, answers: int) -> None:
         header, body = frame
         answer: Dict[str, Any] = {"event": header["event"], "fence": header["fence"]}
         try:
-            answer["outcome"], result = _render(handle(body if header["kind"] == "bytes" else json.loads(body)))
+            answer["outcome"], result = _render(
+                handle(body if header["kind"] == "bytes" else json.loads(body.decode()))
+            )
         except Exception as error:  # noqa: BLE001 - whatever user code raises is that event's error, and told to its user
             answer["outcome"], result = "failed", _tell(error)
         for stream in (sys.stdout, sys.stderr):

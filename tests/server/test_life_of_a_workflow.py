@@ -76,7 +76,7 @@ async def test_the_whole_life_with_an_end_that_comes_by_itself(stand: Stand) -> 
             "event": one["event"],
             "fence": one["fence"],
             "outcome": "done",
-            "results": [{"kind": "json", "body": one["body"] * 10}],
+            "results": [{"kind": "json", "body": int(one["body"]) * 10}],
             "error": None,
             "wall_s": 0.5,
         }

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import msgspec
+
 TASK: dict[str, Any] = {
     "task_id": "TD-1",
     "image": "",
@@ -36,17 +38,19 @@ SECRET = "an enrolment secret"
 
 @dataclass
 class Event:
-    """One event and all that became of it."""
+    """One event and all that became of it. `body`: its value, or its JSON text if it was published as such; `sent`: as it travels."""
 
     name: str
     kind: str
     body: Any
+    sent: str
     fence: int = 0
     attempts: int = 0
     state: str = "waiting"  # waiting, in work, done, dead
     holder: int | None = None
     call: int | None = None
     results: list[Any] = field(default_factory=list)
+    result_texts: list[bytes] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     history: list[str] = field(default_factory=list)
     leased_at: list[float] = field(default_factory=list)
@@ -114,12 +118,24 @@ class FakeService:
 
     def publish(self, *bodies: Any) -> list[Event]:
         """Events; `bytes` as such, anything else as JSON."""
+        return self._publish(
+            [
+                ("bytes", body, base64.b64encode(body).decode())
+                if isinstance(body, bytes)
+                else ("json", body, json.dumps(body))
+                for body in bodies
+            ]
+        )
+
+    def publish_text(self, *texts: str) -> list[Event]:
+        """Events whose JSON was written by somebody else than Python."""
+        return self._publish([("json", text, text) for text in texts])
+
+    def _publish(self, bodies: list[tuple[str, Any, str]]) -> list[Event]:
         made = []
         with self.changed:
-            for body in bodies:
-                kind = "bytes" if isinstance(body, bytes) else "json"
-                sent = base64.b64encode(body).decode() if isinstance(body, bytes) else body
-                event = Event(f"EV-{len(self.events) + 1:016x}", kind, sent)
+            for kind, body, sent in bodies:
+                event = Event(f"EV-{len(self.events) + 1:016x}", kind, body, sent)
                 self.events[event.name] = event
                 self.counts["waiting"] += 1
                 self.waiting.append(event)
@@ -164,6 +180,10 @@ class FakeService:
     def results(self) -> list[Any]:
         """All results, in order of publishing; bytes decoded."""
         return [_decode(result) for event in self.events.values() for result in event.results]
+
+    def result_texts(self) -> list[bytes]:
+        """The bodies of all results as they travelled, in order of publishing."""
+        return [text for event in self.events.values() for text in event.result_texts]
 
     # -- the protocol ----------------------------------------------------------------------------------------------------
 
@@ -266,7 +286,7 @@ class FakeService:
         return taken
 
     def _judge(self, session: Session, one: dict[str, Any]) -> str:
-        assert set(one) == {"event", "fence", "outcome", "results", "error", "wall_s"}, one
+        assert set(one) == {"event", "fence", "outcome", "results", "error", "wall_s", "result_texts"}, one
         assert (one["error"] is not None) == (one["outcome"] == "failed")
         assert one["outcome"] == "done" or not one["results"]
         event = self.events[one["event"]]
@@ -286,6 +306,7 @@ class FakeService:
                 self.waiting.remove(event)
             self._move(event, "done")
             event.holder, event.results = None, one["results"]
+            event.result_texts = one["result_texts"]
             event.fence = one["fence"]
             return "done" if is_current else "late"
         if not is_current:
@@ -350,7 +371,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         answer: dict[str, Any] = {"code": "unavailable", "error": "as the test wants it"}
         if status is None:
-            status, answer = self._answer(fake, name, json.loads(raw))
+            status, answer = self._answer(fake, name, _parse(raw))
         with fake.changed:
             if fake.drop_answer(name):
                 self.close_connection = True
@@ -380,6 +401,26 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class _Result(msgspec.Struct):
+    body: msgspec.Raw
+
+
+class _Attempt(msgspec.Struct):
+    results: list[_Result]
+
+
+class _Request(msgspec.Struct):
+    finished: list[_Attempt] = []
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    """A request, with each result's text beside its value."""
+    asked: dict[str, Any] = json.loads(raw)
+    for attempt, one in zip(asked.get("finished", ()), msgspec.json.decode(raw, type=_Request).finished, strict=True):
+        attempt["result_texts"] = [bytes(result.body) for result in one.results]
+    return asked
+
+
 def _render(event: Event, limit: int) -> dict[str, Any]:
     return {
         "event": event.name,
@@ -388,7 +429,7 @@ def _render(event: Event, limit: int) -> dict[str, Any]:
         "limit": limit,
         "key": None,
         "kind": event.kind,
-        "body": event.body,
+        "body": event.sent,
     }
 
 

@@ -16,7 +16,7 @@ from muster.worker.runtime import CANCELLED, DONE, Ended
 
 
 def lease(number: int, fence: int = 1) -> Lease:
-    return Lease(f"EV-{number}", fence, 1, "json", number)
+    return Lease(f"EV-{number}", fence, 1, "json", b"%d" % number)
 
 
 class Book(RuleBasedStateMachine):

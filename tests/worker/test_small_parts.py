@@ -131,15 +131,17 @@ def test_variables_leave_out_what_was_not_meant_for_tasks(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("kind", "body", "extension", "data", "word"),
     [
-        ("json", "text", "in", b"text", "text"),
-        ("json", "text", "json", b'"text"', "json"),
-        ("json", {"a": [1.5, None]}, "in", b'{"a": [1.5, null]}', "json"),
-        ("json", "ä", "json", '"ä"'.encode(), "json"),
-        ("bytes", b"\x00\xff", "json", b"\x00\xff", "bytes"),
+        ("json", b'"text"', "in", b"text", "text"),
+        ("json", b'"text"', "JSON", b'"text"', "json"),
+        ("json", b'"a \\"quote\\" and\\na line, \\u00e9"', "in", 'a "quote" and\na line, é'.encode(), "text"),
+        ("json", b'"half \\ud83d"', "in", b"half ?", "text"),
+        ("json", b'{"a":1.10, "a":1e400}', "in", b'{"a":1.10, "a":1e400}', "json"),
+        ("json", b'"\\u00e9"', "json", b'"\\u00e9"', "json"),
+        ("bytes", b'"\x00\xff', "in", b'"\x00\xff', "bytes"),
     ],
 )
 def test_an_input_file_is_written_by_kind_and_extension(
-    kind: str, body: object, extension: str, data: bytes, word: str
+    kind: str, body: bytes, extension: str, data: bytes, word: str
 ) -> None:
     assert render_infile(Lease("EV-1", 1, 1, kind, body), extension) == (data, word)
 
@@ -174,7 +176,7 @@ def test_what_is_no_frame_is_not_waited_for(data: bytes, reason: str) -> None:
 
 
 def test_an_answer_must_be_to_the_event() -> None:
-    lease = Lease("EV-1", 3, 1, "json", None)
+    lease = Lease("EV-1", 3, 1, "json", b"null")
     assert parse_answer(b'{"event":"EV-1","fence":3,"outcome":"none"}', b"", lease).outcome == "none"
     for header in (
         b'{"event":"EV-2","fence":3,"outcome":"none"}',

@@ -69,17 +69,10 @@ class FrameReader:
 
 def render_event(lease: Lease) -> bytes:
     """An event for a warm task."""
-    is_bytes = lease.kind == "bytes" and isinstance(lease.body, bytes)
-    body = lease.body if isinstance(lease.body, bytes) else json.dumps(lease.body).encode()
     header = json.dumps(
-        {
-            "event": lease.event,
-            "fence": lease.fence,
-            "attempt": lease.attempt,
-            "kind": "bytes" if is_bytes else "json",
-        }
+        {"event": lease.event, "fence": lease.fence, "attempt": lease.attempt, "kind": lease.kind}
     ).encode()
-    return b"".join((_SIZES.pack(len(header), len(body)), header, body))
+    return b"".join((_SIZES.pack(len(header), len(lease.body)), header, lease.body))
 
 
 def check_hello(header: bytes) -> None:

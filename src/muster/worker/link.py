@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Optional
 from urllib.parse import unquote, urlsplit
 
-ANSWER_BYTES_MAX = 256 << 20
+ANSWER_BYTES_MAX = 640 << 20
 CONNECT_S = 20.0
 _PIECE_BYTES = 1 << 20
 

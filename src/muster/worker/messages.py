@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
@@ -53,13 +52,13 @@ class Enrolled:
 
 @dataclass(frozen=True)
 class Lease:
-    """One event on lease. `body`: a JSON value for the kind `json`, bytes for `bytes`."""
+    """One event on lease. `body`: the very JSON text that was published (UTF-8) for the kind `json`, the bytes for `bytes`."""
 
     event: str
     fence: int
     attempt: int
     kind: str
-    body: object = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -223,19 +222,25 @@ def _parse_lease_of_event(message: object) -> Lease:
     if not isinstance(message, dict):
         raise MalformedError("an event is no object")
     kind = _get(message, "kind", str)
-    body: object = message.get("body")
-    if kind == "bytes":
-        try:
-            body = base64.b64decode(_get(message, "body", str), validate=True)
-        except binascii.Error as error:
-            raise MalformedError(f"a body: {error}") from None
     return Lease(
         event=_get(message, "event", str),
         fence=_get(message, "fence", int),
         attempt=_get(message, "attempt", int),
         kind=kind,
-        body=body,
+        body=_parse_body(kind, _get(message, "body", str)),
     )
+
+
+def _parse_body(kind: str, text: str) -> bytes:
+    """JSON text is never parsed here: a number such as 1.10 would not come out of it as it went in."""
+    try:
+        if kind == "json":
+            return text.encode()
+        if kind == "bytes":
+            return base64.b64decode(text, validate=True)
+    except ValueError as error:  # no base64, or half of a surrogate pair
+        raise MalformedError(f"a body: {error}") from None
+    raise MalformedError(f"a body of the kind {kind[:40]!r}")
 
 
 def _parse_object(raw: bytes) -> Dict[str, Any]:

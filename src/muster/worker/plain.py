@@ -43,15 +43,13 @@ def make_mark(lease: Lease) -> str:
 def render_infile(lease: Lease, extension: str) -> "Tuple[bytes, str]":
     """An event's body as its task reads it, and the kind: `json`, `text` or `bytes`.
 
-    A JSON string is written without quotes unless the extension is json (pilot.md 5.6); any other JSON value as JSON text, whatever
-    the extension (upstream refuses where it is not json); bytes as they are.
+    A JSON string is written without quotes unless the extension is json (pilot.md 5.6); any other JSON value as the very text that was
+    published, whatever the extension (upstream refuses where it is not json); bytes as they are.
     """
-    body = lease.body
-    if lease.kind == "bytes" and isinstance(body, bytes):
-        return body, "bytes"
-    if isinstance(body, str) and extension.lower() != "json":
-        return body.encode("utf-8", "replace"), "text"
-    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"), "json"
+    if lease.kind == "json" and extension.lower() != "json" and lease.body.lstrip().startswith(b'"'):
+        text: str = json.loads(lease.body.decode())
+        return text.encode("utf-8", "replace"), "text"
+    return lease.body, lease.kind
 
 
 class PlainCommand:

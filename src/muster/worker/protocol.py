@@ -1,6 +1,7 @@
 """What do a worker and the service say to each other? The protocol's version, paths, words and limits.
 
-JSON over HTTPS (plain HTTP to loopback addresses only). Event ids travel as `EV-<16 hex digits>`. A body travels as
+JSON over HTTPS (plain HTTP to loopback addresses only). Event ids travel as `EV-<16 hex digits>`. An event's body travels to
+the worker as a string: its JSON text for the kind `json`, base64 for `bytes`. A result travels as
 `{"kind": "json", "body": <any JSON value>}` or `{"kind": "bytes", "body": "<base64>"}`. The full description, with an
 example of each message, is `docs/reference/worker-protocol.md`. Both sides import this module; it imports nothing.
 """
@@ -22,11 +23,11 @@ STEP = "/muster/v1/worker/step"
 """Hand in attempts and lease the next events: one transaction; renews the session too.
 
 Request: `call` (1, 2, ...; a retry repeats the number and the body), `finished` (array of `event`, `fence`, `outcome`
-(`done`, `failed`, `released`), `results` (array of bodies), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`,
+(`done`, `failed`, `released`), `results` (array of `kind`, `body`), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`,
 `exit_code`; null unless failed), `wall_s`), `want` (events to lease at most), `wait_s` (how long to park when there are none).
 A call made while an earlier one is parked ends the parked one, which then answers without events.
 Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events` (array of `event`, `fence`, `attempt`,
-`limit`, `key` (or null), `kind`, `body`), `come_back_s` (a number when the service would rather not park: ask again then;
+`limit`, `key` (or null), `kind`, `body` (a string)), `come_back_s` (a number when the service would rather not park: ask again then;
 else null), `stop` (null, `finish` or `abort`: hand in or give back what is held, then leave).
 """
 

@@ -171,7 +171,7 @@ async def test_a_worker_that_hangs_up_is_parked_no_more_and_its_next_call_finds_
         server.should_exit = True
 
     # The same call again leases nothing at once; it waits, as the first one did, and finds the event.
-    assert (await worker.step(want=1, wait_s=10))["events"][0]["body"] == "later"
+    assert (await worker.step(want=1, wait_s=10))["events"][0]["body"] == '"later"'
 
 
 async def test_a_queue_is_drained_when_all_that_feeds_it_is_closed_and_done(door: Door) -> None:

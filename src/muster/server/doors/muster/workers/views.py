@@ -1,25 +1,25 @@
 """How do a worker's messages look? The shapes of `muster.worker.protocol`, read and written.
 
-Bodies stay text: a step of a thousand events makes no object of what is inside them.
+Bodies stay text: a step of a thousand events makes no object of what is inside them. Results come as raw JSON, which msgspec hands over
+unread; events go as strings that hold JSON text, because a worker has Python's `json` only and could not take one out unread.
 """
 
+import base64
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Raw
 
-from muster.client.shapes.consumers import LeasedEvent
 from muster.client.shapes.message import Request
 from muster.domain.attempt import AttemptError, Outcome
 from muster.domain.errors import Finding, InvalidError, TooLargeError
 from muster.domain.ids import parse_event_id, render_event_id
 from muster.domain.queue import PUBLISH_EVENTS_MAX
 from muster.server.doors.broken_text import parse_message
-from muster.server.doors.muster.events.views import render_leased
-from muster.server.ports.queue_engine import Body, Finished
+from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased
 from muster.server.services.enrol_worker import Enrolled, Enrolment
-from muster.server.services.event_body import BodyTooLargeError, parse_body
+from muster.server.services.event_body import BodyTooLargeError, parse_body, render_kind
 from muster.server.services.step_worker import Renewed, WorkerAnswer, WorkerCall
 from muster.worker import protocol
 
@@ -118,12 +118,24 @@ class StepRequest(Request):
     wait_s: Seconds = 0.0
 
 
+class EventMessage(msgspec.Struct):
+    """An event on lease. `body`: JSON text or base64, as `kind` says; a string either way."""
+
+    event: str
+    fence: int
+    attempt: int
+    limit: int
+    kind: str
+    body: str
+    key: str | None
+
+
 class StepAnswerMessage(msgspec.Struct):
     """The answer of a step."""
 
     call: int
     verdicts: list[str]
-    events: list[LeasedEvent]
+    events: list[EventMessage]
     come_back_s: float | None
     stop: str | None
 
@@ -223,7 +235,7 @@ def render_step(answer: WorkerAnswer) -> bytes:
         StepAnswerMessage(
             call=answer.call,
             verdicts=[verdict.value for verdict in answer.verdicts],
-            events=[render_leased(leased) for leased in answer.leased],
+            events=[_render_event(leased) for leased in answer.leased],
             come_back_s=answer.come_back_s,
             stop=answer.stop,
         )
@@ -254,6 +266,19 @@ def parse_leave(raw: bytes) -> str:
 
 
 _ENCODER = msgspec.json.Encoder()
+
+
+def _render_event(leased: Leased) -> EventMessage:
+    body = leased.body
+    return EventMessage(
+        event=render_event_id(leased.event),
+        fence=leased.fence,
+        attempt=leased.attempt,
+        limit=leased.limit,
+        kind=render_kind(body.kind),
+        body=body.data.decode() if body.kind is BodyKind.JSON else base64.b64encode(body.data).decode("ascii"),
+        key=leased.key,
+    )
 
 
 def _parse_finished(message: FinishedMessage, path: str, findings: list[Finding], oversized: list[Finding]) -> Finished:
