@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from muster.worker.capture import Capture
 from muster.worker.command import Command, CommandError, Variables
 from muster.worker.folders import AttemptFolder, Folders
-from muster.worker.frames import FrameError, FrameReader, check_hello, parse_answer, render_event
+from muster.worker.frames import (
+    ANSWERED_MAX,
+    Answer,
+    Answered,
+    FrameError,
+    FrameReader,
+    check_hello,
+    parse_answer,
+    render_event,
+)
 from muster.worker.log_lines import BURST, EVERY_S, LogLines
 from muster.worker.messages import Lease
 from muster.worker.plain import render_infile
@@ -175,21 +184,37 @@ def test_what_is_no_frame_is_not_waited_for(data: bytes, reason: str) -> None:
         reader.next_frame()
 
 
-def test_an_answer_must_be_to_the_event() -> None:
-    lease = Lease("EV-1", 3, 1, "json", b"null")
-    assert parse_answer(b'{"event":"EV-1","fence":3,"outcome":"none"}', b"", lease).outcome == "none"
+def test_an_answer_names_event_fence_and_outcome() -> None:
+    header = b'{"event":"EV-1","fence":3,"outcome":"none"}'
+    assert parse_answer(header, b"x") == Answer(("EV-1", 3), "none", b"x")
     for header in (
-        b'{"event":"EV-2","fence":3,"outcome":"none"}',
-        b'{"event":"EV-1","fence":2,"outcome":"none"}',
+        b'{"event":1,"fence":3,"outcome":"none"}',
+        b'{"event":"EV-1","outcome":"none"}',
         b'{"event":"EV-1","fence":3,"outcome":"well"}',
+        b'{"event":"EV-1","fence":3,"outcome":[]}',
         b"[]",
         b"{",
     ):
         with pytest.raises(FrameError):
-            parse_answer(header, b"", lease)
+            parse_answer(header, b"")
     with pytest.raises(FrameError, match="version 2"):
         check_hello(b'{"hello": 2}')
-    assert render_event(lease).endswith(b"null")
+
+
+def test_an_event_for_a_warm_task_is_a_header_and_the_very_text() -> None:
+    header = b'{"event":"EV-1","fence":3,"attempt":2,"kind":"json"}'
+    assert render_event(Lease("EV-1", 3, 2, "json", b" 1.10")) == frame(header, b" 1.10")
+
+
+def test_the_last_events_that_a_process_has_answered_are_known() -> None:
+    answered = Answered()
+    for number in range(ANSWERED_MAX + 1):
+        answered.add((f"EV-{number}", 1))
+    answered.check_repeated(Answer((f"EV-{ANSWERED_MAX}", 1), "none", b""))
+    answered.check_repeated(Answer(("EV-1", 1), "none", b""))
+    for key in (("EV-0", 1), ("EV-1", 2), ("EV-9999", 1)):
+        with pytest.raises(FrameError, match="another event"):
+            answered.check_repeated(Answer(key, "none", b""))
 
 
 def test_patience_counts_from_the_first_failure_and_can_be_cut_short() -> None:

@@ -1,5 +1,6 @@
 """Does a warm task get its events one after another, and does what goes wrong cost one attempt only?"""
 
+import json
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from worker.conftest import Worker
 from worker.fake_service import FakeService
+from worker.frame_tasks import FRAMES
 
 pytestmark = pytest.mark.system
 
@@ -134,6 +136,58 @@ def test_prints_and_children_do_not_reach_the_descriptors(start: Start, script: 
     assert [number for number in own if number >= 100] == [100, 101]
     assert max(map(int, childs)) < 100
     assert [result["n"] for result in rest] == [3, 4]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_answer_given_twice_is_passed_over(start: Start, script: Script, together: bool) -> None:  # noqa: FBT001
+    """In one piece with the first, or when the next event has come: the answer that is due counts, each event is tried once."""
+    source = f"""{FRAMES}
+last = None
+while (got := read()) is not None:
+    due = answer(got[0], b"[%s,%d]" % (got[1], os.getpid()))
+    say(due, answer(got[0], b"0")) if {together} else say(*[last] if last else [], due)
+    last = due
+"""
+    with FakeService(args=script(source), warm=True, attempts=1) as service:
+        events = service.publish(*range(20))
+        worker = start(service)
+        service.wait_for(done=20)
+        service.tell_to("finish")
+        assert worker.wait() == 0
+    assert [n for n, _ in service.results()] == list(range(20))
+    assert len({pid for _, pid in service.results()}) == 1
+    told = [line for line in map(json.loads, worker.said.splitlines()) if line["what"] == "answer given before"]
+    assert [(line["event"], line["fence"]) for line in told] == [(events[0].name, 1)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "text"),
+    [
+        ("answer(dict(got[0], event='EV-00000000000000ff'))", "the task answered another event than the one"),
+        ("answer(dict(got[0], fence=7), b'1')", "the task answered another event than the one"),
+        (
+            "due, answer(dict(got[0], event='EV-00000000000000ff'), b'1')",
+            "the task answered another event than the one",
+        ),
+        ("due, b'and more'", "the task did not answer in frames"),
+        ("*[first] * 200, due", "the task gives answers that it has given before, again and again"),
+    ],
+)
+def test_an_answer_to_an_event_that_was_never_given_is_an_error(
+    start: Start, script: Script, answers: str, text: str
+) -> None:
+    source = f"""{FRAMES}
+first = None
+while (got := read()) is not None:
+    due = answer(got[0], b"1")
+    say({answers}) if got[1] == b'"bad"' else say(due)
+    first = first or due
+"""
+    with FakeService(args=script(source), warm=True, attempts=1) as service:
+        _, bad, _ = service.publish("good", "bad", "good")
+        start(service)
+        service.wait_for(done=2, dead=1)
+    assert text in bad.errors[0]["text"]
 
 
 def test_a_killed_process_costs_one_attempt(start: Start, script: Script) -> None:

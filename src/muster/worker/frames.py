@@ -2,13 +2,15 @@
 
 To the task: `{"event", "fence", "attempt", "kind"}` with the event's body (`kind`: json or bytes). From the task: first
 `{"hello": 1, "pid"}`; then for each event `{"event", "fence", "outcome"}`, where the outcome `json` or `bytes` goes with the result, `none`
-with nothing, and `failed` with the error's text. One event at a time. The other end is in `muster/task.py`.
+with nothing, and `failed` with the error's text. One event at a time; the first answer to an event counts.
+The other end is in `muster/task.py`.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Optional
 
@@ -22,16 +24,39 @@ OUTCOMES = frozenset({"json", "bytes", "none", "failed"})
 _SIZES = struct.Struct(">II")
 
 
+ANSWERED_MAX = 1024
+"""So many events back a task's answer is known to have been given before."""
+
+
 class FrameError(Exception):
     """What came is no frame, or not the one that was due."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a task said of an event."""
+    """What a task said of an event. `key`: event and fence."""
 
+    key: "tuple[str, int]"
     outcome: str
     body: bytes
+
+
+class Answered:
+    """The events that one process has answered, the last `ANSWERED_MAX` of them: a process may live for millions."""
+
+    def __init__(self) -> None:
+        self._keys: "OrderedDict[tuple[str, int], None]" = OrderedDict()
+
+    def add(self, key: "tuple[str, int]") -> None:
+        """An event has its answer."""
+        self._keys[key] = None
+        if len(self._keys) > ANSWERED_MAX:
+            self._keys.popitem(last=False)
+
+    def check_repeated(self, answer: Answer) -> None:
+        """Raises FrameError when it is an answer to an event that this process was never given."""
+        if answer.key not in self._keys:
+            raise FrameError("the task answered another event than the one that it was given")
 
 
 class FrameReader:
@@ -69,9 +94,12 @@ class FrameReader:
 
 def render_event(lease: Lease) -> bytes:
     """An event for a warm task."""
-    header = json.dumps(
-        {"event": lease.event, "fence": lease.fence, "attempt": lease.attempt, "kind": lease.kind}
-    ).encode()
+    header = b'{"event":"%s","fence":%d,"attempt":%d,"kind":"%s"}' % (
+        lease.event.encode(),
+        lease.fence,
+        lease.attempt,
+        lease.kind.encode(),
+    )
     return b"".join((_SIZES.pack(len(header), len(lease.body)), header, lease.body))
 
 
@@ -82,15 +110,18 @@ def check_hello(header: bytes) -> None:
         raise FrameError(f"the task speaks version {version!r} of the frames; this worker speaks {VERSION}")
 
 
-def parse_answer(header: bytes, body: bytes, lease: Lease) -> Answer:
-    """Raises FrameError when it is no answer to this event."""
+def parse_answer(header: bytes, body: bytes) -> Answer:
+    """Raises FrameError when it is no answer to an event."""
     answer = _parse(header)
-    if (answer.get("event"), answer.get("fence")) != (lease.event, lease.fence):
-        raise FrameError("the task answered another event than the one that it was given")
-    outcome = answer.get("outcome")
-    if outcome not in OUTCOMES:
-        raise FrameError("the task answered without an outcome that we know")
-    return Answer(str(outcome), body)
+    event, fence, outcome = answer.get("event"), answer.get("fence"), answer.get("outcome")
+    if (
+        not isinstance(event, str)
+        or not isinstance(fence, int)
+        or not isinstance(outcome, str)
+        or outcome not in OUTCOMES
+    ):
+        raise FrameError("the task answered without an event, a fence or an outcome that we know")
+    return Answer((event, fence), outcome, body)
 
 
 def _parse(header: bytes) -> "dict[str, object]":

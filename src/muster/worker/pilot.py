@@ -280,7 +280,9 @@ class Pilot:
         helper = folders.write_helper()
         variables = Variables(os.environ, plan.env, n_cores=plan.n_cores, data_hub=folders.data_hub, helper=helper)
         program = command.find_program(variables.path)
-        shop = Workshop(plan, command, program, variables, folders, self._reaper, helper, settings.task_start_s)
+        shop = Workshop(
+            plan, command, program, variables, folders, self._reaper, helper, settings.task_start_s, self._log
+        )
         self._pace = Pace(slots=plan.slots, batch=settings.batch or enrolled.batch)
         self._desk = desk = Desk(self._pace, slots=plan.slots, wake=self._wake)
         prepare = Preparation(shop, os.environ).run

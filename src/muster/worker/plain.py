@@ -12,6 +12,7 @@ from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
 from muster.worker.command import Command, Variables
 from muster.worker.folders import AttemptFolder, Folders
+from muster.worker.log_lines import LogLines
 from muster.worker.messages import Failure, Lease, TaskPlan
 from muster.worker.reaper import Reaper
 from muster.worker.results import ResultError, read_outfile
@@ -22,7 +23,7 @@ from muster.worker.runtime import CANCELLED, DONE, FAILED, Ended, make_complaint
 class Workshop:
     """What the runtimes of all slots share.
 
-    `program`: where the command's program is, if it was found. `helper`: the folder that holds `muster/task.py`.
+    `program`: where the command's program is, if it was found. `helper`: the folder that holds `muster/task.py`. `log`: for operators.
     """
 
     plan: TaskPlan
@@ -33,6 +34,7 @@ class Workshop:
     reaper: Reaper
     helper: str
     task_start_s: float
+    log: LogLines
 
 
 def make_mark(lease: Lease) -> str:

@@ -10,7 +10,7 @@ from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import EXITED, READY, TIMED_OUT, Cancel, Child, StartError
 from muster.worker.fingerprint import clip, extract_cause, make_fingerprint
 from muster.worker.folders import AttemptFolder
-from muster.worker.frames import Answer, FrameError, FrameReader, check_hello, parse_answer, render_event
+from muster.worker.frames import Answer, Answered, FrameError, FrameReader, check_hello, parse_answer, render_event
 from muster.worker.messages import Failure, Lease
 from muster.worker.plain import Workshop, make_mark
 from muster.worker.results import ResultError, render_bytes, render_json
@@ -27,6 +27,8 @@ from muster.worker.runtime import (
 
 END_S = 5.0
 """Seconds that a process may take to end after its last event."""
+REPEATED_MAX = 100
+"""Answers to earlier events that a process may give again while it works at one: beyond that it does nothing else."""
 _CHUNK = 1 << 16
 
 
@@ -47,6 +49,9 @@ class _WarmProcess:
         self.folder: AttemptFolder = shop.folders.make(shop.plan.infile_ext, shop.plan.outfile_ext)
         self.n_events = 0
         self._frames = FrameReader()
+        self._answered = Answered()
+        self._log = shop.log
+        self._is_told = False
         events, self._write = os.pipe()
         self._read, answers = os.pipe()
         os.set_blocking(self._write, False)
@@ -71,8 +76,37 @@ class _WarmProcess:
             os.close(events)
             os.close(answers)
 
-    def send(self, data: bytes, *, until: Optional[float], cancel: Cancel) -> None:
-        """Raises _StoppedError."""
+    def greet(self, *, until: float, cancel: Cancel) -> None:
+        """Wait until it asks for events. Raises _StoppedError, FrameError."""
+        header, _ = self._receive(until, cancel)
+        check_hello(header)
+
+    def ask(self, lease: Lease, *, until: Optional[float], cancel: Cancel) -> Answer:
+        """Give it one event, and take its answer. Raises _StoppedError, FrameError.
+
+        Answers that it has given before are passed over, before and behind the one that is due: they say nothing of this event.
+        """
+        self._send(render_event(lease), until, cancel)
+        key = (lease.event, lease.fence)
+        n_repeated = 0
+        while (answer := parse_answer(*self._receive(until, cancel))).key != key:
+            self._pass_over(answer)
+            n_repeated += 1
+            if n_repeated > REPEATED_MAX:
+                raise FrameError("the task gives answers that it has given before, again and again")
+        self._answered.add(key)
+        while not self._frames.is_empty and (frame := self._frames.next_frame()) is not None:
+            self._pass_over(parse_answer(*frame))
+        return answer
+
+    def _pass_over(self, answer: Answer) -> None:
+        self._answered.check_repeated(answer)
+        if not self._is_told:
+            self._is_told = True
+            event, fence = answer.key
+            self._log.tell("answer given before", event=event, fence=fence, pid=self.child.pid)
+
+    def _send(self, data: bytes, until: Optional[float], cancel: Cancel) -> None:
         view = memoryview(data)
         while view:
             view = view[self._send_some(view, until, cancel) :]
@@ -89,8 +123,7 @@ class _WarmProcess:
             self._wait(latest if until is None else min(until, latest), cancel)
             raise _StoppedError("frame", "the task has closed its way for events") from None
 
-    def receive(self, *, until: Optional[float], cancel: Cancel) -> "tuple[bytes, bytes]":
-        """The next frame. Raises _StoppedError, FrameError."""
+    def _receive(self, until: Optional[float], cancel: Cancel) -> "tuple[bytes, bytes]":
         while (frame := self._frames.next_frame()) is None:
             try:
                 data = os.read(self._read, _CHUNK)
@@ -101,8 +134,6 @@ class _WarmProcess:
                 self._wait(time.monotonic() + END_S, cancel)
                 raise _StoppedError("frame", "the task has closed its way for answers")
             self._frames.add(data)
-        if not self._frames.is_empty:
-            raise FrameError("the task said more than was asked")
         return frame
 
     def end(self) -> int:
@@ -151,8 +182,7 @@ class WarmCommand:
         until = None if timeout_s is None else began + timeout_s
         process.child.forget_prints()
         try:
-            process.send(render_event(lease), until=until, cancel=cancel)
-            answer = parse_answer(*process.receive(until=until, cancel=cancel), lease)
+            answer = process.ask(lease, until=until, cancel=cancel)
         except _StoppedError as stopped:
             return self._give_up(stopped, lease, began)
         except FrameError as error:
@@ -174,8 +204,7 @@ class WarmCommand:
 
     def _start(self, lease: Lease, cancel: Cancel) -> _WarmProcess:
         process = self._process = _WarmProcess(self._shop, make_mark(lease))
-        header, _ = process.receive(until=self._clock() + self._shop.task_start_s, cancel=cancel)
-        check_hello(header)
+        process.greet(until=self._clock() + self._shop.task_start_s, cancel=cancel)
         return process
 
     def _judge(self, answer: Answer, process: _WarmProcess, wall_s: float) -> Ended:
