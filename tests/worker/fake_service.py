@@ -122,7 +122,7 @@ class FakeService:
             [
                 ("bytes", body, base64.b64encode(body).decode())
                 if isinstance(body, bytes)
-                else ("json", body, json.dumps(body))
+                else ("json", body, json.dumps(body, ensure_ascii=False))
                 for body in bodies
             ]
         )

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import List, Mapping, Optional
 
 from muster.worker.child import ExecutionPointError
+from muster.worker.ending import Exit
 from muster.worker.folders import data_folder
 from muster.worker.link import AddressError, parse_address
 from muster.worker.log_lines import LogLines
-from muster.worker.pilot import Exit, Pilot, Signalled
+from muster.worker.pilot import Pilot, Signalled
 from muster.worker.reaper import Reaper
 from muster.worker.settings import SettingsError, read_settings
 
