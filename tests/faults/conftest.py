@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.stack import Stack, lock_loopback_address
+from harness.addresses import take_address
+from harness.stack import Stack
 
 
 @pytest.fixture(scope="session")
 def loopback_address() -> Iterator[str]:
-    with lock_loopback_address() as address:
+    with take_address() as address:
         yield address
 
 

@@ -5,7 +5,6 @@ itself. What a test leaves running is killed when the stack is closed, workers a
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -244,31 +243,6 @@ class Stack:
         }:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def lock_loopback_address() -> Iterator[str]:
-    """A 127.0.0.N that no other run uses meanwhile: runs can stand side by side."""
-    folder = Path("/tmp/muster-test-addresses")  # one place for all users of the machine
-    folder.mkdir(mode=0o1777, exist_ok=True)
-    with contextlib.suppress(PermissionError):
-        folder.chmod(0o1777)
-    for number in range(100, 250):
-        try:
-            descriptor = os.open(folder / str(number), os.O_RDWR | os.O_CREAT, 0o666)
-        except PermissionError:
-            continue  # another user's
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        try:
-            yield f"127.0.0.{number}"
-        finally:
-            os.close(descriptor)
-        return
-    raise AssertionError("no free loopback address: 150 stacks are running")
 
 
 def _free_port(host: str) -> int:

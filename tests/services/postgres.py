@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.addresses import take_address
 from harness.waiting import wait_for
-from services.addresses import take_address
 
 ROOT = Path(__file__).parents[2]
 PORT = 5432
