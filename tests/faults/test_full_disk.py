@@ -3,14 +3,18 @@
 The disk is real: a small tmpfs in a mount namespace of the service's own. Nothing is patched.
 """
 
+import json
 import os
 import subprocess
+from collections.abc import Iterator
+from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.stack import Stack
-from harness.tally import check_account, consume_values
+from harness.tally import TASKS, Tally, check_after_fault
 from harness.waiting import wait_for
 from muster.client.patience import Patience
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
@@ -21,10 +25,10 @@ pytestmark = pytest.mark.system
 
 DISK_MIB = 48
 BALLAST_MIB = 24
-BODY = "x" * 60_000
+PADDING = "x" * 60_000
 
 
-def test_a_full_disk_refuses_in_words_and_loses_nothing(stack: Stack) -> None:
+def test_a_full_disk_refuses_in_words_and_loses_nothing(stack: Stack, tmp_path: Path) -> None:
     disk = stack.root / "disk"
     disk.mkdir()
     script = f'mount -t tmpfs -o size={DISK_MIB}m tmpfs "{disk}" && exec "$@"'
@@ -34,48 +38,60 @@ def test_a_full_disk_refuses_in_words_and_loses_nothing(stack: Stack) -> None:
     inside = Path(f"/proc/{serve.process.pid}/root{disk}")
     (inside / "ballast").write_bytes(b"\0" * (BALLAST_MIB << 20))
     stack.wrapper = ()
-    task = NewTask(
-        cluster_locations=["local"],
-        task_image="",
-        task_args="true",
-        input_queue_aliases=["in"],
-        output_queue_aliases=["out"],
-        n_workers=2,
-    )
+    tally = Tally(tmp_path / "tally.jsonl")
+    bodies = ({"n": n, "padding": PADDING} for n in count())
     with stack.client() as client, Client(stack.url, stack.token, patience=Patience(0.5, 0.5)) as hasty:
-        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
-        workflow = client.submit_workflow(new).workflow_id
+        workflow = client.submit_workflow(_squares(tally)).workflow_id
 
-        accepted, refusal = _publish_until_refused(hasty, workflow)
+        refusal = _publish_until_refused(hasty, workflow, tally, bodies)
 
         assert "full" in refusal
         assert serve.is_alive
-        assert client.get_account(workflow).published == accepted, "what was refused is not there, what was accepted is"
-        with pytest.raises(UnavailableError):
-            _publish(hasty, workflow, 10)
+        assert client.get_account(workflow).published == len(tally.published), "what was refused is not there"
+        told = _publish_by_hand(stack, workflow, bodies)
+        assert (told.returncode, "full" in told.stderr) == (5, True), told.stderr
 
         (inside / "ballast").unlink()
 
-        wait_for(lambda: _publish(client, workflow, 1), "there is room again")
+        tally.publish(client, workflow, islice(bodies, 1))  # there is room again
         client.close_queue(workflow, "in")
         stack.start_site()
         wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself")
-        check_account(client, workflow, published=accepted + 1, done=accepted + 1)
-        assert consume_values(client, workflow, "out") == [], "the task writes no output"
+        check_after_fault(stack, client, workflow, tally, done=len(tally.published))
 
 
-def _publish(client: Client, workflow: str, count: int) -> int:
-    return client.publish(workflow, "in", [{"body": BODY}] * count).events
+def _squares(tally: Tally) -> NewWorkflow:
+    task = NewTask(
+        cluster_locations=["local"],
+        task_image="",
+        task_args="python tally.py",
+        task_env=tally.environment,
+        input_files=[str(TASKS / "tally.py")],
+        input_queue_aliases=["in"],
+        output_queue_aliases=["out"],
+        infile_ext="json",
+        outfile_ext="json",
+        n_workers=2,
+        warm=True,
+    )
+    return NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
 
 
-def _publish_until_refused(client: Client, workflow: str) -> tuple[int, str]:
-    accepted = 0
+def _publish_until_refused(client: Client, workflow: str, tally: Tally, bodies: Iterator[dict[str, Any]]) -> str:
     for _ in range(200):
         try:
-            accepted += _publish(client, workflow, 10)
+            tally.publish(client, workflow, islice(bodies, 10))
         except UnavailableError as error:
-            return accepted, str(error)
-    raise AssertionError(f"{accepted} events fit on {DISK_MIB} MiB")
+            return str(error)
+    raise AssertionError(f"{len(tally.published)} events fit on {DISK_MIB} MiB")
+
+
+def _publish_by_hand(
+    stack: Stack, workflow: str, bodies: Iterator[dict[str, Any]]
+) -> "subprocess.CompletedProcess[str]":
+    file = stack.root / "more.jsonl"
+    file.write_text("".join(json.dumps(body) + "\n" for body in islice(bodies, 10)))
+    return stack.run("queue", "publish", workflow, "in", str(file))
 
 
 def _namespace() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pytest
 
 from harness.processes import attempts_alive, find_with, workers_alive
 from harness.stack import Stack
-from harness.tally import TASKS, Tally, check_account, consume_values
+from harness.tally import TASKS, Tally, check_after_fault, check_cause_is_shown
 from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.synchronous import Client
@@ -16,6 +16,8 @@ from muster.client.synchronous import Client
 pytestmark = pytest.mark.system
 
 EVENTS = 60
+CAUSES = {"worker": "worker lost", "warm task": "signal", "task": "signal"}
+"""What the user is told of attempts that were killed, by who was. The death of service or agent costs nobody an attempt."""
 
 
 def submit(client: Client, tally: Tally, *, warm: bool, workers: int = 2) -> str:
@@ -23,7 +25,7 @@ def submit(client: Client, tally: Tally, *, warm: bool, workers: int = 2) -> str
         cluster_locations=["local"],
         task_image="",
         task_args="python tally.py",
-        task_env={"TALLY": str(tally.path)},
+        task_env=tally.environment,
         input_queue_aliases=["in"],
         output_queue_aliases=["out"],
         input_files=[str(TASKS / "tally.py")],
@@ -35,17 +37,13 @@ def submit(client: Client, tally: Tally, *, warm: bool, workers: int = 2) -> str
     )
     new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
     workflow = client.submit_workflow(new).workflow_id
-    client.publish(workflow, "in", ({"n": n, "sleep_s": 0.05} for n in range(EVENTS)), close=True)
+    tally.publish(client, workflow, ({"n": n, "sleep_s": 0.05} for n in range(EVENTS)), close=True)
     return workflow
 
 
 def check_end(client: Client, stack: Stack, workflow: str, tally: Tally) -> None:
     wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself", deadline_s=90)
-    assert sorted(value["n"] for value in consume_values(client, workflow, "out")) == list(range(EVENTS))
-    assert set(tally.runs()) == set(range(EVENTS))
-    check_account(client, workflow, published=EVENTS, done=EVENTS)
-    wait_for(lambda: not workers_alive(stack.root), "all workers are gone")
-    assert attempts_alive(stack.root) == {}
+    check_after_fault(stack, client, workflow, tally, done=EVENTS)
 
 
 @pytest.mark.parametrize("victim", ["worker", "warm task", "task", "service", "agent", "service and agent"])
@@ -64,6 +62,8 @@ def test_a_kill_in_the_middle_of_work(stack: Stack, victim: str, tmp_path: Path)
                 os.kill(min(wait_for(lambda: attempts_or_tasks(stack.root), "a task runs")), signal.SIGKILL)
             case "service":
                 stack.kill("serve")
+                told = stack.run("workflow", "show", workflow)
+                assert (told.returncode, "does not answer" in told.stderr) == (5, True), told.stderr
                 stack.start_serve()
             case "agent":
                 stack.kill("site")
@@ -75,6 +75,8 @@ def test_a_kill_in_the_middle_of_work(stack: Stack, victim: str, tmp_path: Path)
                 stack.start_site()
 
         check_end(client, stack, workflow, tally)
+        if victim in CAUSES:
+            check_cause_is_shown(stack, workflow, CAUSES[victim])
 
 
 def attempts_or_tasks(root: Path) -> dict[int, str]:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.processes import attempts_alive, workers_alive
 from harness.stack import Stack
-from harness.tally import TASKS, Tally, check_account, consume_values, publish_ids
+from harness.tally import TASKS, Tally, check_account, check_after_fault, consume_values
 from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from services.postgres import PostgresServer
@@ -47,34 +46,27 @@ def a_task(**fields: object) -> NewTask:
 def test_every_event_is_done_once(chain: Stack, warm: bool, events: int, tmp_path: Path) -> None:  # noqa: FBT001
     tally = Tally(tmp_path / "tally.jsonl")
     with chain.client() as client:
-        task = a_task(warm=warm, task_env={"TALLY": str(tally.path)})
+        task = a_task(warm=warm, task_env=tally.environment)
         new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
         workflow = client.submit_workflow(new).workflow_id
 
-        ids = publish_ids(client, workflow, "in", ({"n": n} for n in range(events)), close=True)
+        tally.publish(client, workflow, ({"n": n} for n in range(events)), close=True)
 
         wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself")
-        assert len(set(ids)) == events
-        assert sorted(value["squared"] for value in consume_values(client, workflow, "out")) == [
-            n**2 for n in range(events)
-        ]
-        assert tally.runs() == dict.fromkeys(range(events), 1)
-        account = check_account(client, workflow, published=events, done=events)
+        account = check_after_fault(chain, client, workflow, tally, done=events)
         assert account.duplicates == 0
-        wait_for(lambda: not workers_alive(chain.root), "the workers end")
-        assert attempts_alive(chain.root) == {}
+        assert tally.runs() == dict.fromkeys(range(events), 1)
 
 
 def test_tasks_joined_by_queues_in_a_chain_of_three(chain: Stack, tmp_path: Path) -> None:
     """In → first → middle → second → out, and what the second makes goes to two queues."""
     tally = Tally(tmp_path / "tally.jsonl")
-    environment = {"TALLY": str(tally.path)}
     with chain.client() as client:
         tasks = [
-            a_task(warm=True, task_env=environment, output_queue_aliases=["middle"], n_workers=1),
+            a_task(warm=True, task_env=tally.environment, output_queue_aliases=["middle"], n_workers=1),
             a_task(
                 warm=True,
-                task_env=environment,
+                task_env=tally.environment,
                 input_queue_aliases=["middle"],
                 output_queue_aliases=["out", "copy"],
                 n_workers=1,
@@ -82,7 +74,7 @@ def test_tasks_joined_by_queues_in_a_chain_of_three(chain: Stack, tmp_path: Path
         ]
         new = NewWorkflow(tasks=tasks, public_queue_aliases=["in", "out", "copy"], finish_when_done=True)
         workflow = client.submit_workflow(new).workflow_id
-        publish_ids(client, workflow, "in", ({"n": n} for n in range(100)), close=True)
+        tally.publish(client, workflow, ({"n": n} for n in range(100)), close=True)
 
         wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself")
 
@@ -119,7 +111,7 @@ def test_the_analysis_runs_per_event_as_well(chain: Stack) -> None:
         task = a_task(task_args="python chi2.py {{INFILE}} {{OUTFILE}}", input_files=files, warm=False)
         new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
         workflow = client.submit_workflow(new).workflow_id
-        publish_ids(client, workflow, "in", points, close=True)
+        client.publish(workflow, "in", points, close=True)
 
         wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself", deadline_s=200)
 
@@ -144,16 +136,14 @@ def test_a_database_that_dies_and_comes_back_loses_nothing(
     stack.start_site()
     tally = Tally(tmp_path / "tally.jsonl")
     with stack.client() as client:
-        task = a_task(warm=True, task_env={"TALLY": str(tally.path)})
+        task = a_task(warm=True, task_env=tally.environment)
         new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
         workflow = client.submit_workflow(new).workflow_id
-        publish_ids(client, workflow, "in", ({"n": n, "sleep_s": 0.02} for n in range(200)), close=True)
+        tally.publish(client, workflow, ({"n": n, "sleep_s": 0.02} for n in range(200)), close=True)
         wait_for(lambda: client.get_progress(workflow).input.done > 20, "work is going on")
 
         own_postgres.kill()
         own_postgres.start()
 
         wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself", deadline_s=120)
-        assert sorted(value["n"] for value in consume_values(client, workflow, "out")) == list(range(200))
-        assert set(tally.runs()) == set(range(200))
-        check_account(client, workflow, published=200, done=200)
+        check_after_fault(stack, client, workflow, tally, done=200)

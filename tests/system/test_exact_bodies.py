@@ -7,7 +7,8 @@ import pytest
 
 from harness.json_texts import HARD
 from harness.stack import Stack
-from muster.client.shapes import NewEventBody, NewTask, NewWorkflow
+from muster.client.shapes.events import NewEventBody
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from worker.frame_tasks import ECHO
 
 pytestmark = pytest.mark.system

@@ -1,10 +1,17 @@
-"""A task that does what its event says, most of it bad. Standard library only; run per event."""
+"""A task that tells the outside world of each of its runs, then does what its event says, most of it bad. Run per event."""
 
 import json
 import os
 import sys
 import time
 from pathlib import Path
+
+
+def tell(event: dict[str, object]) -> None:
+    """Append a line to the file that TALLY names."""
+    descriptor = os.open(os.environ["TALLY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(descriptor, (json.dumps({"n": event["n"]}) + "\n").encode())
+    os.close(descriptor)
 
 
 def hang() -> None:
@@ -36,6 +43,7 @@ def main() -> None:
     """Read the event, behave accordingly, write a result unless that is the point."""
     with Path(os.environ["EWMS_TASK_INFILE"]).open() as file:
         event = json.load(file)
+    tell(event)
     match event["do"]:
         case "fail":
             raise RuntimeError(f"point {event['n']} is outside the detector")
@@ -52,6 +60,8 @@ def main() -> None:
             os.kill(os.getpid(), 11)
         case "no-output":
             return
+        case "need":
+            Path(event["file"]).read_bytes()
         case "no-json":
             with Path(os.environ["EWMS_TASK_OUTFILE"]).open("w") as file:
                 file.write("{not json")
@@ -59,7 +69,7 @@ def main() -> None:
         case _:
             pass
     with Path(os.environ["EWMS_TASK_OUTFILE"]).open("w") as file:
-        json.dump({"n": event["n"]}, file)
+        json.dump({"n": event["n"], "squared": event["n"] ** 2}, file)
 
 
 main()

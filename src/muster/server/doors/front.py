@@ -52,7 +52,6 @@ class Meters:
         object.__setattr__(self, "seconds", seconds)
         object.__setattr__(self, "underway", underway)
 
-
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""
         answered, took = self._find(method, route, status)
