@@ -89,6 +89,9 @@ def show(event: str, /, *, service: Service = HERE) -> int:
 def replay(workflow: str, /, *events: str, all: bool = False, service: Service = HERE) -> int:  # noqa: A002 - the option's name
     """Send dead letters back to their queue: their attempts are counted from zero, the old ones stay in their history.
 
+    A workflow that was finished, or that finished itself, is active again and gets workers for them; it stays closed to other events.
+    One that was aborted stays over.
+
     Args:
         workflow: its id, or `latest`.
         events: ids of the dead letters.
@@ -101,13 +104,26 @@ def replay(workflow: str, /, *events: str, all: bool = False, service: Service =
         workflow_id = get_workflow_id(client, workflow)
         answer = client.replay_dead_letters(workflow_id, None if all else [check_event_id(one) for one in events])
         replayed += answer.replayed
-        while all and answer.left and answer.replayed:
+        reopened = answer.reopened
+        while (
+            answer.more and answer.replayed
+        ):  # not while some are left: one that fails at once would go round for ever
             answer = client.replay_dead_letters(workflow_id)
             replayed += answer.replayed
+            reopened = reopened or answer.reopened
+        view = client.get_workflow(workflow_id) if reopened and not service.json else None
     if service.json:
-        put_json({"replayed": replayed, "left": answer.left})
-    else:
-        put(f"{len(replayed)} replayed, {answer.left} left")
+        put_json({"replayed": replayed, "left": answer.left, "reopened": reopened})
+        return OK
+    put(f"{len(replayed)} replayed, {answer.left} left")
+    if view is not None:
+        say(f"workflow {workflow_id} is active again, with new workers")
+        next_steps = [f"muster workflow watch {workflow_id}"]
+        if not view.finish_when_done:
+            next_steps.append(
+                f"muster workflow finish {workflow_id}    # when they are done: it does not finish itself"
+            )
+        say("next:\n" + "\n".join(f"  {line}" for line in next_steps))
     return OK
 
 

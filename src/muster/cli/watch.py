@@ -53,6 +53,8 @@ def watch_workflow(client: Client, workflow_id: str, *, as_json: bool) -> int:
         return OK
     if counts.dead:
         say(f"{counts.dead} events are dead letters; why: muster workflow errors {workflow_id}")
+        if progress.state != "ABORTED":
+            say(f"after the fix: muster dead-letter replay {workflow_id} --all")
     return FAILED
 
 

@@ -125,10 +125,16 @@ def list_dead_letters(
     return _get(path, DeadLetterPage, queue=queue, after=after, limit=limit)
 
 
-def replay_dead_letters(workflow_id: str, events: Sequence[str] | None = None) -> Call[Replayed]:
-    """Send dead letters back to their queue: the named ones, or (None) all of them, as many as one call takes."""
+def replay_dead_letters(
+    workflow_id: str, events: Sequence[str] | None = None, *, idempotency_key: str | None = None
+) -> Call[Replayed]:
+    """Send dead letters back to their queue: the named ones, or (None) all of them, as many as one call takes.
+
+    A workflow that was finished is active again with the first that goes back.
+    """
     replay = Replay() if events is None else Replay(events=list(events))
-    return _post(f"/workflows/{_part(workflow_id)}/dead-letters/actions/replay", replay, Replayed)
+    path = f"/workflows/{_part(workflow_id)}/dead-letters/actions/replay"
+    return _post(path, replay, Replayed, headers=_idempotency(idempotency_key))
 
 
 def publish_events(

@@ -1,7 +1,10 @@
-"""What is a workflow, a task directive, a taskforce? The values that the store keeps and the doors show."""
+"""What is a workflow, a task directive, a taskforce, and which state of a workflow follows which event?
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+The values that the store keeps and the doors show, and the life of a workflow as a table. No other module assigns its state.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +21,41 @@ class Deactivation(StrEnum):
 
     ABORTED = "ABORTED"
     FINISHED = "FINISHED"
+
+
+class WorkflowState(StrEnum):
+    """Where a workflow is."""
+
+    ACTIVE = "active"
+    FINISHED = "FINISHED"
+    ABORTED = "ABORTED"
+
+
+class WorkflowEvent(StrEnum):
+    """What can happen to a workflow."""
+
+    FINISHED = "finished"  # its owner says that it is done
+    ABORTED = "aborted"  # its owner gives it up
+    DRAINED = "drained"  # it waited for that: its closed inputs are done
+    REOPENED = "reopened"  # dead letters of it were sent back
+
+
+S, E = WorkflowState, WorkflowEvent
+
+TRANSITIONS: Mapping[tuple[WorkflowState, WorkflowEvent], WorkflowState] = {
+    (S.ACTIVE, E.FINISHED): S.FINISHED,
+    (S.ACTIVE, E.ABORTED): S.ABORTED,
+    (S.ACTIVE, E.DRAINED): S.FINISHED,
+    (S.FINISHED, E.REOPENED): S.ACTIVE,
+}
+"""Every pair that moves a workflow. Any other pair leaves it as it is: an end is kept, and who was aborted stays so."""
+
+TERMINAL = frozenset(WorkflowState) - {state for state, _ in TRANSITIONS}
+
+
+def next_state(state: WorkflowState, event: WorkflowEvent) -> WorkflowState | None:
+    """The state after the event, or None where it changes nothing."""
+    return TRANSITIONS.get((state, event))
 
 
 @dataclass(frozen=True)
@@ -40,6 +78,20 @@ class Workflow:
     deactivated: Deactivation | None = None
     deactivated_ts: float | None = None
     deactivated_by: str | None = None
+
+    @property
+    def state(self) -> WorkflowState:
+        """Where it is."""
+        return S.ACTIVE if self.deactivated is None else S(self.deactivated.value)
+
+    def after(self, event: WorkflowEvent, *, at: float, by: str) -> "Workflow | None":
+        """The workflow after the event, or None where it changes nothing. `at`, `by`: of the end, if this is one."""
+        state = next_state(self.state, event)
+        if state is None:
+            return None
+        if state is S.ACTIVE:
+            return replace(self, deactivated=None, deactivated_ts=None, deactivated_by=None)
+        return replace(self, deactivated=Deactivation(state.value), deactivated_ts=at, deactivated_by=by)
 
 
 @dataclass(frozen=True)
@@ -72,6 +124,24 @@ class TaskDirective:
     infile_ext: str = "in"
     outfile_ext: str = "out"
     slots: int = 1
+
+
+def list_reached(directives: Sequence[TaskDirective], queues: Iterable[str]) -> list[TaskDirective]:
+    """The tasks that can get work from these queues: those that read one, and through any number of tasks those behind them.
+
+    Args:
+        directives: of one workflow.
+        queues: queue ids.
+    """
+    filled = set(queues)
+    reached: set[str] = set()
+    while True:  # each round reaches a task more, or is the last
+        further = [one for one in directives if one.task_id not in reached and not filled.isdisjoint(one.input_queues)]
+        if not further:
+            return [one for one in directives if one.task_id in reached]
+        for one in further:
+            reached.add(one.task_id)
+            filled.update(one.output_queues)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ CRASH_POINTS = {
     "worker.finish.sent": "results were handed in, the answer was not read",
     "server.step.committed": "a step is committed, its answer was not sent",
     "server.publish.committed": "events are published, the answer was not sent",
+    "server.replay.committed": "a batch of dead letters went back, and the workflow is active; the others of the replay did not",
     "server.workflow.committed": "a workflow is stored, the answer was not sent",
     "server.deactivate.committed": "a workflow is deactivated, the answer was not sent",
     "server.claim.committed": "taskforces are claimed, the answer was not sent",

@@ -4,7 +4,7 @@ import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import anyio
@@ -120,7 +120,7 @@ class Door:
         return (await self.parts.store.read(lambda tx: tx.queues.counts([number])))[number]
 
     async def deactivate(self, how: Deactivation = Deactivation.FINISHED) -> None:
-        """End the workflow as the service that finishes workflows does: a row and a ring."""
+        """End the workflow as the service that finishes workflows does, without a word to its workers: rows and a ring."""
 
         def work(tx: Transaction) -> None:
             workflow = tx.workflows.get(self.layout.workflow_id, lock=True)
@@ -136,6 +136,8 @@ class Door:
                 deactivated_by=OWNER,
             )
             tx.workflows.update(changed)
+            taskforce = tx.taskforces.get(self.layout.taskforce_uuid)
+            tx.taskforces.update(replace(taskforce, phase=Phase.PENDING_STOPPER))
             tx.wake(f"workflow:{workflow.workflow_id}")
 
         await self.parts.store.write(work)

@@ -142,7 +142,7 @@ async def test_a_failed_event_is_tried_again_and_then_is_a_dead_letter_that_can_
         ("failed", "second"),
     ]
     assert history["history"][0]["worker"] == "77.0@node-1.example.org"
-    assert replayed == {"replayed": [event], "left": 0}
+    assert replayed == {"replayed": [event], "left": 0, "more": False, "reopened": False}
     assert (third["event"], third["attempt"]) == (event, 1)
 
 

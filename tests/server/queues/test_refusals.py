@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from muster.domain.queue import BODY_BYTES_MAX, KEY_CHARS_MAX, PUBLISH_EVENTS_MAX, Counts
+from muster.domain.workflow import Deactivation
 from server.queues.running_door import OPERATOR, STRANGER, Door, done
 
 pytestmark = pytest.mark.anyio
@@ -95,14 +96,15 @@ async def test_who_may_consume_where(door: Door, alias: str, token: str, status:
     assert answer.status_code == status, answer.text
 
 
-async def test_a_workflow_that_is_over_takes_no_events(door: Door) -> None:
-    await door.deactivate()
+async def test_a_workflow_that_was_aborted_takes_no_events(door: Door) -> None:
+    await door.deactivate(Deactivation.ABORTED)
 
     answer = await door.ask("POST", door.of_workflow(PUBLISH), body={"events": [{"body": 1}]})
     replay = await door.ask("POST", door.of_workflow("/dead-letters/actions/replay"), body={})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
     assert (replay.status_code, replay.json()["code"]) == (409, "conflict")
+    assert "was aborted, and stays so: submit it again" in replay.json()["error"]
 
 
 RESULTS = b'{"call":1,"finished":[{"event":"EV-0000000000000001","fence":1,"outcome":"done","results":[%s]}]}'
@@ -246,7 +248,7 @@ async def test_only_dead_letters_are_replayed_and_nothing_when_one_is_not(door: 
     assert [finding["field"] for finding in foreign.json()["findings"]] == ["events[2]"]
     assert [finding["field"] for finding in unknown.json()["findings"]] == ["events[1]"]
     assert stranger.status_code == 403
-    assert nothing.json() == {"replayed": [], "left": 0}
+    assert nothing.json() == {"replayed": [], "left": 0, "more": False, "reopened": False}
 
 
 async def test_no_bad_message_is_our_fault(door: Door) -> None:

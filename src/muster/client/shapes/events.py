@@ -100,16 +100,25 @@ class DeadLetterPage(Answer):
 
 
 class Replay(Request):
-    """POST /muster/v1/workflows/{id}/dead-letters/actions/replay: the named events, or all of them (`events` left out)."""
+    """POST /muster/v1/workflows/{id}/dead-letters/actions/replay: the named events, or all of them (`events` left out).
+
+    A workflow that was finished is active again with the first event that goes back. With an Idempotency-Key a repeat goes on where
+    the first request was cut off.
+    """
 
     events: list[str] | UnsetType = UNSET
 
 
 class Replayed(Answer):
-    """`left` dead letters remain."""
+    """`left`: dead letters that there are now, those that died again meanwhile too.
+
+    `more`: one call did not take all that were meant; ask again. `reopened`: the workflow was finished, and is active again.
+    """
 
     replayed: list[str]
     left: int
+    more: bool
+    reopened: bool
 
 
 class BodyView(Answer):

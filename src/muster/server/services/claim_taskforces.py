@@ -13,7 +13,7 @@ import anyio
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent
 from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import Deactivation, TaskDirective, Taskforce, Workflow
+from muster.domain.workflow import Deactivation, TaskDirective, Taskforce
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
@@ -151,8 +151,9 @@ def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, places: _Places
             was_outrun = True
             continue
         if claimed.phase is Phase.PENDING_STOPPER:
-            is_finished = workflows[claimed.workflow_id].deactivated is Deactivation.FINISHED
-            stop.append(ClaimedStop(claimed, parts.settings.stop_grace_s if is_finished else 0.0))
+            # One of a workflow that was reopened since is stopped as its finished workflow wanted: with grace.
+            is_aborted = workflows[claimed.workflow_id].deactivated is Deactivation.ABORTED
+            stop.append(ClaimedStop(claimed, 0.0 if is_aborted else parts.settings.stop_grace_s))
         elif claimed.taskforce_uuid not in renewed:
             start.append(ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id)))
     given = {one.taskforce.taskforce_uuid for one in start} | {one.taskforce.taskforce_uuid for one in stop}
@@ -172,7 +173,7 @@ def _choose_stops(tx: Transaction, found: Sequence[Taskforce], request: ClaimReq
     for taskforce in found:
         # A held one is told again at half of its time: the order may have been lost with a crash, and twice is as once.
         is_told = taskforce.taskforce_uuid in request.held and taskforce.claim_until - now > request.lease_s / 2
-        if is_told or _is_kept_for_another(taskforce, tx.workflows.get(taskforce.workflow_id), request, now=now):
+        if is_told or _is_kept_for_another(tx, taskforce, request, now=now):
             continue
         chosen.append(taskforce)
         if len(chosen) == request.limit:
@@ -218,8 +219,18 @@ def _take(tx: Transaction, seen: Taskforce, request: ClaimRequest, *, now: float
     return claimed
 
 
-def _is_kept_for_another(taskforce: Taskforce, workflow: Workflow, request: ClaimRequest, *, now: float) -> bool:
-    return taskforce.claim_agent not in (None, request.agent) and now < (workflow.deactivated_ts or 0.0) + KEPT_S
+def _is_kept_for_another(tx: Transaction, taskforce: Taskforce, request: ClaimRequest, *, now: float) -> bool:
+    return taskforce.claim_agent not in (None, request.agent) and now < _find_end(tx, taskforce) + KEPT_S
+
+
+def _find_end(tx: Transaction, taskforce: Taskforce) -> float:
+    """When the taskforce was told to stop: with its workflow, or, if that was reopened since, as its own log says."""
+    ended_at = tx.workflows.get(taskforce.workflow_id).deactivated_ts
+    if ended_at is not None:
+        return ended_at
+    log = tx.taskforces.list_log([taskforce.taskforce_uuid])[taskforce.taskforce_uuid]
+    told = (one.timestamp for one in log if one.target_phase is Phase.PENDING_STOPPER and one.was_successful)
+    return max(told, default=0.0)
 
 
 def _has_nothing_to_stop(taskforce: Taskforce) -> bool:

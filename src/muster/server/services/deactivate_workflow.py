@@ -1,11 +1,12 @@
-"""How does a workflow end? Finished or aborted, once; every taskforce that is not ending yet is to be stopped (wms.md 11)."""
+"""How does a workflow end? Finished or aborted; every taskforce that is not ending yet is to be stopped (wms.md 11)."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from muster.domain.caller import Caller
 from muster.domain.outbox import Notice
 from muster.domain.taskforce_phase import ENDING, PhaseEvent
-from muster.domain.workflow import Deactivation, Workflow
+from muster.domain.workflow import Deactivation, Workflow, WorkflowEvent
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import DEACTIVATOR, Happened, advance, end_sessions
 from muster.server.services.parts import Parts
@@ -13,6 +14,10 @@ from muster.server.services.queue_access import get_owned_workflow
 from muster.worker.crash_points import reach
 
 ALREADY = "but taskforce is already ending/finished (pending-stopper, condor-rm, condor-complete)"
+_EVENTS: Mapping[Deactivation, WorkflowEvent] = {
+    Deactivation.FINISHED: WorkflowEvent.FINISHED,
+    Deactivation.ABORTED: WorkflowEvent.ABORTED,
+}
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,9 @@ async def deactivate_workflow(parts: Parts, caller: Caller, workflow_id: str, ho
 
     def end(tx: Transaction) -> Ended:
         workflow = get_owned_workflow(tx, caller, workflow_id, lock=True)
-        if workflow.deactivated is not None:
-            return Ended(workflow_id, 0, workflow.deactivated)
-        return deactivate(
-            tx, workflow, how, by=caller.name, source=DEACTIVATOR, context=f"User deactivated ({how}) workflow"
+        context = f"User deactivated ({how}) workflow"
+        return deactivate(tx, workflow, _EVENTS[how], by=caller.name, source=DEACTIVATOR, context=context) or Ended(
+            workflow_id, 0, workflow.deactivated or how
         )
 
     ended = await parts.store.write(end)
@@ -43,15 +47,21 @@ async def deactivate_workflow(parts: Parts, caller: Caller, workflow_id: str, ho
     return ended
 
 
-def deactivate(tx: Transaction, workflow: Workflow, how: Deactivation, *, by: str, source: str, context: str) -> Ended:
-    """End a workflow that is active and locked.
+def deactivate(
+    tx: Transaction, workflow: Workflow, event: WorkflowEvent, *, by: str, source: str, context: str
+) -> Ended | None:
+    """End a workflow that is locked; None, and nothing moves, when it is over.
 
     Args:
+        event: how it ends.
         by: name of who ended it.
         source, context: for the taskforces' logs.
     """
     now = tx.now()
-    tx.workflows.update(replace(workflow, deactivated=how, deactivated_ts=now, deactivated_by=by))
+    ended = workflow.after(event, at=now, by=by)
+    if ended is None or (how := ended.deactivated) is None:
+        return None
+    tx.workflows.update(ended)
     happened = Happened(PhaseEvent.DEACTIVATED, source, context)
     moved = 0
     taskforces = tx.taskforces.list_of_workflow(workflow.workflow_id)

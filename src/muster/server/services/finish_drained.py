@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from muster.domain.queue import Counts, Queue, is_workflow_drained
-from muster.domain.workflow import Deactivation
+from muster.domain.workflow import WorkflowEvent
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import DRAIN
 from muster.server.services.deactivate_workflow import deactivate
@@ -51,12 +51,9 @@ async def finish_drained(parts: Parts) -> DrainPass:
 
 def _finish(tx: Transaction, *, workflow_id: str) -> bool:
     workflow = tx.workflows.get(workflow_id, lock=True)
-    if workflow.deactivated is not None or not is_workflow_drained(
-        _with_counts(tx, tx.queues.list_of_workflow(workflow_id))
-    ):
+    if not is_workflow_drained(_with_counts(tx, tx.queues.list_of_workflow(workflow_id))):
         return False
-    deactivate(tx, workflow, Deactivation.FINISHED, by=BY, source=DRAIN, context=CONTEXT)
-    return True
+    return deactivate(tx, workflow, WorkflowEvent.DRAINED, by=BY, source=DRAIN, context=CONTEXT) is not None
 
 
 def _is_closed(queues: Sequence[Queue]) -> bool:

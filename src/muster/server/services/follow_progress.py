@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from muster.domain.queue import Counts, Queue
-from muster.domain.taskforce_phase import Phase
+from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.workflow import Taskforce, Workflow
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
@@ -121,10 +121,12 @@ def explain_stall(  # noqa: PLR0911 - one a cause
     if total.waiting == 0:
         return _explain_no_input(workflow, queues, total)
     limit = parts.settings.submit_failures_max
-    held = [one for one in troubles if one.taskforce.submit_failures > limit]
-    if held and len(held) == sum(one.phase is not Phase.CONDOR_COMPLETE for one in taskforces):
+    # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
+    taskforces = [one for one in taskforces if one.phase not in ENDING]
+    held = [one for one in troubles if one.taskforce.submit_failures > limit and one.taskforce.phase not in ENDING]
+    if held and len(held) == len(taskforces):
         return f"no taskforce can be started: {held[0].text[:500]}"
-    if all(one.phase is Phase.CONDOR_COMPLETE for one in taskforces):
+    if not taskforces:
         return f"{total.waiting} events wait, and every taskforce has ended: add workers, or abort the workflow"
     unclaimed = [one for one in taskforces if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
     if unclaimed and not any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces):

@@ -53,7 +53,7 @@ def publish(tx: Transaction, caller: Caller, publication: Publication) -> Public
         raise ConflictError(f"queue {queue.alias} is closed: it takes no more events")
     published = tx.events.publish(queue.number, publication.events) if publication.events else ()
     if publication.close:
-        _close(tx, queue)
+        mark_closed(tx, queue)
     return PublicationAnswer(published, closed=publication.close)
 
 
@@ -68,13 +68,14 @@ async def close_queue(parts: Parts, caller: Caller, workflow_id: str, alias: str
         queue = get_queue(tx, workflow_id, alias)
         require_public_input(queue)
         if queue.closed_at is None:
-            _close(tx, queue)
+            mark_closed(tx, queue)
         return get_queue(tx, workflow_id, alias), tx.queues.counts([queue.number])[queue.number]
 
     return await parts.store.write(close)
 
 
-def _close(tx: Transaction, queue: Queue) -> None:
+def mark_closed(tx: Transaction, queue: Queue) -> None:
+    """Close a queue of a workflow that is locked, and tell the world."""
     tx.queues.close(queue.number, at=tx.now())
     tx.outbox.insert(Notice(queue.workflow_id, "queue.closed", tx.now(), {"queue": queue.alias}))
     tx.wake("drain")  # it may have been drained before

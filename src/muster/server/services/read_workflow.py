@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from muster.domain.caller import Caller
 from muster.domain.queue import Counts, Queue
-from muster.domain.workflow import Deactivation, PhaseLogEntry, TaskDirective, Taskforce, Workflow
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow, WorkflowState
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
 
-ACTIVE = "active"
 SCAN_MAX = 20
 """Pages that one call reads at most when it looks for a state."""
 
@@ -78,7 +77,7 @@ async def get_directive(parts: Parts, task_id: str) -> TaskDirective:
 
 def state_of(workflow: Workflow) -> str:
     """`active`, `FINISHED` or `ABORTED`."""
-    return ACTIVE if workflow.deactivated is None else workflow.deactivated.value
+    return workflow.state.value
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class Search:
     limit: int
 
 
-STATES = (ACTIVE, *(one.value for one in Deactivation))
+STATES = tuple(one.value for one in WorkflowState)
 
 
 def make_search(caller: Caller, *, state: str | None, mine: bool, after: str | None, limit: int) -> Search:
@@ -110,7 +109,7 @@ async def list_workflows(parts: Parts, search: Search) -> tuple[Sequence[Workflo
 
     A page may be short when few of those looked at are in the wanted state. Raises NotFoundError for an unknown `after`.
     """
-    active = None if search.state is None else search.state == ACTIVE
+    active = None if search.state is None else search.state == WorkflowState.ACTIVE
 
     def look(tx: Transaction) -> tuple[Sequence[Workflow], str | None]:
         found: list[Workflow] = []

@@ -1,78 +1,157 @@
-"""How do dead letters get another chance? Back to their queues, attempts counted from zero, in bounded transactions."""
+"""How do dead letters get another chance? Back to their queues, attempts counted from zero, in bounded transactions.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+The first of them reopens a workflow that was finished (docs/decisions/0011). With a key the plan is stored before anything moves, and
+each batch keeps its answer in its own transaction: a repeat of the request goes on where the first one was cut off.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import msgspec
 
 from muster.domain.caller import Caller
-from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError
+from muster.domain.errors import ConflictError, Finding, InvalidError, MusterError, NotFoundError
 from muster.domain.event_state import EventState
 from muster.domain.ids import render_event_id
+from muster.domain.workflow import Workflow, WorkflowState
 from muster.server.ports.store import Transaction
+from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.parts import Parts
 from muster.server.services.queue_access import get_owned_workflow
+from muster.server.services.reopen_workflow import bring_workers
+from muster.worker.crash_points import reach
 
 BATCH_MAX = 1000
 """Events of one transaction."""
 REPLAY_MAX = 100_000
-"""Events of one call; `left` says how many remain."""
+"""Events of one call; `more` says that it took so many and there are others."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Replaying:
+    """A request to replay. `events` None: all, the oldest `REPLAY_MAX` of them. `key` None: a second request replays again."""
+
+    workflow_id: str
+    events: Sequence[int] | None
+    key: RequestKey | None
 
 
 @dataclass(frozen=True)
 class ReplayAnswer:
-    """Events that wait again, and how many dead letters remain."""
+    """Events that wait again, and how many dead letters there are now.
+
+    Args:
+        more: one call did not take all that were meant.
+        reopened: the workflow was finished, and is active again.
+    """
 
     replayed: Sequence[int]
     left: int
+    more: bool
+    reopened: bool
 
 
-async def replay_dead_letters(
-    parts: Parts, caller: Caller, workflow_id: str, events: Sequence[int] | None
-) -> ReplayAnswer:
-    """Replay the named dead letters, or all (None; the oldest `REPLAY_MAX`).
+class _Batch(msgspec.Struct, frozen=True):
+    """What one transaction takes: of a queue, events by name, or None for the oldest."""
+
+    queue: int
+    events: Sequence[int] | None
+    limit: int
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    batches: list[_Batch]
+    more: bool
+
+
+class _Moved(msgspec.Struct, frozen=True):
+    """What one transaction did."""
+
+    events: list[int]
+    reopened: bool
+
+
+async def replay_dead_letters(parts: Parts, caller: Caller, replaying: Replaying) -> ReplayAnswer:
+    """Replay the named dead letters, or all.
 
     Raises:
         NotFoundError: the workflow.
         ForbiddenError: the caller is not the owner.
         InvalidError: some named event is not one of the workflow's; nothing was replayed.
-        ConflictError: the workflow is over, or some named event is not dead; nothing was replayed.
+        ConflictError: the workflow was aborted, or some named event is not dead; nothing was replayed.
+        IdempotencyMismatchError: the key belongs to another request.
     """
-    plan = await parts.store.read(lambda tx: _plan(tx, caller, workflow_id, events))
-    replayed: list[int] = []
-    for queue, named, limit in plan:
+    plan = await _make_plan(parts, caller, replaying)
+    moved: list[_Moved] = []
+    for number, batch in enumerate(plan.batches):
+        key = replaying.key and replace(replaying.key, route=f"{replaying.key.route} batch {number}")
+        work = partial(_move, parts=parts, caller=caller, workflow_id=replaying.workflow_id, batch=batch)
+        moved.append(await _do_once(parts, key, _Moved, work))
+        reach("server.replay.committed")
+    return ReplayAnswer(
+        sorted(event for one in moved for event in one.events),
+        await parts.store.read(lambda tx: _count_dead(tx, replaying.workflow_id)),
+        plan.more,
+        any(one.reopened for one in moved),
+    )
 
-        def replay(
-            tx: Transaction, queue: int = queue, named: Sequence[int] | None = named, limit: int = limit
-        ) -> Sequence[int]:
-            _check_active(tx, caller, workflow_id, lock=True)
-            return tx.events.replay(queue, named, limit=limit)
 
-        replayed.extend(await parts.store.write(replay))
-    return ReplayAnswer(sorted(replayed), await parts.store.read(lambda tx: _count_dead(tx, workflow_id)))
+async def _make_plan(parts: Parts, caller: Caller, replaying: Replaying) -> _Plan:
+    """The plan stored under the key, or one made now. Made in a snapshot, for that many named events may take seconds."""
+    try:
+        found: _Plan | MusterError = await parts.store.read(partial(_plan, caller=caller, replaying=replaying))
+    except (ConflictError, InvalidError) as error:
+        found = error  # for a repeat of the request that is as it should be: the events that it names went back before
+
+    def keep(_: Transaction) -> _Plan:
+        if isinstance(found, MusterError):
+            raise found
+        return found
+
+    return await _do_once(parts, replaying.key, _Plan, keep)
 
 
-def _plan(
-    tx: Transaction, caller: Caller, workflow_id: str, events: Sequence[int] | None
-) -> list[tuple[int, Sequence[int] | None, int]]:
-    """The batches: queue, events by name or None for the oldest, how many."""
-    _check_active(tx, caller, workflow_id, lock=False)
-    if events is not None:
-        dead = _check_named(tx, workflow_id, events)
-        batches: list[tuple[int, Sequence[int] | None, int]] = []
+async def _do_once(parts: Parts, key: RequestKey | None, kind: type[T], work: Callable[[Transaction], T]) -> T:
+    """Do the work in a transaction of its own, or give what it gave before under the key."""
+
+    def do(tx: Transaction) -> T:
+        answer, _ = answer_once(tx, key, status=200, work=lambda: msgspec.json.encode(work(tx)))
+        return msgspec.json.decode(answer.body, type=kind)
+
+    return await parts.store.write(do)
+
+
+def _move(tx: Transaction, *, parts: Parts, caller: Caller, workflow_id: str, batch: _Batch) -> _Moved:
+    workflow = _get_replayable(tx, caller, workflow_id, lock=True)
+    moved = tx.events.replay(batch.queue, batch.events, limit=batch.limit)
+    # None are left when another replay was faster: then there is nothing to reopen the workflow for.
+    return _Moved(list(moved), bool(moved) and bring_workers(tx, parts, caller, workflow, batch.queue))
+
+
+def _plan(tx: Transaction, *, caller: Caller, replaying: Replaying) -> _Plan:
+    workflow_id = replaying.workflow_id
+    _get_replayable(tx, caller, workflow_id, lock=False)
+    batches: list[_Batch] = []
+    if replaying.events is not None:
+        dead = _check_named(tx, workflow_id, replaying.events)
         for queue in sorted({queue for queue, _ in dead}):
             named = sorted(event for number, event in dead if number == queue)
             cuts = [named[start : start + BATCH_MAX] for start in range(0, len(named), BATCH_MAX)]
-            batches += [(queue, cut, len(cut)) for cut in cuts]
-        return batches
+            batches += [_Batch(queue, cut, len(cut)) for cut in cuts]
+        return _Plan(batches, more=False)
     numbers = [queue.number for queue in tx.queues.list_of_workflow(workflow_id)]
     counts = tx.queues.counts(numbers)
-    batches = []
     left = REPLAY_MAX
     for number in numbers:
         # As many as there are now: one that dies again while we go on is not replayed twice by the same call.
         take = min(left, counts[number].dead)
         left -= take
-        batches += [(number, None, min(BATCH_MAX, take - start)) for start in range(0, take, BATCH_MAX)]
-    return batches
+        batches += [_Batch(number, None, min(BATCH_MAX, take - start)) for start in range(0, take, BATCH_MAX)]
+    return _Plan(batches, more=sum(one.dead for one in counts.values()) > REPLAY_MAX)
 
 
 def _check_named(tx: Transaction, workflow_id: str, events: Sequence[int]) -> set[tuple[int, int]]:
@@ -99,14 +178,15 @@ def _check_named(tx: Transaction, workflow_id: str, events: Sequence[int]) -> se
     return dead
 
 
-def _check_active(tx: Transaction, caller: Caller, workflow_id: str, *, lock: bool) -> None:
+def _get_replayable(tx: Transaction, caller: Caller, workflow_id: str, *, lock: bool) -> Workflow:
+    """The workflow. `lock`: it ends, or finishes itself, before this transaction or after it."""
     workflow = get_owned_workflow(tx, caller, workflow_id, lock=lock)
-    if workflow.deactivated is not None:
+    if workflow.state is WorkflowState.ABORTED:
         raise ConflictError(
-            f"workflow {workflow_id} is over ({workflow.deactivated}), so nobody would work on the events: submit it again "
-            "and publish their bodies there (`muster event show` has them); without finish_when_done a workflow stays "
-            "active, and its dead letters can be replayed until you finish it"
+            f"workflow {workflow_id} was aborted, and stays so: submit it again and publish the bodies of its dead letters "
+            "there (`muster event show` has them); only a workflow that is active or finished takes its dead letters back"
         )
+    return workflow
 
 
 def _count_dead(tx: Transaction, workflow_id: str) -> int:

@@ -68,10 +68,10 @@ class Renewed:
 async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> WorkerAnswer:
     """Hand in and lease, at once. Raises SessionEndedError (410), UnavailableError."""
     plan = await _get_plan(parts, claims)
-    stop = await _find_stop(parts, plan)
+    stop = await _find_stop(parts, claims, plan)
     if (lot := parts.desk.find_lot(plan.task_id)) is not None:
         lot.dismiss(claims.session)  # an earlier call of this worker that is parked ends now
-    # A workflow that is over gives no new events; what its workers bring is still taken.
+    # A taskforce that is to stop gets no new events; what its workers bring is still taken.
     step = _make_step(claims, plan, asked, want=0 if stop else asked.want)
     answer = await parts.engine.step(step)
     reach("server.step.committed")
@@ -100,12 +100,12 @@ async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, an
         return await parts.engine.lease_more(step)
 
     async def is_over() -> bool:
-        return parts.stopping.asked or await _find_stop(parts, plan) is not None
+        return parts.stopping.asked or await _find_stop(parts, claims, plan) is not None
 
     wait_s = min(asked.wait_s, parts.settings.park_s_max)
     woken = await lot.wait(Errand(claims.session, take, is_over), timeout_s=wait_s)
     if woken is None:
-        return replace(answer, stop=await _find_stop(parts, plan))
+        return replace(answer, stop=await _find_stop(parts, claims, plan))
     reach("server.step.committed")
     return replace(answer, leased=woken.leased)
 
@@ -118,7 +118,7 @@ async def renew_worker(parts: Parts, claims: WorkerClaims, held: Sequence[tuple[
     token = None
     if is_half_spent(claims, now_s=now, ttl_s=ttl_s):
         token = make_token(parts.worker_key, replace(claims, expires_at=int(now + ttl_s)))
-    return Renewed(plan.lease_s, lost, await _find_stop(parts, plan), token)
+    return Renewed(plan.lease_s, lost, await _find_stop(parts, claims, plan), token)
 
 
 async def leave_worker(parts: Parts, claims: WorkerClaims, *, reason: str) -> None:
@@ -154,6 +154,9 @@ async def _get_plan(parts: Parts, claims: WorkerClaims) -> TaskPlan:
         raise SessionEndedError("the taskforce is not known") from None
 
 
-async def _find_stop(parts: Parts, plan: TaskPlan) -> str | None:
-    stop = await parts.desk.find_stop(plan.workflow_id, parts.store, parts.waking)
+async def _find_stop(parts: Parts, claims: WorkerClaims, plan: TaskPlan) -> str | None:
+    try:
+        stop = await parts.desk.find_stop(claims.taskforce_uuid, plan.workflow_id, parts.store, parts.waking)
+    except NotFoundError:
+        raise SessionEndedError("the taskforce is not known") from None
     return None if stop is None else _STOP_WORDS[stop]

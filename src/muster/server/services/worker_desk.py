@@ -1,7 +1,7 @@
-"""What does one service process remember of tasks, workflows and parked calls? Nothing that the database does not know better.
+"""What does one service process remember of tasks, taskforces and parked calls? Nothing that the database does not know better.
 
-Everything here may be lost at any moment and is bounded: plans of tasks (immutable), whether workflows were told to stop (looked
-at again after a second, and at once when the bell rings), who is parked, who was told to come back.
+Everything here may be lost at any moment and is bounded: plans of tasks (immutable), which taskforces are to stop (looked at again
+after a second, and at once when the bell rings), who is parked, who was told to come back.
 """
 
 import random
@@ -15,9 +15,10 @@ from typing import Generic, TypeVar
 import anyio
 
 from muster.domain.queue import Queue
+from muster.domain.taskforce_phase import ENDING
 from muster.domain.workflow import Deactivation
 from muster.server.ports.holders import Session
-from muster.server.ports.store import Store
+from muster.server.ports.store import Store, Transaction
 from muster.server.ports.waking import Bell, Waking
 from muster.server.services.park import Lot
 
@@ -82,7 +83,7 @@ class TaskPlan:
 
 @dataclass
 class _Watched:
-    """A workflow of which workers ask. An end is for ever, so it is not looked at again."""
+    """A taskforce whose workers ask. Its end is for ever, so it is not looked at again; its workflow's is not (decision 0011)."""
 
     bell: Bell
     listening: AbstractContextManager[Bell]
@@ -133,15 +134,17 @@ class WorkerDesk:
             idle.due.popleft()
         return wait_s
 
-    async def find_stop(self, workflow_id: str, store: Store, waking: Waking) -> Deactivation | None:
-        """How the workflow was ended; None while it is active. True to within a second, or to the ring of its bell.
+    async def find_stop(
+        self, taskforce_uuid: str, workflow_id: str, store: Store, waking: Waking
+    ) -> Deactivation | None:
+        """How a taskforce was ended; None while it may work. True to within a second, or to the ring of its workflow's bell.
 
         Raises NotFoundError, UnavailableError.
         """
-        watched = self._watched.find(workflow_id)
+        watched = self._watched.find(taskforce_uuid)
         if watched is None:
             listening = waking.listen(f"workflow:{workflow_id}")
-            watched = self._watched.keep(workflow_id, _Watched(listening.__enter__(), listening))
+            watched = self._watched.keep(taskforce_uuid, _Watched(listening.__enter__(), listening))
         if watched.stop is not None:
             return watched.stop
         now = anyio.current_time()
@@ -149,11 +152,19 @@ class WorkerDesk:
             # Marked before the look, so that calls that come meanwhile do not look as well.
             watched.looked_at, before = now, watched.looked_at
             try:
-                watched.stop = await store.read(lambda tx: tx.workflows.get(workflow_id).deactivated)
+                watched.stop = await store.read(lambda tx: _look_for_end(tx, taskforce_uuid))
             except BaseException:
                 watched.looked_at = before
                 raise
         return watched.stop
+
+
+def _look_for_end(tx: Transaction, taskforce_uuid: str) -> Deactivation | None:
+    taskforce = tx.taskforces.get(taskforce_uuid)
+    if taskforce.phase not in ENDING:
+        return None
+    # Of a workflow that was reopened the former taskforces go on ending as they began: an aborted one is never reopened.
+    return tx.workflows.get(taskforce.workflow_id).deactivated or Deactivation.FINISHED
 
 
 def _unlisten(watched: _Watched) -> None:

@@ -22,9 +22,10 @@ from muster.server.doors.muster.events.views import (
     render_summary,
 )
 from muster.server.doors.reading import parse_id, read_body
+from muster.server.services.idempotent import make_request_key
 from muster.server.services.parts import Parts
 from muster.server.services.read_events import Page, get_event, list_dead_letters, list_events
-from muster.server.services.replay_dead_letters import REPLAY_MAX, replay_dead_letters
+from muster.server.services.replay_dead_letters import REPLAY_MAX, Replaying, replay_dead_letters
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 1000
@@ -66,7 +67,7 @@ async def list_dead(
 
 @post("/workflows/{workflow_id:str}/dead-letters/actions/replay", status_code=200)
 async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Replayed:
-    """Send dead letters back to their queues: those named, or all."""
+    """Send dead letters back to their queues: those named, or all. A workflow that was finished is active again."""
     message = await read_body(request, Replay)
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     events = None
@@ -82,7 +83,13 @@ async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: 
         if findings:
             raise InvalidError(findings)
         events = [event for event in parsed if event is not None]
-    return render_replay(await replay_dead_letters(parts, request.user, workflow_id, events))
+    key = make_request_key(
+        request.headers.get("idempotency-key"),
+        owner=request.user.name,
+        route=f"POST {request.scope['path']}",
+        body=await request.body(),
+    )
+    return render_replay(await replay_dead_letters(parts, request.user, Replaying(workflow_id, events, key)))
 
 
 @get("/events/{event:str}", media_type=MediaType.JSON)

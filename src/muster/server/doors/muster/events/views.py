@@ -85,7 +85,12 @@ def render_dead_letters(letters: list[tuple[Queue, DeadLetter]], *, limit: int) 
 
 def render_replay(answer: ReplayAnswer) -> Replayed:
     """What a replay did."""
-    return Replayed(replayed=[render_event_id(event) for event in answer.replayed], left=answer.left)
+    return Replayed(
+        replayed=[render_event_id(event) for event in answer.replayed],
+        left=answer.left,
+        more=answer.more,
+        reopened=answer.reopened,
+    )
 
 
 def _render_attempt(number: int, row: AttemptRow) -> AttemptView:

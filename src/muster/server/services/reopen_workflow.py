@@ -1,0 +1,89 @@
+"""Who works on dead letters that went back? Every task that can get work from them has workers, made now where it has none left.
+
+A workflow that was finished is active again from then on (docs/decisions/0011). The caller has locked it, and has sent the events back
+in the same transaction; so it is over with all its dead letters, or active with somebody to work on what went back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from muster.domain.caller import Caller
+from muster.domain.location import Location
+from muster.domain.outbox import Notice
+from muster.domain.queue import Queue
+from muster.domain.taskforce_phase import ENDING
+from muster.domain.workflow import TaskDirective, Taskforce, Workflow, WorkflowEvent, WorkflowState, list_reached
+from muster.server.ports.store import Transaction
+from muster.server.services.advance_taskforce import USER
+from muster.server.services.parts import Parts
+from muster.server.services.publish_events import mark_closed
+from muster.server.services.submit_workflow import insert_taskforce, make_taskforce
+
+REOPENED = "Created when dead letters were replayed, which reopened the workflow."
+NO_WORKERS_LEFT = "Created when dead letters were replayed, because every taskforce of this task had ended."
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A taskforce to be made, like `model`."""
+
+    directive: TaskDirective
+    model: Taskforce
+
+
+def bring_workers(tx: Transaction, parts: Parts, caller: Caller, workflow: Workflow, queue: int) -> bool:
+    """Bring workers to events that went back to a queue; reopen the workflow if it is finished.
+
+    Returns:
+        Whether it was reopened.
+    """
+    queues = tx.queues.list_of_workflow(workflow.workflow_id)
+    if workflow.state is WorkflowState.ACTIVE:
+        filled = [one for one in queues if one.number == queue]
+        _insert(tx, parts, workflow, _list_wanted(tx, workflow, filled), context=NO_WORKERS_LEFT)
+        return False
+    active = workflow.after(WorkflowEvent.REOPENED, at=tx.now(), by=caller.name)
+    assert active is not None, "nobody replays dead letters of an aborted workflow"
+    tx.workflows.update(active)
+    # Whatever waits or is in work was left there by its end: the workflow is not done before that is.
+    counts = tx.queues.counts([one.number for one in queues])
+    filled = [one for one in queues if one.is_input and not counts[one.number].is_drained]
+    wanted = _list_wanted(tx, workflow, filled)
+    data = {"by": caller.name, "n_taskforces": len(wanted)}
+    tx.outbox.insert(Notice(workflow.workflow_id, "workflow.reopened", tx.now(), data))
+    tx.wake(f"workflow:{workflow.workflow_id}")
+    for one in queues:
+        if one.is_input and one.is_public and one.closed_at is None:
+            mark_closed(tx, one)  # only its dead letters come back to life, and it shall be able to finish itself
+    _insert(tx, parts, workflow, wanted, context=REOPENED)
+    return True
+
+
+def _list_wanted(tx: Transaction, workflow: Workflow, filled: Sequence[Queue]) -> list[_Wanted]:
+    """For each task that can get work and has no taskforce left: one like each of those that it was submitted with."""
+    directives = tx.workflows.list_directives(workflow.workflow_id)
+    wanted = []
+    for directive in list_reached(directives, [one.queue_id for one in filled]):
+        taskforces = tx.taskforces.list_of_task(directive.task_id)
+        if all(one.phase in ENDING for one in taskforces):
+            originals = [one for one in taskforces if one.timestamp == directive.timestamp]
+            wanted += [_Wanted(directive, model) for model in originals]
+    return wanted
+
+
+def _insert(tx: Transaction, parts: Parts, workflow: Workflow, wanted: Sequence[_Wanted], *, context: str) -> None:
+    for one in wanted:
+        model = one.model
+        # A location that is not known any more: its taskforce waits at the old access point, and the progress says so.
+        location = parts.locations.get(model.location) or Location(model.location, schedd=model.schedd)
+        taskforce = make_taskforce(
+            parts,
+            one.directive,
+            location,
+            now=tx.now(),
+            priority=workflow.priority,
+            n_workers=model.n_workers,
+            worker_config=model.worker_config,
+            pilot_config=model.pilot_config,
+        )
+        insert_taskforce(tx, taskforce, source=USER, context=context)
