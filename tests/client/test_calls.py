@@ -1,5 +1,6 @@
 """Does the client describe every route of our door, and only those?"""
 
+import functools
 import inspect
 import re
 from pathlib import Path
@@ -39,6 +40,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "step_consumer": calls.step_consumer("C1", Consume(call=1)),
     "close_consumer": calls.close_consumer("C1"),
     "get_event": calls.get_event("EV-1"),
+    "add_workers": calls.add_workers("TK-1-2-3", location="local", n_workers=1),
     "get_taskforce": calls.get_taskforce(TF),
     "whoami": calls.whoami(),
     "get_health": calls.get_health(),
@@ -75,7 +77,7 @@ def _documented() -> set[tuple[str, str]]:
 
 
 def _described() -> set[tuple[str, str]]:
-    ids = re.compile(r"(?<=/)(WF-1-2|TF-1-2-3-4|C1|EV-1|in)(?=/|$)")
+    ids = re.compile(r"(?<=/)(WF-1-2|TF-1-2-3-4|TK-1-2-3|C1|EV-1|in)(?=/|$)")
     return {(call.method, ids.sub("{}", call.path.removeprefix(calls.BASE))) for call in EXAMPLES.values()}
 
 
@@ -93,13 +95,17 @@ def test_every_call_is_a_method_of_the_clients() -> None:
     assert methods == builders == set(EXAMPLES)
 
 
-@pytest.mark.parametrize("name", ["submit_workflow", "publish_events"])
+@pytest.mark.parametrize("name", ["submit_workflow", "publish_events", "replay_dead_letters", "add_workers"])
 def test_creations_carry_a_key_of_their_own(name: str) -> None:
     arguments: dict[str, tuple[Any, ...]] = {
         "submit_workflow": (NewWorkflow(tasks=[]),),
         "publish_events": (WF, "in", Publish(events=[])),
+        "replay_dead_letters": (WF,),
+        "add_workers": ("TK-1-2-3",),
     }
     build = getattr(calls, name)
+    if name == "add_workers":
+        build = functools.partial(build, location="local", n_workers=1)
 
     made = {build(*arguments[name]).headers["Idempotency-Key"] for _ in range(3)}
     named = build(*arguments[name], idempotency_key="mine").headers["Idempotency-Key"]

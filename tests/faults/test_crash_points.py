@@ -1,7 +1,7 @@
 """Is anything lost, doubled or left behind, wherever a process is killed between a write, an act and its confirmation?
 
 Every crash point of the registry is walked, twice each: the process that reaches it kills itself, is started again as systemd would,
-reaches it again and kills itself again. Meanwhile a user goes on: submits, publishes, waits, consumes, aborts.
+reaches it again and kills itself again. Meanwhile a user goes on: submits, publishes, waits, consumes, aborts, mends and replays.
 """
 
 import os
@@ -52,6 +52,8 @@ def test_twice_at_every_crash_point_nothing_is_lost_or_doubled(stack: Stack, poi
     with stack.keep_running("serve", "site"), stack.client() as client:
         _finish_by_itself(client, stack, finishing)
         _abort_in_the_middle(client, stack, aborted)
+        if part == "server":
+            _mend_and_replay(client, tmp_path / "needed.txt")
         # asking is not enough: the walk must have come through the point, twice
         crashes = stack.root / f"crashes-{point}"
         wait_for(lambda: crashes.read_text() == "0", f"{point} is reached twice (left: {crashes.read_text()})")
@@ -85,3 +87,35 @@ def _abort_in_the_middle(client: Client, stack: Stack, tally: Tally) -> None:
 
     account = check_after_fault(stack, client, workflow, tally, done=4)
     assert account.state == "ABORTED"
+
+
+def _mend_and_replay(client: Client, needed: Path) -> None:
+    """Every event fails, the workflow finishes itself, the cause is mended, the dead letters go on."""
+    task = NewTask(
+        cluster_locations=["local"],
+        task_image="",
+        task_args=f"cp {needed} {{{{OUTFILE}}}}",
+        input_queue_aliases=["in"],
+        output_queue_aliases=["out"],
+        attempts=1,
+        n_workers=1,
+    )
+    new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+    view = client.submit_workflow(new)
+    workflow = view.workflow_id
+    client.add_workers(view.tasks[0].task_id, location="local", n_workers=1)
+    client.publish(workflow, "in", range(4))
+    wait_for(lambda: client.get_progress(workflow).input.dead == 4, "all events are dead letters")
+    client.close_queue(workflow, "in")
+    wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself")
+    check_account(client, workflow, published=4, done=0, dead=4)
+
+    needed.write_text("found")
+    replayed = client.replay_dead_letters(workflow)
+
+    assert (len(replayed.replayed), replayed.reopened) == (4, True)
+    wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself again")
+    check_account(client, workflow, published=4, done=4)
+    assert consume_values(client, workflow, "out") == ["found"] * 4
+    made = [one.phase_change_log[0].context for one in client.get_workflow(workflow).taskforces]
+    assert sorted(context.partition(" when ")[2][:12] for context in made) == ["", "adding more ", "dead letters"]

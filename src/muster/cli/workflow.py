@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import App, Parameter
 
+from muster.cli.add_workers import EXAMPLES, add_workers
 from muster.cli.console import clean, put, put_block, put_fields, put_json, put_table, render_time, say
 from muster.cli.failure import FAILED, OK
 from muster.cli.listing import collect
@@ -18,6 +19,7 @@ from muster.client.shapes.workflows import Deactivated, WorkflowSummary, Workflo
 
 app = App(name="workflow", help="Make, see, watch and end workflows.", help_format="plaintext")
 app.help_epilogue = "Example:\n  muster workflow submit examples/daya-bay/workflow.yaml --watch"
+app.command(add_workers, help_epilogue=EXAMPLES)
 
 
 @app.command(

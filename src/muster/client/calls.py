@@ -27,7 +27,15 @@ from muster.client.shapes.sites import (
     SiteReport,
     Submitted,
 )
-from muster.client.shapes.workflows import Deactivated, Progress, QueueView, TaskforceView, WorkflowPage, WorkflowView
+from muster.client.shapes.workflows import (
+    AddWorkers,
+    Deactivated,
+    Progress,
+    QueueView,
+    TaskforceView,
+    WorkflowPage,
+    WorkflowView,
+)
 from muster.domain.errors import UnavailableError
 
 T = TypeVar("T")
@@ -169,6 +177,14 @@ def close_consumer(consumer: str) -> Call[None]:
 def get_event(event: str) -> Call[EventView]:
     """One event with its body and every attempt."""
     return _get(f"/events/{_part(event)}", EventView)
+
+
+def add_workers(
+    task_id: str, *, location: str, n_workers: int, idempotency_key: str | None = None
+) -> Call[TaskforceView]:
+    """Give a task of an active workflow a further taskforce at a location; the same `idempotency_key` gives it once."""
+    path = f"/tasks/{_part(task_id)}/actions/add-workers"
+    return _post(path, AddWorkers(location, n_workers), TaskforceView, headers=_idempotency(idempotency_key))
 
 
 def get_taskforce(taskforce_uuid: str) -> Call[TaskforceView]:

@@ -115,6 +115,7 @@ class Routes:
     step_consumer = Route(calls.step_consumer)
     close_consumer = Route(calls.close_consumer)
     get_event = Route(calls.get_event)
+    add_workers = Route(calls.add_workers)
     get_taskforce = Route(calls.get_taskforce)
     whoami = Route(calls.whoami)
     get_health = Route(calls.get_health)

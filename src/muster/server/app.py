@@ -38,6 +38,7 @@ from muster.server.doors.muster.health import routes as health
 from muster.server.doors.muster.queues import routes as queues
 from muster.server.doors.muster.sites import routes as sites
 from muster.server.doors.muster.taskforces import routes as taskforces
+from muster.server.doors.muster.tasks import routes as tasks
 from muster.server.doors.muster.workers import routes as workers
 from muster.server.doors.muster.workflows import routes as workflows
 from muster.server.services.parts import Parts
@@ -56,7 +57,7 @@ BODY_BYTES_MAX = 1 << 20
 """A request's body where the route says nothing else."""
 BACKLOG = 2048
 
-_OURS = (health, workflows, taskforces, sites, queues, events, consumers, workers)
+_OURS = (health, workflows, tasks, taskforces, sites, queues, events, consumers, workers)
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 

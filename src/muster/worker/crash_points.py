@@ -26,6 +26,7 @@ CRASH_POINTS = {
     "server.publish.committed": "events are published, the answer was not sent",
     "server.replay.committed": "a batch of dead letters went back, and the workflow is active; the others of the replay did not",
     "server.workflow.committed": "a workflow is stored, the answer was not sent",
+    "server.add-workers.committed": "a further taskforce is stored, the answer was not sent",
     "server.deactivate.committed": "a workflow is deactivated, the answer was not sent",
     "server.claim.committed": "taskforces are claimed, the answer was not sent",
     "server.report.committed": "a site's report is stored, the answer was not sent",

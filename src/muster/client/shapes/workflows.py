@@ -3,7 +3,7 @@
 from typing import Any
 
 from muster.client.shapes.account import CountsView
-from muster.client.shapes.message import Answer
+from muster.client.shapes.message import Answer, Request
 
 
 class QueueView(Answer):
@@ -76,6 +76,13 @@ class TaskforceView(Answer):
     claim_until: float
     submit_failures: int
     remove_failures: int
+
+
+class AddWorkers(Request):
+    """POST /muster/v1/tasks/{task_id}/actions/add-workers: a further taskforce of `n_workers` at a location, its name or an alias."""
+
+    location: str
+    n_workers: int
 
 
 class WorkflowSummary(Answer):

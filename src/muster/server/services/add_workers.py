@@ -1,63 +1,96 @@
 """How do more workers come to a task that runs already? A further taskforce, which goes first (wms.md section 12)."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError
+from muster.domain.location import Location
 from muster.domain.workflow import ADD_WORKERS_PRIORITY
-from muster.server.ports.store import Transaction
+from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import TMS, USER
+from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.judge_task import N_WORKERS_MAX
 from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
 from muster.server.services.queue_access import require_owner
 from muster.server.services.read_workflow import WholeTaskforce, read_one_taskforce
 from muster.server.services.submit_workflow import insert_taskforce, make_taskforce
+from muster.worker.crash_points import reach
 
 CREATED = "Created when adding more workers for this task directive."
 
 
-async def add_workers(
-    parts: Parts, caller: Caller, task_id: str, *, cluster_location: str, n_workers: int
-) -> WholeTaskforce:
-    """Add a taskforce to a task.
+@dataclass(frozen=True)
+class MoreWorkers:
+    """A request for workers.
+
+    Args:
+        location: its name or an alias; `location_field` is what the request calls it.
+        key: None: a second request adds as many again.
+        status, render: the answer that is kept with the key.
+    """
+
+    task_id: str
+    location: str
+    n_workers: int
+    location_field: str
+    key: RequestKey | None
+    status: int
+    render: Callable[[WholeTaskforce], bytes]
+
+
+async def add_workers(parts: Parts, caller: Caller, wanted: MoreWorkers) -> StoredAnswer:
+    """Add a taskforce to a task, or give the answer that the same request was given before.
 
     Raises:
         InvalidError: an unknown location, or a number of workers that is none.
         NotFoundError: there is no such task.
         ForbiddenError: it is another user's.
         ConflictError: its workflow is over, or the location is served by the other kind of agent.
+        IdempotencyMismatchError: the key belongs to another request.
     """
-    location = get_location(parts.locations, cluster_location, field="cluster_location")
-    if not 1 <= n_workers <= N_WORKERS_MAX:
+    location = get_location(parts.locations, wanted.location, field=wanted.location_field)
+    if not 1 <= wanted.n_workers <= N_WORKERS_MAX:
         raise InvalidError([Finding("n_workers", f"must be 1 to {N_WORKERS_MAX}")])
 
-    def add(tx: Transaction) -> WholeTaskforce:
-        try:
-            directive = tx.workflows.get_directive(task_id)
-        except NotFoundError:
-            raise NotFoundError(f"no task found with id: {task_id}") from None
-        workflow = tx.workflows.get(directive.workflow_id, lock=True)
-        if not caller.has(Role.SYSTEM_TMS):
-            require_owner(caller, workflow.owner, what=f"workflow {workflow.workflow_id}")
-        if workflow.deactivated is not None:
-            raise ConflictError(f"cannot add a taskforce to a deactivated workflow ({workflow.workflow_id})")
-        model = tx.taskforces.list_of_task(task_id)[0]
-        agent = parts.locations.get(model.location)
-        if agent is not None and agent.agent is not location.agent:
-            raise ConflictError(
-                f"location {location.name} is served by {location.agent}, "
-                f"and the workers of {workflow.workflow_id} by {agent.agent}"
-            )
-        taskforce = make_taskforce(
-            parts,
-            directive,
-            location,
-            now=tx.now(),
-            priority=model.priority + ADD_WORKERS_PRIORITY,
-            n_workers=n_workers,
-            worker_config=model.worker_config,
-            pilot_config=model.pilot_config,
-        )
-        insert_taskforce(tx, taskforce, source=USER if Role.USER in caller.roles else TMS, context=CREATED)
-        return read_one_taskforce(tx, taskforce.taskforce_uuid)
+    def add(tx: Transaction) -> StoredAnswer:
+        def make() -> bytes:
+            return wanted.render(_insert(tx, parts, caller, wanted, location))
 
-    return await parts.store.write(add)
+        return answer_once(tx, wanted.key, status=wanted.status, work=make)[0]
+
+    answer = await parts.store.write(add)
+    reach("server.add-workers.committed")
+    return answer
+
+
+def _insert(tx: Transaction, parts: Parts, caller: Caller, wanted: MoreWorkers, location: Location) -> WholeTaskforce:
+    try:
+        directive = tx.workflows.get_directive(wanted.task_id)
+    except NotFoundError:
+        raise NotFoundError(f"no task found with id: {wanted.task_id}") from None
+    workflow = tx.workflows.get(directive.workflow_id, lock=True)
+    if not caller.has(Role.SYSTEM_TMS):
+        require_owner(caller, workflow.owner, what=f"workflow {workflow.workflow_id}")
+    if workflow.deactivated is not None:
+        raise ConflictError(f"cannot add a taskforce to a deactivated workflow ({workflow.workflow_id})")
+    model = tx.taskforces.list_of_task(wanted.task_id)[0]
+    agent = parts.locations.get(model.location)
+    if agent is not None and agent.agent is not location.agent:
+        raise ConflictError(
+            f"location {location.name} is served by {location.agent}, "
+            f"and the workers of {workflow.workflow_id} by {agent.agent}"
+        )
+    taskforce = make_taskforce(
+        parts,
+        directive,
+        location,
+        now=tx.now(),
+        priority=model.priority + ADD_WORKERS_PRIORITY,
+        n_workers=wanted.n_workers,
+        worker_config=model.worker_config,
+        pilot_config=model.pilot_config,
+    )
+    insert_taskforce(tx, taskforce, source=USER if Role.USER in caller.roles else TMS, context=CREATED)
+    return read_one_taskforce(tx, taskforce.taskforce_uuid)

@@ -30,7 +30,7 @@ from muster.server.doors.ewms.views import (
 )
 from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, read_body
 from muster.server.services import read_workflow
-from muster.server.services.add_workers import add_workers
+from muster.server.services.add_workers import MoreWorkers, add_workers
 from muster.server.services.deactivate_workflow import deactivate_workflow
 from muster.server.services.idempotent import make_request_key
 from muster.server.services.parts import Parts
@@ -102,20 +102,28 @@ async def show_directive(parts: NamedDependency[Parts], task_id: FromPath[str]) 
 
 
 @post("/task-directives/{task_id:str}/actions/add-workers", status_code=OK, opt=EITHER)
-async def add(request: SignedIn, parts: NamedDependency[Parts], task_id: FromPath[str]) -> TaskforceObject:
+async def add(request: SignedIn, parts: NamedDependency[Parts], task_id: FromPath[str]) -> Response[bytes]:
     """4.11"""
     wanted = await read_body(request, AddWorkers)
     if wanted.n_workers is None:
         raise InvalidError([Finding("n_workers", "must be at least 1")])
     with said(f"no task found with id: {task_id}", task_id):
-        whole = await add_workers(
-            parts,
-            request.user,
+        more = MoreWorkers(
             task_id,
-            cluster_location=wanted.cluster_location,
-            n_workers=wanted.n_workers,
+            wanted.cluster_location,
+            wanted.n_workers,
+            location_field="cluster_location",
+            key=make_request_key(
+                request.headers.get("idempotency-key"),
+                owner=request.user.name,
+                route=f"POST {request.scope['path']}",
+                body=await request.body(),
+            ),
+            status=OK,
+            render=lambda whole: msgspec.json.encode(render_taskforce(whole)),
         )
-    return render_taskforce(whole)
+        answer = await add_workers(parts, request.user, more)
+    return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
 
 @get("/taskforces/{uuid:str}", opt=EITHER)

@@ -1,0 +1,61 @@
+"""`muster workflow add-workers`: which task gets them, and where, when the command line does not say it?"""
+
+from muster.cli.console import put, put_json, say
+from muster.cli.failure import OK, UsageError
+from muster.cli.lookup import get_workflow_id
+from muster.cli.service import HERE, Service, connect
+from muster.client.shapes.workflows import TaskView, WorkflowView
+from muster.domain.errors import NotFoundError
+
+EXAMPLES = """Examples:
+  muster workflow add-workers latest --workers 10
+  muster workflow add-workers WF-6f1a2b3c-00c3a1b2 --workers 200 --task TK-6f1a2b3c-00c3a1b2-5d6e7f80 --location big-pool"""
+
+
+def add_workers(
+    workflow: str,
+    /,
+    *,
+    workers: int,
+    task: str | None = None,
+    location: str | None = None,
+    idempotency_key: str | None = None,
+    service: Service = HERE,
+) -> int:
+    """Give a task more workers, with the settings of its first ones; they are started before others. Prints their taskforce.
+
+    Args:
+        workflow: its id, or `latest`; it must be active.
+        workers: how many more.
+        task: id of the task; not needed where there is only one.
+        location: where they run; not needed where the task has only one place.
+        idempotency_key: adding again with the same key and numbers adds nothing.
+    """
+    with connect(service) as client:
+        view = client.get_workflow(get_workflow_id(client, workflow))
+        chosen = _choose_task(view, task)
+        place = _choose_one(location, chosen.cluster_locations, f"task {chosen.task_id} runs at", "--location")
+        added = client.add_workers(chosen.task_id, location=place, n_workers=workers, idempotency_key=idempotency_key)
+    if service.json:
+        put_json(added)
+    else:
+        put(added.taskforce_uuid)
+        say(f"{added.n_workers} workers were ordered at {added.location}")
+    return OK
+
+
+def _choose_task(view: WorkflowView, task: str | None) -> TaskView:
+    known = {one.task_id: one for one in view.tasks}
+    chosen = _choose_one(task, list(known), f"workflow {view.workflow_id} has the tasks", "--task")
+    if chosen not in known:
+        raise NotFoundError(f"workflow {view.workflow_id} has no task {chosen!r}; its tasks: {', '.join(known)}")
+    return known[chosen]
+
+
+def _choose_one(word: str | None, there: list[str], what: str, option: str) -> str:
+    """The one that is named, or the only one that there is. Raises UsageError where it must be named."""
+    if word is not None:
+        return word
+    if len(there) != 1:
+        raise UsageError(f"{what} {', '.join(there)}: name one with {option}")
+    return there[0]

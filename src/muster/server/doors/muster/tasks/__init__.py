@@ -1,0 +1,1 @@
+"""Tasks: give one more workers."""

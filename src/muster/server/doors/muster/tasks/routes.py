@@ -1,0 +1,52 @@
+"""Where does a task get more workers?"""
+
+from collections.abc import Sequence
+
+import msgspec
+from litestar import MediaType, Response, post
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from muster.client.shapes.workflows import AddWorkers, TaskforceView
+from muster.domain.ids import TASK_ID
+from muster.server.doors.access import SignedIn
+from muster.server.doors.documents import gives, takes
+from muster.server.doors.muster.taskforces.views import render_taskforce
+from muster.server.doors.reading import parse_id, read_body
+from muster.server.services.add_workers import MoreWorkers, add_workers
+from muster.server.services.idempotent import make_request_key
+from muster.server.services.parts import Parts
+
+CREATED = 201
+
+
+@post(
+    "/tasks/{task_id:str}/actions/add-workers",
+    status_code=CREATED,
+    operation_class=takes(AddWorkers),
+    responses=gives(CREATED, TaskforceView),
+)
+async def add(request: SignedIn, parts: NamedDependency[Parts], task_id: FromPath[str]) -> Response[bytes]:
+    """Make a further taskforce, which goes first. With an `Idempotency-Key` a repeat gets the first answer."""
+    wanted = await read_body(request, AddWorkers)
+    key = make_request_key(
+        request.headers.get("idempotency-key"),
+        owner=request.user.name,
+        route=f"POST {request.scope['path']}",
+        body=await request.body(),
+    )
+    more = MoreWorkers(
+        parse_id(TASK_ID, task_id, what="task"),
+        wanted.location,
+        wanted.n_workers,
+        location_field="location",
+        key=key,
+        status=CREATED,
+        render=lambda whole: msgspec.json.encode(render_taskforce(whole)),
+    )
+    answer = await add_workers(parts, request.user, more)
+    return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
+
+
+handlers: Sequence[HTTPRouteHandler] = (add,)
