@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ import sqlalchemy
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from muster.domain.attempt import AttemptEnd
 from muster.domain.event_state import EventState
 from muster.domain.ids import EventIds
 from muster.domain.queue import Counts
@@ -119,20 +120,27 @@ class Bench:
 
     async def counts(self, queue: int) -> Counts:
         """What counters and deltas say; fails unless the rows say the same."""
-        both = "(SELECT * FROM counter UNION ALL SELECT queue, published, waiting, in_work, done, dead FROM delta) c"
-        names = ("published", "waiting", "in_work", "done", "dead")
-        tables = ("event", "ready", "leased", "finished", "dead")
+        names = [one.name for one in fields(Counts)]
+        both = f"(SELECT * FROM counter UNION ALL SELECT queue, {', '.join(names)} FROM delta) c"
         kept = [f"(SELECT coalesce(sum({name}), 0) FROM {both} WHERE queue = {queue:d})" for name in names]
-        rows = [f"(SELECT count(*) FROM {table} WHERE queue = {queue:d})" for table in tables]
+        rows = [
+            f"(SELECT count(*) FROM {table} WHERE queue = {queue:d}{which})"
+            for table, which in (
+                *((table, "") for table in ("event", "ready", "leased", "finished", "dead")),
+                ("attempt", f' AND "end" IN ({AttemptEnd.FAILED:d}, {AttemptEnd.EXPIRED:d})'),
+                ("attempt", f' AND "end" = {AttemptEnd.DUPLICATE:d}'),
+            )
+        ]
         (numbers,) = await self.sql.run(f"SELECT {', '.join(kept + rows)}")
-        counts = Counts(*(int(number) for number in numbers[:5]))
-        assert counts == Counts(*numbers[5:]), "counters and rows differ"
+        counts = Counts(*(int(number) for number in numbers[: len(names)]))
+        assert counts == Counts(*numbers[len(names) :]), "counters and rows differ"
         assert counts.adds_up
         return counts
 
     async def _count(self, queue: int, *, published: int = 0, waiting: int = 0, dead: int = 0) -> None:
         await self.sql.run(
-            "INSERT INTO delta (queue, published, waiting, in_work, done, dead) VALUES (?, ?, ?, 0, 0, ?)",
+            "INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates)"
+            " VALUES (?, ?, ?, 0, 0, ?, 0, 0)",
             *(queue, published, waiting, dead),
         )
 

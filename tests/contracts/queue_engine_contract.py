@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -188,7 +189,7 @@ class QueueEngineContract:
         (second,) = answer.leased
         assert (second.event, second.fence, second.attempt) == (event, 2, 2)
         assert await worker.judge(failed(second)) is Verdict.DEAD
-        assert await bench.counts(queue) == Counts(published=2, waiting=1, dead=1)
+        assert await bench.counts(queue) == Counts(published=2, waiting=1, dead=1, failed=2)
         rows = await bench.sql.run('SELECT fence, "end", wall_s, fingerprint, error FROM attempt ORDER BY fence')
         assert [row[:4] for row in rows] == [
             (fence, AttemptEnd.FAILED, 0.25, "it broke\ufffd at <path>") for fence in (1, 2)
@@ -325,7 +326,7 @@ class QueueEngineContract:
         assert await bench.engine.renew(second.holder, [(event, new.fence)], lease_s=LIVE_S) == [event]
         assert [await second.judge(done(new, b"2")) for _ in range(2)] == [Verdict.DUPLICATE] * 2
         assert await second.judge(failed(new)) is Verdict.STALE
-        assert await bench.counts(queue) == Counts(published=1, done=1)
+        assert await bench.counts(queue) == Counts(published=1, done=1, duplicates=1)
         assert await bench.counts(output) == Counts(published=1, waiting=1)
         ends = await bench.sql.run('SELECT fence, "end" FROM attempt ORDER BY fence')
         assert ends == [(1, AttemptEnd.LATE), (2, AttemptEnd.DUPLICATE)]
@@ -336,7 +337,7 @@ class QueueEngineContract:
         first, second = [await self.worker(bench, queue) for _ in range(2)]
         (leased,) = await first.lease()
         await self.reap(bench, first)
-        assert await bench.counts(queue) == Counts(published=1, dead=1)
+        assert await bench.counts(queue) == Counts(published=1, dead=1, failed=1)
 
         assert await second.judge(done(leased)) is Verdict.LATE
 
@@ -354,6 +355,9 @@ class QueueEngineContract:
         answer = await second.call(done(old, b"2"))
 
         assert (answer.verdicts, answer.published) == ([Verdict.DUPLICATE], frozenset())
+        assert await bench.counts(queue) == Counts(published=1, done=1, duplicates=1)
+        assert await second.judge(done(old, b"2")) is Verdict.DUPLICATE
+        assert await bench.counts(queue) == Counts(published=1, done=1, duplicates=1)
         assert await bench.sql.run('SELECT fence, "end" FROM attempt') == [(1, AttemptEnd.DUPLICATE)]
         assert await bench.counts(output) == Counts(published=1, waiting=1)
 
@@ -417,7 +421,7 @@ class QueueEngineContract:
 
         late = [released(a), done(a), failed(b), failed(c), released(c)]
         assert [await second.judge(one) for one in late] == [Verdict.STALE] * len(late)
-        assert await bench.counts(queue) == Counts(published=3, waiting=3)
+        assert await bench.counts(queue) == Counts(published=3, waiting=3, failed=2)
 
     @pytest.mark.parametrize("happening", [one for one in Happening if one is not Happening.REPLAYED])
     @pytest.mark.parametrize("state", list(EventState))
@@ -527,8 +531,8 @@ class QueueEngineContract:
 
         assert reaped == Reaped(holders=1, requeued=2, dead=1, queues=frozenset({queue}))
         assert bench.woken == [f"queue:{queue}"]
-        assert await bench.counts(queue) == Counts(published=3, waiting=2, in_work=1)
-        assert await bench.counts(strict) == Counts(published=1, dead=1)
+        assert await bench.counts(queue) == Counts(published=3, waiting=2, in_work=1, failed=2)
+        assert await bench.counts(strict) == Counts(published=1, dead=1, failed=1)
         rows = await bench.sql.run('SELECT event, fence, holder, "end" FROM attempt ORDER BY event')
         assert rows == [(event, 1, dead.holder, AttemptEnd.EXPIRED) for event in events]
         assert await bench.sql.run("SELECT ended FROM holder WHERE number = ?", dead.holder) == [("expired",)]
@@ -617,7 +621,10 @@ class QueueEngineContract:
                 group.start_soon(fold, engine)
 
         await self.drain(bench, source)
-        assert await bench.counts(source) == Counts(published=120, done=120)
+        counts = await bench.counts(source)
+        assert replace(counts, failed=0, duplicates=0) == Counts(published=120, done=120)
+        assert counts.failed > 0
+        assert counts.duplicates > 0
         made = await bench.sql.run("SELECT parent, count(*) FROM event WHERE queue = ? GROUP BY parent", target)
         assert sorted(made) == [(event, 1) for event in events]
         assert set(said) <= set(events)

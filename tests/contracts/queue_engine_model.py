@@ -115,8 +115,12 @@ class Model:
         event.attempts = 0
 
     def counts(self, queue: int) -> Counts:
-        states = [event.state for event in self.events.values() if event.queue == queue]
-        return Counts(len(states), *(states.count(state) for state in EventState))
+        events = [event for event in self.events.values() if event.queue == queue]
+        states = [event.state for event in events]
+        ends = [one.end for event in events for one in event.tries.values()]
+        failed = ends.count(AttemptEnd.FAILED) + ends.count(AttemptEnd.EXPIRED)
+        duplicates = ends.count(AttemptEnd.DUPLICATE)
+        return Counts(len(states), *(states.count(state) for state in EventState), failed=failed, duplicates=duplicates)
 
     def _judge(self, holder: int, finished: Finished) -> Verdict:
         event = self.events.get(finished.event)

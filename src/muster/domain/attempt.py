@@ -34,6 +34,10 @@ class AttemptEnd(IntEnum):
     DUPLICATE = 5
 
 
+FAILED_ENDS = frozenset({AttemptEnd.FAILED, AttemptEnd.EXPIRED})
+"""What counts as a failed attempt."""
+
+
 @dataclass(frozen=True)
 class AttemptError:
     """Why an attempt failed.

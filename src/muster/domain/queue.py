@@ -17,20 +17,27 @@ KEY_CHARS_MAX = 200
 
 @dataclass(frozen=True)
 class Counts:
-    """How many events of a queue are in each state."""
+    """How many events of a queue are in each state, and what its attempts came to.
+
+    Args:
+        failed: attempts that failed or expired. (One whose result counts late, or comes second, is taken off again.)
+        duplicates: second results, recorded and sent nowhere.
+    """
 
     published: int = 0
     waiting: int = 0
     in_work: int = 0
     done: int = 0
     dead: int = 0
+    failed: int = 0
+    duplicates: int = 0
 
     @property
     def adds_up(self) -> bool:
         """Every event published is in exactly one state."""
         return (
             self.published == self.waiting + self.in_work + self.done + self.dead
-            and min(self.published, self.waiting, self.in_work, self.done, self.dead) >= 0
+            and min(self.published, self.waiting, self.in_work, self.done, self.dead, self.failed, self.duplicates) >= 0
         )
 
     @property
@@ -45,6 +52,8 @@ class Counts:
             self.in_work + other.in_work,
             self.done + other.done,
             self.dead + other.dead,
+            self.failed + other.failed,
+            self.duplicates + other.duplicates,
         )
 
     def of(self, state: EventState) -> int:

@@ -24,8 +24,8 @@ RIGHT = Counts(published=50, done=50)
 
 
 def an_account(kept: Counts = RIGHT, counted: Counts | None = RIGHT, *, counted_twice: int = 0) -> WorkflowAccount:
-    recounts = {} if counted is None else {1: Recount(kept, counted, counted_twice=counted_twice, duplicates=0)}
-    return WorkflowAccount(WORKFLOW, [QUEUE], {1: kept}, recounts, 0)
+    recounts = {} if counted is None else {1: Recount(kept, counted, counted_twice=counted_twice)}
+    return WorkflowAccount(WORKFLOW, [QUEUE], {1: kept}, recounts)
 
 
 def test_an_account_that_is_right_adds_up() -> None:

@@ -4,13 +4,18 @@ from muster.client.shapes.message import Answer
 
 
 class CountsView(Answer):
-    """published = waiting + in_work + done + dead"""
+    """published = waiting + in_work + done + dead
+
+    `failed`: attempts that failed or expired. `duplicates`: second results, recorded and sent nowhere.
+    """
 
     published: int
     waiting: int
     in_work: int
     done: int
     dead: int
+    failed: int = 0
+    duplicates: int = 0
 
 
 class RecountView(Answer):

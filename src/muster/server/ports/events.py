@@ -102,8 +102,5 @@ class Events(Protocol):
         queue's readers. `events` None takes the oldest `limit`. Returns those that moved; one that is not dead is left alone.
         """
 
-    def count_failures(self, queues: Sequence[int]) -> int:
-        """How many attempts failed or expired; the sum of `ErrorGroup.failures` over all causes."""
-
     def list_errors(self, queues: Sequence[int], *, limit: int) -> Sequence[ErrorGroup]:
         """Most failures first."""

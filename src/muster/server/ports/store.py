@@ -96,13 +96,11 @@ class Recount:
 
     Args:
         counted_twice: events of the queue with more than one result that counted.
-        duplicates: second results, recorded and sent nowhere.
     """
 
     kept: Counts
     counted: Counts
     counted_twice: int
-    duplicates: int
 
 
 class Queues(Protocol):
@@ -113,9 +111,6 @@ class Queues(Protocol):
 
     def recount(self, numbers: Sequence[int]) -> Mapping[int, Recount]:
         """Count rows afresh beside the counters, in one snapshot. Slow: it reads every row of the queues. Only in `Store.read`."""
-
-    def count_duplicates(self, numbers: Sequence[int]) -> int:
-        """Second results of these queues, recorded and sent nowhere."""
 
     def insert(self, queues: Sequence[Queue]) -> None:
         """`Queue.number` of each must be new: take them from `next_numbers`."""

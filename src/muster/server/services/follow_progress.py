@@ -28,7 +28,6 @@ class ProgressNow:
     Args:
         at: seconds since the epoch.
         workers: live sessions.
-        failures: attempts that failed.
     """
 
     workflow: Workflow
@@ -37,13 +36,17 @@ class ProgressNow:
     queues: Sequence[Queue]
     counts: Mapping[int, Counts]
     phases: Mapping[Phase, int]
-    failures: int
     why: str | None
 
     @property
     def total(self) -> Counts:
         """The sum over the queues that tasks read."""
         return sum_inputs(self.queues, self.counts)
+
+    @property
+    def failures(self) -> int:
+        """Attempts that failed, consumers' too."""
+        return sum(one.failed for one in self.counts.values())
 
     @property
     def token(self) -> str:
@@ -53,7 +56,6 @@ class ProgressNow:
             self.workers,
             [(queue.number, queue.closed_at, self.counts[queue.number]) for queue in self.queues],
             sorted(self.phases.items()),
-            self.failures,
             self.why,
         ]
         return hashlib.blake2b(msgspec.json.encode(state), digest_size=12).hexdigest()
@@ -98,7 +100,6 @@ async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
             queues=queues,
             counts=counts,
             phases=Counter(one.phase for one in taskforces),
-            failures=tx.events.count_failures(numbers) if numbers else 0,
             why=explain_stall(parts, workflow, queues, counts, taskforces, workers, find_troubles(tx, taskforces)),
         )
 

@@ -18,19 +18,22 @@ class WorkflowAccount:
 
     Args:
         recounts: by number of the queue; empty unless asked for.
-        duplicates: second results, recorded and sent nowhere.
     """
 
     workflow: Workflow
     queues: Sequence[Queue]
     counts: Mapping[int, Counts]
     recounts: Mapping[int, Recount]
-    duplicates: int
 
     @property
     def total(self) -> Counts:
         """The sum over the queues that tasks read."""
         return sum_inputs(self.queues, self.counts)
+
+    @property
+    def duplicates(self) -> int:
+        """Second results, consumers' too, recorded and sent nowhere."""
+        return sum(one.duplicates for one in self.counts.values())
 
     @property
     def lost(self) -> int:
@@ -67,13 +70,12 @@ async def get_account(parts: Parts, workflow_id: str, *, recount: bool) -> Workf
         queues = tx.queues.list_of_workflow(workflow_id)
         numbers = [queue.number for queue in queues]
         if not numbers:
-            return WorkflowAccount(workflow, queues, {}, {}, 0)
+            return WorkflowAccount(workflow, queues, {}, {})
         return WorkflowAccount(
             workflow,
             queues,
             tx.queues.counts(numbers),
             tx.queues.recount(numbers) if recount else {},
-            tx.queues.count_duplicates(numbers),
         )
 
     return await parts.store.read(look)

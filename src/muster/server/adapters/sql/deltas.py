@@ -15,6 +15,8 @@ def add_delta(
     in_work: int = 0,
     done: int = 0,
     dead: int = 0,
+    failed: int = 0,
+    duplicates: int = 0,
 ) -> None:
     """Add a change of a queue's counters; what the rows of this transaction really moved."""
     session.execute(
@@ -26,5 +28,7 @@ def add_delta(
             "in_work": in_work,
             "done": done,
             "dead": dead,
+            "failed": failed,
+            "duplicates": duplicates,
         },
     )

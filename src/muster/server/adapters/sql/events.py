@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, delete, func, insert, literal, null, select
 
-from muster.domain.attempt import AttemptEnd, AttemptError
+from muster.domain.attempt import FAILED_ENDS, AttemptEnd, AttemptError
 from muster.domain.errors import NotFoundError
 from muster.domain.event_state import EventState
 from muster.server.adapters.sql.deltas import add_delta
@@ -156,11 +156,6 @@ class SqlEvents:
             for row in self._session.execute(query)
         ]
 
-    def count_failures(self, queues: Sequence[int]) -> int:
-        ends = [AttemptEnd.FAILED, AttemptEnd.EXPIRED]
-        query = select(func.count()).where(attempt.c.queue.in_(queues), attempt.c.end.in_(ends))
-        return int(self._session.execute(query).scalar_one())
-
     def list_errors(self, queues: Sequence[int], *, limit: int) -> Sequence[ErrorGroup]:
         cause = func.coalesce(attempt.c.fingerprint, WORKER_LOST)
         failures = func.count().label("failures")
@@ -173,7 +168,7 @@ class SqlEvents:
                 func.min(attempt.c.at).label("first_at"),
                 func.max(attempt.c.at).label("last_at"),
             )
-            .where(attempt.c.queue.in_(queues), attempt.c.end.in_([AttemptEnd.FAILED, AttemptEnd.EXPIRED]))
+            .where(attempt.c.queue.in_(queues), attempt.c.end.in_(FAILED_ENDS))
             .group_by(cause)
             .order_by(failures.desc(), cause)
             .limit(limit)
@@ -210,7 +205,7 @@ class SqlEvents:
     def _read_group(self, row: Row[Any], queues: Sequence[int]) -> ErrorGroup:
         of_group = [
             attempt.c.queue.in_(queues),
-            attempt.c.end.in_([AttemptEnd.FAILED, AttemptEnd.EXPIRED]),
+            attempt.c.end.in_(FAILED_ENDS),
             attempt.c.fingerprint.is_(None) if row.cause == WORKER_LOST else attempt.c.fingerprint == row.cause,
         ]
         example = self._session.connection.scalar(

@@ -113,9 +113,16 @@ class SqlHolders:
                 for row in held
             ],
         )
-        died = Counter(row.queue for row in over)
+        died, failed = Counter(row.queue for row in over), Counter(row.queue for row in held[:begun])
         for queue, count in sorted(Counter(row.queue for row in held).items()):
-            add_delta(self._session, queue, waiting=count - died[queue], in_work=-count, dead=died[queue])
+            add_delta(
+                self._session,
+                queue,
+                waiting=count - died[queue],
+                in_work=-count,
+                dead=died[queue],
+                failed=failed[queue],
+            )
             self._session.topics[f"queue:{queue}"] = None
 
     def _limits(self, queues: set[int]) -> dict[int, int]:

@@ -11,12 +11,13 @@
 
 -- What becomes of one attempt that is not simply done under a lease in force.
 -- Outcomes: 1 done, 2 failed, 3 released. Ends: domain.attempt.AttemptEnd.
--- Verdicts: 1 done, 2 late, 3 duplicate, 4 requeued, 5 dead, 6 stale, 7 unknown. o_waiting ... o_dead: what to count.
+-- Verdicts: 1 done, 2 late, 3 duplicate, 4 requeued, 5 dead, 6 stale, 7 unknown. o_waiting ... o_duplicates: what to count.
 CREATE FUNCTION pg_temp.muster_judge(
     p_now float8, p_holder bigint, p_event bigint, p_fence integer, p_outcome smallint, p_wall_s float8,
     p_fingerprint text, p_error text, p_results smallint, p_first_result bigint, p_kind smallint, p_result bytea,
     OUT o_verdict smallint, OUT o_queue integer,
-    OUT o_waiting integer, OUT o_in_work integer, OUT o_done integer, OUT o_dead integer
+    OUT o_waiting integer, OUT o_in_work integer, OUT o_done integer, OUT o_dead integer,
+    OUT o_failed integer, OUT o_duplicates integer
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_custom_plan AS $function$
 DECLARE
     v_lease leased%ROWTYPE;
@@ -26,7 +27,7 @@ DECLARE
     v_attempts smallint;
     v_limit integer;
 BEGIN
-    o_waiting := 0; o_in_work := 0; o_done := 0; o_dead := 0;
+    o_waiting := 0; o_in_work := 0; o_done := 0; o_dead := 0; o_failed := 0; o_duplicates := 0;
     <<ladder>>
     FOR v_try IN 1..101 LOOP
         IF v_try = 101 THEN
@@ -45,6 +46,7 @@ BEGIN
             VALUES (p_event, p_fence, v_lease.queue, p_holder, p_outcome - 1, v_lease.since, p_now, p_wall_s,
                     p_fingerprint, p_error);
             v_attempts := v_lease.attempts - CASE WHEN p_outcome = 3 THEN 1 ELSE 0 END;
+            o_failed := CASE WHEN p_outcome = 2 THEN 1 ELSE 0 END;
             SELECT q.attempts INTO STRICT v_limit FROM queue q WHERE q.number = v_lease.queue;
             IF p_outcome = 2 AND v_attempts >= v_limit THEN
                 INSERT INTO dead (queue, event, attempts, fence, at)
@@ -122,13 +124,19 @@ BEGIN
         SELECT * INTO v_finished FROM finished WHERE event = p_event;
         CONTINUE ladder WHEN NOT FOUND;  -- it moved between two of these statements
         CONTINUE ladder WHEN v_finished.fence = p_fence;  -- by this attempt, handed in twice at once
-        UPDATE attempt SET "end" = 5, at = p_now, wall_s = p_wall_s WHERE event = p_event AND fence = p_fence;
+        UPDATE attempt SET "end" = 5, at = p_now, wall_s = p_wall_s
+        WHERE event = p_event AND fence = p_fence AND "end" = v_attempt."end";
+        CONTINUE ladder WHEN NOT FOUND;  -- handed in twice at once: the other one counted it
         o_verdict := 3;
+        IF v_attempt."end" <> 5 THEN
+            o_duplicates := 1; o_failed := CASE WHEN v_attempt."end" = 3 THEN -1 ELSE 0 END;
+        END IF;
         RETURN;
     END LOOP;
 
-    -- Done, by this attempt, now.
+    -- Done, by this attempt, now. (One that had expired had been counted as failed.)
     IF o_verdict = 2 THEN
+        o_failed := CASE WHEN v_attempt."end" = 3 THEN -1 ELSE 0 END;
         UPDATE attempt SET "end" = 4, at = p_now, wall_s = p_wall_s WHERE event = p_event AND fence = p_fence;
     END IF;
     INSERT INTO finished (event, queue, holder, fence, attempts, late, since, at, wall_s, results, first_result, kind, result)
@@ -195,6 +203,8 @@ DECLARE
     d_in_work integer[] := '{}';
     d_done integer[] := '{}';
     d_dead integer[] := '{}';
+    d_failed integer[] := '{}';
+    d_duplicates integer[] := '{}';
 BEGIN
     -- The sessions.
     WITH locked AS MATERIALIZED (
@@ -246,6 +256,7 @@ BEGIN
             v_done := v_counted.i;
             d_queue := v_counted.queue; d_published := v_counted.made; d_waiting := v_counted.made;
             d_in_work := v_counted.undone; d_done := v_counted.done; d_dead := v_counted.zero;
+            d_failed := v_counted.zero; d_duplicates := v_counted.zero;
         END IF;
     END IF;
 
@@ -276,6 +287,7 @@ BEGIN
                 d_queue := d_queue || v_judged.o_queue; d_published := d_published || 0;
                 d_waiting := d_waiting || v_judged.o_waiting; d_in_work := d_in_work || v_judged.o_in_work;
                 d_done := d_done || v_judged.o_done; d_dead := d_dead || v_judged.o_dead;
+                d_failed := d_failed || v_judged.o_failed; d_duplicates := d_duplicates || v_judged.o_duplicates;
             END IF;
         END LOOP;
         IF cardinality(v_late) > 0 THEN
@@ -297,6 +309,7 @@ BEGIN
             d_queue := d_queue || v_counted.queue; d_published := d_published || v_counted.made;
             d_waiting := d_waiting || v_counted.made; d_in_work := d_in_work || v_counted.zero;
             d_done := d_done || v_counted.zero; d_dead := d_dead || v_counted.zero;
+            d_failed := d_failed || v_counted.zero; d_duplicates := d_duplicates || v_counted.zero;
         END IF;
     END IF;
 
@@ -353,7 +366,7 @@ BEGIN
                 l_attempts := l_attempts || v_picked.attempts; l_queue := l_queue || v_picked.queue;
                 d_queue := d_queue || v_part.number; d_published := d_published || 0;
                 d_waiting := d_waiting || -v_picked.count; d_in_work := d_in_work || v_picked.count;
-                d_done := d_done || 0; d_dead := d_dead || 0;
+                d_done := d_done || 0; d_dead := d_dead || 0; d_failed := d_failed || 0; d_duplicates := d_duplicates || 0;
             END IF;
             EXIT WHEN v_start = 0;
             v_start := 0;  -- too few from the hint on: what came late or went back lies below it
@@ -361,12 +374,14 @@ BEGIN
     END LOOP;
 
     IF cardinality(d_queue) > 0 THEN
-        INSERT INTO delta (queue, published, waiting, in_work, done, dead)
-        SELECT d.queue, sum(d.published), sum(d.waiting), sum(d.in_work), sum(d.done), sum(d.dead)
-        FROM unnest(d_queue, d_published, d_waiting, d_in_work, d_done, d_dead)
-            AS d (queue, published, waiting, in_work, done, dead)
+        INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates)
+        SELECT d.queue, sum(d.published), sum(d.waiting), sum(d.in_work), sum(d.done), sum(d.dead), sum(d.failed),
+            sum(d.duplicates)
+        FROM unnest(d_queue, d_published, d_waiting, d_in_work, d_done, d_dead, d_failed, d_duplicates)
+            AS d (queue, published, waiting, in_work, done, dead, failed, duplicates)
         GROUP BY d.queue
-        HAVING (sum(d.published), sum(d.waiting), sum(d.in_work), sum(d.done), sum(d.dead)) <> (0, 0, 0, 0, 0);
+        HAVING (sum(d.published), sum(d.waiting), sum(d.in_work), sum(d.done), sum(d.dead), sum(d.failed),
+            sum(d.duplicates)) <> (0, 0, 0, 0, 0, 0, 0);
     END IF;
     IF cardinality(l_event) > 0 THEN
         RETURN QUERY
@@ -436,8 +451,9 @@ BEGIN
         INSERT INTO dead (queue, event, attempts, fence, at)
         SELECT t.queue, t.event, t.attempts, t.fence, v_now FROM taken t WHERE t.is_dead
     ), counted AS (
-        INSERT INTO delta (queue, published, waiting, in_work, done, dead)
-        SELECT t.queue, 0, count(*) FILTER (WHERE NOT t.is_dead), -count(*), 0, count(*) FILTER (WHERE t.is_dead)
+        INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates)
+        SELECT t.queue, 0, count(*) FILTER (WHERE NOT t.is_dead), -count(*), 0, count(*) FILTER (WHERE t.is_dead),
+            count(*), 0
         FROM taken t GROUP BY t.queue
     )
     SELECT count(*) FILTER (WHERE NOT t.is_dead), count(*) FILTER (WHERE t.is_dead),
@@ -449,14 +465,16 @@ $function$;
 -- Add what was counted to the counters. Takes only what is committed, so it is exact without any cursor.
 CREATE FUNCTION pg_temp.muster_fold() RETURNS integer LANGUAGE sql VOLATILE AS $function$
     WITH gone AS (
-        DELETE FROM delta RETURNING queue, published, waiting, in_work, done, dead
+        DELETE FROM delta RETURNING queue, published, waiting, in_work, done, dead, failed, duplicates
     ), added AS (
-        INSERT INTO counter AS c (queue, published, waiting, in_work, done, dead)
-        SELECT g.queue, sum(g.published), sum(g.waiting), sum(g.in_work), sum(g.done), sum(g.dead)
+        INSERT INTO counter AS c (queue, published, waiting, in_work, done, dead, failed, duplicates)
+        SELECT g.queue, sum(g.published), sum(g.waiting), sum(g.in_work), sum(g.done), sum(g.dead), sum(g.failed),
+            sum(g.duplicates)
         FROM gone g GROUP BY g.queue ORDER BY g.queue
         ON CONFLICT (queue) DO UPDATE SET published = c.published + excluded.published,
             waiting = c.waiting + excluded.waiting, in_work = c.in_work + excluded.in_work,
-            done = c.done + excluded.done, dead = c.dead + excluded.dead
+            done = c.done + excluded.done, dead = c.dead + excluded.dead, failed = c.failed + excluded.failed,
+            duplicates = c.duplicates + excluded.duplicates
     )
     SELECT count(*)::integer FROM gone
 $function$;

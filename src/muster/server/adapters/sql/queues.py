@@ -1,20 +1,20 @@
 """Rows of queues, and their accounts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Row, Table, func, insert, select, union_all, update
+from sqlalchemy import Column, Row, Table, func, insert, select, union_all, update
 from sqlalchemy import Sequence as DatabaseSequence
 
-from muster.domain.attempt import AttemptEnd
+from muster.domain.attempt import FAILED_ENDS, AttemptEnd
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts, Queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import attempt, counter, dead, delta, event, finished, leased, queue, ready
 from muster.server.ports.store import Recount
 
-_PARTS = ("published", "waiting", "in_work", "done", "dead")
+_PARTS = tuple(field.name for field in fields(Counts))
 
 
 class SqlQueues:
@@ -76,29 +76,28 @@ class SqlQueues:
         for part, table in tables.items():
             for row in self._session.execute(self._count(table, numbers)):
                 counted[row.queue][part] = row.rows
+        for row in self._session.execute(self._count(attempt, numbers, attempt.c.end)):
+            if row.end in FAILED_ENDS:
+                counted[row.queue]["failed"] += row.rows
+            elif row.end == AttemptEnd.DUPLICATE:
+                counted[row.queue]["duplicates"] += row.rows
         twice = self._count_twice(numbers)
         return {
             number: Recount(
                 kept=kept[number],
                 counted=Counts(**counted[number]),
                 counted_twice=twice.get(number, 0),
-                duplicates=self.count_duplicates([number]),
             )
             for number in numbers
         }
 
-    def count_duplicates(self, numbers: Sequence[int]) -> int:
-        query = (
-            select(func.count())
-            .select_from(attempt)
-            .where(attempt.c.queue.in_(numbers), attempt.c.end == AttemptEnd.DUPLICATE)
-        )
-        return int(self._session.connection.scalar(query) or 0)
-
     @staticmethod
-    def _count(table: Table, numbers: Sequence[int]) -> Any:
+    def _count(table: Table, numbers: Sequence[int], *by: Column[Any]) -> Any:
+        """Rows of each queue, or of each queue and value of a further column."""
         return (
-            select(table.c.queue, func.count().label("rows")).where(table.c.queue.in_(numbers)).group_by(table.c.queue)
+            select(table.c.queue, *by, func.count().label("rows"))
+            .where(table.c.queue.in_(numbers))
+            .group_by(table.c.queue, *by)
         )
 
     def _count_twice(self, numbers: Sequence[int]) -> Mapping[int, int]:

@@ -201,6 +201,8 @@ delta = Table(
     Column("in_work", Integer, nullable=False),
     Column("done", Integer, nullable=False),
     Column("dead", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("duplicates", Integer, nullable=False),
 )
 """Changes of the counters, not yet folded into them."""
 
@@ -213,6 +215,8 @@ counter = Table(
     Column("in_work", BigInteger, nullable=False),
     Column("done", BigInteger, nullable=False),
     Column("dead", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),  # attempts that failed or expired
+    Column("duplicates", BigInteger, nullable=False),  # second results
 )
 
 HOT = (ready, leased, holder, holder_live, delta, counter)

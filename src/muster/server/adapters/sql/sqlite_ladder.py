@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from muster.domain.attempt import AttemptEnd, Outcome, Verdict
+from muster.domain.attempt import FAILED_ENDS, AttemptEnd, Outcome, Verdict
 from muster.server.adapters.sql.sql_blocks import read_blocks
 from muster.server.adapters.sql.step_rules import clean_wall_s, may_exist, render_error
 from muster.server.ports.queue_engine import Finished
@@ -22,10 +22,19 @@ class Deltas:
         self._rows: dict[int, list[int]] = {}
 
     def add(
-        self, queue: int, *, published: int = 0, waiting: int = 0, in_work: int = 0, done: int = 0, dead: int = 0
+        self,
+        queue: int,
+        *,
+        published: int = 0,
+        waiting: int = 0,
+        in_work: int = 0,
+        done: int = 0,
+        dead: int = 0,
+        failed: int = 0,
+        duplicates: int = 0,
     ) -> None:
-        row = self._rows.setdefault(queue, [0, 0, 0, 0, 0])
-        for place, change in enumerate((published, waiting, in_work, done, dead)):
+        row = self._rows.setdefault(queue, [0] * 7)
+        for place, change in enumerate((published, waiting, in_work, done, dead, failed, duplicates)):
             row[place] += change
 
     def write(self, connection: sqlite3.Connection) -> None:
@@ -111,6 +120,7 @@ class Ladder:
 
     def write_attempt(self, event: int, lease: Lease, end: AttemptEnd, finished: Finished | None = None) -> None:
         """Keep how an attempt ended that did not end its event."""
+        self.deltas.add(lease.queue, failed=end in FAILED_ENDS)
         fingerprint, error = render_error(finished.error if finished else None)
         wall_s = clean_wall_s(finished) if finished else 0.0
         self.connection.execute(
@@ -169,7 +179,7 @@ class Ladder:
         if not self._is_kin(lease.holder):
             return Verdict.UNKNOWN
         if finished.outcome is Outcome.DONE and end is not AttemptEnd.FAILED:
-            return self._judge_result(finished, lease)
+            return self._judge_result(finished, lease, end)
         if finished.outcome is Outcome.FAILED and end is AttemptEnd.FAILED:
             key = (lease.queue, finished.event, lease.fence)
             is_dead = self.connection.execute(SQL["find_dead"], key).fetchone() is not None
@@ -178,16 +188,16 @@ class Ladder:
             return Verdict.REQUEUED
         return Verdict.STALE
 
-    def _judge_result(self, finished: Finished, lease: Lease) -> Verdict:
+    def _judge_result(self, finished: Finished, lease: Lease, end: AttemptEnd) -> Verdict:
         """A result of a lease that had ended. It counts unless the event is done."""
         attempts = self._take_wherever_it_is(finished.event, lease.queue)
         if attempts is None:
             is_done = self.connection.execute(SQL["is_finished"], (finished.event,)).fetchone() is not None
             if is_done:
-                self._end_attempt(finished, AttemptEnd.DUPLICATE)
+                self._end_attempt(finished, lease.queue, end, AttemptEnd.DUPLICATE)
             return Verdict.DUPLICATE if is_done else Verdict.UNKNOWN
         lease.attempts = max(1, attempts)
-        self._end_attempt(finished, AttemptEnd.LATE)
+        self._end_attempt(finished, lease.queue, end, AttemptEnd.LATE)
         self._finish(finished, lease, is_late=True)
         return Verdict.LATE
 
@@ -209,6 +219,9 @@ class Ladder:
             return int(row[0])
         return None
 
-    def _end_attempt(self, finished: Finished, end: AttemptEnd) -> None:
+    def _end_attempt(self, finished: Finished, queue: int, before: AttemptEnd, end: AttemptEnd) -> None:
+        """What was kept of how the attempt ended is put right: it had a result."""
         key = (finished.event, finished.fence)
+        second = (end is AttemptEnd.DUPLICATE) - (before is AttemptEnd.DUPLICATE)
+        self.deltas.add(queue, failed=-(before in FAILED_ENDS), duplicates=second)
         self.connection.execute(SQL["end_attempt"], (end, self.now, clean_wall_s(finished), *key))

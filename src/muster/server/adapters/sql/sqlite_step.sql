@@ -88,7 +88,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 UPDATE attempt SET "end" = ?, at = ?, wall_s = ? WHERE event = ? AND fence = ?;
 
 -- name: delta
-INSERT INTO delta (queue, published, waiting, in_work, done, dead) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: expired
 SELECT h.number FROM holder_live AS v JOIN holder AS h ON h.number = v.number
@@ -101,10 +101,12 @@ UPDATE holder SET ended = ? WHERE number = ? AND ended IS NULL;
 DELETE FROM holder_live WHERE number = ?;
 
 -- name: fold
-INSERT INTO counter (queue, published, waiting, in_work, done, dead)
-SELECT queue, sum(published), sum(waiting), sum(in_work), sum(done), sum(dead) FROM delta WHERE true GROUP BY queue
+INSERT INTO counter (queue, published, waiting, in_work, done, dead, failed, duplicates)
+SELECT queue, sum(published), sum(waiting), sum(in_work), sum(done), sum(dead), sum(failed), sum(duplicates)
+FROM delta WHERE true GROUP BY queue
 ON CONFLICT (queue) DO UPDATE SET published = published + excluded.published, waiting = waiting + excluded.waiting,
-    in_work = in_work + excluded.in_work, done = done + excluded.done, dead = dead + excluded.dead;
+    in_work = in_work + excluded.in_work, done = done + excluded.done, dead = dead + excluded.dead,
+    failed = failed + excluded.failed, duplicates = duplicates + excluded.duplicates;
 
 -- name: folded
 DELETE FROM delta;

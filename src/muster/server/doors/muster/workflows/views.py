@@ -1,6 +1,7 @@
 """How do workflows look on our door?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from muster.client.shapes.account import (
     Account,
@@ -89,7 +90,7 @@ def render_queues(queues: Sequence[Queue], counts: Mapping[int, Counts]) -> list
 
 def render_counts(counts: Counts) -> CountsView:
     """An account."""
-    return CountsView(counts.published, counts.waiting, counts.in_work, counts.done, counts.dead)
+    return CountsView(**asdict(counts))
 
 
 def _render_task(task: TaskDirective, aliases: Mapping[str, str]) -> TaskView:
