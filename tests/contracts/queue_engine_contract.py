@@ -114,6 +114,31 @@ class QueueEngineContract:
 
         assert leased.key == "k"
 
+    async def test_a_result_carries_the_key_of_the_event_it_comes_from(self, bench: Bench) -> None:
+        first, second, third = [await bench.add_queue() for _ in range(3)]
+        keyed, _, late = await bench.publish(first, 3)
+        for event, key in ((keyed, "run-7/file-3"), (late, "late")):
+            await bench.sql.run("UPDATE event SET key = ? WHERE id = ?", key, event)
+        source = await self.worker(bench, first, outputs=[second])
+        chained = await self.worker(bench, second, outputs=[third])
+
+        a, b, c = await source.lease(3)
+        await source.call(done(a, b"1", b"2"), done(b, b"3"), released(c))
+        assert await source.judge(done(c, b"4")) is Verdict.LATE
+
+        leased = await chained.lease(9)
+        assert [(one.body.data, one.key) for one in leased] == [
+            (b"1", "run-7/file-3"),
+            (b"2", "run-7/file-3"),
+            (b"3", None),
+            (b"4", "late"),
+        ]
+        await chained.call(done(leased[0], b"5"))
+        [end] = await (await self.worker(bench, third)).lease(9)
+        assert (end.body.data, end.key) == (b"5", "run-7/file-3")
+        # Two results of one event have the same key: it is not one by which events are known again.
+        assert await bench.sql.run("SELECT count(*) FROM event_key") == [(0,)]
+
     async def test_what_fits_no_database_is_refused_before_it_gets_there(self, bench: Bench) -> None:
         queue = await bench.add_queue()
         holder = await bench.add_session()

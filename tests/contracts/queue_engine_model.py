@@ -120,7 +120,8 @@ class Model:
         ends = [one.end for event in events for one in event.tries.values()]
         failed = ends.count(AttemptEnd.FAILED) + ends.count(AttemptEnd.EXPIRED)
         duplicates = ends.count(AttemptEnd.DUPLICATE)
-        return Counts(len(states), *(states.count(state) for state in EventState), failed=failed, duplicates=duplicates)
+        by_state = {state.value: states.count(state) for state in EventState}
+        return Counts(published=len(states), failed=failed, duplicates=duplicates, **by_state)
 
     def _judge(self, holder: int, finished: Finished) -> Verdict:
         event = self.events.get(finished.event)

@@ -237,12 +237,13 @@ BEGIN
                 t.first_result, t.kind, t.result
             FROM taken t
         ), made AS MATERIALIZED (
-            SELECT r.event, r.queue, t.event AS parent, r.kind, r.body
+            SELECT r.event, r.queue, t.event AS parent, r.kind, e.key, r.body
             FROM unnest(r_of, r_event, r_queue, r_kind, r_body) AS r (of, event, queue, kind, body)
             JOIN taken t ON t.i = r.of
+            LEFT JOIN event e ON e.id = t.event AND e.id = ANY (f_event)  -- a result carries the key of its source
         ), kept AS (
-            INSERT INTO event (id, queue, parent, kind, body)
-            SELECT m.event, m.queue, m.parent, m.kind, m.body FROM made m
+            INSERT INTO event (id, queue, parent, kind, key, body)
+            SELECT m.event, m.queue, m.parent, m.kind, m.key, m.body FROM made m
         ), placed AS (
             INSERT INTO ready (queue, event, attempts, fence) SELECT m.queue, m.event, 0, 0 FROM made m
         ), counted AS (
@@ -292,12 +293,13 @@ BEGIN
         END LOOP;
         IF cardinality(v_late) > 0 THEN
             WITH made AS MATERIALIZED (
-                SELECT r.event, r.queue, f_event[r.of] AS parent, r.kind, r.body
+                SELECT r.event, r.queue, f_event[r.of] AS parent, r.kind, e.key, r.body
                 FROM unnest(r_of, r_event, r_queue, r_kind, r_body) AS r (of, event, queue, kind, body)
+                LEFT JOIN event e ON e.id = f_event[r.of] AND e.id = ANY (f_event)
                 WHERE r.of = ANY (v_late)
             ), kept AS (
-                INSERT INTO event (id, queue, parent, kind, body)
-                SELECT m.event, m.queue, m.parent, m.kind, m.body FROM made m
+                INSERT INTO event (id, queue, parent, kind, key, body)
+                SELECT m.event, m.queue, m.parent, m.kind, m.key, m.body FROM made m
             ), placed AS (
                 INSERT INTO ready (queue, event, attempts, fence) SELECT m.queue, m.event, 0, 0 FROM made m
             ), counted AS (

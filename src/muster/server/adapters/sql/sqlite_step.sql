@@ -72,7 +72,9 @@ INSERT INTO finished
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: publish
-INSERT INTO event (id, queue, parent, kind, key, body) VALUES (?, ?, ?, ?, NULL, ?);
+-- A result carries the key of the event that it comes from.
+INSERT INTO event (id, queue, parent, kind, key, body)
+VALUES (?1, ?2, ?3, ?4, (SELECT key FROM event WHERE id = ?3), ?5);
 
 -- name: ready
 INSERT INTO ready (queue, event, attempts, fence) VALUES (?, ?, ?, ?);
