@@ -12,7 +12,7 @@ import pytest
 
 from harness.processes import workers_alive
 from harness.stack import Stack
-from harness.tally import TASKS, Tally, check_after_fault
+from harness.tally import TASKS, Tally, check_account, check_after_fault, consume_values
 from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.synchronous import Client
