@@ -30,6 +30,9 @@ RESULT_BYTES_MAX = 1 << 20
 """One result: at most 1 MiB."""
 
 _SIZES = struct.Struct(">II")
+# Made once: `json.dumps` with options makes an encoder for each call, which takes longer than a small result.
+_render_header = json.JSONEncoder(separators=(",", ":")).encode
+_render_result = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _READ_BYTES = 1 << 16
 
 
@@ -103,7 +106,7 @@ def _render(result: Any) -> Tuple[str, bytes]:
     if isinstance(result, (bytes, bytearray, memoryview)):
         kind, body = "bytes", bytes(result)
     else:
-        kind, body = "json", json.dumps(result, allow_nan=False, separators=(",", ":")).encode()
+        kind, body = "json", _render_result(result).encode()
     if len(body) > RESULT_BYTES_MAX:
         raise ValueError(f"the result is {len(body)} bytes; at most {RESULT_BYTES_MAX} are allowed")
     return kind, body
@@ -128,7 +131,7 @@ def _read_frame(source: int) -> Optional[Tuple[Dict[str, Any], bytes]]:
     begin, end = _SIZES.size, _SIZES.size + header_bytes
     if (missing := end + body_bytes - len(data)) > 0:
         data += _read_rest(source, missing)
-    return json.loads(data[begin:end]), data[end : end + body_bytes]
+    return json.loads(data[begin:end].decode()), data[end : end + body_bytes]
 
 
 def _read_rest(source: int, wanted: int) -> bytes:
@@ -143,7 +146,7 @@ def _read_rest(source: int, wanted: int) -> bytes:
 
 
 def _write_frame(target: int, header: Dict[str, Any], body: bytes) -> None:
-    head = json.dumps(header, separators=(",", ":")).encode()
+    head = _render_header(header).encode()
     data = memoryview(b"".join((_SIZES.pack(len(head), len(body)), head, body)))
     while data:
         data = data[os.write(target, data) :]

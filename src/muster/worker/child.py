@@ -196,7 +196,8 @@ class Child:
 
     def forget_prints(self) -> None:
         """What was printed so far is of no more interest."""
-        self.drain()
+        if any(number in self._streams for number, _ in self._poll.poll(0)):
+            self.drain()
         self.stdout.clear()
         self.stderr.clear()
 

@@ -126,7 +126,7 @@ def parse_answer(header: bytes, body: bytes) -> Answer:
 
 def _parse(header: bytes) -> "dict[str, object]":
     try:
-        value = json.loads(header)
+        value = json.loads(header.decode())
     except ValueError:
         value = None
     if not isinstance(value, dict):

@@ -31,7 +31,7 @@ def render_json(raw: bytes, name: str) -> bytes:
     if raw.startswith(b"\xef\xbb\xbf"):
         raw = raw[3:]
     try:
-        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
+        value = _DECODER.decode(raw.decode())
     except json.JSONDecodeError as error:
         raise ResultError(f"{name} promised JSON: line {error.lineno} column {error.colno}: {error.msg}") from None
     except (ValueError, RecursionError) as error:
@@ -123,3 +123,6 @@ def _check_excess(raw: bytes, name: str) -> None:
 
 def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -125,11 +125,9 @@ class _WarmProcess:
 
     def _receive(self, until: Optional[float], cancel: Cancel) -> "tuple[bytes, bytes]":
         while (frame := self._frames.next_frame()) is None:
-            try:
-                data = os.read(self._read, _CHUNK)
-            except BlockingIOError:
-                self._wait(until, cancel, read=self._read)
-                continue
+            # Waiting comes first: a task has hardly ever answered by now, and a read in vain costs more than the wait.
+            self._wait(until, cancel, read=self._read)
+            data = os.read(self._read, _CHUNK)
             if not data:
                 self._wait(time.monotonic() + END_S, cancel)
                 raise _StoppedError("frame", "the task has closed its way for answers")
