@@ -161,6 +161,23 @@ def test_an_answer_that_is_none(raw: bytes) -> None:
         parse_step_answer(raw)
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "reason"),
+    [
+        ("json", 1.1, "body is no str"),
+        ("json", None, "body is no str"),
+        ("json", "\ud83d", "surrogates not allowed"),
+        ("bytes", "no base64!", "a body"),
+        ("xml", "<a/>", "a body of the kind 'xml'"),
+    ],
+)
+def test_an_event_whose_body_cannot_be_read(kind: str, body: object, reason: str) -> None:
+    event = {"event": "EV-1", "fence": 1, "attempt": 1, "kind": kind, "body": body}
+    answer = {"verdicts": [], "events": [event], "come_back_s": None, "stop": None}
+    with pytest.raises(MalformedError, match=reason):
+        parse_step_answer(json.dumps(answer).encode())
+
+
 def test_answers_may_grow_fields() -> None:
     answer = {"session": "1", "token": "t", "lease_s": 60, "batch": 16, "task": {**TASK, "new": 1}, "new": 2}
     assert parse_enrolled(json.dumps(answer).encode()).task.timeout_s is None
