@@ -175,6 +175,69 @@ def test_what_fails_is_explained_and_replayed(running: Stack, tmp_path: Path) ->
     )
 
 
+def test_dead_letters_of_a_finished_workflow_are_replayed_and_the_user_is_told_what_comes_next(
+    running: Stack, tmp_path: Path
+) -> None:
+    switch = running.root / "repaired-later"
+    command = f"sh -c 'if [ -e {switch} ]; then cp {{{{INFILE}}}} {{{{OUTFILE}}}}; else {FAILING[7:-1]}; fi'"
+    workflow = _submit(running, task_args=command, attempts=1, ends=False)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, 1, 2, 3))
+    wait_for(
+        lambda: running.run_json("workflow", "account", workflow)["dead"] == 3, "three dead letters", interval_s=0.2
+    )
+    running.run("workflow", "finish", workflow)
+    switch.touch()
+
+    replayed = running.run("dead-letter", "replay", workflow, "--all")
+    shown = running.run_json("workflow", "show", workflow)
+    closed = running.run("queue", "publish", workflow, "in", _write(tmp_path, 4))
+    again = running.run_json("dead-letter", "replay", workflow, "--all")
+
+    assert (replayed.returncode, replayed.stdout) == (0, "3 replayed, 0 left\n")
+    assert f"workflow {workflow} is active again" in replayed.stderr
+    assert f"muster workflow finish {workflow}" in replayed.stderr
+    assert (shown["state"], len(shown["taskforces"])) == ("active", 2)
+    assert "queue in is closed" in closed.stderr
+    assert again == {"replayed": [], "left": 0, "reopened": False}
+    wait_for(lambda: running.run_json("workflow", "account", workflow)["done"] == 3, "all are done", interval_s=0.2)
+    running.run("workflow", "finish", workflow)
+    assert running.run("workflow", "watch", workflow).returncode == 0
+    assert len(running.run("queue", "consume", workflow, "out").stdout.splitlines()) == 3
+
+
+def test_workers_are_added_to_the_task_and_at_the_place_that_are_meant(running: Stack) -> None:
+    one = _submit(running)
+    flow = running.root / "two.json"
+    further = {**TASK, "input_queue_aliases": ["out"], "output_queue_aliases": ["end"]}
+    flow.write_text(json.dumps({"tasks": [TASK, further], "public_queue_aliases": ["in", "end"]}))
+    two = str(running.run_json("workflow", "submit", str(flow))["workflow_id"])
+    tasks = [task["task_id"] for task in running.run_json("workflow", "show", two)["tasks"]]
+
+    added = running.run("workflow", "add-workers", one, "--workers", "1")
+    again = [running.run_json("workflow", "add-workers", one, "--workers", "1", "--idempotency-key", "k") for _ in "ab"]
+    unnamed = running.run("workflow", "add-workers", two, "--workers", "1")
+    unknown = running.run("workflow", "add-workers", two, "--workers", "1", "--task", "TK-1")
+    nowhere = running.run("workflow", "add-workers", one, "--workers", "1", "--location", "mars")
+    named = running.run_json(
+        "workflow", "add-workers", two, "--workers", "2", "--task", tasks[1], "--location", "local"
+    )
+
+    assert added.stderr == "1 workers were ordered at local\n"
+    assert again[0] == again[1]
+    found = [taskforce["taskforce_uuid"] for taskforce in running.run_json("workflow", "show", one)["taskforces"]]
+    assert len(found) == 3
+    assert {added.stdout.strip(), again[0]["taskforce_uuid"]} < set(found)
+    assert unnamed.returncode == 2
+    assert f"has the tasks {', '.join(tasks)}: name one with --task" in unnamed.stderr
+    assert unknown.returncode != 0
+    assert f"its tasks: {', '.join(tasks)}" in unknown.stderr
+    assert nowhere.returncode != 0
+    assert "there is no location 'mars'" in nowhere.stderr
+    assert (named["task_id"], named["location"], named["n_workers"]) == (tasks[1], "local", 2)
+    for workflow in (one, two):
+        running.run("workflow", "abort", workflow)
+
+
 def test_a_reader_that_goes_away_takes_no_more_than_was_written(running: Stack, tmp_path: Path) -> None:
     workflow = _submit(running)
     # More than a pipe holds: the reader leaves before all of it is written.
