@@ -128,7 +128,10 @@ def explain_stall(  # noqa: PLR0911 - one a cause
     if held and len(held) == len(taskforces):
         return f"no taskforce can be started: {held[0].text[:500]}"
     if not taskforces:
-        return f"{total.waiting} events wait, and every taskforce has ended: add workers, or abort the workflow"
+        return (
+            f"{total.waiting} events wait, and every taskforce has ended: "
+            "add workers (muster workflow add-workers), or end the workflow"
+        )
     unclaimed = [one for one in taskforces if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
     if unclaimed and not any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces):
         places = ", ".join(sorted({one.location for one in unclaimed}))
