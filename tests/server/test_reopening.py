@@ -12,6 +12,7 @@ import pytest
 
 from muster.domain.outbox import Cursor
 from muster.server.app import make_app
+from muster.server.doors.muster.consumers.views import parse_consumer_id
 from muster.server.services import replay_dead_letters
 from muster.server.services.finish_drained import finish_drained
 from muster.server.services.worker_desk import WorkerDesk
@@ -424,6 +425,21 @@ async def test_a_consumer_that_was_told_drained_finds_the_new_results_afterwards
     await stand.step(worker, 2, finished=[done(one) for one in (await stand.step(worker, 1, want=9))["events"]])
 
     assert await consume(stand, workflow) == (2, True)
+
+
+async def test_a_letter_that_people_consume_goes_back_without_reopening_anything(stand: Stand) -> None:
+    """Its consumer died at it. Consumers outlive the workflow, so nobody has to be brought back for it."""
+    workflow, _ = await finished_itself(stand, dead=0)
+    consumer = (await stand.post(path_of(workflow, "/queues/out/consumers")))["consumer"]
+    [event] = (await stand.post(f"/muster/v1/consumers/{consumer}/step", {"call": 1, "want": 1}))["events"]
+    session = parse_consumer_id(consumer).session
+    await stand.parts.store.write(lambda tx: tx.holders.end(session, reason="it died", begun=1))
+
+    replayed = await replay(stand, workflow, event["event"])
+
+    assert (replayed["replayed"], replayed["reopened"]) == ([event["event"]], False)
+    assert (await stand.show(workflow))["state"] == "FINISHED"
+    assert await consume(stand, workflow) == (3, True)
 
 
 async def test_clients_of_the_upstream_door_see_it_active_again(stand: Stand) -> None:

@@ -38,8 +38,10 @@ def bring_workers(tx: Transaction, parts: Parts, caller: Caller, workflow: Workf
         Whether it was reopened.
     """
     queues = tx.queues.list_of_workflow(workflow.workflow_id)
+    filled = [one for one in queues if one.number == queue and one.is_input]
+    if not filled:
+        return False  # people consume it, and they do so when the workflow is over too
     if workflow.state is WorkflowState.ACTIVE:
-        filled = [one for one in queues if one.number == queue]
         _insert(tx, parts, workflow, _list_wanted(tx, workflow, filled), context=NO_WORKERS_LEFT)
         return False
     active = workflow.after(WorkflowEvent.REOPENED, at=tx.now(), by=caller.name)
@@ -52,6 +54,7 @@ def bring_workers(tx: Transaction, parts: Parts, caller: Caller, workflow: Workf
     data = {"by": caller.name, "n_taskforces": len(wanted)}
     tx.outbox.insert(Notice(workflow.workflow_id, "workflow.reopened", tx.now(), data))
     tx.wake(f"workflow:{workflow.workflow_id}")
+    tx.wake("drain")  # who looks for drained workflows looks at this one often again
     for one in queues:
         if one.is_input and one.is_public and one.closed_at is None:
             mark_closed(tx, one)  # only its dead letters come back to life, and it shall be able to finish itself
