@@ -237,11 +237,13 @@ BEGIN
             SELECT t.event, t.queue, t.holder, t.fence, t.attempts, false, t.since, v_now, t.wall_s, t.results,
                 t.first_result, t.kind, t.result
             FROM taken t
+        ), keyed AS MATERIALIZED (  -- looked up once for all: a result carries the key of its source
+            SELECT e.id, e.key FROM event e WHERE e.id = ANY (f_event) AND e.key IS NOT NULL
         ), made AS MATERIALIZED (
-            SELECT r.event, r.queue, t.event AS parent, r.kind, e.key, r.body
+            SELECT r.event, r.queue, t.event AS parent, r.kind, k.key, r.body
             FROM unnest(r_of, r_event, r_queue, r_kind, r_body) AS r (of, event, queue, kind, body)
             JOIN taken t ON t.i = r.of
-            LEFT JOIN event e ON e.id = t.event AND e.id = ANY (f_event)  -- a result carries the key of its source
+            LEFT JOIN keyed k ON k.id = t.event
         ), kept AS (
             INSERT INTO event (id, queue, parent, kind, key, body)
             SELECT m.event, m.queue, m.parent, m.kind, m.key, m.body FROM made m
@@ -293,10 +295,12 @@ BEGIN
             END IF;
         END LOOP;
         IF cardinality(v_late) > 0 THEN
-            WITH made AS MATERIALIZED (
-                SELECT r.event, r.queue, f_event[r.of] AS parent, r.kind, e.key, r.body
+            WITH keyed AS MATERIALIZED (
+                SELECT e.id, e.key FROM event e WHERE e.id = ANY (f_event) AND e.key IS NOT NULL
+            ), made AS MATERIALIZED (
+                SELECT r.event, r.queue, f_event[r.of] AS parent, r.kind, k.key, r.body
                 FROM unnest(r_of, r_event, r_queue, r_kind, r_body) AS r (of, event, queue, kind, body)
-                LEFT JOIN event e ON e.id = f_event[r.of] AND e.id = ANY (f_event)
+                LEFT JOIN keyed k ON k.id = f_event[r.of]
                 WHERE r.of = ANY (v_late)
             ), kept AS (
                 INSERT INTO event (id, queue, parent, kind, key, body)
