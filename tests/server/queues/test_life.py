@@ -173,6 +173,20 @@ async def test_a_worker_that_leaves_gives_back_what_it_holds(door: Door) -> None
     assert [event["attempt"] for event in await other.lease(2)] == [1, 1]
 
 
+async def test_who_consumes_results_sees_the_key_of_the_input(door: Door) -> None:
+    path = door.of_workflow("/queues/source/events")
+    await door.post(path, {"events": [{"body": 1, "key": "file-1"}, {"body": 2}]})
+    worker = await door.enrol()
+    keyed, plain = await worker.lease(2)
+    await worker.step(done(keyed, "r1", "r2"), done(plain, "r3"))
+    consumer = (await door.post(door.of_workflow("/queues/sink/consumers")))["consumer"]
+
+    results = (await door.post(f"/consumers/{consumer}/step", {"call": 1, "want": 9}))["events"]
+
+    assert [(one["body"], one["key"]) for one in results] == [("r1", "file-1"), ("r2", "file-1"), ("r3", None)]
+    assert (await door.get(f"/events/{results[0]['event']}"))["key"] == "file-1"
+
+
 async def test_a_consumer_that_nacks_sees_the_event_again_and_outlives_the_workflow(door: Door) -> None:
     await door.publish(1)
     worker = await door.enrol()
@@ -260,7 +274,7 @@ async def test_more_dead_letters_than_one_transaction_takes_are_replayed_in_orde
     assert (named["replayed"], named["left"]) == ([ids[3], ids[5]], 1008)
     assert (rest["replayed"], rest["left"]) == ([one for one in ids if one not in {ids[3], ids[5]}], 0)
     assert [event["event"] for event in again] == ids[:2]
-    assert await door.counts("source") == Counts(published=1010, waiting=1008, in_work=2)
+    assert await door.counts("source") == Counts(published=1010, waiting=1008, in_work=2, failed=1010)
 
 
 async def test_the_last_result_of_a_workflow_that_finishes_itself_rings_at_once(door: Door) -> None:

@@ -157,9 +157,9 @@ async def test_sessions_that_fall_silent_end_and_their_late_results_are_recognis
         assert duplicate.json()["verdicts"] == ["duplicate"]
         assert len(history["results"]) == 1
         assert await door.counts("sink") == Counts(published=1, waiting=1)
-        assert await door.counts("source") == Counts(published=1, done=1)
+        assert await door.counts("source") == Counts(published=1, done=1, duplicates=1)
         await DeltaFolder(door.parts.engine, interval_s=1).run_once()
-        assert await door.counts("source") == Counts(published=1, done=1)
+        assert await door.counts("source") == Counts(published=1, done=1, duplicates=1)
 
 
 async def test_the_reaper_makes_a_dead_letter_of_an_event_that_kills_its_workers(database_url: str) -> None:
