@@ -328,6 +328,7 @@ class FakeService:
             claim_until=0.0,
             submit_failures=0,
             remove_failures=0,
+            held_reason=None,
         )
 
     def _begin(self) -> None:

@@ -18,11 +18,13 @@ from contracts.store_bench import (
     a_workflow,
     open_bench,
 )
+from muster.domain.attempt import Outcome
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Deactivation, Taskforce
-from muster.server.ports.store import Transaction
+from muster.server.ports.queue_engine import Finished
+from muster.server.ports.store import Drained, OurAgent, Transaction, UpstreamAgent
 
 pytestmark = pytest.mark.anyio
 
@@ -90,13 +92,54 @@ class WorkflowContract:
         assert await page(None, None, 10, active=False) == ["WF-3"]
         assert await page("ada", "WF-3", 10, active=True) == ["WF-1"]
 
-    async def test_those_that_finish_themselves_are_listed_while_they_are_active(self, bench: Bench) -> None:
-        active = a_workflow("WF-1", finish_when_done=True)
-        over = replace(a_workflow("WF-2", finish_when_done=True), deactivated=Deactivation.FINISHED)
-        for one in (active, over, a_workflow("WF-3")):
+    async def test_drained_are_those_that_finish_themselves_with_closed_inputs_and_nothing_left(
+        self, bench: Bench
+    ) -> None:
+        entered = ("WF-drained", "WF-over", "WF-stays", "WF-open", "WF-waits", "WF-works", "WF-inside")
+        for workflow_id in (*entered, "WF-no-input"):
+            one = a_workflow(
+                workflow_id,
+                finish_when_done=workflow_id != "WF-stays",
+                deactivated=Deactivation.FINISHED if workflow_id == "WF-over" else None,
+            )
             await bench.write(lambda tx, one=one: tx.workflows.insert(one, []))  # type: ignore[misc]
+        queues = {
+            workflow_id: await bench.add_queue(
+                workflow_id=workflow_id, closed_at=None if workflow_id == "WF-open" else 5.0
+            )
+            for workflow_id in entered
+        }
+        inside = await bench.add_queue("between", workflow_id="WF-inside", is_public=False)
+        for workflow_id in ("WF-drained", "WF-no-input"):
+            result = await bench.add_queue("out", workflow_id=workflow_id, is_input=False, is_output=True)
+            await bench.publish(result, b"1")  # nobody's input
+        await bench.publish(queues["WF-waits"], b"1")
+        await bench.publish(queues["WF-works"], b"1")
+        await bench.publish(inside, b"1")
+        await bench.step(await bench.enrol(), queues["WF-works"], want=1)
 
-        assert await bench.read(lambda tx: tx.workflows.list_waiting_to_finish(limit=9)) == ["WF-1"]
+        async def find(limit: int = 9) -> Drained:
+            return await bench.read(lambda tx: tx.workflows.find_drained(limit=limit))
+
+        assert await find() == Drained(["WF-drained"], 3)
+        await bench.engine.fold()
+        assert await find() == Drained(["WF-drained"], 3)
+        [leased] = (await bench.step(await bench.enrol(), queues["WF-waits"], want=1)).leased
+        done = Finished(leased.event, leased.fence, Outcome.DONE)
+        await bench.step(await bench.enrol(), queues["WF-waits"], finished=[done])
+        assert await find() == Drained(["WF-drained", "WF-waits"], 2)
+        assert len((await find(limit=1)).workflow_ids) == 1
+
+
+ME = OurAgent("me", ["local"], ["schedd-1"])
+
+
+def startable(uuid: str, **changes: Any) -> Taskforce:
+    return a_taskforce(uuid, phase=Phase.PENDING_STARTER, **changes)
+
+
+def stoppable(uuid: str, **changes: Any) -> Taskforce:
+    return a_taskforce(uuid, **{"phase": Phase.PENDING_STOPPER, "cluster_id": 7, **changes})
 
 
 class TaskforceContract:
@@ -138,6 +181,7 @@ class TaskforceContract:
             claim_fence=3,
             submit_failures=1,
             remove_failures=2,
+            held_reason="no such image",
         )
 
         await bench.write(lambda tx: tx.taskforces.update(changed))
@@ -173,56 +217,85 @@ class TaskforceContract:
         assert [one.taskforce_uuid for one in found] == ["TF-3", "TF-2"]
 
     async def test_startable_are_those_that_nobody_else_has_in_hand(self, bench: Bench) -> None:
-        def pending(uuid: str, **changes: Any) -> Taskforce:
-            return a_taskforce(uuid, phase=Phase.PENDING_STARTER, **changes)
-
         await self._insert(
             bench,
-            pending("TF-1", timestamp=5.0),
-            pending("TF-2", timestamp=4.0, submit_failures=1),
-            pending("TF-3", timestamp=3.0, submit_failures=3),  # held
-            pending("TF-4", timestamp=2.0, claim_agent="other", claim_until=100.0),
-            pending("TF-5", timestamp=1.0, claim_agent="me", claim_until=100.0, priority=90),
-            pending("TF-6", timestamp=0.5, schedd="schedd-2"),
-            pending("TF-7", timestamp=6.0, claim_agent="other", claim_until=10.0),  # its claim ran out
-            a_taskforce("TF-8"),
+            startable("TF-1", timestamp=5.0),
+            startable("TF-2", timestamp=4.0, submit_failures=1),
+            startable("TF-3", timestamp=3.0, held_reason="no such image"),
+            startable("TF-4", timestamp=2.0, claim_agent="other", claim_until=100.0),
+            startable("TF-5", timestamp=1.0, claim_agent="me", claim_until=100.0, priority=90),
+            startable("TF-6", timestamp=0.5, schedd="schedd-2"),
+            startable("TF-7", timestamp=6.0, claim_agent="other", claim_until=10.0),  # its claim ran out
+            startable("TF-8", location="far"),
+            a_taskforce("TF-9"),
         )
 
-        async def startable(me: str | None, *, limit: int = 9, schedds: tuple[str, ...] = ("schedd-1",)) -> list[str]:
-            found = await bench.write(
-                lambda tx: tx.taskforces.find_startable(
-                    schedds, failures_max=2, claimed_by_others_than=me, now=50.0, limit=limit
-                )
-            )
+        async def find(agent: OurAgent | UpstreamAgent, *, limit: int = 9) -> list[str]:
+            found = await bench.write(lambda tx: tx.taskforces.find_startable(agent, now=50.0, limit=limit))
             return [one.taskforce_uuid for one in found]
 
-        assert await startable("me") == ["TF-5", "TF-1", "TF-7", "TF-2"]
-        assert await startable(None) == ["TF-1", "TF-7", "TF-2"]
-        assert await startable("me", limit=2) == ["TF-5", "TF-1"]
-        assert await startable(None, schedds=("schedd-2", "schedd-1")) == ["TF-6", "TF-1", "TF-7", "TF-2"]
-        assert await startable(None, schedds=()) == []
+        assert await find(ME) == ["TF-5", "TF-1", "TF-7", "TF-2"]
+        assert await find(ME, limit=2) == ["TF-5", "TF-1"]
+        assert await find(replace(ME, schedds=["schedd-2", "schedd-1"])) == ["TF-5", "TF-6", "TF-1", "TF-7", "TF-2"]
+        assert await find(replace(ME, locations=["far"])) == ["TF-8"]
+        assert await find(replace(ME, locations=[])) == []
+        # What one of ours ever claimed is never for upstream's, nor what stands at a location of ours.
+        assert await find(UpstreamAgent("schedd-1", [])) == ["TF-1", "TF-8", "TF-2"]
+        assert await find(UpstreamAgent("schedd-1", ["local", "here"])) == ["TF-8"]
 
     async def test_stoppable_are_those_with_a_cluster(self, bench: Bench) -> None:
-        def pending(uuid: str, **changes: Any) -> Taskforce:
-            return a_taskforce(uuid, **{"phase": Phase.PENDING_STOPPER, "cluster_id": 7, **changes})
-
         await self._insert(
             bench,
-            pending("TF-1", timestamp=5.0, priority=90),
-            pending("TF-2", timestamp=4.0),
-            pending("TF-3", cluster_id=None),
-            pending("TF-4", remove_failures=3),
-            pending("TF-5", claim_agent="other", claim_until=100.0),
-            pending("TF-6", schedd="schedd-2"),
+            stoppable("TF-1", timestamp=5.0, priority=90),
+            stoppable("TF-2", timestamp=4.0),
+            stoppable("TF-3", cluster_id=None),
+            stoppable("TF-4", held_reason="permission denied"),
+            stoppable("TF-5", claim_agent="other", claim_until=100.0),
+            stoppable("TF-6", schedd="schedd-2"),
+            stoppable("TF-7", location="far"),
         )
 
-        found = await bench.write(
-            lambda tx: tx.taskforces.find_stoppable(
-                ["schedd-1"], failures_max=2, claimed_by_others_than="me", now=50.0, limit=9
-            )
+        ours = await bench.write(lambda tx: tx.taskforces.find_stoppable(ME, now=50.0, limit=9))
+        upstream = UpstreamAgent("schedd-1", ["local"])
+        theirs = await bench.write(lambda tx: tx.taskforces.find_stoppable(upstream, now=50.0, limit=9))
+
+        assert [one.taskforce_uuid for one in ours] == ["TF-2", "TF-1"]
+        assert [one.taskforce_uuid for one in theirs] == ["TF-7"]
+
+    async def test_the_order_to_stop_is_kept_a_while_for_the_agent_that_had_the_taskforce(self, bench: Bench) -> None:
+        await self._insert(
+            bench,
+            stoppable("TF-1", claim_agent="other", timestamp=1.0),
+            stoppable("TF-2", claim_agent="me", timestamp=2.0),
+            stoppable("TF-3", timestamp=3.0),
+        )
+        ended = replace(A_WORKFLOW, deactivated=Deactivation.ABORTED, deactivated_ts=100.0, deactivated_by="ada")
+        await bench.write(lambda tx: tx.workflows.update(ended))
+
+        async def find(now: float) -> list[str]:
+            found = await bench.write(lambda tx: tx.taskforces.find_stoppable(ME, now=now, limit=9, kept_s=10.0))
+            return [one.taskforce_uuid for one in found]
+
+        assert await find(109.0) == ["TF-2", "TF-3"]
+        assert await find(110.0) == ["TF-1", "TF-2", "TF-3"]
+
+    async def test_no_crowd_at_another_location_stands_in_front(self, bench: Bench) -> None:
+        before = {"timestamp": 1.0, "priority": 100}
+        await self._insert(
+            bench,
+            *(startable(f"TF-a{number}", location="far", **before) for number in range(200)),
+            *(stoppable(f"TF-b{number}", location="far", **before) for number in range(200)),
+            startable("TF-1"),
+            stoppable("TF-2"),
         )
 
-        assert [one.taskforce_uuid for one in found] == ["TF-2", "TF-1"]
+        async def find(agent: OurAgent | UpstreamAgent) -> list[str]:
+            start = await bench.read(lambda tx: tx.taskforces.find_startable(agent, now=50.0, limit=1))
+            stop = await bench.read(lambda tx: tx.taskforces.find_stoppable(agent, now=50.0, limit=1))
+            return [one.taskforce_uuid for one in (*start, *stop)]
+
+        assert await find(ME) == ["TF-1", "TF-2"]
+        assert await find(UpstreamAgent("schedd-1", ["far"])) == ["TF-1", "TF-2"]
 
     async def test_what_an_agent_claimed_last_is_found_until_it_is_complete(self, bench: Bench) -> None:
         await self._insert(

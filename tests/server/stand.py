@@ -10,7 +10,7 @@ import httpx
 
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import UnauthenticatedError
-from muster.domain.location import TEST_LOCATIONS, Location, index_locations
+from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 from muster.server.adapters.sql.database import open_database
 from muster.server.app import make_app
 from muster.server.services.activate_workflows import activate_workflows
@@ -22,7 +22,12 @@ from muster.worker import protocol
 
 USER, STRANGER, OPERATOR, TMS = "ada", "eve", "olga", "tms"
 KEY = bytes(range(32))
-LOCATIONS = (Location("local", schedd="local", aliases=("here",)), Location("far", schedd="far"), *TEST_LOCATIONS)
+LOCATIONS = (
+    Location("local", schedd="local", aliases=("here",)),
+    Location("beside", schedd="local", agent=Agent.UPSTREAM),
+    Location("far", schedd="far"),
+    *TEST_LOCATIONS,
+)
 Json = Any
 
 NEW_TASK: Json = {

@@ -5,10 +5,14 @@ from dataclasses import replace
 import anyio
 import pytest
 
+from contracts.store_bench import AN_ENTRY
+from muster.server.ports.store import Transaction
+from muster.server.services.claim_taskforces import ClaimRequest, claim_taskforces
 from muster.server.services.worker_token import enrolment_secret
-from server.stand import KEY, NEW, TMS, USER, Json, Stand
+from server.stand import KEY, NEW, NEW_TASK, TMS, USER, Json, Stand
 
 pytestmark = pytest.mark.anyio
+ASKED = ClaimRequest("site-a", ["local"], limit=9, wait_s=0.0, lease_s=30.0, held=frozenset())
 
 
 async def let_time_pass(stand: Stand, taskforce_uuid: str) -> None:
@@ -16,6 +20,18 @@ async def let_time_pass(stand: Stand, taskforce_uuid: str) -> None:
     await stand.parts.store.write(
         lambda tx: tx.taskforces.update(replace(tx.taskforces.get(taskforce_uuid), claim_until=1.0))
     )
+
+
+async def crowd(stand: Stand, like: str, *, location: str, count: int) -> None:
+    """Put many taskforces in front of one: as it is, but at another location, and of the highest priority."""
+
+    def insert(tx: Transaction) -> None:
+        one = tx.taskforces.get(like)
+        one = replace(one, location=location, claim_agent=None, claim_until=0.0, claim_fence=0, priority=100)
+        for number in range(count):
+            tx.taskforces.insert(replace(one, taskforce_uuid=f"TF-crowd-{number}"), AN_ENTRY)
+
+    await stand.parts.store.write(insert)
 
 
 async def one_order(stand: Stand, agent: str = "site-a", **changes: Json) -> Json:
@@ -214,9 +230,10 @@ async def test_failures_are_tried_again_until_the_taskforce_is_held(stand: Stand
     errors = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/errors")
     [trouble] = errors["taskforces"]
     assert (trouble["submit_failures"], trouble["text"]) == (3, "ERROR: no such user 2")
+    assert trouble["held_reason"] == "no such user 2"
     await stand.publish(workflow, 1)
     progress = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress")
-    assert progress["why"] == "no taskforce can be started: ERROR: no such user 2"
+    assert progress["why"] == "no taskforce can be started: no such user 2"
 
 
 async def test_a_final_failure_holds_at_once_and_the_same_failure_twice_in_truth_counts_twice(stand: Stand) -> None:
@@ -226,10 +243,65 @@ async def test_a_final_failure_holds_at_once_and_the_same_failure_twice_in_truth
     order = await one_order(stand)
     await stand.report(order, "submit-failed", error="full")
     view = await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}")
-    assert view["submit_failures"] == 2
+    assert (view["submit_failures"], view["held_reason"]) == (2, None)
     order = await one_order(stand)
     await stand.report(order, "submit-failed", error="no such image", final=True)
     assert (await stand.claim())["start"] == []
+
+
+async def test_what_is_held_is_a_fact_of_the_taskforce_and_not_of_the_settings(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submit-failed", error="no such image", final=True)
+    view = await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}")
+    assert (view["submit_failures"], view["held_reason"], view["phase"]) == (1, "no such image", "pending-starter")
+    stand.parts = replace(stand.parts, settings=stand.parts.settings.model_copy(update={"submit_failures_max": 99}))
+    assert not (await claim_taskforces(stand.parts, ASKED)).start
+
+    # It was started after all, which is known late: it is held no more, so that it is stopped.
+    await stand.end(workflow, "abort")
+    await stand.report(order, "submitted", cluster_id=7, n_workers=2)
+    view = await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}")
+    assert (view["submit_failures"], view["held_reason"]) == (0, None)
+    assert len((await stand.claim())["stop"]) == 1
+
+
+async def test_a_late_word_that_starting_failed_holds_nothing_back_that_is_to_be_stopped(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=7, n_workers=2)
+    await stand.end(workflow, "abort")
+    await stand.report(order, "submit-failed", error="no such image", final=True)
+    assert len((await stand.claim())["stop"]) == 1
+
+
+async def test_a_crowd_of_upstreams_at_the_same_access_point_does_not_stand_in_front(stand: Stand) -> None:
+    workflow = await ready(stand)
+    [taskforce] = workflow["taskforces"]
+    await crowd(stand, taskforce["taskforce_uuid"], location="beside", count=200)
+    assert (await one_order(stand, limit=1))["taskforce_uuid"] == taskforce["taskforce_uuid"]
+
+
+async def test_a_crowd_of_ours_at_the_same_access_point_does_not_stand_in_front_of_upstreams(stand: Stand) -> None:
+    new = {**NEW, "tasks": [{**NEW_TASK, "cluster_locations": ["beside"], "task_image": "image:1"}]}
+    workflow = await ready(stand, new)
+    [taskforce] = workflow["taskforces"]
+    await crowd(stand, taskforce["taskforce_uuid"], location="local", count=200)
+    offered = await stand.get("/v1/tms/pending-starter/taskforces?schedd=local", by=TMS)
+    assert offered["taskforce"]["taskforce_uuid"] == taskforce["taskforce_uuid"]
+
+
+async def test_claims_in_force_are_renewed_behind_any_number_of_new_taskforces(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    uuid = order["taskforce_uuid"]
+    await crowd(stand, uuid, location="local", count=200)
+    await let_time_pass(stand, uuid)
+    assert workflow["taskforces"][0]["taskforce_uuid"] == uuid
+
+    assert len((await stand.claim(held=[uuid], limit=2))["start"]) == 2
+
+    assert (await stand.get(f"/muster/v1/taskforces/{uuid}"))["claim_until"] > 1.0
 
 
 async def test_a_success_ends_the_count_of_failures(stand: Stand) -> None:

@@ -225,7 +225,8 @@ async def test_an_abort_takes_back_what_workers_hold(stand: Stand) -> None:
     await stand.end(workflow, "abort")
 
     progress = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress")
-    assert progress["input"] == {"published": 2, "waiting": 2, "in_work": 0, "done": 0, "dead": 0}
+    nothing = {"in_work": 0, "done": 0, "dead": 0, "failed": 0, "duplicates": 0}
+    assert progress["input"] == {"published": 2, "waiting": 2, **nothing}
     assert (progress["workers"], progress["state"], progress["phases"]) == (0, "ABORTED", {"pending-stopper": 1})
     response = await stand.ask(
         "POST", "/muster/v1/worker/step", {"call": 2, "finished": [], "want": 1, "wait_s": 0}, by=worker["token"]

@@ -318,6 +318,8 @@ def _put_errors(found: Errors) -> None:
     for trouble in found.taskforces:
         put(f"taskforce {trouble.taskforce_uuid} ({trouble.phase})")
         put(f"  could not be started {trouble.submit_failures} times, or stopped {trouble.remove_failures} times")
+        if trouble.held_reason is not None:
+            put("  it is not tried any more")
         put_block("", trouble.text)
 
 

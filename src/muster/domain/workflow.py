@@ -164,7 +164,7 @@ class Taskforce:
         claim_agent, claim_until, claim_fence: which of our agents has taken it, until when (seconds since the epoch,
             the database's clock), and the fencing number that its reports must carry. 0: never claimed.
         submit_failures, remove_failures: failed tries since the last success.
-        is_held: no more tries: `submit_failures` reached the limit.
+        held_reason: why it is not tried any more to start or to stop it; None while it is tried.
     """
 
     taskforce_uuid: str
@@ -189,3 +189,4 @@ class Taskforce:
     claim_fence: int = 0
     submit_failures: int = 0
     remove_failures: int = 0
+    held_reason: str | None = None

@@ -72,12 +72,13 @@ class ErrorGroupView(Answer):
 
 
 class TaskforceTrouble(Answer):
-    """A taskforce that could not be started or stopped, with the last reason."""
+    """A taskforce that could not be started or stopped, with the last reason. `held_reason`: why it is not tried any more."""
 
     taskforce_uuid: str
     phase: str
     submit_failures: int
     remove_failures: int
+    held_reason: str | None
     text: str
 
 

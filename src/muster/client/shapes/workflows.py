@@ -52,7 +52,7 @@ class PhaseLogView(Answer):
 
 
 class TaskforceView(Answer):
-    """A taskforce, every field. `workers`: live sessions now."""
+    """A taskforce, every field. `workers`: live sessions now. `held_reason`: why it is not tried any more; null while it is."""
 
     taskforce_uuid: str
     task_id: str
@@ -76,6 +76,7 @@ class TaskforceView(Answer):
     claim_until: float
     submit_failures: int
     remove_failures: int
+    held_reason: str | None
 
 
 class AddWorkers(Request):

@@ -41,8 +41,37 @@ class Workflows(Protocol):
     def list_directives(self, workflow_id: str) -> Sequence[TaskDirective]:
         """In the order of the request."""
 
-    def list_waiting_to_finish(self, *, limit: int) -> Sequence[str]:
-        """Ids of active workflows with `finish_when_done`."""
+    def find_drained(self, *, limit: int) -> "Drained":
+        """Look, in one statement, at the active workflows with `finish_when_done` whose public input queues are all closed. At most
+        `limit` drained ones. The counts may have moved on by the time of the answer: lock the workflow and look again.
+        """
+
+
+@dataclass(frozen=True)
+class Drained:
+    """Closed workflows: ids of those whose input queues have nothing waiting or in work, and how many others there are."""
+
+    workflow_ids: Sequence[str]
+    draining: int
+
+
+@dataclass(frozen=True)
+class OurAgent:
+    """One of our agents looks for work: it takes what stands at its locations, unless it is under another agent's claim."""
+
+    name: str
+    locations: Sequence[str]
+    schedds: Sequence[str]
+
+
+@dataclass(frozen=True)
+class UpstreamAgent:
+    """Upstream's agent looks for work at an access point: it sees nothing that one of ours ever claimed, and nothing that
+    stands at one of `our_locations`. A location that is not known any more is nobody's of ours.
+    """
+
+    schedd: str
+    our_locations: Sequence[str]
 
 
 class Taskforces(Protocol):
@@ -73,18 +102,17 @@ class Taskforces(Protocol):
     def list_in_phase(self, phase: Phase, *, limit: int) -> Sequence[Taskforce]:
         """Highest priority first, then oldest."""
 
-    def find_startable(
-        self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
-    ) -> Sequence[Taskforce]:
-        """In `pending-starter` at one of the schedds, with at most `failures_max` submit failures, and not under a claim in
-        force (`claim_until` > now) of another agent than `claimed_by_others_than` (None: of any agent).
-        Highest priority first, then fewest failures, then oldest.
+    def find_startable(self, agent: OurAgent | UpstreamAgent, *, now: float, limit: int) -> Sequence[Taskforce]:
+        """In `pending-starter`, not held, and for this agent, by its place and by its claim: in force is one with `claim_until`
+        after `now`. Highest priority first, then fewest failures, then oldest.
         """
 
     def find_stoppable(
-        self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
+        self, agent: OurAgent | UpstreamAgent, *, now: float, limit: int, kept_s: float = 0.0
     ) -> Sequence[Taskforce]:
-        """In `pending-stopper` with a `cluster_id` likewise, with at most `failures_max` remove failures; oldest first."""
+        """In `pending-stopper` with a `cluster_id` likewise; oldest first. For `kept_s` from the end of its workflow a taskforce is
+        kept for the one of our agents that claimed it last.
+        """
 
     def find_claimed(self, agent: str) -> Sequence[Taskforce]:
         """Every taskforce whose last claim is this agent's and that is not in `condor-complete`."""

@@ -5,7 +5,6 @@ another agent gets the next number, once the time is over, and from then on the 
 """
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import anyio
@@ -14,7 +13,7 @@ from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Deactivation, TaskDirective, Taskforce
-from muster.server.ports.store import Transaction
+from muster.server.ports.store import OurAgent, Transaction
 from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
 from muster.server.services.waiting import wait_for
@@ -22,8 +21,6 @@ from muster.worker.crash_points import reach
 
 LIMIT_MAX = 256
 LEASE_S_MAX = 3600.0
-SPARE = 64
-"""Candidates read beyond the limit: some may stand at another location of the same access point."""
 ROUNDS_MAX = 10
 """Tries of one look, while other agents are faster."""
 LOST_S = 0.25
@@ -80,12 +77,6 @@ class Claimed:
         return not (self.start or self.stop or self.lost)
 
 
-@dataclass(frozen=True)
-class _Places:
-    locations: frozenset[str]
-    schedds: Sequence[str]
-
-
 async def claim_taskforces(parts: Parts, request: ClaimRequest) -> Claimed:
     """Claim what there is; wait for it when there is nothing.
 
@@ -111,7 +102,7 @@ async def claim_taskforces(parts: Parts, request: ClaimRequest) -> Claimed:
     return claimed
 
 
-def _find_places(parts: Parts, request: ClaimRequest) -> _Places:
+def _find_places(parts: Parts, request: ClaimRequest) -> OurAgent:
     findings: list[Finding] = []
     found = []
     for index, name in enumerate(request.locations):
@@ -128,15 +119,15 @@ def _find_places(parts: Parts, request: ClaimRequest) -> _Places:
         findings.append(Finding("locations", "must have at least 1 items"))
     if findings:
         raise InvalidError(findings)
-    return _Places(frozenset(one.name for one in found), sorted({one.schedd for one in found}))
+    return OurAgent(request.agent, sorted({one.name for one in found}), sorted({one.schedd for one in found}))
 
 
-def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, places: _Places) -> Claimed:
+def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, places: OurAgent) -> Claimed:
     now = tx.now()
     mine = {one.taskforce_uuid: one for one in tx.taskforces.find_claimed(request.agent)}
-    renewed = request.held & mine.keys()
-    startable = _choose_starts(_list_startable(tx, parts, request, places, now=now), request, renewed)
-    stoppable = _choose_stops(tx, _list_stoppable(tx, parts, request, places, now=now), request, now=now)
+    renewed = [one for one in mine.values() if one.taskforce_uuid in request.held]
+    startable = _choose_starts(tx, request, places, renewed, now=now)
+    stoppable = _choose_stops(tx, request, places, renewed, now=now)
     # In the order of their names, so that two agents that want the same wait for each other, and never both.
     workflows = {
         workflow_id: tx.workflows.get(workflow_id, lock=True)
@@ -154,57 +145,36 @@ def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, places: _Places
             # One of a workflow that was reopened since is stopped as its finished workflow wanted: with grace.
             is_aborted = workflows[claimed.workflow_id].deactivated is Deactivation.ABORTED
             stop.append(ClaimedStop(claimed, 0.0 if is_aborted else parts.settings.stop_grace_s))
-        elif claimed.taskforce_uuid not in renewed:
+        elif seen not in renewed:
             start.append(ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id)))
     given = {one.taskforce.taskforce_uuid for one in start} | {one.taskforce.taskforce_uuid for one in stop}
     lost = [uuid for uuid in request.held if (one := mine.get(uuid)) is None or _has_nothing_to_stop(one)]
     return Claimed(start, stop, sorted(set(lost) - given), was_outrun)
 
 
-def _choose_starts(found: Sequence[Taskforce], request: ClaimRequest, renewed: AbstractSet[str]) -> list[Taskforce]:
+def _choose_starts(
+    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[Taskforce], *, now: float
+) -> list[Taskforce]:
     """Those whose claim is renewed, and as many others as are wanted."""
-    others = [one for one in found if one.taskforce_uuid not in renewed]
-    return [one for one in found if one.taskforce_uuid in renewed] + others[: request.limit]
+    again = [one for one in renewed if one.phase is Phase.PENDING_STARTER and _is_at(places, one)]
+    found = tx.taskforces.find_startable(places, now=now, limit=request.limit + len(again))
+    others = [one for one in found if one.taskforce_uuid not in request.held or one.claim_agent != request.agent]
+    return again + others[: request.limit]
 
 
-def _choose_stops(tx: Transaction, found: Sequence[Taskforce], request: ClaimRequest, *, now: float) -> list[Taskforce]:
+def _choose_stops(
+    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[Taskforce], *, now: float
+) -> list[Taskforce]:
     """As many as are wanted of those that the agent was not told of, or long ago."""
-    chosen = []
-    for taskforce in found:
-        # A held one is told again at half of its time: the order may have been lost with a crash, and twice is as once.
-        is_told = taskforce.taskforce_uuid in request.held and taskforce.claim_until - now > request.lease_s / 2
-        if is_told or _is_kept_for_another(tx, taskforce, request, now=now):
-            continue
-        chosen.append(taskforce)
-        if len(chosen) == request.limit:
-            break
-    return chosen
+    # A held one is told again at half of its time: the order may have been lost with a crash, and twice is as once.
+    told = {one.taskforce_uuid for one in renewed if one.claim_until - now > request.lease_s / 2}
+    found = tx.taskforces.find_stoppable(places, now=now, limit=request.limit + len(told), kept_s=KEPT_S)
+    return [one for one in found if one.taskforce_uuid not in told][: request.limit]
 
 
-def _list_startable(
-    tx: Transaction, parts: Parts, request: ClaimRequest, places: _Places, *, now: float
-) -> Sequence[Taskforce]:
-    found = tx.taskforces.find_startable(
-        places.schedds,
-        failures_max=parts.settings.submit_failures_max,
-        claimed_by_others_than=request.agent,
-        now=now,
-        limit=request.limit + len(request.held) + SPARE,
-    )
-    return [one for one in found if one.location in places.locations]
-
-
-def _list_stoppable(
-    tx: Transaction, parts: Parts, request: ClaimRequest, places: _Places, *, now: float
-) -> Sequence[Taskforce]:
-    found = tx.taskforces.find_stoppable(
-        places.schedds,
-        failures_max=parts.settings.submit_failures_max,
-        claimed_by_others_than=request.agent,
-        now=now,
-        limit=request.limit + len(request.held) + SPARE,
-    )
-    return [one for one in found if one.location in places.locations]
+def _is_at(places: OurAgent, taskforce: Taskforce) -> bool:
+    is_there = taskforce.location in places.locations and taskforce.schedd in places.schedds
+    return is_there and taskforce.held_reason is None
 
 
 def _take(tx: Transaction, seen: Taskforce, request: ClaimRequest, *, now: float) -> Taskforce | None:
@@ -217,20 +187,6 @@ def _take(tx: Transaction, seen: Taskforce, request: ClaimRequest, *, now: float
     claimed = replace(taskforce, claim_agent=request.agent, claim_fence=fence, claim_until=now + request.lease_s)
     tx.taskforces.update(claimed)
     return claimed
-
-
-def _is_kept_for_another(tx: Transaction, taskforce: Taskforce, request: ClaimRequest, *, now: float) -> bool:
-    return taskforce.claim_agent not in (None, request.agent) and now < _find_end(tx, taskforce) + KEPT_S
-
-
-def _find_end(tx: Transaction, taskforce: Taskforce) -> float:
-    """When the taskforce was told to stop: with its workflow, or, if that was reopened since, as its own log says."""
-    ended_at = tx.workflows.get(taskforce.workflow_id).deactivated_ts
-    if ended_at is not None:
-        return ended_at
-    log = tx.taskforces.list_log([taskforce.taskforce_uuid])[taskforce.taskforce_uuid]
-    told = (one.timestamp for one in log if one.target_phase is Phase.PENDING_STOPPER and one.was_successful)
-    return max(told, default=0.0)
 
 
 def _has_nothing_to_stop(taskforce: Taskforce) -> bool:

@@ -14,7 +14,8 @@ from muster.server.services.advance_taskforce import DRAIN
 from muster.server.services.deactivate_workflow import deactivate
 from muster.server.services.parts import Parts
 
-CANDIDATES_MAX = 10_000
+FINISHED_MAX = 1000
+"""Workflows that one pass finishes; what is left is found by the next."""
 BY = "muster"
 CONTEXT = "Muster deactivated (FINISHED) workflow: its inputs are closed and drained"
 
@@ -28,25 +29,12 @@ class DrainPass:
 
 
 async def finish_drained(parts: Parts) -> DrainPass:
-    """One pass over the workflows that asked for it."""
-
-    def look(tx: Transaction) -> tuple[list[str], int]:
-        drained, draining = [], 0
-        for workflow_id in tx.workflows.list_waiting_to_finish(limit=CANDIDATES_MAX):
-            queues = tx.queues.list_of_workflow(workflow_id)
-            if not _is_closed(queues):
-                continue
-            if is_workflow_drained(_with_counts(tx, queues)):
-                drained.append(workflow_id)
-            else:
-                draining += 1
-        return drained, draining
-
-    drained, draining = await parts.store.read(look)
+    """One pass over the workflows that asked for it: one statement, and a transaction for each that is drained."""
+    seen = await parts.store.read(lambda tx: tx.workflows.find_drained(limit=FINISHED_MAX))
     finished = 0
-    for workflow_id in drained:
+    for workflow_id in seen.workflow_ids:
         finished += await parts.store.write(partial(_finish, workflow_id=workflow_id))
-    return DrainPass(finished, draining + len(drained) - finished)
+    return DrainPass(finished, seen.draining + len(seen.workflow_ids) - finished)
 
 
 def _finish(tx: Transaction, *, workflow_id: str) -> bool:
@@ -54,10 +42,6 @@ def _finish(tx: Transaction, *, workflow_id: str) -> bool:
     if not is_workflow_drained(_with_counts(tx, tx.queues.list_of_workflow(workflow_id))):
         return False
     return deactivate(tx, workflow, WorkflowEvent.DRAINED, by=BY, source=DRAIN, context=CONTEXT) is not None
-
-
-def _is_closed(queues: Sequence[Queue]) -> bool:
-    return all(queue.closed_at is not None for queue in queues if queue.is_input and queue.is_public)
 
 
 def _with_counts(tx: Transaction, queues: Sequence[Queue]) -> list[tuple[Queue, Counts]]:

@@ -13,7 +13,7 @@ from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.workflow import Taskforce, Workflow
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
-from muster.server.services.read_account import Trouble, find_troubles, sum_inputs
+from muster.server.services.read_account import sum_inputs
 from muster.server.services.read_workflow import state_of
 from muster.server.services.waiting import STOPPING
 
@@ -100,20 +100,18 @@ async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
             queues=queues,
             counts=counts,
             phases=Counter(one.phase for one in taskforces),
-            why=explain_stall(parts, workflow, queues, counts, taskforces, workers, find_troubles(tx, taskforces)),
+            why=explain_stall(workflow, queues, counts, taskforces, workers),
         )
 
     return await parts.store.read(look)
 
 
 def explain_stall(  # noqa: PLR0911 - one a cause
-    parts: Parts,
     workflow: Workflow,
     queues: Sequence[Queue],
     counts: Mapping[int, Counts],
     taskforces: Sequence[Taskforce],
     workers: int,
-    troubles: Sequence[Trouble],
 ) -> str | None:
     """One sentence when nothing can move, the cause first that somebody can do something about; None when something can."""
     total = sum_inputs(queues, counts)
@@ -121,12 +119,11 @@ def explain_stall(  # noqa: PLR0911 - one a cause
         return None
     if total.waiting == 0:
         return _explain_no_input(workflow, queues, total)
-    limit = parts.settings.submit_failures_max
     # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
     taskforces = [one for one in taskforces if one.phase not in ENDING]
-    held = [one for one in troubles if one.taskforce.submit_failures > limit and one.taskforce.phase not in ENDING]
+    held = [one.held_reason for one in taskforces if one.held_reason is not None]
     if held and len(held) == len(taskforces):
-        return f"no taskforce can be started: {held[0].text[:500]}"
+        return f"no taskforce can be started: {held[0][:500]}"
     if not taskforces:
         return (
             f"{total.waiting} events wait, and every taskforce has ended: "

@@ -3,17 +3,13 @@
 What one of our agents has claimed, and what stands at a location of ours, is not for it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from muster.domain.location import Agent
 from muster.domain.workflow import TaskDirective, Taskforce
-from muster.server.ports.store import Transaction
+from muster.server.ports.store import Transaction, UpstreamAgent
 from muster.server.services.parts import Parts
 from muster.server.services.read_workflow import WholeTaskforce, read_one_taskforce
-
-CANDIDATES_MAX = 1000
-"""Taskforces looked at behind those of our own at the same access point."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +24,11 @@ async def find_start(parts: Parts, schedd: str) -> StartOffer | None:
     """The next taskforce to start at an access point; the same again until it is confirmed."""
 
     def look(tx: Transaction) -> StartOffer | None:
-        found = tx.taskforces.find_startable(
-            [schedd],
-            failures_max=parts.settings.submit_failures_max,
-            claimed_by_others_than=None,
-            now=tx.now(),
-            limit=_limit(parts, schedd),
-        )
-        first = _first_of_upstream(parts, found)
-        if first is None:
+        found = tx.taskforces.find_startable(_upstream_at(parts, schedd), now=tx.now(), limit=1)
+        if not found:
             return None
-        directive = tx.workflows.get_directive(first.task_id)
-        return StartOffer(read_one_taskforce(tx, first.taskforce_uuid), directive)
+        directive = tx.workflows.get_directive(found[0].task_id)
+        return StartOffer(read_one_taskforce(tx, found[0].taskforce_uuid), directive)
 
     return await parts.store.read(look)
 
@@ -48,15 +37,8 @@ async def find_stop(parts: Parts, schedd: str) -> WholeTaskforce | None:
     """The next taskforce to stop at an access point."""
 
     def look(tx: Transaction) -> WholeTaskforce | None:
-        found = tx.taskforces.find_stoppable(
-            [schedd],
-            failures_max=parts.settings.submit_failures_max,
-            claimed_by_others_than=None,
-            now=tx.now(),
-            limit=_limit(parts, schedd),
-        )
-        first = _first_of_upstream(parts, found)
-        return None if first is None else read_one_taskforce(tx, first.taskforce_uuid)
+        found = tx.taskforces.find_stoppable(_upstream_at(parts, schedd), now=tx.now(), limit=1)
+        return read_one_taskforce(tx, found[0].taskforce_uuid) if found else None
 
     return await parts.store.read(look)
 
@@ -67,10 +49,6 @@ def is_for_upstream(parts: Parts, taskforce: Taskforce) -> bool:
     return taskforce.claim_agent is None and (location is None or location.agent is Agent.UPSTREAM)
 
 
-def _first_of_upstream(parts: Parts, found: Sequence[Taskforce]) -> Taskforce | None:
-    return next((one for one in found if is_for_upstream(parts, one)), None)
-
-
-def _limit(parts: Parts, schedd: str) -> int:
-    shared = any(one.schedd == schedd and one.agent is Agent.MUSTER for one in parts.locations.values())
-    return CANDIDATES_MAX if shared else 1
+def _upstream_at(parts: Parts, schedd: str) -> UpstreamAgent:
+    ours = sorted(name for name, location in parts.locations.items() if location.agent is Agent.MUSTER)
+    return UpstreamAgent(schedd, ours)

@@ -15,6 +15,7 @@ from muster.server.services.advance_taskforce import (
     TMS,
     Happened,
     advance,
+    clean_text,
     end_sessions,
     is_last,
     record_refusal,
@@ -22,6 +23,8 @@ from muster.server.services.advance_taskforce import (
 from muster.server.services.offer_upstream import is_for_upstream
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
+
+NO_REASON = "no reason was given"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ async def record_submitted(parts: Parts, uuid: str, claim: HeldClaim | None, clu
             "submit_dict": cluster.submit_dict,
             "job_event_log_fpath": cluster.job_event_log_fpath,
             "submit_failures": 0,
+            "held_reason": None,
             # The order to stop goes out at once, also to an agent that says that it holds the taskforce.
             **({"claim_until": 0.0} if late else {}),
         }
@@ -101,10 +105,12 @@ async def record_submit_failed(
         happened = Happened(PhaseEvent.SUBMIT_FAILED, TMS, f"ERROR: {error}")
         if _is_repeated(tx, taskforce, claim, happened):
             return _now(taskforce)
-        failures = _count(parts, taskforce.submit_failures, final=final)
+        changes: dict[str, object] = {"submit_failures": taskforce.submit_failures + 1, "claim_until": 0.0}
+        if taskforce.phase is Phase.PENDING_STARTER and _is_last_try(parts, taskforce.submit_failures + 1, final=final):
+            changes["held_reason"] = clean_text(error) or NO_REASON
         tx.wake(f"start:{taskforce.schedd}")
         tx.wake(f"workflow:{taskforce.workflow_id}")
-        return _advance(tx, taskforce, happened, submit_failures=failures, claim_until=0.0)
+        return _advance(tx, taskforce, happened, **changes)
 
     return await _report(parts, uuid, claim, work)
 
@@ -115,7 +121,7 @@ async def record_removed(parts: Parts, uuid: str, claim: HeldClaim | None) -> Ph
     def work(tx: Transaction, taskforce: Taskforce) -> PhaseNow:
         if taskforce.phase is Phase.CONDOR_RM:
             return _now(taskforce)
-        return _advance(tx, taskforce, Happened(PhaseEvent.REMOVED, TMS), remove_failures=0)
+        return _advance(tx, taskforce, Happened(PhaseEvent.REMOVED, TMS), remove_failures=0, held_reason=None)
 
     return await _report(parts, uuid, claim, work)
 
@@ -129,10 +135,12 @@ async def record_remove_failed(
         happened = Happened(PhaseEvent.REMOVE_FAILED, TMS, f"ERROR: {error}" if error else "ERROR: not told")
         if _is_repeated(tx, taskforce, claim, happened):
             return _now(taskforce)
-        failures = _count(parts, taskforce.remove_failures, final=final)
+        changes: dict[str, object] = {"remove_failures": taskforce.remove_failures + 1, "claim_until": 0.0}
+        if _is_last_try(parts, taskforce.remove_failures + 1, final=final):
+            changes["held_reason"] = clean_text(error) or NO_REASON
         tx.wake(f"stop:{taskforce.schedd}")
         tx.wake(f"workflow:{taskforce.workflow_id}")
-        return _advance(tx, taskforce, happened, remove_failures=failures, claim_until=0.0)
+        return _advance(tx, taskforce, happened, **changes)
 
     return await _report(parts, uuid, claim, work)
 
@@ -143,7 +151,7 @@ async def record_completed(parts: Parts, uuid: str, claim: HeldClaim | None, *, 
     def work(tx: Transaction, taskforce: Taskforce) -> PhaseNow:
         if taskforce.phase is Phase.CONDOR_COMPLETE:
             return _now(taskforce)
-        answer = _advance(tx, taskforce, Happened(PhaseEvent.COMPLETED, TMS, at=at))
+        answer = _advance(tx, taskforce, Happened(PhaseEvent.COMPLETED, TMS, at=at), held_reason=None)
         if answer.accepted:
             end_sessions(tx, [uuid], reason="the taskforce has ended")
         return answer
@@ -185,9 +193,9 @@ def _now(taskforce: Taskforce, *, accepted: bool = True) -> PhaseNow:
     return PhaseNow(taskforce.taskforce_uuid, taskforce.phase, accepted)
 
 
-def _count(parts: Parts, failures: int, *, final: bool) -> int:
-    """Failures so far, this one too. One above the limit is how a taskforce is held."""
-    return max(failures + 1, parts.settings.submit_failures_max + 1) if final else failures + 1
+def _is_last_try(parts: Parts, failures: int, *, final: bool) -> bool:
+    """Is the taskforce held from now on? `failures`: in a row, this one too."""
+    return final or failures > parts.settings.submit_failures_max
 
 
 def _is_repeated(tx: Transaction, taskforce: Taskforce, claim: HeldClaim | None, happened: Happened) -> bool:

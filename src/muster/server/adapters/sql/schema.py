@@ -19,6 +19,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData()
@@ -79,7 +80,17 @@ taskforce = Table(
     Column("claim_fence", BigInteger, nullable=False),
     Column("submit_failures", Integer, nullable=False),
     Column("remove_failures", Integer, nullable=False),
-    Index("taskforce_by_schedd", "schedd", "phase", "priority", "timestamp"),
+    Column("held_reason", Text),  # why it is not tried any more; null: it is
+    Index(
+        "taskforce_to_try",
+        "schedd",
+        "phase",
+        "location",
+        "priority",
+        "timestamp",
+        sqlite_where=text("held_reason IS NULL"),
+        postgresql_where=text("held_reason IS NULL"),
+    ),
     Index("taskforce_by_phase", "phase", "priority", "timestamp"),
     Index("taskforce_by_agent", "claim_agent", "phase"),
 )
@@ -168,7 +179,7 @@ holder = Table(
     "holder",
     metadata,
     Column("number", WIDE, primary_key=True, autoincrement=False),
-    Column("taskforce_uuid", Text, index=True),
+    Column("taskforce_uuid", Text),
     Column("consumer_queue", Integer),
     Column("owner", Text, nullable=False),
     Column("cluster", Text, nullable=False),
@@ -180,9 +191,15 @@ holder = Table(
     Column("until", Double, nullable=False),
     Column("call", BigInteger, nullable=False),  # the newest call seen
     Column("ended", Text),
+    Index(
+        "holder_live_by_taskforce",
+        "taskforce_uuid",
+        sqlite_where=text("ended IS NULL"),
+        postgresql_where=text("ended IS NULL"),
+    ),
 )
 """`until` is renewed often and has no index, so PostgreSQL can update the row in place (fillfactor 50). The reaper reads live rows by
-`holder_live`."""
+`holder_live`; a taskforce's are found by their index, however many starts of its procs have ended."""
 
 holder_live = Table(
     "holder_live",

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, or_, select, update
 
 from muster.domain.errors import NotFoundError
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, Taskforce
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import phase_log, task_directive, taskforce
+from muster.server.ports.store import OurAgent, UpstreamAgent
 
 _JSON = ("worker_config", "pilot_config", "submit_dict", "compound_statuses", "top_task_errors")
 _FIXED = ("taskforce_uuid", "task_id", "workflow_id", "timestamp", "priority", "location", "schedd", "collector")
@@ -98,37 +99,39 @@ class SqlTaskforces:
         )
         return self._list(query)
 
-    def find_startable(
-        self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
-    ) -> Sequence[Taskforce]:
+    def find_startable(self, agent: OurAgent | UpstreamAgent, *, now: float, limit: int) -> Sequence[Taskforce]:
         query = (
             select(taskforce)
-            .where(
-                taskforce.c.schedd.in_(schedds),
-                taskforce.c.phase == Phase.PENDING_STARTER,
-                taskforce.c.submit_failures <= failures_max,
-                _is_free(claimed_by_others_than, now),
-            )
+            .where(taskforce.c.phase == Phase.PENDING_STARTER, *_is_for(agent, now))
             .order_by(taskforce.c.priority.desc(), taskforce.c.submit_failures, taskforce.c.timestamp)
             .limit(limit)
         )
         return self._list(query)
 
     def find_stoppable(
-        self, schedds: Sequence[str], *, failures_max: int, claimed_by_others_than: str | None, now: float, limit: int
+        self, agent: OurAgent | UpstreamAgent, *, now: float, limit: int, kept_s: float = 0.0
     ) -> Sequence[Taskforce]:
         query = (
             select(taskforce)
             .where(
-                taskforce.c.schedd.in_(schedds),
                 taskforce.c.phase == Phase.PENDING_STOPPER,
                 taskforce.c.cluster_id.is_not(None),
-                taskforce.c.remove_failures <= failures_max,
-                _is_free(claimed_by_others_than, now),
+                *_is_for(agent, now),
             )
             .order_by(taskforce.c.timestamp)
             .limit(limit)
         )
+        if isinstance(agent, OurAgent) and kept_s > 0:
+            # By its own log: its workflow may have been reopened since.
+            ended_lately = exists().where(
+                phase_log.c.taskforce_uuid == taskforce.c.taskforce_uuid,
+                phase_log.c.target_phase == Phase.PENDING_STOPPER,
+                phase_log.c.was_successful,
+                phase_log.c.timestamp > now - kept_s,
+            )
+            query = query.where(
+                or_(taskforce.c.claim_agent.is_(None), taskforce.c.claim_agent == agent.name, ~ended_lately)
+            )
         return self._list(query)
 
     def find_claimed(self, agent: str) -> Sequence[Taskforce]:
@@ -143,11 +146,22 @@ class SqlTaskforces:
         return [_read(row) for row in self._session.execute(query)]
 
 
-def _is_free(agent: str | None, now: float) -> ColumnElement[bool]:
-    claims = [taskforce.c.claim_until <= now]
-    if agent is not None:
-        claims.append(taskforce.c.claim_agent == agent)
-    return or_(*claims)
+def _is_for(agent: OurAgent | UpstreamAgent, now: float) -> Sequence[ColumnElement[bool]]:
+    """May this agent try it? By SQL alone, so that no others stand in front of what is its own."""
+    is_tried = taskforce.c.held_reason.is_(None)
+    if isinstance(agent, UpstreamAgent):
+        return (
+            is_tried,
+            taskforce.c.schedd == agent.schedd,
+            taskforce.c.location.not_in(agent.our_locations),
+            taskforce.c.claim_agent.is_(None),
+        )
+    return (
+        is_tried,
+        taskforce.c.schedd.in_(agent.schedds),
+        taskforce.c.location.in_(agent.locations),
+        or_(taskforce.c.claim_until <= now, taskforce.c.claim_agent == agent.name),
+    )
 
 
 def _write(one: Taskforce) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, case, exists, func, insert, select, update
 
 from muster.domain.errors import NotFoundError
 from muster.domain.workflow import Deactivation, TaskDirective, Workflow
 from muster.server.adapters.sql.rows import Session
-from muster.server.adapters.sql.schema import task_directive, workflow
+from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
+from muster.server.ports.store import Drained
 
 _IN_COLUMNS = ("task_id", "workflow_id", "timestamp", "position")
 _SEQUENCES = ("cluster_locations", "input_queues", "output_queues")
@@ -74,13 +75,40 @@ class SqlWorkflows:
         )
         return [_read_directive(row) for row in self._session.execute(query)]
 
-    def list_waiting_to_finish(self, *, limit: int) -> Sequence[str]:
-        query = (
-            select(workflow.c.workflow_id)
-            .where(workflow.c.deactivated.is_(None), workflow.c.finish_when_done)
-            .limit(limit)
+    def find_drained(self, *, limit: int) -> Drained:
+        entrance = queue.alias("entrance")
+        open_entrances = exists().where(
+            entrance.c.workflow_id == workflow.c.workflow_id,
+            entrance.c.is_public,
+            entrance.c.is_input,
+            entrance.c.closed_at.is_(None),
         )
-        return list(self._session.execute(query).scalars())
+        # The changes are added up once, and not looked through for each queue: they have no index.
+        changes = (
+            select(delta.c.queue, func.sum(delta.c.waiting + delta.c.in_work).label("left"))
+            .group_by(delta.c.queue)
+            .subquery()
+        )
+        left = func.coalesce(counter.c.waiting + counter.c.in_work, 0) + func.coalesce(changes.c.left, 0)
+        closed = (
+            select(workflow.c.workflow_id, func.sum(left).label("left"))
+            .join(queue, (queue.c.workflow_id == workflow.c.workflow_id) & queue.c.is_input)
+            .outerjoin(counter, counter.c.queue == queue.c.number)
+            .outerjoin(changes, changes.c.queue == queue.c.number)
+            .where(workflow.c.deactivated.is_(None), workflow.c.finish_when_done, ~open_entrances)
+            .group_by(workflow.c.workflow_id)
+            .subquery()
+        )
+        drained = case((closed.c.left == 0, closed.c.workflow_id), else_=None)
+        query = (
+            select(drained.label("workflow_id"), func.count().label("workflows"))
+            .group_by(drained)
+            .order_by(drained.is_not(None), drained)
+            .limit(limit + 1)  # those that have work left are one row, the first
+        )
+        found = {row.workflow_id: row.workflows for row in self._session.execute(query)}
+        draining = found.pop(None, 0)
+        return Drained(list(found)[:limit], draining)
 
 
 def _read_workflow(row: Row[Any]) -> Workflow:

@@ -31,6 +31,7 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceView:
         claim_until=one.claim_until,
         submit_failures=one.submit_failures,
         remove_failures=one.remove_failures,
+        held_reason=one.held_reason,
     )
 
 

@@ -194,6 +194,7 @@ def render_errors(errors: WorkflowErrors) -> Errors:
                 phase=one.taskforce.phase.value,
                 submit_failures=one.taskforce.submit_failures,
                 remove_failures=one.taskforce.remove_failures,
+                held_reason=one.taskforce.held_reason,
                 text=one.text,
             )
             for one in errors.troubles

@@ -130,7 +130,14 @@ def upgrade() -> None:
         sa.Column("ended", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("number"),
     )
-    op.create_index(op.f("ix_holder_taskforce_uuid"), "holder", ["taskforce_uuid"], unique=False)
+    op.create_index(
+        "holder_live_by_taskforce",
+        "holder",
+        ["taskforce_uuid"],
+        unique=False,
+        sqlite_where=sa.text("ended IS NULL"),
+        postgresql_where=sa.text("ended IS NULL"),
+    )
     op.create_table(
         "holder_live", sa.Column("number", WIDE, autoincrement=False, nullable=False), sa.PrimaryKeyConstraint("number")
     )
@@ -241,13 +248,21 @@ def upgrade() -> None:
         sa.Column("claim_fence", sa.BigInteger(), nullable=False),
         sa.Column("submit_failures", sa.Integer(), nullable=False),
         sa.Column("remove_failures", sa.Integer(), nullable=False),
+        sa.Column("held_reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("taskforce_uuid"),
     )
     op.create_index(op.f("ix_taskforce_task_id"), "taskforce", ["task_id"], unique=False)
     op.create_index(op.f("ix_taskforce_workflow_id"), "taskforce", ["workflow_id"], unique=False)
     op.create_index("taskforce_by_agent", "taskforce", ["claim_agent", "phase"], unique=False)
     op.create_index("taskforce_by_phase", "taskforce", ["phase", "priority", "timestamp"], unique=False)
-    op.create_index("taskforce_by_schedd", "taskforce", ["schedd", "phase", "priority", "timestamp"], unique=False)
+    op.create_index(
+        "taskforce_to_try",
+        "taskforce",
+        ["schedd", "phase", "location", "priority", "timestamp"],
+        unique=False,
+        sqlite_where=sa.text("held_reason IS NULL"),
+        postgresql_where=sa.text("held_reason IS NULL"),
+    )
     op.create_table(
         "workflow",
         sa.Column("workflow_id", sa.Text(), nullable=False),
