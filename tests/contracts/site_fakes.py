@@ -326,6 +326,7 @@ class FakeService:
             submit_dict={},
             claim_agent=one.agent,
             claim_until=0.0,
+            claim_fence=one.fence,
             submit_failures=0,
             remove_failures=0,
             held_reason=None,

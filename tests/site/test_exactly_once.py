@@ -248,6 +248,36 @@ class Story:
             self.agent.step("TF-0")
 
 
+def test_a_lost_record_is_made_again_though_the_claim_has_another_number_by_now() -> None:
+    """The cluster keeps the number under which it was placed; the service knows the one that is in force."""
+    service = FakeService()
+    taskforce = service.add("TF-0")
+    agent, other = Agent("a", service, first_cluster=100), Agent("b", service, first_cluster=9000)
+
+    def go_on() -> None:
+        for _ in range(6):
+            agent.claim()
+            agent.step("TF-0")
+
+    agent.claim()
+    agent.step("TF-0")  # placed, and not confirmed
+    service.expire_claims()
+    other.claim()  # and dies
+    service.expire_claims()
+    go_on()
+    assert (taskforce.phase, taskforce.fence) == (Phase.CONDOR_SUBMIT, 3)
+
+    agent.files.clear()
+    agent.start()
+    agent.reconcile()
+    go_on()
+    next(iter(agent.world.clusters.values())).end(DONE, at=7.0)
+    go_on()
+
+    assert taskforce.phase is Phase.CONDOR_COMPLETE
+    assert (agent.world.clusters, agent.files) == ({}, {})
+
+
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("end", ["stopped", "ended"])
 @pytest.mark.parametrize("point", SITE_POINTS)

@@ -52,7 +52,11 @@ class PhaseLogView(Answer):
 
 
 class TaskforceView(Answer):
-    """A taskforce, every field. `workers`: live sessions now. `held_reason`: why it is not tried any more; null while it is."""
+    """A taskforce, every field.
+
+    `workers`: live sessions now. `claim_fence`: the number of the newest claim. `held_reason`: why it is not tried any more; null while
+    it is.
+    """
 
     taskforce_uuid: str
     task_id: str
@@ -74,6 +78,7 @@ class TaskforceView(Answer):
     submit_dict: dict[str, Any]
     claim_agent: str | None
     claim_until: float
+    claim_fence: int
     submit_failures: int
     remove_failures: int
     held_reason: str | None

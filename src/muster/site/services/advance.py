@@ -53,4 +53,6 @@ async def advance(parts: Parts, record: Record) -> Step:
 async def advance_lost(parts: Parts, record: Record) -> Step:
     """Do what is to be done when the service says that the claim of a taskforce that is not on its way out is lost."""
     after = await settle_lost(parts, record)
-    return Step(after, is_lost=after is not None and after.stage is not Stage.STOPPING)
+    if after is None or after.stage is Stage.STOPPING:
+        return Step(after)
+    return Step(after, is_lost=after.fence == record.fence)

@@ -29,8 +29,9 @@ async def settle_lost(parts: Parts, record: Record) -> Record | None:
     """Decide on a taskforce whose claim is not ours any more, by asking the service what became of it.
 
     It is over, or unknown: its workers are taken away. Another agent has confirmed another cluster: ours is one too many,
-    so it is taken away. Otherwise it stays as it is, unconfirmed: the other agent may have found our cluster by its tag,
-    or the next claim gives it to us again. One of which nothing was placed here is simply dropped (None).
+    so it is taken away. The claim is ours under a newer number, which a record made again from the pool does not know: it goes
+    on under that number. Otherwise it stays as it is, unconfirmed: the other agent may have found our cluster by its tag, or the
+    next claim gives it to us again. One of which nothing was placed here is simply dropped (None).
     """
     cluster = await parts.pool.find(record.taskforce_uuid)
     if cluster is None:
@@ -43,7 +44,9 @@ async def settle_lost(parts: Parts, record: Record) -> Record | None:
     is_others = view.claim_agent != parts.agent and view.cluster_id not in (None, cluster)
     if view.phase in ENDING or is_others:
         return await intend_stop(parts, record)
-    if record.cluster is None:
-        record = replace(record, stage=Stage.SUBMITTED, cluster=cluster, order=None)
+    is_newer = view.claim_agent == parts.agent and view.claim_fence > record.fence
+    if record.cluster is None or is_newer:
+        fence = view.claim_fence if is_newer else record.fence
+        record = replace(record, stage=Stage.SUBMITTED, fence=fence, cluster=cluster, order=None)
         await parts.journal.put(record)
     return record

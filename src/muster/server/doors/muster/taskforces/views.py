@@ -29,6 +29,7 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceView:
         submit_dict=dict(one.submit_dict),
         claim_agent=one.claim_agent,
         claim_until=one.claim_until,
+        claim_fence=one.claim_fence,
         submit_failures=one.submit_failures,
         remove_failures=one.remove_failures,
         held_reason=one.held_reason,
