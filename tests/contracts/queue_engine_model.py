@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from muster.domain.attempt import AttemptEnd, Outcome, Verdict
 from muster.domain.event_state import EventState, Happening, next_state
-from muster.domain.lease import goes_alone
 from muster.domain.queue import Counts
 from muster.server.ports.queue_engine import Finished
 
@@ -67,15 +66,10 @@ class Model:
         for queue in queues:
             waiting = (e for e in self.events.values() if e.queue == queue and e.state is EventState.WAITING)
             for event in sorted(waiting, key=lambda one: one.number)[: want - len(given)]:
-                is_alone = goes_alone(event.attempts, limit=self.limits[queue])
-                if is_alone and given:
-                    return given
                 self._move(event, Happening.LEASED)
                 event.attempts += 1
                 event.tries[len(event.tries) + 1] = Try(holder, call)
                 given.append((event.number, len(event.tries), event.attempts))
-                if is_alone:
-                    return given
         return given
 
     def held(self, holder: int, call: int, queues: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -48,11 +48,11 @@ class Holders(Protocol):
     def find_of_proc(self, taskforce_uuid: str, cluster: str, proc: int) -> Sequence[Session]:
         """Sessions of a proc that have not ended."""
 
-    def end(self, number: int, *, reason: str, is_death: bool = False) -> None:
+    def end(self, number: int, *, reason: str, begun: int = 0) -> None:
         """End a session: what it holds goes back, in this transaction. One ended before keeps its reason.
 
-        `is_death`: its worker has died, so each counts as an attempt (a dead letter at the limit), as if its lease had run out; else they
-        go back uncounted.
+        `begun` is how many events it may have been working on when it died: the oldest so many that it holds count as an attempt
+        each (a dead letter at the limit), as if their lease had run out; the rest goes back uncounted.
         """
 
     def count_live(self, taskforce_uuids: Sequence[str]) -> int: ...

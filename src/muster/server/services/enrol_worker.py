@@ -109,7 +109,7 @@ def _begin(enrolment: Enrolment) -> Callable[[Transaction], tuple[int, Taskforce
             ended = workflow.deactivated or taskforce.phase
             raise TaskforceEndedError(f"the taskforce takes no workers: {ended}")
         directive = tx.workflows.get_directive(taskforce.task_id)
-        _end_former(tx, enrolment)
+        _end_former(tx, enrolment, slots=directive.slots)
         plan = _plan(tx, taskforce, directive)
         now = tx.now()
         number = tx.holders.insert(
@@ -133,7 +133,7 @@ def _begin(enrolment: Enrolment) -> Callable[[Transaction], tuple[int, Taskforce
     return begin
 
 
-def _end_former(tx: Transaction, enrolment: Enrolment) -> None:
+def _end_former(tx: Transaction, enrolment: Enrolment, *, slots: int) -> None:
     """End the sessions of this start and of lower ones. Raises StartOutrunError when there is a higher one."""
     former = tx.holders.find_of_proc(enrolment.taskforce_uuid, enrolment.cluster, enrolment.proc)
     newest = max((session.start for session in former), default=enrolment.start)
@@ -143,8 +143,8 @@ def _end_former(tx: Transaction, enrolment: Enrolment) -> None:
         if session.start == enrolment.start:
             tx.holders.end(session.number, reason="enrolled again")
         else:
-            # A worker that ends well leaves; this one died, and something that it held may be why.
-            tx.holders.end(session.number, reason=f"replaced by start {enrolment.start}", is_death=True)
+            # A worker that ends well leaves; this one died, and what it was working on may be why. What it held ahead is not.
+            tx.holders.end(session.number, reason=f"replaced by start {enrolment.start}", begun=slots)
 
 
 def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> TaskPlan:

@@ -56,22 +56,24 @@ class SqlHolders:
         )
         return [_read(row) for row in self._session.execute(query)]
 
-    def end(self, number: int, *, reason: str, is_death: bool = False) -> None:
+    def end(self, number: int, *, reason: str, begun: int = 0) -> None:
         ended = self._session.execute(
             update(holder).where(holder.c.number == number, holder.c.ended.is_(None)).values(ended=reason)
         )
         if ended.rowcount == 0:
             return
         self._session.execute(delete(holder_live).where(holder_live.c.number == number))
-        self._give_back(number, is_counted=is_death)
+        self._give_back(number, begun)
 
-    def _give_back(self, number: int, *, is_counted: bool) -> None:
+    def _give_back(self, number: int, begun: int) -> None:
         """What the session holds waits again; a row keeps who had it, by which a late result is known."""
         held = self._session.execute(delete(leased).where(leased.c.holder == number).returning(leased)).all()
         if not held:
             return
-        limits = self._limits({row.queue for row in held}) if is_counted else {}
-        over = [row for row in held if is_counted and row.attempts >= limits[row.queue]]
+        held = sorted(held, key=lambda row: (row.since, row.event))
+        counted = {row.event for row in held[:begun]}
+        limits = self._limits({row.queue for row in held}) if counted else {}
+        over = [row for row in held if row.event in counted and row.attempts >= limits[row.queue]]
         back = [row for row in held if row not in over]
         now = self._session.now()
         if over:
@@ -89,7 +91,7 @@ class SqlHolders:
                     {
                         "queue": row.queue,
                         "event": row.event,
-                        "attempts": row.attempts if is_counted else row.attempts - 1,
+                        "attempts": row.attempts if row.event in counted else row.attempts - 1,
                         "fence": row.fence,
                     }
                     for row in back
@@ -103,7 +105,7 @@ class SqlHolders:
                     "fence": row.fence,
                     "queue": row.queue,
                     "holder": number,
-                    "end": (AttemptEnd.EXPIRED if is_counted else AttemptEnd.RELEASED).value,
+                    "end": (AttemptEnd.EXPIRED if row.event in counted else AttemptEnd.RELEASED).value,
                     "since": row.since,
                     "at": now,
                     "wall_s": 0.0,
@@ -111,7 +113,7 @@ class SqlHolders:
                 for row in held
             ],
         )
-        died = Counter(row.queue for row in over)
+        died, failed = Counter(row.queue for row in over), Counter(row.queue for row in held[:begun])
         for queue, count in sorted(Counter(row.queue for row in held).items()):
             add_delta(
                 self._session,
@@ -119,7 +121,7 @@ class SqlHolders:
                 waiting=count - died[queue],
                 in_work=-count,
                 dead=died[queue],
-                failed=count if is_counted else 0,
+                failed=failed[queue],
             )
             self._session.topics[f"queue:{queue}"] = None
 

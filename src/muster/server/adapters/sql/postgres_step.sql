@@ -190,7 +190,6 @@ DECLARE
     v_part record;
     v_slots integer[];  -- by event wanted: for which call
     v_got integer;
-    v_has_none boolean;  -- the call that is given something next has nothing yet
     v_start bigint;
     v_picked record;
     l_of integer[] := '{}';  -- the leases made
@@ -338,13 +337,10 @@ BEGIN
         INTO v_leases FROM unnest(p_call, v_newest, p_more) WITH ORDINALITY AS a (call, newest, more, i);
     END IF;
 
-    -- Leases: for all calls of a list together, in order of the queue. An event that was tried before, or that may be tried
-    -- once, is its call's only one (docs/decisions/0012).
+    -- Leases: for all calls of a list together, in order of the queue.
     FOR v_part IN
-        SELECT p.grp, p.number, p.start, lag(p.grp) OVER (ORDER BY p.i) IS DISTINCT FROM p.grp AS is_first,
-            q.attempts = 1 AS is_alone
-        FROM unnest(q_group, q_number, q_from) WITH ORDINALITY AS p (grp, number, start, i)
-        LEFT JOIN queue q ON q.number = p.number ORDER BY p.i
+        SELECT q.grp, q.number, q.start, lag(q.grp) OVER (ORDER BY q.i) IS DISTINCT FROM q.grp AS is_first
+        FROM unnest(q_group, q_number, q_from) WITH ORDINALITY AS q (grp, number, start, i) ORDER BY q.i
     LOOP
         IF v_part.is_first THEN
             v_got := 0;
@@ -354,17 +350,10 @@ BEGIN
         END IF;
         v_start := CASE WHEN v_part.number = ANY (v_back) THEN 0 ELSE v_part.start END;
         WHILE v_got < cardinality(v_slots) LOOP
-            v_has_none := v_got = 0 OR v_slots[v_got + 1] <> v_slots[v_got];
-            WITH head AS MATERIALIZED (
-                SELECT r.event, r.attempts > 0 OR v_part.is_alone AS is_alone
-                FROM ready r WHERE r.queue = v_part.number AND r.event >= v_start
-                ORDER BY r.event LIMIT cardinality(v_slots) - v_got FOR UPDATE SKIP LOCKED
-            ), together AS (  -- up to the first that goes alone; that one if it is the first
-                SELECT h.event, bool_or(h.is_alone) OVER in_order AS is_over, row_number() OVER in_order AS i
-                FROM head h WINDOW in_order AS (ORDER BY h.event)
-            ), picked AS (
+            WITH picked AS (
                 DELETE FROM ready WHERE queue = v_part.number AND event = ANY (ARRAY(
-                    SELECT t.event FROM together t WHERE NOT t.is_over OR (t.i = 1 AND v_has_none)))
+                    SELECT r.event FROM ready r WHERE r.queue = v_part.number AND r.event >= v_start
+                    ORDER BY r.event LIMIT cardinality(v_slots) - v_got FOR UPDATE SKIP LOCKED))
                 RETURNING event, attempts, fence
             ), placed AS MATERIALIZED (
                 SELECT p.event, p.fence + 1 AS fence, p.attempts + 1 AS attempts,
@@ -375,8 +364,7 @@ BEGIN
                 SELECT p.event, v_part.number, p_holder[p.of], p_call[p.of], p.attempts, p.fence, v_now FROM placed p
             )
             SELECT count(*)::integer AS count, array_agg(p.of) AS of, array_agg(p.event) AS event,
-                array_agg(p.fence) AS fence, array_agg(p.attempts) AS attempts, array_agg(v_part.number) AS queue,
-                (SELECT count(*)::integer FROM head) AS seen
+                array_agg(p.fence) AS fence, array_agg(p.attempts) AS attempts, array_agg(v_part.number) AS queue
             INTO v_picked FROM placed p;
             IF v_picked.count > 0 THEN
                 v_got := v_got + v_picked.count;
@@ -385,11 +373,6 @@ BEGIN
                 d_queue := d_queue || v_part.number; d_published := d_published || 0;
                 d_waiting := d_waiting || -v_picked.count; d_in_work := d_in_work || v_picked.count;
                 d_done := d_done || 0; d_dead := d_dead || 0; d_failed := d_failed || 0; d_duplicates := d_duplicates || 0;
-            END IF;
-            IF v_picked.count < v_picked.seen OR (v_picked.count = 1 AND (v_part.is_alone OR v_picked.attempts[1] > 1)) THEN
-                -- The call that was given something last gets no more: what it has goes alone, or what comes next does.
-                v_got := v_got + (SELECT count(*)::integer FROM unnest(v_slots[v_got + 1 :]) AS s (of) WHERE s.of = v_slots[v_got]);
-                CONTINUE;
             END IF;
             EXIT WHEN v_start = 0;
             v_start := 0;  -- too few from the hint on: what came late or went back lies below it

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from muster.domain.attempt import AttemptEnd, Verdict
 from muster.domain.errors import NotFoundError
 from muster.domain.ids import EventIds
-from muster.domain.lease import count_together
 from muster.server.adapters.sql.sqlite_ladder import SQL, Deltas, Ladder, Lease
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.adapters.sql.step_rules import (
@@ -101,20 +100,17 @@ class SqliteEngine:
     def _lease(self, connection: sqlite3.Connection, step: Step, deltas: Deltas, now: float) -> list[Leased]:
         leased: list[Leased] = []
         want = min(step.want, WANT_MAX)
-        is_over = False
         for queue in dict.fromkeys(step.queues):
-            if is_over or len(leased) >= want:
+            if len(leased) >= want:
                 break
             rows = connection.execute(SQL["peek"], (queue, want - len(leased))).fetchall()
-            limit = self._limit_of(connection, queue)
-            count, is_over = count_together([row[2] for row in rows], limit=limit, has_some=bool(leased))
-            del rows[count:]
             if not rows:
                 continue
             last = rows[-1][0]
             connection.execute(SQL["lease"], (step.holder, step.call, now, queue, last))
             connection.execute(SQL["unready"], (queue, last))
             deltas.add(queue, waiting=-len(rows), in_work=len(rows))
+            limit = self._limit_of(connection, queue)
             leased += [
                 Leased(event, fence + 1, attempts + 1, Body(_KINDS[kind], body), key, limit)
                 for event, fence, attempts, kind, key, body in rows
