@@ -79,15 +79,23 @@ def tell(error: BaseException) -> int:
             say("")
             return INTERRUPTED
         case BrokenPipeError():
-            # Python would complain once more when it closes stdout at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_output()
             return PIPE_CLOSED
         case OSError():
+            _give_up_output()
             say(f"muster: {_render_os_error(error)}")
         case _:
             say(f"muster: a fault of Muster itself: {type(error).__name__}: {error}")
             say("With --debug you see where; please report it.")
     return FAILED
+
+
+def _give_up_output() -> None:
+    """Let go of what stdout does not take: some releases of Python keep it, and complain once more at their end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _render_usage(error: CycloptsError) -> str:
