@@ -169,9 +169,10 @@ def main() -> None:
     options = parser.parse_args()
     begun = time.monotonic()
     output = options.output.resolve()
-    # What Python and matplotlib keep goes to the output too, so that nothing else is written.
+    # What Python, matplotlib and the fonts it looks for keep goes to the output too, so that nothing else is written.
     os.environ["PYTHONPYCACHEPREFIX"] = str(output / "cache" / "python")
     os.environ["MPLCONFIGDIR"] = str(output / "cache" / "matplotlib")
+    os.environ["XDG_CACHE_HOME"] = str(output / "cache")
     # The commands of this environment, also when it is not activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     try:

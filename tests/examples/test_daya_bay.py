@@ -31,8 +31,12 @@ class Example:
 
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[Any]:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
+        # What matplotlib and the fonts it looks for keep would go to the home folder.
+        patch.setenv("MPLCONFIGDIR", str(cache / "matplotlib"))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.syspath_prepend(EXAMPLE)
         yield Example()
     for name, module in list(sys.modules.items()):
