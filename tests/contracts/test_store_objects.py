@@ -269,8 +269,15 @@ class TaskforceContract:
             stoppable("TF-2", claim_agent="me", timestamp=2.0),
             stoppable("TF-3", timestamp=3.0),
         )
-        ended = replace(A_WORKFLOW, deactivated=Deactivation.ABORTED, deactivated_ts=100.0, deactivated_by="ada")
-        await bench.write(lambda tx: tx.workflows.update(ended))
+        told = replace(AN_ENTRY, target_phase=Phase.PENDING_STOPPER, timestamp=100.0, was_successful=True)
+        again = replace(told, timestamp=108.0, was_successful=False)  # refused: it was told already
+
+        def tell(tx: Transaction) -> None:
+            for uuid in ("TF-1", "TF-2", "TF-3"):
+                tx.taskforces.append_log(uuid, told)
+                tx.taskforces.append_log(uuid, again)
+
+        await bench.write(tell)
 
         async def find(now: float) -> list[str]:
             found = await bench.write(lambda tx: tx.taskforces.find_stoppable(ME, now=now, limit=9, kept_s=10.0))

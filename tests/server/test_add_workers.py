@@ -52,7 +52,10 @@ async def test_an_alias_is_the_location_that_it_stands_for(stand: Stand) -> None
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
-        ({"location": "mars", "n_workers": 1}, "location: there is no location 'mars'; known are: far, here, local"),
+        (
+            {"location": "mars", "n_workers": 1},
+            "location: there is no location 'mars'; known are: beside, far, here, local, test-alpha, test-beta",
+        ),
         ({"location": "far", "n_workers": 0}, "n_workers: must be 1 to 1000000"),
         ({"location": "far", "n_workers": 1_000_001}, "n_workers: must be 1 to 1000000"),
         ({"location": "far"}, "'n_workers' is a required property"),
