@@ -15,6 +15,7 @@ from contracts.queue_engine_bench import Bench, postgres_bench, sqlite_bench
 from contracts.queue_engine_comparison import Comparison, Handed
 from muster.domain.attempt import Outcome, Verdict
 from muster.domain.event_state import TRANSITIONS, EventState
+from muster.server.adapters.sql import sqlite_ladder
 
 OUTPUTS: tuple[tuple[int, ...], ...] = ((), (1,), (2, 0))
 OUTCOMES = tuple(Outcome)
@@ -154,8 +155,13 @@ def open_sqlite_bench(stack: ExitStack) -> AbstractAsyncContextManager[Bench]:
     return sqlite_bench(Path(folder) / "muster.db")
 
 
+@pytest.mark.parametrize("plain_min", [1, sqlite_ladder.PLAIN_MIN])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_sqlite_agrees_with_the_model_on_a_long_walk(tmp_path: Path, seed: int) -> None:
+def test_sqlite_agrees_with_the_model_on_a_long_walk(
+    tmp_path: Path, seed: int, plain_min: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as sets and one by one: it must not matter
+    monkeypatch.setattr(sqlite_ladder, "PLAIN_MIN", plain_min)
     with Comparison(sqlite_bench(tmp_path / "muster.db")) as both:
         walk(both, seed=seed, steps=500)
 

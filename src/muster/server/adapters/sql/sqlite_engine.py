@@ -80,7 +80,7 @@ class SqliteEngine:
         newest = _open_session(connection, step, now)
         deltas = Deltas()
         ladder = self._make_ladder(connection, step.holder, step.outputs, deltas, now)
-        verdicts: list[Verdict] = [ladder.judge(finished) for finished in step.finished]
+        verdicts = ladder.judge_all(step.finished)
         is_repeat = step.call <= newest
         leased = self._list_leased(connection, step) if is_repeat else self._lease(connection, step, deltas, now)
         deltas.write(connection)

@@ -31,6 +31,12 @@ WHERE l.holder = ? AND l.call = ? ORDER BY l.event;
 -- name: held
 SELECT event, fence FROM leased WHERE holder = ?;
 
+-- name: held_leases
+SELECT event, queue, holder, attempts, fence, since FROM leased WHERE holder = ?;
+
+-- name: drop_leased
+DELETE FROM leased WHERE event = ?;
+
 -- name: take_own
 DELETE FROM leased WHERE event = ? AND fence = ? AND holder = ? RETURNING queue, holder, attempts, fence, since;
 
