@@ -110,7 +110,7 @@ class TestSqlite(OpeningContract):
             "journal_mode": "wal",
             "synchronous": 2,
             "wal_autocheckpoint": 1000,
-            "cache_size": -65536,
+            "cache_size": -8192,
             "temp_store": 2,
         }
 
