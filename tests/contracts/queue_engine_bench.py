@@ -69,14 +69,16 @@ class Bench:
         )
         return number
 
-    async def add_session(self, *, taskforce: str | None = "TF-a", queue: int | None = None, owner: str = "") -> int:
+    async def add_session(
+        self, *, taskforce: str | None = "TF-a", queue: int | None = None, owner: str = "", at_once: int | None = None
+    ) -> int:
         """A live session; returns its number. One of a person's consumer has no taskforce but a queue and an owner."""
         number = next(iter(self.numbers))
         now = time.time()
         await self.sql.run(
-            "INSERT INTO holder (number, taskforce_uuid, consumer_queue, owner, cluster, proc, start, host, site, begun_at, until,"
-            " call) VALUES (?, ?, ?, ?, 'c', 0, 1, 'h', 's', ?, ?, 0)",
-            *(number, taskforce, queue, owner, now, now + LIVE_S),
+            "INSERT INTO holder (number, taskforce_uuid, consumer_queue, owner, cluster, proc, start, at_once, host, site, begun_at,"
+            " until, call) VALUES (?, ?, ?, ?, 'c', 0, 1, ?, 'h', 's', ?, ?, 0)",
+            *(number, taskforce, queue, owner, at_once, now, now + LIVE_S),
         )
         await self.sql.run("INSERT INTO holder_live (number) VALUES (?)", number)
         return number

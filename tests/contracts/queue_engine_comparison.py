@@ -39,6 +39,7 @@ class Comparison:
         self.steps: dict[tuple[int, int], Step] = {}
         self.queues: list[int] = []
         self.live: list[int] = []
+        self.enrolled = 0
         self.verdicts: set[Verdict] = set()
         self.bench: Bench
 
@@ -169,8 +170,10 @@ class Comparison:
     # -- steps of these --------------------------------------------------------------------------------------------------
 
     def enrol(self, taskforce: str) -> None:
-        holder = self.wait(self.bench.add_session(taskforce=taskforce))
-        self.model.kin[holder], self.model.calls[holder] = taskforce, 0
+        at_once = (None, 1, 2)[self.enrolled % 3]
+        self.enrolled += 1
+        holder = self.wait(self.bench.add_session(taskforce=taskforce, at_once=at_once))
+        self.model.kin[holder], self.model.at_once[holder], self.model.calls[holder] = taskforce, at_once, 0
         self.live.append(holder)
 
     def tries(self) -> list[tuple[tuple[int, int], Try]]:

@@ -565,6 +565,29 @@ class QueueEngineContract:
         assert [one.attempt for one in await alive.lease(5)] == [2, 2]
         assert (await bench.engine.reap(limit=10)).holders == 0
 
+    async def test_a_dead_worker_is_counted_for_what_it_was_working_on_and_not_for_what_it_held_ahead(
+        self, bench: Bench
+    ) -> None:
+        queue, strict = await bench.add_queue(attempts=3), await bench.add_queue(attempts=1)
+        older = await bench.publish(queue, 3)
+        worker = Worker(bench.engine, await bench.add_session(at_once=2), [queue, strict])
+        await worker.lease(2)
+        await worker.call(done((await worker.lease(1))[0]))
+        newer = await bench.publish(strict, 2)
+        await worker.lease(2)
+        await bench.expire(worker.holder)
+
+        reaped = await bench.engine.reap(limit=10)
+
+        assert reaped == Reaped(holders=1, requeued=4, dead=0, queues=frozenset({queue, strict}))
+        assert await bench.counts(queue) == Counts(published=3, waiting=2, done=1, failed=2)
+        assert await bench.counts(strict) == Counts(published=2, waiting=2)
+        rows = await bench.sql.run('SELECT event, "end" FROM attempt ORDER BY event')
+        expired, released = AttemptEnd.EXPIRED, AttemptEnd.RELEASED
+        assert rows == [(one, expired) for one in older[:2]] + [(one, released) for one in newer]
+        again = await self.worker(bench, queue, strict)
+        assert [one.attempt for one in await again.lease(9)] == [2, 2, 1, 1]
+
     async def test_reap_ends_no_more_sessions_than_it_may(self, bench: Bench) -> None:
         sessions = [await bench.add_session() for _ in range(5)]
         for session in sessions:

@@ -55,6 +55,7 @@ class Model:
     def __init__(self) -> None:
         self.limits: dict[int, int] = {}
         self.kin: dict[int, object] = {}
+        self.at_once: dict[int, int | None] = {}
         self.calls: dict[int, int] = {}
         self.ended: set[int] = set()
         self.events: dict[int, ModelEvent] = {}
@@ -99,16 +100,22 @@ class Model:
     def expire(self, holder: int) -> tuple[int, int]:
         """End a session: how many events went back, how many died."""
         self.ended.add(holder)
-        back = dead = 0
-        for event in self.events.values():
-            current = event.current
-            if current and current.holder == holder:
-                is_last = event.attempts >= self.limits[event.queue]
-                self._move(event, Happening.EXPIRED_FINALLY if is_last else Happening.EXPIRED)
-                current.record(AttemptEnd.EXPIRED)
-                dead += is_last
-                back += not is_last
-        return back, dead
+        held = [
+            (one.call, event.number, event, one)
+            for event in self.events.values()
+            if (one := event.current) and one.holder == holder
+        ]
+        dead = 0
+        for place, (_, _, event, current) in enumerate(sorted(held)):
+            at_once = self.at_once[holder]
+            if at_once is not None and place >= at_once:
+                self._settle(event, current, Outcome.RELEASED)
+                continue
+            is_last = event.attempts >= self.limits[event.queue]
+            self._move(event, Happening.EXPIRED_FINALLY if is_last else Happening.EXPIRED)
+            current.record(AttemptEnd.EXPIRED)
+            dead += is_last
+        return len(held) - dead, dead
 
     def replay(self, event: ModelEvent) -> None:
         self._move(event, Happening.REPLAYED)

@@ -126,7 +126,7 @@ A_DIRECTIVE = TaskDirective(
 A_TASKFORCE = Taskforce(
     "TF-1", "TK-1", "WF-1", 1000.5, 50, "local", "schedd-1", 4, {"cores": 1}, {"tag": "x"}, Phase.PRE_MQ_ACTIVATION
 )
-A_SESSION = Session(0, "TF-1", None, "", "c1", 0, 1, "host-1", "site-1", 0.0, 0.0)
+A_SESSION = Session(0, "TF-1", None, "", "c1", 0, 1, 1, "host-1", "site-1", 0.0, 0.0)
 AN_ENTRY = PhaseLogEntry(Phase.PRE_MQ_ACTIVATION, 1000.5, True, None, "USER", "Created.")
 
 

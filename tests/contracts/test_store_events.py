@@ -34,7 +34,7 @@ async def _look(bench: Bench, event: int) -> EventRow:
 
 async def _let_die(bench: Bench, holder: int) -> None:
     """Its worker died with one event in work."""
-    await bench.write(lambda tx: tx.holders.end(holder, reason="died", begun=1))
+    await bench.write(lambda tx: tx.holders.end(holder, reason="died", is_death=True))
 
 
 class PublishContract:

@@ -431,7 +431,7 @@ async def test_a_letter_that_people_consume_goes_back_without_reopening_anything
     consumer = (await stand.post(path_of(workflow, "/queues/out/consumers")))["consumer"]
     [event] = (await stand.post(f"/muster/v1/consumers/{consumer}/step", {"call": 1, "want": 1}))["events"]
     session = parse_consumer_id(consumer).session
-    await stand.parts.store.write(lambda tx: tx.holders.end(session, reason="it died", begun=1))
+    await stand.parts.store.write(lambda tx: tx.holders.end(session, reason="it died", is_death=True))
 
     replayed = await replay(stand, workflow, event["event"])
 

@@ -99,9 +99,12 @@ class Desk:
     # -- the pilot -----------------------------------------------------------------------------------------------------
 
     def put(self, leases: Sequence[Lease], *, epoch: int, is_stopping: bool) -> None:
-        """Events have been leased. They are given back at once when the worker is stopping."""
+        """One call leased events. They are given back at once when the worker is stopping.
+
+        They are worked at in the order of their ids: that is the order in which the service counts them, should this worker die.
+        """
         with self._lock:
-            for lease in leases:
+            for lease in sorted(leases, key=lambda one: one.event):
                 work = self._working.get(lease.event)
                 if work is not None:
                     # The lease of a former session ran out, and the event came to us again: it is the same work.

@@ -15,6 +15,8 @@ class Session:
         consumer_queue: number of the queue that a person's consumer reads; None for a worker.
         owner: the person; the empty string for a worker.
         cluster, proc, start: which start of which proc.
+        at_once: how many events it works on at once: when it dies, the oldest so many that it holds count as an attempt each. None: all
+            that it holds.
         until: seconds since the epoch when it ends unless renewed.
         ended: why it is over; None while it lives.
     """
@@ -26,6 +28,7 @@ class Session:
     cluster: str
     proc: int
     start: int
+    at_once: int | None
     host: str
     site: str
     begun_at: float
@@ -48,11 +51,11 @@ class Holders(Protocol):
     def find_of_proc(self, taskforce_uuid: str, cluster: str, proc: int) -> Sequence[Session]:
         """Sessions of a proc that have not ended."""
 
-    def end(self, number: int, *, reason: str, begun: int = 0) -> None:
+    def end(self, number: int, *, reason: str, is_death: bool = False) -> None:
         """End a session: what it holds goes back, in this transaction. One ended before keeps its reason.
 
-        `begun` is how many events it may have been working on when it died: the oldest so many that it holds count as an attempt
-        each (a dead letter at the limit), as if their lease had run out; the rest goes back uncounted.
+        `is_death`: the worker has died, as if its lease had run out. What it was working on (`Session.at_once`) counts as an attempt
+        each, a dead letter at the limit; the rest goes back uncounted.
         """
 
     def count_live(self, taskforce_uuids: Sequence[str]) -> int: ...

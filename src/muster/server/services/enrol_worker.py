@@ -109,7 +109,7 @@ def _begin(enrolment: Enrolment) -> Callable[[Transaction], tuple[int, Taskforce
             ended = workflow.deactivated or taskforce.phase
             raise TaskforceEndedError(f"the taskforce takes no workers: {ended}")
         directive = tx.workflows.get_directive(taskforce.task_id)
-        _end_former(tx, enrolment, slots=directive.slots)
+        _end_former(tx, enrolment)
         plan = _plan(tx, taskforce, directive)
         now = tx.now()
         number = tx.holders.insert(
@@ -121,6 +121,7 @@ def _begin(enrolment: Enrolment) -> Callable[[Transaction], tuple[int, Taskforce
                 cluster=enrolment.cluster,
                 proc=enrolment.proc,
                 start=enrolment.start,
+                at_once=directive.slots,
                 host=enrolment.host,
                 site=enrolment.site,
                 begun_at=now,
@@ -133,7 +134,7 @@ def _begin(enrolment: Enrolment) -> Callable[[Transaction], tuple[int, Taskforce
     return begin
 
 
-def _end_former(tx: Transaction, enrolment: Enrolment, *, slots: int) -> None:
+def _end_former(tx: Transaction, enrolment: Enrolment) -> None:
     """End the sessions of this start and of lower ones. Raises StartOutrunError when there is a higher one."""
     former = tx.holders.find_of_proc(enrolment.taskforce_uuid, enrolment.cluster, enrolment.proc)
     newest = max((session.start for session in former), default=enrolment.start)
@@ -144,7 +145,7 @@ def _end_former(tx: Transaction, enrolment: Enrolment, *, slots: int) -> None:
             tx.holders.end(session.number, reason="enrolled again")
         else:
             # A worker that ends well leaves; this one died, and what it was working on may be why. What it held ahead is not.
-            tx.holders.end(session.number, reason=f"replaced by start {enrolment.start}", begun=slots)
+            tx.holders.end(session.number, reason=f"replaced by start {enrolment.start}", is_death=True)
 
 
 def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> TaskPlan:

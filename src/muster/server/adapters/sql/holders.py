@@ -56,22 +56,25 @@ class SqlHolders:
         )
         return [_read(row) for row in self._session.execute(query)]
 
-    def end(self, number: int, *, reason: str, begun: int = 0) -> None:
+    def end(self, number: int, *, reason: str, is_death: bool = False) -> None:
         ended = self._session.execute(
-            update(holder).where(holder.c.number == number, holder.c.ended.is_(None)).values(ended=reason)
-        )
-        if ended.rowcount == 0:
+            update(holder)
+            .where(holder.c.number == number, holder.c.ended.is_(None))
+            .values(ended=reason)
+            .returning(holder.c.at_once)
+        ).one_or_none()
+        if ended is None:
             return
         self._session.execute(delete(holder_live).where(holder_live.c.number == number))
-        self._give_back(number, begun)
+        self._give_back(number, n_counted=ended.at_once if is_death else 0)
 
-    def _give_back(self, number: int, begun: int) -> None:
+    def _give_back(self, number: int, *, n_counted: int | None) -> None:
         """What the session holds waits again; a row keeps who had it, by which a late result is known."""
         held = self._session.execute(delete(leased).where(leased.c.holder == number).returning(leased)).all()
         if not held:
             return
-        held = sorted(held, key=lambda row: (row.since, row.event))
-        counted = {row.event for row in held[:begun]}
+        oldest = sorted(held, key=lambda row: (row.call, row.event))[:n_counted]
+        counted = {row.event for row in oldest}
         limits = self._limits({row.queue for row in held}) if counted else {}
         over = [row for row in held if row.event in counted and row.attempts >= limits[row.queue]]
         back = [row for row in held if row not in over]
@@ -113,7 +116,7 @@ class SqlHolders:
                 for row in held
             ],
         )
-        died, failed = Counter(row.queue for row in over), Counter(row.queue for row in held[:begun])
+        died, failed = Counter(row.queue for row in over), Counter(row.queue for row in oldest)
         for queue, count in sorted(Counter(row.queue for row in held).items()):
             add_delta(
                 self._session,
@@ -147,6 +150,7 @@ def _read(row: Row[Any]) -> port.Session:
         cluster=row.cluster,
         proc=row.proc,
         start=row.start,
+        at_once=row.at_once,
         host=row.host,
         site=row.site,
         begun_at=row.begun_at,

@@ -426,7 +426,7 @@ BEGIN
 END
 $function$;
 
--- End sessions whose time is over; what they held goes back or dies.
+-- End sessions whose time is over. What they were working on counts as an attempt, and dies at the limit; the rest goes back.
 CREATE FUNCTION pg_temp.muster_reap(
     p_limit integer, p_reason text, OUT o_holders integer, OUT o_requeued integer, OUT o_dead integer, OUT o_queues integer[]
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_custom_plan AS $function$
@@ -445,26 +445,32 @@ BEGIN
     UPDATE holder SET ended = p_reason WHERE number = ANY (v_over);
     DELETE FROM holder_live WHERE number = ANY (v_over);
     WITH taken AS (
-        DELETE FROM leased l USING queue q WHERE l.holder = ANY (v_over) AND q.number = l.queue
-        RETURNING l.event, l.fence, l.queue, l.holder, l.attempts, l.since, l.attempts >= q.attempts AS is_dead
+        DELETE FROM leased WHERE holder = ANY (v_over) RETURNING event, fence, queue, holder, call, attempts, since
+    ), placed AS (
+        SELECT t.*, row_number() OVER (PARTITION BY t.holder ORDER BY t.call, t.event) AS place FROM taken t
+    ), judged AS (
+        SELECT p.event, p.fence, p.queue, p.holder, p.since, c.is_counted, p.attempts - (NOT c.is_counted)::integer AS attempts,
+            c.is_counted AND p.attempts >= q.attempts AS is_dead
+        FROM placed p JOIN queue q ON q.number = p.queue JOIN holder h ON h.number = p.holder
+        CROSS JOIN LATERAL (SELECT p.place <= coalesce(h.at_once, p.place) AS is_counted) c
     ), tried AS (
         INSERT INTO attempt (event, fence, queue, holder, "end", since, at, wall_s)
-        SELECT t.event, t.fence, t.queue, t.holder, 3, t.since, v_now, 0 FROM taken t
+        SELECT j.event, j.fence, j.queue, j.holder, CASE WHEN j.is_counted THEN 3 ELSE 2 END, j.since, v_now, 0 FROM judged j
     ), back AS (
         INSERT INTO ready (queue, event, attempts, fence)
-        SELECT t.queue, t.event, t.attempts, t.fence FROM taken t WHERE NOT t.is_dead
+        SELECT j.queue, j.event, j.attempts, j.fence FROM judged j WHERE NOT j.is_dead
     ), buried AS (
         INSERT INTO dead (queue, event, attempts, fence, at)
-        SELECT t.queue, t.event, t.attempts, t.fence, v_now FROM taken t WHERE t.is_dead
+        SELECT j.queue, j.event, j.attempts, j.fence, v_now FROM judged j WHERE j.is_dead
     ), counted AS (
         INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates)
-        SELECT t.queue, 0, count(*) FILTER (WHERE NOT t.is_dead), -count(*), 0, count(*) FILTER (WHERE t.is_dead),
-            count(*), 0
-        FROM taken t GROUP BY t.queue
+        SELECT j.queue, 0, count(*) FILTER (WHERE NOT j.is_dead), -count(*), 0, count(*) FILTER (WHERE j.is_dead),
+            count(*) FILTER (WHERE j.is_counted), 0
+        FROM judged j GROUP BY j.queue
     )
-    SELECT count(*) FILTER (WHERE NOT t.is_dead), count(*) FILTER (WHERE t.is_dead),
-        coalesce(array_agg(DISTINCT t.queue) FILTER (WHERE NOT t.is_dead), '{}')
-    INTO o_requeued, o_dead, o_queues FROM taken t;
+    SELECT count(*) FILTER (WHERE NOT j.is_dead), count(*) FILTER (WHERE j.is_dead),
+        coalesce(array_agg(DISTINCT j.queue) FILTER (WHERE NOT j.is_dead), '{}')
+    INTO o_requeued, o_dead, o_queues FROM judged j;
 END
 $function$;
 

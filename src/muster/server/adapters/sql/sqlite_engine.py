@@ -132,20 +132,22 @@ class SqliteEngine:
         deltas = Deltas()
         requeued = dead = 0
         queues: set[int] = set()
-        holders = [number for (number,) in connection.execute(SQL["expired"], (now, limit)).fetchall()]
-        for holder in holders:
+        expired = connection.execute(SQL["expired"], (now, limit)).fetchall()
+        for holder, at_once in expired:
             ladder = self._make_ladder(connection, holder, (), deltas, now)
-            for event, queue, attempts, fence, since in connection.execute(SQL["take_held"], (holder,)).fetchall():
+            held = sorted(connection.execute(SQL["take_held"], (holder,)))
+            for place, (_, event, queue, attempts, fence, since) in enumerate(held):
+                is_counted = at_once is None or place < at_once
                 lease = Lease(queue, holder, attempts, fence, since)
-                ladder.write_attempt(event, lease, AttemptEnd.EXPIRED)
-                is_dead = ladder.send_back(event, lease, is_counted=True) is Verdict.DEAD
+                ladder.write_attempt(event, lease, AttemptEnd.EXPIRED if is_counted else AttemptEnd.RELEASED)
+                is_dead = ladder.send_back(event, lease, is_counted=is_counted) is Verdict.DEAD
                 dead += is_dead
                 requeued += not is_dead
             queues |= ladder.requeued
             connection.execute(SQL["end_session"], (ENDED_EXPIRED, holder))
             connection.execute(SQL["unlive"], (holder,))
         deltas.write(connection)
-        return Reaped(len(holders), requeued, dead, frozenset(queues))
+        return Reaped(len(expired), requeued, dead, frozenset(queues))
 
     def _make_ladder(
         self, connection: sqlite3.Connection, holder: int, outputs: Sequence[int], deltas: Deltas, now: float

@@ -50,7 +50,7 @@ DELETE FROM ready WHERE queue = ? AND event = ? RETURNING attempts;
 DELETE FROM dead WHERE queue = ? AND event = ? RETURNING attempts;
 
 -- name: take_held
-DELETE FROM leased WHERE holder = ? RETURNING event, queue, attempts, fence, since;
+DELETE FROM leased WHERE holder = ? RETURNING call, event, queue, attempts, fence, since;
 
 -- name: find_leased
 SELECT holder FROM leased WHERE event = ? AND fence = ?;
@@ -99,7 +99,7 @@ UPDATE attempt SET "end" = ?, at = ?, wall_s = ? WHERE event = ? AND fence = ?;
 INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: expired
-SELECT h.number FROM holder_live AS v JOIN holder AS h ON h.number = v.number
+SELECT h.number, h.at_once FROM holder_live AS v JOIN holder AS h ON h.number = v.number
 WHERE h.until < ? AND h.ended IS NULL ORDER BY h.number LIMIT ?;
 
 -- name: end_session
