@@ -5,9 +5,8 @@ from typing import Any
 import anyio
 import pytest
 
-from muster.server.daemons.activate import WorkflowActivator
-from muster.server.daemons.finish import DrainWatcher
-from muster.server.daemons.launch import LaunchControl
+from muster.server.app import make_daemons
+from muster.server.daemons.rhythm import WhenRung
 from muster.server.services.finish_drained import DrainPass, finish_drained
 from server.stand import NEW, NEW_TASK, OPERATOR, STRANGER, TMS, USER, Stand
 
@@ -136,8 +135,9 @@ async def test_the_daemons_take_a_workflow_from_post_to_the_site_and_to_its_end(
     """Nothing but wakes moves it: the net is far wider than the test is long."""
     with anyio.fail_after(10):
         async with anyio.create_task_group() as daemons:
-            for daemon in (WorkflowActivator(stand.parts), LaunchControl(stand.parts), DrainWatcher(stand.parts)):
-                await daemons.start(daemon.run)
+            for daemon in make_daemons(stand.parts):
+                if isinstance(daemon, WhenRung):
+                    await daemons.start(daemon.run)
             orders: list[Any] = []
 
             async def claim() -> None:

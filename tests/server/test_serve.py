@@ -10,8 +10,8 @@ import anyio
 import httpx
 import pytest
 
+from muster.server.adapters.sql.sqlite_engine import SqliteEngine
 from muster.server.app import serve
-from muster.server.daemons.fold import DeltaFolder
 from muster.settings import LocationSettings, ServerSettings
 
 pytestmark = pytest.mark.anyio
@@ -137,10 +137,10 @@ async def test_a_daemon_that_falls_takes_the_service_with_it(tmp_path: Path, mon
     class SurpriseError(Exception):
         pass
 
-    async def fall(_: DeltaFolder) -> None:
+    async def fall(_: SqliteEngine) -> int:
         raise SurpriseError
 
-    monkeypatch.setattr(DeltaFolder, "run_once", fall)
+    monkeypatch.setattr(SqliteEngine, "fold", fall)
     with anyio.fail_after(20), pytest.raises(BaseExceptionGroup) as caught:
         await serve(settings(tmp_path), handle_signals=False)
     assert caught.value.subgroup(SurpriseError) is not None

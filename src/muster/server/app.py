@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Never, Protocol
 
@@ -19,14 +20,11 @@ from litestar.di import Provide
 from muster.domain.location import index_locations
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
 from muster.server.adapters.sql.database import open_database
-from muster.server.daemons.activate import WorkflowActivator
-from muster.server.daemons.expire_answers import AnswerExpirer
-from muster.server.daemons.finish import DrainWatcher
-from muster.server.daemons.fold import DeltaFolder
-from muster.server.daemons.heartbeat import Heartbeat
-from muster.server.daemons.launch import LaunchControl
-from muster.server.daemons.reap import LeaseReaper
-from muster.server.daemons.tend import HotTableTender
+from muster.server.daemons.expire_answers import expire_answers
+from muster.server.daemons.finish import FLOOR_S, finish_those_drained
+from muster.server.daemons.launch import activate_those_new, launch_those_activated
+from muster.server.daemons.reap import reap_sessions
+from muster.server.daemons.rhythm import Every, WhenRung
 from muster.server.doors.access import guard
 from muster.server.doors.documents import make_config
 from muster.server.doors.errors import EWMS_PREFIX, HANDLERS
@@ -56,6 +54,8 @@ KEEP_ALIVE_S = 75
 BODY_BYTES_MAX = 1 << 20
 """A request's body where the route says nothing else."""
 BACKLOG = 2048
+HEARTBEAT_S = 3.0
+EXPIRY_S = 60.0
 
 _OURS = (health, workflows, tasks, taskforces, sites, queues, events, consumers, workers)
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -63,6 +63,9 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not
 
 class Daemon(Protocol):
     """Something that happens by itself."""
+
+    @property
+    def name(self) -> str: ...
 
     async def run(self, *, task_status: TaskStatus[None]) -> Never: ...
 
@@ -90,16 +93,19 @@ def make_app(parts: Parts) -> Litestar:
 
 def make_daemons(parts: Parts) -> Sequence[Daemon]:
     """Everything that happens by itself."""
-    settings = parts.settings
+    settings, store, engine, waking = parts.settings, parts.store, parts.engine, parts.waking
+    net_s = settings.net_interval_s
     return (
-        Heartbeat(parts.store),
-        WorkflowActivator(parts),
-        LaunchControl(parts),
-        DrainWatcher(parts),
-        LeaseReaper(parts.engine, parts.waking, interval_s=settings.reap_interval_s),
-        DeltaFolder(parts.engine, interval_s=settings.fold_interval_s),
-        HotTableTender(parts.engine, interval_s=settings.tend_interval_s),
-        AnswerExpirer(parts.store, kept_s=settings.answer_kept_s),
+        # A place among the replicas that was lost (the process slept longer than it lasts) is an error that ends the process: its event
+        # numbers are no longer its own.
+        Every(HEARTBEAT_S, "heartbeat", store.heartbeat),
+        WhenRung(waking, "activate", "activation", net_s, partial(activate_those_new, parts)),
+        WhenRung(waking, "launch", "launch control", net_s, partial(launch_those_activated, parts)),
+        WhenRung(waking, "drain", "look for drained workflows", net_s, partial(finish_those_drained, parts), FLOOR_S),
+        Every(settings.reap_interval_s, "reaper of sessions", partial(reap_sessions, engine, waking)),
+        Every(settings.fold_interval_s, "folding of counters", engine.fold),
+        Every(settings.tend_interval_s, "tending of hot tables", engine.tend),
+        Every(EXPIRY_S, "expiry of answers", partial(expire_answers, store, kept_s=settings.answer_kept_s)),
     )
 
 
@@ -156,7 +162,7 @@ async def _run(
     is_over = anyio.Event()  # a signal came, or the HTTP server ended by itself
     async with anyio.create_task_group() as group:
         for daemon in make_daemons(parts):
-            await group.start(daemon.run, name=type(daemon).__name__)
+            await group.start(daemon.run, name=daemon.name)
         if handle_signals and threading.current_thread() is threading.main_thread():
             await group.start(_await_signal, is_over)
         group.start_soon(server.run, listener, is_over)

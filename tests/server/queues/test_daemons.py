@@ -1,6 +1,8 @@
 """Do the daemons of queues go on when the database is away, and end when something is wrong? On a clock that jumps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, TypeVar, cast
 
 import anyio
@@ -9,11 +11,9 @@ from anyio.abc import TaskStatus
 from trio.testing import MockClock
 
 from muster.domain.errors import ConflictError, UnavailableError
-from muster.server.daemons.expire_answers import AnswerExpirer
-from muster.server.daemons.fold import DeltaFolder
-from muster.server.daemons.heartbeat import Heartbeat
-from muster.server.daemons.reap import LeaseReaper
-from muster.server.daemons.tend import HotTableTender
+from muster.server.daemons.expire_answers import expire_answers
+from muster.server.daemons.reap import reap_sessions
+from muster.server.daemons.rhythm import Every, WhenRung
 from muster.server.ports.queue_engine import QueueEngine, Reaped
 from muster.server.ports.store import Store, Transaction
 from muster.server.ports.waking import Waking
@@ -40,6 +40,7 @@ class Database:
         self.calls: list[float] = []
         self.woken: list[str] = []
         self.deleted: list[tuple[float, int]] = []
+        self.rings: Sequence[float] = ()
 
     async def _called(self) -> None:
         self.calls.append(anyio.current_time())
@@ -78,15 +79,32 @@ class Database:
     def wake(self, topic: str, *, bells: int | None = None) -> None:
         self.woken.append(topic)
 
+    @contextmanager
+    def listen(self, *topics: str) -> Iterator["RhythmicBell"]:
+        yield RhythmicBell(self.rings)
+
+
+class RhythmicBell:
+    """Rings at the times given, and is silent otherwise."""
+
+    def __init__(self, rings: Sequence[float]) -> None:
+        self._rings = list(rings)
+
+    async def wait(self, timeout_s: float) -> bool:
+        until = anyio.current_time() + timeout_s
+        is_rung = bool(self._rings) and self._rings[0] <= until
+        await anyio.sleep_until(max(anyio.current_time(), self._rings.pop(0)) if is_rung else until)
+        return is_rung
+
 
 def make_daemons(database: Database) -> dict[str, Daemon]:
     engine, store, waking = cast("QueueEngine", database), cast("Store", database), cast("Waking", database)
     return {
-        "reap": LeaseReaper(engine, waking, interval_s=1),
-        "fold": DeltaFolder(engine, interval_s=1),
-        "tend": HotTableTender(engine, interval_s=1),
-        "heartbeat": Heartbeat(store, interval_s=1),
-        "expire": AnswerExpirer(store, kept_s=10, interval_s=1),
+        "reap": Every(1, "reap", partial(reap_sessions, engine, waking)),
+        "fold": Every(1, "fold", engine.fold),
+        "heartbeat": Every(1, "heartbeat", store.heartbeat),
+        "expire": Every(1, "expire", partial(expire_answers, store, kept_s=10)),
+        "rung": WhenRung(waking, "drain", "rung", 1, engine.tend),
     }
 
 
@@ -122,7 +140,7 @@ async def test_the_reaper_wakes_those_who_wait_and_goes_on_while_there_is_more()
         ]
     )
 
-    ended = await LeaseReaper(cast("QueueEngine", database), cast("Waking", database), interval_s=1).run_once()
+    ended = await reap_sessions(cast("QueueEngine", database), cast("Waking", database))
 
     assert ended == 202
     assert database.woken == ["queue:1", "queue:3", "queue:1", "drain"]
@@ -131,7 +149,47 @@ async def test_the_reaper_wakes_those_who_wait_and_goes_on_while_there_is_more()
 async def test_old_answers_are_deleted_in_batches_until_none_is_left() -> None:
     database = Database()
 
-    deleted = await AnswerExpirer(cast("Store", database), kept_s=100).run_once()
+    deleted = await expire_answers(cast("Store", database), kept_s=100)
 
     assert deleted == 2007
     assert database.deleted == [(900.0, 1000)] * 3
+
+
+async def passes_of(database: Database, daemon: WhenRung, *, until_s: float) -> list[float]:
+    """Seconds from the start at which passes were made."""
+    began = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        await group.start(daemon.run)
+        await anyio.sleep(until_s)
+        group.cancel_scope.cancel()
+    return [round(at - began, 3) for at in database.calls]
+
+
+async def test_a_daemon_with_a_bell_makes_a_pass_when_it_rings_and_when_it_is_silent_for_long() -> None:
+    database = Database()
+    database.rings = [anyio.current_time() + 2]
+
+    made = await passes_of(database, WhenRung(database, "drain", "test", 5, database.tend), until_s=13)
+
+    assert made == [0, 2, 7, 12]
+
+
+async def test_a_bell_that_rings_all_the_time_makes_no_more_passes_than_the_floor_lets() -> None:
+    database = Database()
+    database.rings = [anyio.current_time() + 0.01 * n for n in range(1000)]
+
+    made = await passes_of(database, WhenRung(database, "drain", "test", 5, database.tend, floor_s=1), until_s=3.5)
+
+    assert made == [0, 1, 2, 3]
+
+
+async def test_a_pass_says_when_the_next_should_be_and_a_database_that_is_away_is_asked_soon() -> None:
+    database = Database(fails=[None, UnavailableError("away"), UnavailableError("away")])
+
+    async def a_pass() -> float | None:
+        await database.tend()
+        return 0.25 if len(database.calls) == 1 else 60
+
+    made = await passes_of(database, WhenRung(database, "drain", "test", 5, a_pass), until_s=8)
+
+    assert made == [0, 0.25, 1.25, 2.25, 7.25], "60 s are more than the net's 5"

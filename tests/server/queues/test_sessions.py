@@ -5,8 +5,7 @@ import pytest
 from muster.domain.queue import Counts
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Deactivation
-from muster.server.daemons.fold import DeltaFolder
-from muster.server.daemons.reap import LeaseReaper
+from muster.server.daemons.reap import reap_sessions
 from muster.server.services.worker_token import enrolment_secret
 from server.queues.running_door import KEY, OWNER, Door, done, failed, insert_workflow, open_door, wait_for
 
@@ -135,10 +134,9 @@ async def test_sessions_that_fall_silent_end_and_their_late_results_are_recognis
         (event_id,) = await door.publish(1)
         silent, other = await door.enrol(proc=0), await door.enrol(proc=1)
         (event,) = await silent.lease()
-        reaper = LeaseReaper(door.parts.engine, door.parts.waking, interval_s=1)
 
         async def is_reaped() -> bool:
-            await reaper.run_once()
+            await reap_sessions(door.parts.engine, door.parts.waking)
             return (await door.counts("source")).waiting == 1
 
         await wait_for(is_reaped, "the silent worker's event waits again")
@@ -158,7 +156,7 @@ async def test_sessions_that_fall_silent_end_and_their_late_results_are_recognis
         assert len(history["results"]) == 1
         assert await door.counts("sink") == Counts(published=1, waiting=1)
         assert await door.counts("source") == Counts(published=1, done=1, duplicates=1)
-        await DeltaFolder(door.parts.engine, interval_s=1).run_once()
+        await door.parts.engine.fold()
         assert await door.counts("source") == Counts(published=1, done=1, duplicates=1)
 
 
@@ -166,10 +164,9 @@ async def test_the_reaper_makes_a_dead_letter_of_an_event_that_kills_its_workers
     async with open_door(database_url) as door:
         door.layout = await insert_workflow(door.parts, lease_s=0.2, attempts=2)
         await door.publish("poison")
-        reaper = LeaseReaper(door.parts.engine, door.parts.waking, interval_s=1)
 
         async def is_reaped() -> bool:
-            await reaper.run_once()
+            await reap_sessions(door.parts.engine, door.parts.waking)
             return (await door.counts("source")).in_work == 0
 
         for start in (1, 2):
