@@ -168,6 +168,21 @@ class TestFileJournal(JournalContract):
         assert list(remembered.records) == [ENDED]
         assert [Path(name).read_bytes() for name in remembered.damaged] == [content]
 
+    async def test_a_record_of_another_version_is_read(self, journal: FileJournal, folder: Path) -> None:
+        """What 0.1.0 wrote, and a field of some later version. A field that is new needs a default, or an upgrade forgets clusters."""
+        await journal.put(ENDED)
+        (folder / "TF-1.json").write_text("""{
+            "taskforce_uuid": "TF-1", "stage": "intended", "fence": 3, "n_workers": 2, "cluster": null, "grace_s": 0.0,
+            "ended_at": null, "colour": "blue",
+            "order": {
+                "taskforce_uuid": "TF-1", "workflow_id": "WF-1", "task_id": "TK-1", "location": "local", "schedd": "local",
+                "fence": 3, "n_workers": 2, "task_image": "", "worker_config": {"n_cores": 1},
+                "pilot_config": {"environment": {"A": "ü"}}, "secret": "s3cret", "colour": "blue"
+            }
+        }""")
+
+        assert await journal.read() == Remembered([INTENDED, ENDED], [])
+
     async def test_a_record_under_anothers_name_is_damaged(self, journal: FileJournal, folder: Path) -> None:
         await journal.put(ENDED)
         (folder / "TF-2.json").rename(folder / "TF-1.json")

@@ -1,7 +1,7 @@
 """Does the store keep workflows, taskforces and queues as the port says, on both databases?"""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from muster.domain.attempt import Outcome
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts
 from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import Deactivation, Taskforce
+from muster.domain.workflow import Deactivation, TaskDirective, Taskforce
 from muster.server.ports.queue_engine import Finished
 from muster.server.ports.store import Drained, OurAgent, Transaction, UpstreamAgent
 
@@ -34,6 +34,13 @@ def anyio_backend() -> str:
     return "asyncio"  # the drivers know no other loop
 
 
+@dataclass(frozen=True)
+class NewerDirective(TaskDirective):
+    """What some later version may write."""
+
+    colour: str = ""
+
+
 class WorkflowContract:
     async def test_a_workflow_and_its_tasks_come_back_as_they_were(self, bench: Bench) -> None:
         second = replace(A_DIRECTIVE, task_id="TK-0", position=1, timeout_s=None, output_queues=())
@@ -42,6 +49,12 @@ class WorkflowContract:
         assert await bench.read(lambda tx: tx.workflows.get("WF-1")) == A_WORKFLOW
         assert await bench.read(lambda tx: tx.workflows.list_directives("WF-1")) == [A_DIRECTIVE, second]
         assert await bench.read(lambda tx: tx.workflows.get_directive("TK-0")) == second
+
+    async def test_a_task_that_a_newer_version_wrote_is_read_by_what_this_one_knows(self, bench: Bench) -> None:
+        newer = NewerDirective(**asdict(A_DIRECTIVE), colour="blue")
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, [newer]))
+
+        assert await bench.read(lambda tx: tx.workflows.list_directives("WF-1")) == [A_DIRECTIVE]
 
     async def test_a_workflow_without_tasks_can_be_kept(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))

@@ -74,6 +74,20 @@ class UpstreamAgent:
     our_locations: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimState:
+    """As much of a claimed taskforce as it takes to see whether there is anything to tell its agent: there may be thousands."""
+
+    taskforce_uuid: str
+    workflow_id: str
+    location: str
+    schedd: str
+    phase: Phase
+    cluster_id: int | None
+    claim_until: float
+    held_reason: str | None
+
+
 class Taskforces(Protocol):
     """Rows of taskforces and their phase logs."""
 
@@ -114,8 +128,8 @@ class Taskforces(Protocol):
         kept for the one of our agents that claimed it last.
         """
 
-    def find_claimed(self, agent: str) -> Sequence[Taskforce]:
-        """Every taskforce whose last claim is this agent's and that is not in `condor-complete`."""
+    def find_claimed(self, agent: str) -> Sequence[ClaimState]:
+        """Every taskforce whose last claim is this agent's and that is not in `condor-complete`, oldest first."""
 
 
 @dataclass(frozen=True)

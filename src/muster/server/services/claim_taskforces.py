@@ -6,6 +6,7 @@ another agent gets the next number, once the time is over, and from then on the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 
@@ -13,7 +14,7 @@ from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Deactivation, TaskDirective, Taskforce
-from muster.server.ports.store import OurAgent, Transaction
+from muster.server.ports.store import ClaimState, OurAgent, Transaction
 from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
 from muster.server.services.waiting import wait_for
@@ -27,6 +28,8 @@ LOST_S = 0.25
 """Seconds that an answer is held back that only tells of losses."""
 KEPT_S = 10.0
 """Seconds for which the order to stop goes only to the agent that started the taskforce: it alone knows all of it."""
+
+_Claimable = Taskforce | ClaimState
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,11 @@ async def claim_taskforces(parts: Parts, request: ClaimRequest) -> Claimed:
 
     async def look() -> Claimed | None:
         for _ in range(ROUNDS_MAX):
-            claimed = await parts.store.write(lambda tx: _claim(tx, parts, request, places))
+            # Looked at beside the writer, since an agent may have thousands: what is found is locked and judged again before it is taken.
+            seen = await parts.store.read(partial(_look, request=request, places=places))
+            if not seen.to_take:
+                return Claimed(lost=seen.lost) if seen.lost else None
+            claimed = await parts.store.write(partial(_claim, parts=parts, request=request, seen=seen))
             reach("server.claim.committed")
             if not claimed.is_empty:
                 return claimed
@@ -122,22 +129,48 @@ def _find_places(parts: Parts, request: ClaimRequest) -> OurAgent:
     return OurAgent(request.agent, sorted({one.name for one in found}), sorted({one.schedd for one in found}))
 
 
-def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, places: OurAgent) -> Claimed:
+@dataclass(frozen=True)
+class _Seen:
+    """What there seems to be for an agent.
+
+    Args:
+        start, stop: to be claimed, or claimed and to be renewed.
+        told: of those, the ones whose order to start the agent has.
+        lost: held before, now another agent's, or over.
+    """
+
+    start: Sequence[_Claimable]
+    stop: Sequence[_Claimable]
+    told: frozenset[str]
+    lost: Sequence[str]
+
+    @property
+    def to_take(self) -> Sequence[_Claimable]:
+        return (*self.start, *self.stop)
+
+
+def _look(tx: Transaction, request: ClaimRequest, places: OurAgent) -> _Seen:
     now = tx.now()
     mine = {one.taskforce_uuid: one for one in tx.taskforces.find_claimed(request.agent)}
     renewed = [one for one in mine.values() if one.taskforce_uuid in request.held]
-    startable = _choose_starts(tx, request, places, renewed, now=now)
-    stoppable = _choose_stops(tx, request, places, renewed, now=now)
+    start = _choose_starts(tx, request, places, renewed, now=now)
+    stop = _choose_stops(tx, request, places, renewed, now=now)
+    lost = [uuid for uuid in request.held if (one := mine.get(uuid)) is None or _has_nothing_to_stop(one)]
+    return _Seen(start, stop, frozenset(one.taskforce_uuid for one in renewed), sorted(lost))
+
+
+def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, seen: _Seen) -> Claimed:
+    now = tx.now()
     # In the order of their names, so that two agents that want the same wait for each other, and never both.
     workflows = {
         workflow_id: tx.workflows.get(workflow_id, lock=True)
-        for workflow_id in sorted({one.workflow_id for one in (*startable, *stoppable)})
+        for workflow_id in sorted({one.workflow_id for one in seen.to_take})
     }
     start: list[ClaimedStart] = []
     stop: list[ClaimedStop] = []
     was_outrun = False
-    for seen in (*startable, *stoppable):
-        claimed = _take(tx, seen, request, now=now)
+    for one in seen.to_take:
+        claimed = _take(tx, one, request, now=now)
         if claimed is None:
             was_outrun = True
             continue
@@ -145,26 +178,25 @@ def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, places: OurAgen
             # One of a workflow that was reopened since is stopped as its finished workflow wanted: with grace.
             is_aborted = workflows[claimed.workflow_id].deactivated is Deactivation.ABORTED
             stop.append(ClaimedStop(claimed, 0.0 if is_aborted else parts.settings.stop_grace_s))
-        elif seen not in renewed:
+        elif claimed.taskforce_uuid not in seen.told:
             start.append(ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id)))
     given = {one.taskforce.taskforce_uuid for one in start} | {one.taskforce.taskforce_uuid for one in stop}
-    lost = [uuid for uuid in request.held if (one := mine.get(uuid)) is None or _has_nothing_to_stop(one)]
-    return Claimed(start, stop, sorted(set(lost) - given), was_outrun)
+    return Claimed(start, stop, sorted(set(seen.lost) - given), was_outrun)
 
 
 def _choose_starts(
-    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[Taskforce], *, now: float
-) -> list[Taskforce]:
+    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[ClaimState], *, now: float
+) -> Sequence[_Claimable]:
     """Those whose claim is renewed, and as many others as are wanted."""
     again = [one for one in renewed if one.phase is Phase.PENDING_STARTER and _is_at(places, one)]
     found = tx.taskforces.find_startable(places, now=now, limit=request.limit + len(again))
     others = [one for one in found if one.taskforce_uuid not in request.held or one.claim_agent != request.agent]
-    return again + others[: request.limit]
+    return [*again, *others[: request.limit]]
 
 
 def _choose_stops(
-    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[Taskforce], *, now: float
-) -> list[Taskforce]:
+    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[ClaimState], *, now: float
+) -> Sequence[_Claimable]:
     """As many as are wanted of those that the agent was not told of, or long ago."""
     # A held one is told again at half of its time: the order may have been lost with a crash, and twice is as once.
     told = {one.taskforce_uuid for one in renewed if one.claim_until - now > request.lease_s / 2}
@@ -172,16 +204,18 @@ def _choose_stops(
     return [one for one in found if one.taskforce_uuid not in told][: request.limit]
 
 
-def _is_at(places: OurAgent, taskforce: Taskforce) -> bool:
+def _is_at(places: OurAgent, taskforce: ClaimState) -> bool:
     is_there = taskforce.location in places.locations and taskforce.schedd in places.schedds
     return is_there and taskforce.held_reason is None
 
 
-def _take(tx: Transaction, seen: Taskforce, request: ClaimRequest, *, now: float) -> Taskforce | None:
+def _take(tx: Transaction, seen: _Claimable, request: ClaimRequest, *, now: float) -> Taskforce | None:
     """Claim a taskforce of a workflow that is locked, or renew the claim. None: it was taken, or moved on, meanwhile."""
     taskforce = tx.taskforces.get(seen.taskforce_uuid)
     is_mine = taskforce.claim_agent == request.agent
-    if taskforce.phase is not seen.phase or not (is_mine or taskforce.claim_until <= now):
+    if taskforce.phase is not seen.phase or taskforce.held_reason is not None:
+        return None
+    if not (is_mine or taskforce.claim_until <= now):
         return None
     fence = taskforce.claim_fence if is_mine else taskforce.claim_fence + 1
     claimed = replace(taskforce, claim_agent=request.agent, claim_fence=fence, claim_until=now + request.lease_s)
@@ -189,6 +223,6 @@ def _take(tx: Transaction, seen: Taskforce, request: ClaimRequest, *, now: float
     return claimed
 
 
-def _has_nothing_to_stop(taskforce: Taskforce) -> bool:
+def _has_nothing_to_stop(taskforce: ClaimState) -> bool:
     """Was it ended before a cluster was known? Then its agent has nothing more to do, unless it placed one: it looks."""
     return taskforce.phase is Phase.PENDING_STOPPER and taskforce.cluster_id is None

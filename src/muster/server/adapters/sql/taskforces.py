@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, or_, select, update
@@ -12,9 +12,10 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, Taskforce
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import phase_log, task_directive, taskforce
-from muster.server.ports.store import OurAgent, UpstreamAgent
+from muster.server.ports.store import ClaimState, OurAgent, UpstreamAgent
 
 _JSON = ("worker_config", "pilot_config", "submit_dict", "compound_statuses", "top_task_errors")
+_OF_CLAIM = tuple(field.name for field in fields(ClaimState))
 _FIXED = ("taskforce_uuid", "task_id", "workflow_id", "timestamp", "priority", "location", "schedd", "collector")
 
 
@@ -134,13 +135,16 @@ class SqlTaskforces:
             )
         return self._list(query)
 
-    def find_claimed(self, agent: str) -> Sequence[Taskforce]:
+    def find_claimed(self, agent: str) -> Sequence[ClaimState]:
         query = (
-            select(taskforce)
+            select(*(taskforce.c[name] for name in _OF_CLAIM))
             .where(taskforce.c.claim_agent == agent, taskforce.c.phase != Phase.CONDOR_COMPLETE)
             .order_by(taskforce.c.timestamp)
         )
-        return self._list(query)
+        return [
+            ClaimState(uuid, workflow_id, location, schedd, Phase(phase), *rest)
+            for uuid, workflow_id, location, schedd, phase, *rest in self._session.execute(query)
+        ]
 
     def _list(self, query: Select[Any]) -> list[Taskforce]:
         return [_read(row) for row in self._session.execute(query)]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import Row, case, exists, func, insert, select, update
@@ -14,6 +14,7 @@ from muster.server.adapters.sql.schema import counter, delta, queue, task_direct
 from muster.server.ports.store import Drained
 
 _IN_COLUMNS = ("task_id", "workflow_id", "timestamp", "position")
+_FIELDS = frozenset(field.name for field in fields(TaskDirective))
 _SEQUENCES = ("cluster_locations", "input_queues", "output_queues")
 
 
@@ -132,7 +133,8 @@ def _write_directive(directive: TaskDirective) -> dict[str, Any]:
 
 
 def _read_directive(row: Row[Any]) -> TaskDirective:
-    spec = json.loads(row.spec)
+    """Fields that this version does not know are passed over: two versions may run on one database."""
+    spec = {name: value for name, value in json.loads(row.spec).items() if name in _FIELDS}
     for name in _SEQUENCES:
         spec[name] = tuple(spec[name])
     return TaskDirective(**{name: getattr(row, name) for name in _IN_COLUMNS}, **spec)
