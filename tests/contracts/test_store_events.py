@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, insert
 
-from contracts.store_bench import Bench, an_event, open_bench
+from contracts.store_bench import AN_ENTRY, Bench, a_taskforce, an_event, open_bench
 from muster.domain.attempt import AttemptEnd, AttemptError, Outcome, Verdict
 from muster.domain.errors import NotFoundError
 from muster.domain.event_state import EventState
 from muster.domain.queue import Counts
+from muster.domain.workflow import Taskforce
 from muster.server.adapters.sql import schema
 from muster.server.ports.events import DeadLetter, EventRow, Published
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, SessionEndedError
@@ -30,6 +32,10 @@ def anyio_backend() -> str:
 
 async def _look(bench: Bench, event: int) -> EventRow:
     return await bench.read(lambda tx: tx.events.get(event))
+
+
+def _insert_taskforce(tx: Transaction, *, taskforce: Taskforce) -> None:
+    tx.taskforces.insert(taskforce, AN_ENTRY)
 
 
 async def _let_die(bench: Bench, holder: int) -> None:
@@ -270,15 +276,24 @@ class HolderContract:
         with pytest.raises(NotFoundError):
             await bench.read(lambda tx: tx.holders.get(5))
 
-    async def test_live_sessions_are_listed_oldest_first_and_counted(self, bench: Bench) -> None:
+    async def test_live_sessions_are_listed_oldest_first(self, bench: Bench) -> None:
         numbers = [await bench.enrol(uuid) for uuid in ("TF-2", "TF-1", "TF-1", "TF-3")]
         await bench.write(lambda tx: tx.holders.end(numbers[2], reason="left"))
 
         live = await bench.read(lambda tx: tx.holders.list_live(["TF-1", "TF-2"]))
 
         assert [one.number for one in live] == numbers[:2]
-        assert await bench.read(lambda tx: tx.holders.count_live(["TF-1", "TF-2"])) == 2
-        assert await bench.read(lambda tx: tx.holders.count_live([])) == 0
+
+    async def test_live_sessions_of_a_workflow_are_counted_by_taskforce(self, bench: Bench) -> None:
+        for uuid, workflow in (("TF-1", "WF-1"), ("TF-2", "WF-1"), ("TF-3", "WF-1"), ("TF-4", "WF-2")):
+            one = a_taskforce(uuid, workflow_id=workflow)
+            await bench.write(partial(_insert_taskforce, taskforce=one))
+        numbers = [await bench.enrol(uuid) for uuid in ("TF-1", "TF-2", "TF-1", "TF-4", "TF-2", "TF-3")]
+        await bench.write(lambda tx: tx.holders.end(numbers[4], reason="left"))
+        await bench.write(lambda tx: tx.holders.end(numbers[5], reason="left"))
+
+        assert await bench.read(lambda tx: tx.holders.count_live("WF-1")) == {"TF-1": 2, "TF-2": 1}
+        assert await bench.read(lambda tx: tx.holders.count_live("WF-9")) == {}
 
     async def test_what_a_dead_worker_was_at_is_counted_and_what_it_held_ahead_is_not(self, bench: Bench) -> None:
         queue = await bench.add_queue(attempts=2)

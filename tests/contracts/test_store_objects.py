@@ -317,6 +317,19 @@ class TaskforceContract:
         assert await find(ME) == ["TF-1", "TF-2"]
         assert await find(UpstreamAgent("schedd-1", ["far"])) == ["TF-1", "TF-2"]
 
+    async def test_the_phases_of_a_workflow_are_counted(self, bench: Bench) -> None:
+        await self._insert(
+            bench,
+            a_taskforce("TF-1"),
+            a_taskforce("TF-2"),
+            a_taskforce("TF-3", phase=Phase.CONDOR_COMPLETE),
+            a_taskforce("TF-4", workflow_id="WF-2"),
+        )
+
+        found = await bench.read(lambda tx: tx.taskforces.count_phases("WF-1"))
+
+        assert found == {A_TASKFORCE.phase: 2, Phase.CONDOR_COMPLETE: 1}
+
     async def test_what_an_agent_claimed_last_is_found_until_it_is_complete(self, bench: Bench) -> None:
         await self._insert(
             bench,

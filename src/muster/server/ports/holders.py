@@ -1,6 +1,6 @@
 """What does the server keep of those who hold leases? Sessions of workers, and of people's consumers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,4 +58,5 @@ class Holders(Protocol):
         each, a dead letter at the limit; the rest goes back uncounted.
         """
 
-    def count_live(self, taskforce_uuids: Sequence[str]) -> int: ...
+    def count_live(self, workflow_id: str) -> Mapping[str, int]:
+        """How many sessions of workers have not ended, by taskforce; those without any are left out."""

@@ -110,6 +110,9 @@ class Taskforces(Protocol):
     def list_of_workflow(self, workflow_id: str) -> Sequence[Taskforce]:
         """By task, then by location, then oldest first."""
 
+    def count_phases(self, workflow_id: str) -> Mapping[Phase, int]:
+        """How many taskforces of a workflow are in which phase; phases without any are left out."""
+
     def list_of_task(self, task_id: str) -> Sequence[Taskforce]:
         """Oldest first."""
 

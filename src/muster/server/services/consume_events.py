@@ -199,8 +199,7 @@ def _is_drained(tx: Transaction, queue: Queue) -> bool:
         return bool(feeding) or queue.closed_at is not None
     if tx.workflows.get(queue.workflow_id).deactivated is None:
         return False
-    taskforces = tx.taskforces.list_of_workflow(queue.workflow_id)
-    return tx.holders.count_live([one.taskforce_uuid for one in taskforces]) == 0
+    return not tx.holders.count_live(queue.workflow_id)
 
 
 def _list_feeding(tx: Transaction, queue: Queue, queues: dict[str, Queue]) -> list[Queue]:

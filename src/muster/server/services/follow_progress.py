@@ -1,8 +1,7 @@
 """How far is a workflow, and when did that change? Counts, workers and phases, with a token by which the next call waits."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -90,17 +89,16 @@ async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
         workflow = tx.workflows.get(workflow_id)
         queues = tx.queues.list_of_workflow(workflow_id)
         numbers = [queue.number for queue in queues]
-        taskforces = tx.taskforces.list_of_workflow(workflow_id)
         counts = tx.queues.counts(numbers) if numbers else {}
-        workers = tx.holders.count_live([one.taskforce_uuid for one in taskforces]) if taskforces else 0
+        workers = sum(tx.holders.count_live(workflow_id).values())
         return ProgressNow(
             workflow=workflow,
             at=tx.now(),
             workers=workers,
             queues=queues,
             counts=counts,
-            phases=Counter(one.phase for one in taskforces),
-            why=explain_stall(workflow, queues, counts, taskforces, workers),
+            phases=tx.taskforces.count_phases(workflow_id),
+            why=explain_stall(workflow, queues, counts, workers, lambda: tx.taskforces.list_of_workflow(workflow_id)),
         )
 
     return await parts.store.read(look)
@@ -110,17 +108,21 @@ def explain_stall(  # noqa: PLR0911 - one a cause
     workflow: Workflow,
     queues: Sequence[Queue],
     counts: Mapping[int, Counts],
-    taskforces: Sequence[Taskforce],
     workers: int,
+    list_taskforces: Callable[[], Sequence[Taskforce]],
 ) -> str | None:
-    """One sentence when nothing can move, the cause first that somebody can do something about; None when something can."""
+    """One sentence when nothing can move, the cause first that somebody can do something about; None when something can.
+
+    Args:
+        list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
+    """
     total = sum_inputs(queues, counts)
     if workflow.deactivated is not None or total.in_work or (total.waiting and workers):
         return None
     if total.waiting == 0:
         return _explain_no_input(workflow, queues, total)
     # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
-    taskforces = [one for one in taskforces if one.phase not in ENDING]
+    taskforces = [one for one in list_taskforces() if one.phase not in ENDING]
     held = [one.held_reason for one in taskforces if one.held_reason is not None]
     if held and len(held) == len(taskforces):
         return f"no taskforce can be started: {held[0][:500]}"

@@ -51,12 +51,13 @@ def read_one_taskforce(tx: Transaction, taskforce_uuid: str) -> WholeTaskforce:
 
 
 def _complete(tx: Transaction, taskforces: Sequence[Taskforce]) -> list[WholeTaskforce]:
+    """Of one workflow."""
     if not taskforces:
         return []
     logs = tx.taskforces.list_log([one.taskforce_uuid for one in taskforces])
+    workers = tx.holders.count_live(taskforces[0].workflow_id)
     return [
-        WholeTaskforce(one, logs.get(one.taskforce_uuid, ()), tx.holders.count_live([one.taskforce_uuid]))
-        for one in taskforces
+        WholeTaskforce(one, logs.get(one.taskforce_uuid, ()), workers.get(one.taskforce_uuid, 0)) for one in taskforces
     ]
 
 

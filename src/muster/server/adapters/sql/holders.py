@@ -1,7 +1,7 @@
 """Rows of sessions: workers and people's consumers."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,7 @@ from muster.domain.attempt import AttemptEnd
 from muster.domain.errors import NotFoundError
 from muster.server.adapters.sql.deltas import add_delta
 from muster.server.adapters.sql.rows import Session
-from muster.server.adapters.sql.schema import attempt, dead, holder, holder_live, leased, ready
+from muster.server.adapters.sql.schema import attempt, dead, holder, holder_live, leased, ready, taskforce
 from muster.server.adapters.sql.schema import queue as queue_table
 from muster.server.ports import holders as port
 
@@ -132,13 +132,14 @@ class SqlHolders:
         query = select(queue_table.c.number, queue_table.c.attempts).where(queue_table.c.number.in_(queues))
         return {row.number: row.attempts for row in self._session.execute(query)}
 
-    def count_live(self, taskforce_uuids: Sequence[str]) -> int:
+    def count_live(self, workflow_id: str) -> Mapping[str, int]:
         query = (
-            select(func.count())
-            .select_from(holder)
-            .where(holder.c.taskforce_uuid.in_(taskforce_uuids), holder.c.ended.is_(None))
+            select(holder.c.taskforce_uuid, func.count())
+            .join(taskforce, taskforce.c.taskforce_uuid == holder.c.taskforce_uuid)
+            .where(taskforce.c.workflow_id == workflow_id, holder.c.ended.is_(None))
+            .group_by(holder.c.taskforce_uuid)
         )
-        return int(self._session.connection.scalar(query) or 0)
+        return {uuid: int(count) for uuid, count in self._session.execute(query)}
 
 
 def _read(row: Row[Any]) -> port.Session:

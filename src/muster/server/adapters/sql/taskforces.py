@@ -83,6 +83,14 @@ class SqlTaskforces:
         )
         return self._list(query)
 
+    def count_phases(self, workflow_id: str) -> Mapping[Phase, int]:
+        query = (
+            select(taskforce.c.phase, func.count())
+            .where(taskforce.c.workflow_id == workflow_id)
+            .group_by(taskforce.c.phase)
+        )
+        return {Phase(phase): count for phase, count in self._session.execute(query)}
+
     def list_of_task(self, task_id: str) -> Sequence[Taskforce]:
         query = (
             select(taskforce)
