@@ -195,6 +195,32 @@ async def test_the_description_names_every_body_and_answer(stand: Stand) -> None
     assert missing == set()
 
 
+WITHOUT_BODY = {
+    "/muster/v1/workflows/{workflow_id}/queues/{alias}/actions/close",
+    "/muster/v1/workflows/{workflow_id}/actions/finish",
+    "/muster/v1/workflows/{workflow_id}/actions/abort",
+    "/muster/v1/consumers/{consumer}/actions/close",
+}
+OPEN = {"/healthz", "/readyz", "/muster/v1/openapi.json", "/muster/v1/worker/enrol"}
+
+
+async def test_the_description_says_what_every_post_takes_and_who_needs_a_token(stand: Stand) -> None:
+    paths = (await stand.get("/muster/v1/openapi.json"))["paths"]
+
+    posts = {path for path, item in paths.items() if "post" in item}
+    assert {path for path in posts if "requestBody" not in paths[path]["post"]} == WITHOUT_BODY
+    schemas = [
+        answer["content"]["application/json"]["schema"]
+        for path in posts
+        for status, answer in paths[path]["post"]["responses"].items()
+        if status.startswith("2") and "content" in answer
+    ]
+    assert [schema for schema in schemas if schema.get("type") == "string"] == []
+    security = {(path, method): one["security"] for path, item in paths.items() for method, one in item.items()}
+    assert {path for (path, _), needed in security.items() if needed == []} <= OPEN
+    assert security["/muster/v1/worker/step", "post"] == security["/muster/v1/workflows", "get"] == [{"token": []}]
+
+
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text(), max_size=2)
 
 

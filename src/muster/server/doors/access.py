@@ -17,6 +17,8 @@ from muster.server.services.parts import Parts
 
 PUBLIC: frozenset[Role] | None = None
 """Anyone may come in."""
+CHECKED_BY_ROUTE = "checked_by_route"
+"""In a route's `opt`: open to the guard, and not to anyone: it checks a token of another kind itself."""
 ANYONE: frozenset[Role] = frozenset()
 """Anyone signed in."""
 

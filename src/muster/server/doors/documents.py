@@ -17,10 +17,11 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 
 from muster.client.shapes.message import Problem
-from muster.server.doors.access import PUBLIC
+from muster.server.doors.access import ANYONE, CHECKED_BY_ROUTE, PUBLIC
 
 _FRAMEWORKS = "/muster/v1/openapi"
 _REF = "#/components/schemas/{name}"
+_BEARER = "token"
 
 
 class _Described(Operation):
@@ -30,8 +31,8 @@ class _Described(Operation):
 
 
 @cache
-def takes(type_: type[msgspec.Struct]) -> type[Operation]:
-    """An operation whose body is the struct."""
+def takes(type_: type[msgspec.Struct], *, is_needed: bool = True) -> type[Operation]:
+    """An operation whose body is the struct; where it is not needed, none means the struct's defaults."""
     content = {"application/json": OpenAPIMediaType(schema=Reference(ref=_REF.format(name=type_.__name__)))}
 
     @dataclass
@@ -39,7 +40,7 @@ def takes(type_: type[msgspec.Struct]) -> type[Operation]:
         body_type: ClassVar[type[msgspec.Struct]] = type_
 
         def __post_init__(self) -> None:
-            self.request_body = RequestBody(content=content, required=True)
+            self.request_body = RequestBody(content=content, required=is_needed)
 
     return Takes
 
@@ -82,9 +83,18 @@ def describe(app: Litestar) -> dict[str, Any]:
         "description": "any error",
         "content": {"application/json": {"schema": {"$ref": _REF.format(name=Problem.__name__)}}},
     }
+    document["components"]["securitySchemes"] = {_BEARER: {"type": "http", "scheme": "bearer"}}
+    open_ = {
+        (route.path_format, method.lower())
+        for route in app.routes
+        for handler in getattr(route, "route_handlers", ())
+        for method in handler.http_methods
+        if handler.opt.get("access", ANYONE) is PUBLIC and not handler.opt.get(CHECKED_BY_ROUTE)
+    }
     methods = {method.value.lower() for method in HTTPMethod}
-    for item in document["paths"].values():
+    for path, item in document["paths"].items():
         for method in methods & set(item):
+            item[method]["security"] = [] if (path, method) in open_ else [{_BEARER: []}]
             # The framework documents its own shape of a 400, which this service never sends.
             item[method]["responses"].pop("400", None)
             item[method]["responses"]["default"] = problem

@@ -7,7 +7,9 @@ import msgspec
 from litestar import Request
 
 from muster.domain.errors import MusterError, NotFoundError
+from muster.server.doors.access import SignedIn
 from muster.server.doors.judging import judge
+from muster.server.services.idempotent import RequestKey, make_request_key
 
 T = TypeVar("T")
 
@@ -62,6 +64,16 @@ def _check_content_type(request: Request[Any, Any, Any]) -> None:
             f"Request body validation error: Content for the following mimetype not found: {media[:100]}. "
             "Valid mimetypes: ['application/json']"
         )
+
+
+async def read_key(request: SignedIn) -> RequestKey | None:
+    """What tells that this request is the same as another; None when the client gave it no `Idempotency-Key`. Raises InvalidError."""
+    return make_request_key(
+        request.headers.get("idempotency-key"),
+        owner=request.user.name,
+        route=f"{request.method} {request.scope['path']}",
+        body=await request.body(),
+    )
 
 
 def parse_id(pattern: re.Pattern[str], text: str, *, what: str) -> str:

@@ -28,11 +28,10 @@ from muster.server.doors.ewms.views import (
     render_taskforce,
     render_workflow,
 )
-from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, read_body
+from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, read_body, read_key
 from muster.server.services import read_workflow
 from muster.server.services.add_workers import MoreWorkers, add_workers
 from muster.server.services.deactivate_workflow import deactivate_workflow
-from muster.server.services.idempotent import make_request_key
 from muster.server.services.parts import Parts
 from muster.server.services.submit_workflow import Submission, submit_workflow
 
@@ -50,12 +49,7 @@ async def root() -> dict[str, str]:
 async def submit(request: SignedIn, parts: NamedDependency[Parts]) -> Response[bytes]:
     """4.3"""
     new = parse_new_workflow(await read_body(request, NewWorkflow))
-    key = make_request_key(
-        request.headers.get("idempotency-key"),
-        owner=request.user.name,
-        route=f"POST {request.scope['path']}",
-        body=await request.body(),
-    )
+    key = await read_key(request)
     submission = Submission(
         new,
         request.user,
@@ -113,12 +107,7 @@ async def add(request: SignedIn, parts: NamedDependency[Parts], task_id: FromPat
             wanted.cluster_location,
             wanted.n_workers,
             location_field="cluster_location",
-            key=make_request_key(
-                request.headers.get("idempotency-key"),
-                owner=request.user.name,
-                route=f"POST {request.scope['path']}",
-                body=await request.body(),
-            ),
+            key=await read_key(request),
             status=OK,
             render=lambda whole: msgspec.json.encode(render_taskforce(whole)),
         )

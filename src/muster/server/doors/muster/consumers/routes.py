@@ -7,10 +7,11 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from muster.client.shapes.consumers import Consumed, Consumer
+from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
 from muster.domain.ids import WORKFLOW_ID
 from muster.server.doors.access import SignedIn
 from muster.server.doors.connection import while_connected
+from muster.server.doors.documents import takes
 from muster.server.doors.muster.consumers.views import (
     parse_consume,
     parse_consumer_id,
@@ -23,7 +24,11 @@ from muster.server.services.consume_events import close_consumer, open_consumer,
 from muster.server.services.parts import Parts
 
 
-@post("/workflows/{workflow_id:str}/queues/{alias:str}/consumers", status_code=201)
+@post(
+    "/workflows/{workflow_id:str}/queues/{alias:str}/consumers",
+    status_code=201,
+    operation_class=takes(OpenConsumer, is_needed=False),
+)
 async def open_(
     request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str], alias: FromPath[str]
 ) -> Consumer:
@@ -33,7 +38,7 @@ async def open_(
     return render_consumer(await open_consumer(parts, request.user, workflow_id, alias, lease_s=lease_s))
 
 
-@post("/consumers/{consumer:str}/step", status_code=200)
+@post("/consumers/{consumer:str}/step", status_code=200, operation_class=takes(Consume))
 async def step(request: SignedIn, parts: NamedDependency[Parts], consumer: FromPath[str]) -> Response[Consumed]:
     """Ack, nack, lease the next events; waits for them up to `wait_s`."""
     consumer_id = parse_consumer_id(consumer)

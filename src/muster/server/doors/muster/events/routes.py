@@ -14,6 +14,7 @@ from muster.domain.errors import Finding, InvalidError, NotFoundError, TooLargeE
 from muster.domain.event_state import EventState
 from muster.domain.ids import WORKFLOW_ID, parse_event_id
 from muster.server.doors.access import SignedIn
+from muster.server.doors.documents import takes
 from muster.server.doors.muster.events.views import (
     render_dead_letters,
     render_history,
@@ -21,8 +22,7 @@ from muster.server.doors.muster.events.views import (
     render_replay,
     render_summary,
 )
-from muster.server.doors.reading import parse_id, read_body
-from muster.server.services.idempotent import make_request_key
+from muster.server.doors.reading import parse_id, read_body, read_key
 from muster.server.services.parts import Parts
 from muster.server.services.read_events import Page, get_event, list_dead_letters, list_events
 from muster.server.services.replay_dead_letters import REPLAY_MAX, Replaying, replay_dead_letters
@@ -65,7 +65,11 @@ async def list_dead(
     return render_dead_letters(list(await list_dead_letters(parts, page)), limit=limit)
 
 
-@post("/workflows/{workflow_id:str}/dead-letters/actions/replay", status_code=200)
+@post(
+    "/workflows/{workflow_id:str}/dead-letters/actions/replay",
+    status_code=200,
+    operation_class=takes(Replay),
+)
 async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Replayed:
     """Send dead letters back to their queues: those named, or all. A workflow that was finished is active again."""
     message = await read_body(request, Replay)
@@ -83,12 +87,7 @@ async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: 
         if findings:
             raise InvalidError(findings)
         events = [event for event in parsed if event is not None]
-    key = make_request_key(
-        request.headers.get("idempotency-key"),
-        owner=request.user.name,
-        route=f"POST {request.scope['path']}",
-        body=await request.body(),
-    )
+    key = await read_key(request)
     return render_replay(await replay_dead_letters(parts, request.user, Replaying(workflow_id, events, key)))
 
 

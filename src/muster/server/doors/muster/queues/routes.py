@@ -7,15 +7,17 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from muster.client.shapes.events import Publish, PublishedView
 from muster.client.shapes.workflows import QueueView
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.queue import REQUEST_BYTES_MAX
 from muster.server.doors.access import SignedIn
+from muster.server.doors.documents import gives, takes
 from muster.server.doors.muster.queues.views import parse_publication, render_published
 from muster.server.doors.muster.workflows.views import render_queues
-from muster.server.doors.reading import parse_id
+from muster.server.doors.reading import parse_id, read_key
 from muster.server.ports.store import StoredAnswer, Transaction
-from muster.server.services.idempotent import answer_once, make_request_key
+from muster.server.services.idempotent import answer_once
 from muster.server.services.parts import Parts
 from muster.server.services.publish_events import close_queue, publish
 from muster.worker.crash_points import reach
@@ -25,6 +27,8 @@ from muster.worker.crash_points import reach
     "/workflows/{workflow_id:str}/queues/{alias:str}/events",
     status_code=200,
     request_max_body_size=REQUEST_BYTES_MAX,
+    operation_class=takes(Publish),
+    responses=gives(200, PublishedView),
 )
 async def publish_(
     request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str], alias: FromPath[str]
@@ -33,12 +37,7 @@ async def publish_(
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     raw = await request.body()
     caller = request.user
-    key = make_request_key(
-        request.headers.get("idempotency-key"),
-        owner=caller.name,
-        route=f"POST {request.scope['path']}",
-        body=raw,
-    )
+    key = await read_key(request)
     publication = parse_publication(raw, workflow_id=workflow_id, alias=alias)
 
     def work(tx: Transaction) -> StoredAnswer:

@@ -13,9 +13,8 @@ from muster.domain.ids import TASK_ID
 from muster.server.doors.access import SignedIn
 from muster.server.doors.documents import gives, takes
 from muster.server.doors.muster.taskforces.views import render_taskforce
-from muster.server.doors.reading import parse_id, read_body
+from muster.server.doors.reading import parse_id, read_body, read_key
 from muster.server.services.add_workers import MoreWorkers, add_workers
-from muster.server.services.idempotent import make_request_key
 from muster.server.services.parts import Parts
 
 CREATED = 201
@@ -30,12 +29,7 @@ CREATED = 201
 async def add(request: SignedIn, parts: NamedDependency[Parts], task_id: FromPath[str]) -> Response[bytes]:
     """Make a further taskforce, which goes first. With an `Idempotency-Key` a repeat gets the first answer."""
     wanted = await read_body(request, AddWorkers)
-    key = make_request_key(
-        request.headers.get("idempotency-key"),
-        owner=request.user.name,
-        route=f"POST {request.scope['path']}",
-        body=await request.body(),
-    )
+    key = await read_key(request)
     more = MoreWorkers(
         parse_id(TASK_ID, task_id, what="task"),
         wanted.location,

@@ -8,9 +8,17 @@ from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 
 from muster.domain.queue import REQUEST_BYTES_MAX
-from muster.server.doors.access import PUBLIC, read_bearer
+from muster.server.doors.access import CHECKED_BY_ROUTE, PUBLIC, read_bearer
 from muster.server.doors.connection import while_connected
+from muster.server.doors.documents import gives, takes
 from muster.server.doors.muster.workers.views import (
+    EnrolAnswer,
+    EnrolRequest,
+    LeaveRequest,
+    RenewAnswer,
+    RenewRequest,
+    StepAnswerMessage,
+    StepRequest,
     parse_enrolment,
     parse_held,
     parse_leave,
@@ -24,16 +32,30 @@ from muster.server.services.parts import Parts
 from muster.server.services.step_worker import await_events, leave_worker, renew_worker, step_worker
 from muster.server.services.worker_token import WorkerClaims, parse_token
 
-_OPEN = {"access": PUBLIC}  # opened by a worker's secret or token, checked here
+_SECRET = {"access": PUBLIC}  # opened by the secret in the body
+_TOKEN = {"access": PUBLIC, CHECKED_BY_ROUTE: True}
 
 
-@post("/worker/enrol", status_code=200, opt=_OPEN)
+@post(
+    "/worker/enrol",
+    status_code=200,
+    opt=_SECRET,
+    operation_class=takes(EnrolRequest),
+    responses=gives(200, EnrolAnswer),
+)
 async def enrol(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
     """Begin a session: the taskforce's enrolment secret buys a worker's token."""
     return _reply(render_enrolled(await enrol_worker(parts, parse_enrolment(await request.body()))))
 
 
-@post("/worker/step", status_code=200, opt=_OPEN, request_max_body_size=REQUEST_BYTES_MAX)
+@post(
+    "/worker/step",
+    status_code=200,
+    opt=_TOKEN,
+    request_max_body_size=REQUEST_BYTES_MAX,
+    operation_class=takes(StepRequest),
+    responses=gives(200, StepAnswerMessage),
+)
 async def step(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
     """Hand in attempts and lease the next events; parks when there are none."""
     claims = _claims(request, parts)
@@ -45,19 +67,25 @@ async def step(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -
     return _reply(render_step(answer))
 
 
-@post("/worker/renew", status_code=200, opt=_OPEN)
+@post(
+    "/worker/renew",
+    status_code=200,
+    opt=_TOKEN,
+    operation_class=takes(RenewRequest),
+    responses=gives(200, RenewAnswer),
+)
 async def renew(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
     """Prolong a session and all that it holds."""
     claims = _claims(request, parts)
     return _reply(render_renewed(await renew_worker(parts, claims, parse_held(await request.body()))))
 
 
-@post("/worker/leave", status_code=200, opt=_OPEN)
-async def leave(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
+@post("/worker/leave", status_code=200, opt=_TOKEN, operation_class=takes(LeaveRequest))
+async def leave(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> dict[str, str]:
     """End a session: what it holds goes back uncounted."""
     claims = _claims(request, parts)
     await leave_worker(parts, claims, reason=parse_leave(await request.body()))
-    return _reply(b"{}")
+    return {}
 
 
 handlers: Sequence[HTTPRouteHandler] = (enrol, step, renew, leave)

@@ -32,11 +32,10 @@ from muster.server.doors.muster.workflows.views import (
     render_workflow,
     render_workflows,
 )
-from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_id, read_body
+from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_id, read_body, read_key
 from muster.server.services import read_workflow
 from muster.server.services.deactivate_workflow import deactivate_workflow
 from muster.server.services.follow_progress import follow_progress
-from muster.server.services.idempotent import make_request_key
 from muster.server.services.parts import Parts
 from muster.server.services.read_account import get_account, get_errors
 from muster.server.services.submit_workflow import Submission, submit_workflow
@@ -54,12 +53,7 @@ CREATED = 201
 async def submit(request: SignedIn, parts: NamedDependency[Parts]) -> Response[bytes]:
     """Make a workflow. With an `Idempotency-Key` a repeat gets the first answer."""
     new = await read_body(request, NewWorkflow)
-    key = make_request_key(
-        request.headers.get("idempotency-key"),
-        owner=request.user.name,
-        route=f"POST {request.scope['path']}",
-        body=await request.body(),
-    )
+    key = await read_key(request)
     submission = Submission(
         new, request.user, key, CREATED, render=lambda whole: msgspec.json.encode(render_workflow(whole))
     )
