@@ -70,7 +70,7 @@ class Bench:
         return number
 
     async def add_session(
-        self, *, taskforce: str | None = "TF-a", queue: int | None = None, owner: str = "", at_once: int | None = None
+        self, *, taskforce: str | None = "TF-a", queue: int | None = None, owner: str = "", at_once: int = 1000
     ) -> int:
         """A live session; returns its number. One of a person's consumer has no taskforce but a queue and an owner."""
         number = next(iter(self.numbers))

@@ -104,7 +104,7 @@ class Comparison:
         expected = self.model.hand_in(holder, step.finished, step.outputs)
         assert list(answer.verdicts) == expected.verdicts
         self.learn(expected.made)
-        leased = [(one.event, one.fence, one.attempt) for one in answer.leased]
+        leased = [(one.event, one.fence, one.attempt, one.deaths) for one in answer.leased]
         assert leased == self.model.held(holder, step.call, step.queues)
         assert answer.superseded == (step.call < newest)
 
@@ -117,7 +117,7 @@ class Comparison:
         answer = self.wait(self.bench.engine.lease_more(step))
 
         held = self.model.held(holder, step.call, step.queues)
-        leased = [(one.event, one.fence, one.attempt) for one in answer.leased]
+        leased = [(one.event, one.fence, one.attempt, one.deaths) for one in answer.leased]
         assert leased == (held or self.model.lease(holder, step.call, step.queues, want))
         assert not answer.superseded
 
@@ -170,7 +170,7 @@ class Comparison:
     # -- steps of these --------------------------------------------------------------------------------------------------
 
     def enrol(self, taskforce: str) -> None:
-        at_once = (None, 1, 2)[self.enrolled % 3]
+        at_once = (1000, 1, 2)[self.enrolled % 3]
         self.enrolled += 1
         holder = self.wait(self.bench.add_session(taskforce=taskforce, at_once=at_once))
         self.model.kin[holder], self.model.at_once[holder], self.model.calls[holder] = taskforce, at_once, 0
@@ -198,7 +198,7 @@ class Comparison:
         assert not answer.superseded
         self.verdicts |= set(answer.verdicts)
         self.learn(expected.made)
-        leased = [(one.event, one.fence, one.attempt) for one in answer.leased]
+        leased = [(one.event, one.fence, one.attempt, one.deaths) for one in answer.leased]
         assert leased == self.model.lease(holder, call, queues, want)
         assert all(one.limit == self.model.limits[self.model.events[one.event].queue] for one in answer.leased)
 

@@ -583,10 +583,43 @@ class QueueEngineContract:
         assert await bench.counts(queue) == Counts(published=3, waiting=2, done=1, failed=2)
         assert await bench.counts(strict) == Counts(published=2, waiting=2)
         rows = await bench.sql.run('SELECT event, "end" FROM attempt ORDER BY event')
-        expired, released = AttemptEnd.EXPIRED, AttemptEnd.RELEASED
-        assert rows == [(one, expired) for one in older[:2]] + [(one, released) for one in newer]
+        expired, abandoned = AttemptEnd.EXPIRED, AttemptEnd.ABANDONED
+        assert rows == [(one, expired) for one in older[:2]] + [(one, abandoned) for one in newer]
         again = await self.worker(bench, queue, strict)
-        assert [one.attempt for one in await again.lease(9)] == [2, 2, 1, 1]
+        leased = await again.lease(9)
+        assert [(one.attempt, one.deaths) for one in leased] == [(2, 1), (2, 1), (1, 1), (1, 1)]
+
+    async def test_a_lease_says_how_many_workers_died_with_the_event_and_so_does_its_repeat(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=5)
+        await bench.publish(queue, 2)
+        for _ in range(2):
+            dying = Worker(bench.engine, await bench.add_session(at_once=1), [queue])
+            await dying.lease(1)
+            await bench.expire(dying.holder)
+            await bench.engine.reap(limit=10)
+        worker = await self.worker(bench, queue)
+        await worker.call(*(failed(one) for one in await worker.lease(2)))
+
+        leased = await worker.lease(2)
+
+        assert [(one.attempt, one.deaths) for one in leased] == [(4, 2), (2, 0)]
+        worker.calls -= 1
+        assert await worker.lease(2) == leased
+
+    async def test_an_event_that_went_back_is_counted_after_what_was_leased_before_it_again(self, bench: Bench) -> None:
+        """A worker works in the order of its calls, not of the events' numbers."""
+        queue = await bench.add_queue()
+        first, second = await bench.publish(queue, 2)
+        worker = Worker(bench.engine, await bench.add_session(at_once=1), [queue])
+        (back,) = await worker.lease(1)
+        await worker.lease(1)
+        await worker.call(released(back))
+        await worker.lease(1)
+        await bench.expire(worker.holder)
+        await bench.engine.reap(limit=10)
+
+        rows = await bench.sql.run('SELECT event, fence, "end" FROM attempt WHERE fence > 1 OR event = ?', second)
+        assert sorted(rows) == [(first, 2, AttemptEnd.ABANDONED), (second, 1, AttemptEnd.EXPIRED)]
 
     async def test_reap_ends_no_more_sessions_than_it_may(self, bench: Bench) -> None:
         sessions = [await bench.add_session() for _ in range(5)]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from muster.domain.attempt import AttemptEnd, Outcome, Verdict
+from muster.domain.attempt import DEATH_ENDS, AttemptEnd, Outcome, Verdict
 from muster.domain.event_state import EventState, Happening, next_state
 from muster.domain.queue import Counts
 from muster.server.ports.queue_engine import Finished
@@ -35,9 +35,18 @@ class ModelEvent:
     tries: dict[int, Try] = field(default_factory=dict)
 
     @property
+    def deaths(self) -> int:
+        """How many workers died while they held it."""
+        return sum(one.end in DEATH_ENDS for one in self.tries.values())
+
+    @property
     def current(self) -> Try | None:
         """The lease in force."""
         return next((one for one in self.tries.values() if one.end is None), None)
+
+
+Given = tuple[int, int, int, int]
+"""A lease: event, fence, attempt, deaths."""
 
 
 @dataclass
@@ -55,28 +64,28 @@ class Model:
     def __init__(self) -> None:
         self.limits: dict[int, int] = {}
         self.kin: dict[int, object] = {}
-        self.at_once: dict[int, int | None] = {}
+        self.at_once: dict[int, int] = {}
         self.calls: dict[int, int] = {}
         self.ended: set[int] = set()
         self.events: dict[int, ModelEvent] = {}
         self.moves: Counter[tuple[EventState, Happening]] = Counter()
 
-    def lease(self, holder: int, call: int, queues: Sequence[int], want: int) -> list[tuple[int, int, int]]:
-        """Lease anew: (event, fence, attempt) in order."""
-        given: list[tuple[int, int, int]] = []
+    def lease(self, holder: int, call: int, queues: Sequence[int], want: int) -> list[Given]:
+        """Lease anew, in order."""
+        given: list[Given] = []
         for queue in queues:
             waiting = (e for e in self.events.values() if e.queue == queue and e.state is EventState.WAITING)
             for event in sorted(waiting, key=lambda one: one.number)[: want - len(given)]:
                 self._move(event, Happening.LEASED)
                 event.attempts += 1
                 event.tries[len(event.tries) + 1] = Try(holder, call)
-                given.append((event.number, len(event.tries), event.attempts))
+                given.append((event.number, len(event.tries), event.attempts, event.deaths))
         return given
 
-    def held(self, holder: int, call: int, queues: Sequence[int]) -> list[tuple[int, int, int]]:
+    def held(self, holder: int, call: int, queues: Sequence[int]) -> list[Given]:
         """What a call leased before and is still in force."""
         found = [
-            (queues.index(event.queue), event.number, fence, event.attempts)
+            (queues.index(event.queue), event.number, fence, event.attempts, event.deaths)
             for event in self.events.values()
             for fence, one in event.tries.items()
             if one == Try(holder, call)
@@ -107,9 +116,10 @@ class Model:
         ]
         dead = 0
         for place, (_, _, event, current) in enumerate(sorted(held)):
-            at_once = self.at_once[holder]
-            if at_once is not None and place >= at_once:
-                self._settle(event, current, Outcome.RELEASED)
+            if place >= self.at_once[holder]:
+                self._move(event, Happening.RELEASED)
+                current.record(AttemptEnd.ABANDONED)
+                event.attempts -= 1
                 continue
             is_last = event.attempts >= self.limits[event.queue]
             self._move(event, Happening.EXPIRED_FINALLY if is_last else Happening.EXPIRED)

@@ -310,6 +310,32 @@ class HolderContract:
         assert letter.event == events[0]
         ends = [row.end for row in await bench.read(lambda tx: tx.events.list_attempts(events[0]))]
         assert ends == [AttemptEnd.EXPIRED, AttemptEnd.EXPIRED]
+        ends = [row.end for row in await bench.read(lambda tx: tx.events.list_attempts(events[1]))]
+        assert ends == [AttemptEnd.ABANDONED, AttemptEnd.ABANDONED]
+
+    async def test_a_dead_worker_was_at_what_it_leased_first_whatever_the_numbers_say(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=2)
+        first, second = await bench.publish(queue, b"1", b"2")
+        holder = await bench.enrol()
+        (leased,) = (await bench.step(holder, queue, want=1)).leased
+        await bench.step(holder, queue, call=2, want=1)
+        await bench.step(holder, queue, call=3, finished=[Finished(first, leased.fence, Outcome.RELEASED)])
+        await bench.step(holder, queue, call=4, want=1)
+
+        await _let_die(bench, holder)
+
+        assert [(await _look(bench, event)).attempts for event in (first, second)] == [0, 1]
+
+    async def test_what_a_persons_consumer_held_when_it_vanished_is_never_counted(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=1)
+        (event,) = await bench.publish(queue, b"1")
+        holder = await bench.enrol(at_once=0)
+        await bench.step(holder, queue, want=1)
+
+        await _let_die(bench, holder)
+
+        assert (await _look(bench, event)).attempts == 0
+        assert await bench.counts(queue) == Counts(published=1, waiting=1)
 
     async def test_what_an_ended_session_held_goes_back_uncounted(self, bench: Bench) -> None:
         queue = await bench.add_queue()

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -13,6 +14,7 @@ import pytest
 from muster.domain.outbox import Cursor
 from muster.server.app import make_app
 from muster.server.doors.muster.consumers.views import parse_consumer_id
+from muster.server.ports.store import Transaction
 from muster.server.services import replay_dead_letters
 from muster.server.services.finish_drained import finish_drained
 from muster.server.services.worker_desk import WorkerDesk
@@ -425,18 +427,20 @@ async def test_a_consumer_that_was_told_drained_finds_the_new_results_afterwards
     assert await consume(stand, workflow) == (2, True)
 
 
-async def test_a_letter_that_people_consume_goes_back_without_reopening_anything(stand: Stand) -> None:
-    """Its consumer died at it. Consumers outlive the workflow, so nobody has to be brought back for it."""
+def end_by_death(tx: Transaction, *, session: int) -> None:
+    tx.holders.end(session, reason="it died", is_death=True)
+
+
+async def test_results_that_consumers_take_with_them_into_death_are_given_again_however_often(stand: Stand) -> None:
     workflow, _ = await finished_itself(stand, dead=0)
-    consumer = (await stand.post(path_of(workflow, "/queues/out/consumers")))["consumer"]
-    [event] = (await stand.post(f"/muster/v1/consumers/{consumer}/step", {"call": 1, "want": 1}))["events"]
-    session = parse_consumer_id(consumer).session
-    await stand.parts.store.write(lambda tx: tx.holders.end(session, reason="it died", is_death=True))
+    for _ in range(6):
+        consumer = (await stand.post(path_of(workflow, "/queues/out/consumers")))["consumer"]
+        held = (await stand.post(f"/muster/v1/consumers/{consumer}/step", {"call": 1, "want": 2}))["events"]
+        assert [one["attempt"] for one in held] == [1, 1]
+        session = parse_consumer_id(consumer).session
+        await stand.parts.store.write(partial(end_by_death, session=session))
 
-    replayed = await replay(stand, workflow, event["event"])
-
-    assert (replayed["replayed"], replayed["reopened"]) == ([event["event"]], False)
-    assert (await stand.show(workflow))["state"] == "FINISHED"
+    assert (await stand.get(path_of(workflow, "/dead-letters")))["dead_letters"] == []
     assert await consume(stand, workflow) == (3, True)
 
 

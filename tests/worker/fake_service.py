@@ -428,6 +428,7 @@ def _render(event: Event, limit: int) -> dict[str, Any]:
         "attempt": event.attempts + 1,
         "limit": limit,
         "key": None,
+        "alone": False,
         "kind": event.kind,
         "body": event.sent,
     }

@@ -15,8 +15,14 @@ from muster.worker.pace import AHEAD_MAX, AHEAD_S, Pace
 from muster.worker.runtime import CANCELLED, DONE, Ended
 
 
-def lease(number: int, fence: int = 1) -> Lease:
-    return Lease(f"EV-{number}", fence, 1, "json", b"%d" % number)
+def lease(number: int, fence: int = 1, *, is_alone: bool = False) -> Lease:
+    return Lease(f"EV-{number:04}", fence, 1, "json", b"%d" % number, is_alone)
+
+
+def may_take(desk: Desk) -> bool:
+    """Would a slot get an event without waiting?"""
+    with desk._lock:
+        return desk._may_take()
 
 
 class Book(RuleBasedStateMachine):
@@ -29,23 +35,30 @@ class Book(RuleBasedStateMachine):
         self.desk = Desk(Pace(slots=self.SLOTS, batch=4), slots=self.SLOTS, wake=lambda: None)
         self.cancels = [Cancel() for _ in range(self.SLOTS)]
         self.at_work: dict[int, str] = {}
+        self.alone: set[str] = set()
         self.leased = 0
         self.flying: list[list[object]] = []
         self.handed: Counter[str] = Counter()
         self.now = time.monotonic()
 
-    @rule(count=st.integers(1, 5), is_stopping=st.booleans())
-    def leases_come(self, count: int, is_stopping: bool) -> None:  # noqa: FBT001
-        self.desk.put([lease(self.leased + index) for index in range(count)], epoch=1, is_stopping=is_stopping)
+    @rule(count=st.integers(1, 5), is_stopping=st.booleans(), alone=st.sets(st.integers(0, 4), max_size=2))
+    def leases_come(self, count: int, is_stopping: bool, alone: set[int]) -> None:  # noqa: FBT001
+        leases = [lease(self.leased + index, is_alone=index in alone) for index in range(count)]
+        self.alone |= {one.event for one in leases if one.is_alone}
+        self.desk.put(leases, epoch=1, is_stopping=is_stopping)
         self.leased += count
 
     @precondition(lambda self: self.desk.held(1) and len(self.at_work) < self.SLOTS)
     @rule()
     def a_slot_takes(self) -> None:
-        if len(self.desk.held(1)) > self.desk.n_working():
+        if may_take(self.desk):
             slot = next(index for index in range(self.SLOTS) if index not in self.at_work)
             taken = self.desk.take(self.cancels[slot])
             assert taken is not None
+            if taken.event in self.alone:
+                assert (self.at_work, self.flying, self.desk.n_finished()) == ({}, [], 0)
+                assert self.desk.held(1) == [(taken.event, 1)], "it is all that the worker holds"
+            assert self.alone.isdisjoint(self.at_work.values())
             self.at_work[slot] = taken.event
 
     @precondition(lambda self: self.at_work)
@@ -72,6 +85,7 @@ class Book(RuleBasedStateMachine):
     def a_call_ends(self, how: str) -> None:
         call = self.flying.pop(0)
         if how == "answered":
+            self.desk.note_handed_in(call)  # type: ignore[arg-type]
             self.handed.update(one.event for one in call)  # type: ignore[attr-defined]
         else:
             self.desk.hand_in_again(call, alone=how == "alone")  # type: ignore[arg-type]
@@ -115,16 +129,16 @@ def test_a_result_goes_at_once_when_a_slot_is_free_and_waits_for_others_while_al
     desk.put([lease(1), lease(2), lease(3)], epoch=1, is_stopping=False)
     first, second, third = Cancel(), Cancel(), Cancel()
     desk.take(first)
-    desk.bring("EV-1", Ended(DONE, wall_s=0.01))
+    desk.bring("EV-0001", Ended(DONE, wall_s=0.01))
     desk.take(second)
     assert not plan(desk).is_due
     errand = plan(desk, LINGER_S)
-    assert [one.event for one in errand.finished] == ["EV-1"]
-    desk.bring("EV-2", Ended(DONE, wall_s=0.01))
+    assert [one.event for one in errand.finished] == ["EV-0001"]
+    desk.bring("EV-0002", Ended(DONE, wall_s=0.01))
     desk.take(third)
-    desk.bring("EV-3", Ended(DONE, wall_s=0.01))
+    desk.bring("EV-0003", Ended(DONE, wall_s=0.01))
     errand = plan(desk)
-    assert (errand.is_due, [one.event for one in errand.finished]) == (True, ["EV-2", "EV-3"])
+    assert (errand.is_due, [one.event for one in errand.finished]) == (True, ["EV-0002", "EV-0003"])
 
 
 def test_what_waits_behind_a_long_task_is_given_back() -> None:
@@ -135,7 +149,7 @@ def test_what_waits_behind_a_long_task_is_given_back() -> None:
     desk.take(Cancel())
     assert plan(desk, STUCK_S / 2).finished == ()
     errand = plan(desk, STUCK_S + 1)
-    assert [(one.event, one.outcome) for one in errand.finished] == [("EV-2", "released")]
+    assert [(one.event, one.outcome) for one in errand.finished] == [("EV-0002", "released")]
     assert errand.want == 0
     assert pace.ahead == 0
 
@@ -145,9 +159,46 @@ def test_an_event_at_work_that_is_leased_again_is_the_same_work() -> None:
     desk.put([lease(1, fence=1)], epoch=1, is_stopping=False)
     desk.take(Cancel())
     desk.put([lease(1, fence=2)], epoch=2, is_stopping=False)
-    assert (desk.held(1), desk.held(2)) == ([], [("EV-1", 2)])
-    desk.bring("EV-1", Ended(DONE))
-    assert [(one.event, one.fence) for one in plan(desk).finished] == [("EV-1", 2)]
+    assert (desk.held(1), desk.held(2)) == ([], [("EV-0001", 2)])
+    desk.bring("EV-0001", Ended(DONE))
+    assert [(one.event, one.fence) for one in plan(desk).finished] == [("EV-0001", 2)]
+
+
+def test_events_are_worked_at_in_the_order_in_which_the_service_counts_them() -> None:
+    desk = Desk(Pace(slots=1, batch=16), slots=1, wake=lambda: None)
+    desk.put([lease(3), lease(1)], epoch=1, is_stopping=False)
+    desk.put([lease(2)], epoch=1, is_stopping=False)
+    taken = []
+    for _ in range(3):
+        taken.append(desk.take(Cancel()))
+        desk.bring(taken[-1].event, Ended(DONE))  # type: ignore[union-attr]
+    assert taken == [lease(1), lease(3), lease(2)]
+
+
+def test_an_event_that_goes_alone_begins_when_all_else_is_handed_in_and_nothing_waits_beside_it() -> None:
+    pace = Pace(slots=2, batch=16)
+    pace.note_task(0.001)
+    desk = Desk(pace, slots=2, wake=lambda: None)
+    desk.put([lease(1), lease(2, is_alone=True), lease(3), lease(4, is_alone=True)], epoch=1, is_stopping=False)
+    desk.take(Cancel())
+    assert not may_take(desk), "another is at work"
+    errand = plan(desk)
+    assert (errand.want, errand.is_due) == (0, True)
+    assert [(one.event, one.outcome) for one in errand.finished] == [("EV-0004", "released"), ("EV-0003", "released")]
+    desk.bring("EV-0001", Ended(DONE))
+    assert not may_take(desk), "its result is not handed in"
+    result = plan(desk)
+    assert [one.event for one in result.finished] == ["EV-0001"]
+    desk.note_handed_in(errand.finished)
+    assert not may_take(desk), "the result is under way"
+    desk.note_handed_in(result.finished)
+
+    assert desk.take(Cancel()) == lease(2, is_alone=True)
+    assert (plan(desk).want, plan(desk).is_due) == (0, False)
+    desk.bring("EV-0002", Ended(DONE))
+    assert plan(desk).want == 2, "nothing ahead: there may be more of them"
+    desk.put([lease(5)], epoch=1, is_stopping=False)
+    assert plan(desk, LINGER_S).want > 2
 
 
 def test_an_attempt_that_travels_alone() -> None:
@@ -155,7 +206,7 @@ def test_an_attempt_that_travels_alone() -> None:
     desk.put([lease(n) for n in range(3)], epoch=1, is_stopping=False)
     for n in range(3):
         desk.take(Cancel())
-        desk.bring(f"EV-{n}", Ended(DONE))
+        desk.bring(f"EV-{n:04}", Ended(DONE))
     taken = list(plan(desk).finished)
     assert len(taken) == 3
     desk.hand_in_again(taken, alone=True)

@@ -32,10 +32,13 @@ class AttemptEnd(IntEnum):
     EXPIRED = 3
     LATE = 4
     DUPLICATE = 5
+    ABANDONED = 6  # its worker died and had not come to it, as far as can be told: not counted
 
 
 FAILED_ENDS = frozenset({AttemptEnd.FAILED, AttemptEnd.EXPIRED})
 """What counts as a failed attempt."""
+DEATH_ENDS = frozenset({AttemptEnd.EXPIRED, AttemptEnd.ABANDONED})
+"""How an attempt ends whose worker died."""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,9 @@ class Desk:
         self._finished: List[Handed] = []
         self._finished_at = 0.0
         self._taken_at = time.monotonic()
-        self._alone: Set[Tuple[str, int]] = set()
+        self._flying = 0  # attempts of calls under way
+        self._is_wary = False  # the last call brought an event that goes alone
+        self._travels_alone: Set[Tuple[str, int]] = set()
         self._is_closed = False
         self.counts: Counter[str] = Counter()
         """How many attempts ended how: done, failed, released, lost."""
@@ -71,8 +73,8 @@ class Desk:
     def take(self, cancel: Cancel) -> Optional[Lease]:
         """The next event to work at; waits for one. None: there will be no more."""
         with self._lock:
-            while not self._ready:
-                if self._is_closed:
+            while not self._may_take():
+                if self._is_closed and not self._ready:
                     return None
                 self._taking.wait()
             lease, epoch = self._ready.popleft()
@@ -85,6 +87,7 @@ class Desk:
         """The attempt at an event has ended."""
         with self._lock:
             work = self._working.pop(event)
+            self._taking.notify_all()  # one that goes alone may have waited for this, or others for one that went alone
             if ended.outcome == CANCELLED:
                 if work.cancel.reason == LOST:
                     self.counts[LOST] += 1
@@ -113,7 +116,9 @@ class Desk:
                     self._hand_in(Handed(lease.event, lease.fence, "released"))
                 else:
                     self._ready.append((lease, epoch))
-            self._taking.notify(len(leases))
+            self._is_wary = any(lease.is_alone for lease in leases)
+            self._clear_for_one_alone()
+            self._taking.notify_all()
 
     def plan(self, now: float, *, is_asking: bool, may_ask: bool, is_stopping: bool) -> Errand:
         """What to say to the service.
@@ -127,12 +132,15 @@ class Desk:
             self._give_back_stuck(now)
             ahead = 0 if is_stopping else self._pace.ahead
             in_hand = len(self._working) + len(self._ready)
-            want = 0 if is_stopping else max(0, self._slots + ahead - in_hand)
+            if self._is_wary:
+                ahead = 0  # where there is one event that goes alone there are more, and those leased with it are given back
+            is_closed_to_others = is_stopping or self._has_one_alone()
+            want = 0 if is_closed_to_others else max(0, self._slots + ahead - in_hand)
             is_starving = len(self._working) < self._slots and not self._ready
             if self._finished:
                 is_due = (
                     is_starving
-                    or is_stopping
+                    or is_closed_to_others
                     or now - self._finished_at >= LINGER_S
                     or len(self._finished) >= max(1, ahead // 2)
                 )
@@ -147,13 +155,16 @@ class Desk:
         """Attempts whose call came to nothing; `alone`: each in a call of its own from now on."""
         with self._lock:
             if alone:
-                self._alone.update((one.event, one.fence) for one in finished)
+                self._travels_alone.update((one.event, one.fence) for one in finished)
             self._finished_at = 0.0
             self._finished[:0] = finished
+            self._flying -= len(finished)
 
-    def is_alone(self, handed: Handed) -> bool:
-        """Was this attempt to travel in a call of its own?"""
-        return (handed.event, handed.fence) in self._alone
+    def note_handed_in(self, finished: Sequence[Handed]) -> None:
+        """Attempts whose call was answered."""
+        with self._lock:
+            self._flying -= len(finished)
+            self._taking.notify_all()
 
     def held(self, epoch: int) -> List[Tuple[str, int]]:
         """What is waiting or at work under this session, as (event, fence)."""
@@ -172,6 +183,7 @@ class Desk:
             for work in self._working.values():
                 if (work.lease.event, work.lease.fence) in gone:
                     work.cancel.set(LOST)
+            self._taking.notify_all()
 
     def forget_ready(self) -> None:
         """The session is over, and what waited has gone back with it. What is at work goes on: its result may still count."""
@@ -208,6 +220,22 @@ class Desk:
 
     # -- under the lock ------------------------------------------------------------------------------------------------
 
+    def _may_take(self) -> bool:
+        """Is there an event that may be begun now? One that goes alone waits until nothing else is held, as far as the service knows."""
+        if not self._ready or any(one.lease.is_alone for one in self._working.values()):
+            return False
+        return not (self._ready[0][0].is_alone and (self._working or self._finished or self._flying))
+
+    def _has_one_alone(self) -> bool:
+        return any(one.lease.is_alone for one in self._working.values()) or any(one.is_alone for one, _ in self._ready)
+
+    def _clear_for_one_alone(self) -> None:
+        """What waits behind an event that goes alone is given back: whoever has time may do it."""
+        place = next((index for index, (lease, _) in enumerate(self._ready) if lease.is_alone), None)
+        while place is not None and len(self._ready) > place + 1:
+            lease, _ = self._ready.pop()
+            self._hand_in(Handed(lease.event, lease.fence, "released"))
+
     def _hand_in(self, handed: Handed) -> None:
         self.counts[handed.outcome] += 1
         if not self._finished:
@@ -222,14 +250,15 @@ class Desk:
         size_bytes = 0
         while self._finished and len(taken) < CALL_ATTEMPTS_MAX and size_bytes < CALL_BYTES_MAX:
             one = self._finished[0]
-            is_alone = (one.event, one.fence) in self._alone
-            if is_alone and taken:
+            travels_alone = (one.event, one.fence) in self._travels_alone
+            if travels_alone and taken:
                 break
             taken.append(self._finished.pop(0))
             size_bytes += len(one.result or b"")
-            if is_alone:
+            if travels_alone:
                 break
         self._finished_at = 0.0  # what is left is due at once
+        self._flying += len(taken)
         return taken
 
     def _give_back_stuck(self, now: float) -> None:

@@ -52,13 +52,17 @@ class Enrolled:
 
 @dataclass(frozen=True)
 class Lease:
-    """One event on lease. `body`: the very JSON text that was published (UTF-8) for the kind `json`, the bytes for `bytes`."""
+    """One event on lease. `body`: the very JSON text that was published (UTF-8) for the kind `json`, the bytes for `bytes`.
+
+    `is_alone`: workers died with it, so nothing else is to be held while it is at work.
+    """
 
     event: str
     fence: int
     attempt: int
     kind: str
     body: bytes = field(repr=False)
+    is_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,6 +232,7 @@ def _parse_lease_of_event(message: object) -> Lease:
         attempt=_get(message, "attempt", int),
         kind=kind,
         body=_parse_body(kind, _get(message, "body", str)),
+        is_alone=_get(message, "alone", bool),
     )
 
 

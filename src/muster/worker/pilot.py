@@ -131,6 +131,8 @@ class Pilot:
         now, took_s, crew = time.monotonic(), call.took_s, self._crew
         if crew is not None and took_s < 1.0 and (answer.leases or not call.wait_s):
             crew.pace.note_call(took_s)
+        if crew is not None:
+            crew.desk.note_handed_in(call.finished)
         for verdict in answer.verdicts:
             if verdict not in ("done", "requeued"):
                 self._log.tell("verdict", verdict=verdict)

@@ -27,8 +27,9 @@ Request: `call` (1, 2, ...; a retry repeats the number and the body), `finished`
 `exit_code`; null unless failed), `wall_s`), `want` (events to lease at most), `wait_s` (how long to park when there are none).
 A call made while an earlier one is parked ends the parked one, which then answers without events.
 Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events` (array of `event`, `fence`, `attempt`,
-`limit`, `key` (or null), `kind`, `body` (a string)), `come_back_s` (a number when the service would rather not park: ask again then;
-else null), `stop` (null, `finish` or `abort`: hand in or give back what is held, then leave).
+`limit`, `key` (or null), `kind`, `body` (a string), `alone` (true: workers died with it; hold nothing else while it is at work)),
+`come_back_s` (a number when the service would rather not park: ask again then; else null), `stop` (null, `finish` or `abort`:
+hand in or give back what is held, then leave).
 """
 
 RENEW = "/muster/v1/worker/renew"

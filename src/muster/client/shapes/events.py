@@ -41,7 +41,7 @@ class AttemptErrorView(Answer):
 
 
 class AttemptView(Answer):
-    """One attempt. `outcome`: done, failed, released, expired, late, duplicate."""
+    """One attempt. `outcome`: done, failed, released, expired, abandoned, late, duplicate (docs/glossary.md)."""
 
     attempt: int
     outcome: str

@@ -15,8 +15,8 @@ class Session:
         consumer_queue: number of the queue that a person's consumer reads; None for a worker.
         owner: the person; the empty string for a worker.
         cluster, proc, start: which start of which proc.
-        at_once: how many events it works on at once: when it dies, the oldest so many that it holds count as an attempt each. None: all
-            that it holds.
+        at_once: how many events it works on at once: when it dies, the oldest so many that it holds count as an attempt each. 0 for
+            people's consumers: what they hold is not to blame.
         until: seconds since the epoch when it ends unless renewed.
         ended: why it is over; None while it lives.
     """
@@ -28,7 +28,7 @@ class Session:
     cluster: str
     proc: int
     start: int
-    at_once: int | None
+    at_once: int
     host: str
     site: str
     begun_at: float

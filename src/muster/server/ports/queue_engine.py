@@ -75,7 +75,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """One event on lease. `attempt` counts from 1; `limit` is how many there may be (0: not known)."""
+    """One event on lease. `attempt` counts from 1; `limit` is how many there may be (0: not known).
+
+    `deaths`: how many workers died while they held it (`domain.attempt.DEATH_ENDS`).
+    """
 
     event: int
     fence: int
@@ -83,6 +86,7 @@ class Leased:
     body: Body
     key: str | None = None
     limit: int = 0
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)

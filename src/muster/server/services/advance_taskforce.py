@@ -110,9 +110,9 @@ def notify(tx: Transaction, taskforce: Taskforce) -> None:
     tx.wake(f"workflow:{taskforce.workflow_id}")
 
 
-def end_sessions(tx: Transaction, taskforce_uuids: Sequence[str], *, reason: str) -> int:
-    """End the sessions of these taskforces' workers: what they hold goes back uncounted. Returns how many."""
+def end_sessions(tx: Transaction, taskforce_uuids: Sequence[str], *, reason: str, are_deaths: bool = False) -> int:
+    """End the sessions of these taskforces' workers; returns how many. `are_deaths`: what they worked on may be why they are over."""
     sessions = tx.holders.list_live(taskforce_uuids)
     for session in sessions:
-        tx.holders.end(session.number, reason=reason)
+        tx.holders.end(session.number, reason=reason, is_death=are_deaths)
     return len(sessions)

@@ -83,7 +83,7 @@ async def open_consumer(parts: Parts, caller: Caller, workflow_id: str, alias: s
                 cluster="",
                 proc=0,
                 start=0,
-                at_once=None,
+                at_once=0,
                 host="",
                 site="",
                 begun_at=now,

@@ -157,6 +157,7 @@ def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> Ta
         inputs=tuple(queue.number for queue in inputs),
         outputs=tuple(queues[queue_id].number for queue_id in directive.output_queues),
         lease_s=min(queue.lease_s for queue in inputs),
+        slots=directive.slots,
         finishes_itself=tx.workflows.get(taskforce.workflow_id).finish_when_done,
     )
 

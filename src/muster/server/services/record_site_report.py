@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from muster.domain.errors import ConflictError, NotFoundError
-from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
+from muster.domain.taskforce_phase import ENDING, Phase, PhaseEvent, next_phase
 from muster.domain.workflow import Taskforce
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import (
@@ -153,7 +153,9 @@ async def record_completed(parts: Parts, uuid: str, claim: HeldClaim | None, *, 
             return _now(taskforce)
         answer = _advance(tx, taskforce, Happened(PhaseEvent.COMPLETED, TMS, at=at), held_reason=None)
         if answer.accepted:
-            end_sessions(tx, [uuid], reason="the taskforce has ended")
+            # A worker that ends well leaves; one that was told to stop may be killed for being slow, and its events are not to blame.
+            was_told = taskforce.phase in ENDING
+            end_sessions(tx, [uuid], reason="the taskforce has ended", are_deaths=not was_told)
         return answer
 
     return await _report(parts, uuid, claim, work)

@@ -39,8 +39,7 @@ def bring_workers(tx: Transaction, parts: Parts, caller: Caller, workflow: Workf
     """
     queues = tx.queues.list_of_workflow(workflow.workflow_id)
     filled = [one for one in queues if one.number == queue and one.is_input]
-    if not filled:
-        return False  # people consume it, and they do so when the workflow is over too
+    assert filled, "only tasks' attempts count, so only their queues have dead letters"
     if workflow.state is WorkflowState.ACTIVE:
         _insert(tx, parts, workflow, _list_wanted(tx, workflow, filled), context=NO_WORKERS_LEFT)
         return False

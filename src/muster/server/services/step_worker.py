@@ -40,6 +40,7 @@ class WorkerAnswer:
     """What a worker is told.
 
     Args:
+        slots: events at once of the worker.
         come_back_s: the worker is not parked and shall ask again then.
         stop: `finish`, `abort` or None.
     """
@@ -47,6 +48,7 @@ class WorkerAnswer:
     call: int
     verdicts: Sequence[Verdict]
     leased: Sequence[Leased] = ()
+    slots: int = 1
     come_back_s: float | None = None
     stop: str | None = None
 
@@ -77,7 +79,7 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     reach("server.step.committed")
     if plan.finishes_itself and not answer.leased and not _ENDED_AN_EVENT.isdisjoint(answer.verdicts):
         parts.waking.wake("drain")  # this may have been the last event: see at once whether the workflow is done
-    return WorkerAnswer(asked.call, answer.verdicts, answer.leased, stop=stop)
+    return WorkerAnswer(asked.call, answer.verdicts, answer.leased, plan.slots, stop=stop)
 
 
 async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, answer: WorkerAnswer) -> WorkerAnswer:

@@ -65,6 +65,7 @@ class TaskPlan:
     Args:
         inputs, outputs: numbers of the queues.
         lease_s: how long their sessions live between renewals.
+        slots: events at once of each.
         finishes_itself: its workflow waits for its queues to be drained.
     """
 
@@ -73,6 +74,7 @@ class TaskPlan:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     lease_s: float
+    slots: int
     finishes_itself: bool
 
     def inputs_of_call(self, call: int) -> tuple[int, ...]:

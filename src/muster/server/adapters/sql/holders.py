@@ -66,15 +66,16 @@ class SqlHolders:
         if ended is None:
             return
         self._session.execute(delete(holder_live).where(holder_live.c.number == number))
-        self._give_back(number, n_counted=ended.at_once if is_death else 0)
+        self._give_back(number, at_once=ended.at_once if is_death else None)
 
-    def _give_back(self, number: int, *, n_counted: int | None) -> None:
-        """What the session holds waits again; a row keeps who had it, by which a late result is known."""
+    def _give_back(self, number: int, *, at_once: int | None) -> None:
+        """What the session holds waits again; a row keeps who had it, by which a late result is known. `at_once` None: nobody died."""
         held = self._session.execute(delete(leased).where(leased.c.holder == number).returning(leased)).all()
         if not held:
             return
-        oldest = sorted(held, key=lambda row: (row.call, row.event))[:n_counted]
+        oldest = sorted(held, key=lambda row: (row.call, row.event))[: at_once or 0]
         counted = {row.event for row in oldest}
+        uncounted = AttemptEnd.RELEASED if at_once is None else AttemptEnd.ABANDONED
         limits = self._limits({row.queue for row in held}) if counted else {}
         over = [row for row in held if row.event in counted and row.attempts >= limits[row.queue]]
         back = [row for row in held if row not in over]
@@ -108,7 +109,7 @@ class SqlHolders:
                     "fence": row.fence,
                     "queue": row.queue,
                     "holder": number,
-                    "end": (AttemptEnd.EXPIRED if row.event in counted else AttemptEnd.RELEASED).value,
+                    "end": (AttemptEnd.EXPIRED if row.event in counted else uncounted).value,
                     "since": row.since,
                     "at": now,
                     "wall_s": 0.0,

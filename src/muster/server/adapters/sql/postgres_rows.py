@@ -189,8 +189,8 @@ def _columns(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[obje
 
 
 def _read_lease(row: asyncpg.Record) -> Leased:
-    _, _, event, fence, attempt, limit, _, kind, key, body = row
-    return Leased(event, fence, attempt, Body(_KINDS[kind], body), key, limit)
+    _, _, event, fence, attempt, limit, _, kind, key, body, deaths = row
+    return Leased(event, fence, attempt, Body(_KINDS[kind], body), key, limit, deaths)
 
 
 def _in_order(leased: list[tuple[int, Leased]], queues: Sequence[int], hints: Hints) -> list[Leased]:

@@ -174,7 +174,7 @@ CREATE FUNCTION pg_temp.muster_step(
     q_group integer[], q_number integer[], q_from bigint[]
 ) RETURNS TABLE (
     o_what integer, o_of integer, o_event bigint, o_fence integer, o_attempts integer, o_limit integer, o_queue integer,
-    o_kind smallint, o_key text, o_body bytea
+    o_kind smallint, o_key text, o_body bytea, o_deaths integer
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_custom_plan AS $function$
 DECLARE
     v_now CONSTANT float8 := extract(epoch FROM clock_timestamp());
@@ -216,7 +216,7 @@ BEGIN
     FROM unnest(p_holder, p_call, p_lease_s) AS a (number, call, lease_s)
     WHERE h.number = a.number AND h.number = ANY (p_holder) AND h.ended IS NULL;
     RETURN QUERY
-    SELECT 1, a.i::integer, a.newest, 0, 0, 0, 0, 0::smallint, NULL::text, NULL::bytea
+    SELECT 1, a.i::integer, a.newest, 0, 0, 0, 0, 0::smallint, NULL::text, NULL::bytea, 0
     FROM unnest(v_newest) WITH ORDINALITY AS a (newest, i);
 
     -- Attempts that are done under the lease in force: all at once.
@@ -391,7 +391,9 @@ BEGIN
     END IF;
     IF cardinality(l_event) > 0 THEN
         RETURN QUERY
-        SELECT 3, l.of, l.event, l.fence, l.attempts, q.attempts, l.queue, e.kind, e.key, e.body
+        SELECT 3, l.of, l.event, l.fence, l.attempts, q.attempts, l.queue, e.kind, e.key, e.body,
+            CASE WHEN l.fence > 1 THEN (
+                SELECT count(*)::integer FROM attempt a WHERE a.event = l.event AND a."end" IN (3, 6)) ELSE 0 END
         FROM unnest(l_of, l_event, l_fence, l_attempts, l_queue) AS l (of, event, fence, attempts, queue)
         JOIN event e ON e.id = l.event AND e.id = ANY (l_event)
         JOIN queue q ON q.number = l.queue;
@@ -426,7 +428,7 @@ BEGIN
 END
 $function$;
 
--- End sessions whose time is over. What they were working on counts as an attempt, and dies at the limit; the rest goes back.
+-- End sessions whose time is over. What they were working on counts as an attempt, and dies at the limit; the rest is abandoned.
 CREATE FUNCTION pg_temp.muster_reap(
     p_limit integer, p_reason text, OUT o_holders integer, OUT o_requeued integer, OUT o_dead integer, OUT o_queues integer[]
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_custom_plan AS $function$
@@ -452,10 +454,10 @@ BEGIN
         SELECT p.event, p.fence, p.queue, p.holder, p.since, c.is_counted, p.attempts - (NOT c.is_counted)::integer AS attempts,
             c.is_counted AND p.attempts >= q.attempts AS is_dead
         FROM placed p JOIN queue q ON q.number = p.queue JOIN holder h ON h.number = p.holder
-        CROSS JOIN LATERAL (SELECT p.place <= coalesce(h.at_once, p.place) AS is_counted) c
+        CROSS JOIN LATERAL (SELECT p.place <= h.at_once AS is_counted) c
     ), tried AS (
         INSERT INTO attempt (event, fence, queue, holder, "end", since, at, wall_s)
-        SELECT j.event, j.fence, j.queue, j.holder, CASE WHEN j.is_counted THEN 3 ELSE 2 END, j.since, v_now, 0 FROM judged j
+        SELECT j.event, j.fence, j.queue, j.holder, CASE WHEN j.is_counted THEN 3 ELSE 6 END, j.since, v_now, 0 FROM judged j
     ), back AS (
         INSERT INTO ready (queue, event, attempts, fence)
         SELECT j.queue, j.event, j.attempts, j.fence FROM judged j WHERE NOT j.is_dead

@@ -185,7 +185,7 @@ holder = Table(
     Column("cluster", Text, nullable=False),
     Column("proc", Integer, nullable=False),
     Column("start", Integer, nullable=False),
-    Column("at_once", Integer),  # how many events it works on at once; null: all that it holds
+    Column("at_once", Integer, nullable=False),  # how many events it works on at once
     Column("host", Text, nullable=False),
     Column("site", Text, nullable=False),
     Column("begun_at", Double, nullable=False),

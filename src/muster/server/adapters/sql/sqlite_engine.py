@@ -112,7 +112,15 @@ class SqliteEngine:
             deltas.add(queue, waiting=-len(rows), in_work=len(rows))
             limit = self._limit_of(connection, queue)
             leased += [
-                Leased(event, fence + 1, attempts + 1, Body(_KINDS[kind], body), key, limit)
+                Leased(
+                    event,
+                    fence + 1,
+                    attempts + 1,
+                    Body(_KINDS[kind], body),
+                    key,
+                    limit,
+                    _deaths(connection, event, fence),
+                )
                 for event, fence, attempts, kind, key, body in rows
             ]
         return leased
@@ -123,7 +131,15 @@ class SqliteEngine:
         place = {queue: index for index, queue in enumerate(step.queues)}
         rows.sort(key=lambda row: (place.get(row[6], len(place)), row[0]))
         return [
-            Leased(event, fence, attempts, Body(_KINDS[kind], body), key, self._limit_of(connection, queue))
+            Leased(
+                event,
+                fence,
+                attempts,
+                Body(_KINDS[kind], body),
+                key,
+                self._limit_of(connection, queue),
+                _deaths(connection, event, fence - 1),
+            )
             for event, fence, attempts, kind, key, body, queue in rows
         ]
 
@@ -137,9 +153,9 @@ class SqliteEngine:
             ladder = self._make_ladder(connection, holder, (), deltas, now)
             held = sorted(connection.execute(SQL["take_held"], (holder,)))
             for place, (_, event, queue, attempts, fence, since) in enumerate(held):
-                is_counted = at_once is None or place < at_once
+                is_counted = place < at_once
                 lease = Lease(queue, holder, attempts, fence, since)
-                ladder.write_attempt(event, lease, AttemptEnd.EXPIRED if is_counted else AttemptEnd.RELEASED)
+                ladder.write_attempt(event, lease, AttemptEnd.EXPIRED if is_counted else AttemptEnd.ABANDONED)
                 is_dead = ladder.send_back(event, lease, is_counted=is_counted) is Verdict.DEAD
                 dead += is_dead
                 requeued += not is_dead
@@ -174,6 +190,11 @@ class SqliteEngine:
     def _wake(self, queues: frozenset[int]) -> None:
         if queues and self._on_wake is not None:
             self._on_wake(name_topics(queues))
+
+
+def _deaths(connection: sqlite3.Connection, event: int, leases: int) -> int:
+    """How many workers died while they held an event that had so many leases before this one."""
+    return int(connection.execute(SQL["deaths"], (event,)).fetchone()[0]) if leases else 0
 
 
 def _open_session(connection: sqlite3.Connection, step: Step, now: float) -> int:

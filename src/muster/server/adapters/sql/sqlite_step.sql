@@ -61,6 +61,9 @@ SELECT holder, late FROM finished WHERE event = ? AND fence = ?;
 -- name: find_attempt
 SELECT holder, "end", queue, since FROM attempt WHERE event = ? AND fence = ?;
 
+-- name: deaths
+SELECT count(*) FROM attempt WHERE event = ? AND "end" IN (3, 6);
+
 -- name: find_dead
 SELECT 1 FROM dead WHERE queue = ? AND event = ? AND fence = ?;
 

@@ -15,6 +15,7 @@ from muster.client.shapes.message import Request
 from muster.domain.attempt import AttemptError, Outcome
 from muster.domain.errors import Finding, InvalidError, TooLargeError
 from muster.domain.ids import parse_event_id, render_event_id
+from muster.domain.lease import goes_alone
 from muster.domain.queue import PUBLISH_EVENTS_MAX
 from muster.server.doors.broken_text import parse_message
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased
@@ -119,7 +120,7 @@ class StepRequest(Request):
 
 
 class EventMessage(msgspec.Struct):
-    """An event on lease. `body`: JSON text or base64, as `kind` says; a string either way."""
+    """An event on lease. `body`: JSON text or base64, as `kind` says; a string either way. `alone`: hold nothing else beside it."""
 
     event: str
     fence: int
@@ -128,6 +129,7 @@ class EventMessage(msgspec.Struct):
     kind: str
     body: str
     key: str | None
+    alone: bool
 
 
 class StepAnswerMessage(msgspec.Struct):
@@ -235,7 +237,7 @@ def render_step(answer: WorkerAnswer) -> bytes:
         StepAnswerMessage(
             call=answer.call,
             verdicts=[verdict.value for verdict in answer.verdicts],
-            events=[_render_event(leased) for leased in answer.leased],
+            events=[_render_event(leased, slots=answer.slots) for leased in answer.leased],
             come_back_s=answer.come_back_s,
             stop=answer.stop,
         )
@@ -268,7 +270,7 @@ def parse_leave(raw: bytes) -> str:
 _ENCODER = msgspec.json.Encoder()
 
 
-def _render_event(leased: Leased) -> EventMessage:
+def _render_event(leased: Leased, *, slots: int) -> EventMessage:
     body = leased.body
     return EventMessage(
         event=render_event_id(leased.event),
@@ -278,6 +280,7 @@ def _render_event(leased: Leased) -> EventMessage:
         kind=render_kind(body.kind),
         body=body.data.decode() if body.kind is BodyKind.JSON else base64.b64encode(body.data).decode("ascii"),
         key=leased.key,
+        alone=goes_alone(leased.deaths, limit=leased.limit, slots=slots),
     )
 
 

@@ -122,7 +122,7 @@ def upgrade() -> None:
         sa.Column("cluster", sa.Text(), nullable=False),
         sa.Column("proc", sa.Integer(), nullable=False),
         sa.Column("start", sa.Integer(), nullable=False),
-        sa.Column("at_once", sa.Integer(), nullable=True),
+        sa.Column("at_once", sa.Integer(), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("site", sa.Text(), nullable=False),
         sa.Column("begun_at", sa.Double(), nullable=False),
