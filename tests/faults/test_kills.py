@@ -16,11 +16,14 @@ from muster.client.synchronous import Client
 pytestmark = pytest.mark.system
 
 EVENTS = 60
+ATTEMPTS = 5
 CAUSES = {"worker": "worker lost", "warm task": "signal", "task": "signal"}
 """What the user is told of attempts that were killed, by who was. The death of service or agent costs nobody an attempt."""
 
 
-def submit(client: Client, tally: Tally, *, warm: bool, workers: int = 2) -> str:
+def submit(
+    client: Client, tally: Tally, *, warm: bool, workers: int = 2, slots: int = 1, killer: int | None = None
+) -> str:
     task = NewTask(
         cluster_locations=["local"],
         task_image="",
@@ -34,11 +37,17 @@ def submit(client: Client, tally: Tally, *, warm: bool, workers: int = 2) -> str
         n_workers=workers,
         warm=warm,
         lease_s=2.0,
+        slots=slots,
     )
     new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
     workflow = client.submit_workflow(new).workflow_id
-    tally.publish(client, workflow, ({"n": n, "sleep_s": 0.05} for n in range(EVENTS)), close=True)
+    tally.publish(client, workflow, (an_event(n, killer) for n in range(EVENTS)), close=True)
     return workflow
+
+
+def an_event(n: int, killer: int | None) -> dict[str, object]:
+    """Slow enough for somebody to be killed meanwhile; as fast as can be where one of them is to kill its worker."""
+    return {"n": n, "sleep_s": 0.05} if killer is None else {"n": n, "kills_worker": n == killer}
 
 
 def check_end(client: Client, stack: Stack, workflow: str, tally: Tally) -> None:
@@ -77,6 +86,26 @@ def test_a_kill_in_the_middle_of_work(stack: Stack, victim: str, tmp_path: Path)
         check_end(client, stack, workflow, tally)
         if victim in CAUSES:
             check_cause_is_shown(stack, workflow, CAUSES[victim])
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_an_event_that_kills_its_worker_answers_for_itself(stack: Stack, slots: int, tmp_path: Path) -> None:
+    """Its fast neighbours are done and not handed in, or at work beside it, when the worker dies; and they go back with it."""
+    stack.start_serve()
+    stack.start_site(MUSTER_SITE_WORKER_RESTART_S="0.05", MUSTER_SITE_WORKER_RESTART_S_MAX="0.2")
+    tally = Tally(tmp_path / "tally.jsonl")
+    with stack.client() as client:
+        workflow = submit(client, tally, warm=True, workers=1, slots=slots, killer=40)
+
+        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself", deadline_s=90)
+
+        check_after_fault(stack, client, workflow, tally, done=EVENTS - 1, dead=1)
+        [letter] = stack.run_json("dead-letter", "list", workflow)["dead_letters"]
+        assert (letter["event"], letter["attempts"]) == (tally.published[40], ATTEMPTS)
+        deaths_together = 1 if slots == 1 else 2
+        assert ATTEMPTS <= tally.runs()[40] <= ATTEMPTS + deaths_together
+        failed_beside_it = client.get_progress(workflow).failures - ATTEMPTS
+        assert failed_beside_it <= slots * deaths_together, "its neighbours lose next to nothing"
 
 
 def attempts_or_tasks(root: Path) -> dict[int, str]:

@@ -13,6 +13,9 @@ def square(event: dict[str, float]) -> dict[str, float]:
     descriptor = os.open(os.environ["TALLY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(descriptor, line.encode())
     os.close(descriptor)
+    if event.get("kills_worker"):
+        os.kill(os.getppid(), 9)
+        time.sleep(60)
     time.sleep(event.get("sleep_s", 0))
     return {"n": event["n"], "squared": event["n"] ** 2}
 
