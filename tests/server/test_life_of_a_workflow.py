@@ -316,3 +316,28 @@ async def test_workflows_are_listed_by_state(stand: Stand) -> None:
         made[1],
         None,
     )
+
+
+@pytest.mark.parametrize("is_told_to_stop", [False, True])
+async def test_a_worker_that_is_still_there_when_its_taskforce_completes_has_died(
+    stand: Stand, *, is_told_to_stop: bool
+) -> None:
+    """A pool that starts no worker again is the only one to notice. One that was told to stop may be killed for being slow."""
+    workflow = await stand.submit({**NEW, "tasks": [{**NEW_TASK, "attempts": 1}]})
+    await stand.publish(workflow, 1, 2)
+    await stand.advance()
+    [order] = (await stand.claim())["start"]
+    await stand.report(order, "submitted", cluster_id=7, n_workers=1)
+    worker = await stand.enrol(order["taskforce_uuid"])
+    [killer, ahead] = (await stand.step(worker, 1, want=9))["events"]
+    if is_told_to_stop:
+        await stand.end(workflow, "finish")
+
+    await stand.report(order, "completed", at=5.0)
+
+    histories = [await stand.get(f"/muster/v1/events/{one['event']}") for one in (killer, ahead)]
+    outcomes = [(one["state"], [attempt["outcome"] for attempt in one["history"]]) for one in histories]
+    if is_told_to_stop:
+        assert outcomes == [("waiting", ["released"]), ("waiting", ["released"])]
+    else:
+        assert outcomes == [("dead", ["expired"]), ("waiting", ["abandoned"])]
