@@ -44,7 +44,7 @@ class ServerSettings(BaseSettings):
     """File that holds the token which opens every route (0600); made at the first start where it is missing."""
 
     locations: dict[str, LocationSettings] = Field(default_factory=dict)
-    """Where workers can run: name → schedd, agent (muster or upstream), aliases, collector."""
+    """Where workers can run: name → schedd, agent (muster or upstream), aliases, collector (EWMS clients see it)."""
 
     test_locations: bool = Field(default=False)
     """Test switch: the locations `test-alpha` and `test-beta` exist."""

@@ -24,7 +24,7 @@ USER, STRANGER, OPERATOR, TMS = "ada", "eve", "olga", "tms"
 KEY = bytes(range(32))
 LOCATIONS = (
     Location("local", schedd="local", aliases=("here",)),
-    Location("beside", schedd="local", agent=Agent.UPSTREAM),
+    Location("beside", schedd="local", agent=Agent.UPSTREAM, collector="cm.example.org"),
     Location("far", schedd="far"),
     *TEST_LOCATIONS,
 )

@@ -122,6 +122,16 @@ async def test_a_submission_is_answered_with_exactly_upstreams_fields(stand: Sta
     assert await stand.get(f"/v1/taskforces/{taskforce['taskforce_uuid']}") == taskforce
 
 
+async def test_a_taskforce_has_the_collector_of_its_location(stand: Stand) -> None:
+    new = {**EWMS_NEW, "tasks": [{**EWMS_TASK, "cluster_locations": ["beside"]}]}
+    [first] = (await stand.post("/v1/workflows", new))["taskforces"]
+    path = f"/v1/task-directives/{first['task_id']}/actions/add-workers"
+    more = await stand.post(path, {"cluster_location": "beside", "n_workers": 1})
+
+    assert (first["collector"], more["collector"]) == ("cm.example.org", "cm.example.org")
+    assert await stand.get(f"/v1/taskforces/{first['taskforce_uuid']}") == first
+
+
 async def test_the_example_of_upstreams_readme_is_accepted_as_it_stands(stand: Stand) -> None:
     task = {key: value for key, value in EWMS_TASK.items() if key != "pilot_config"}
     task["worker_config"] = {key: value for key, value in task["worker_config"].items() if key != "condor_requirements"}

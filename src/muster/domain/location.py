@@ -18,7 +18,7 @@ class Location:
 
     Args:
         schedd: the access point's name; taskforces are addressed by it.
-        collector: only where clients filter by it.
+        collector: what EWMS clients are shown as that of a taskforce; only where they look at it.
     """
 
     name: str

@@ -77,7 +77,9 @@ def _insert(tx: Transaction, parts: Parts, workflow: Workflow, wanted: Sequence[
     for one in wanted:
         model = one.model
         # A location that is not known any more: its taskforce waits at the old access point, and the progress says so.
-        location = parts.locations.get(model.location) or Location(model.location, schedd=model.schedd)
+        location = parts.locations.get(model.location) or Location(
+            model.location, schedd=model.schedd, collector=model.collector
+        )
         taskforce = make_taskforce(
             parts,
             one.directive,

@@ -139,6 +139,7 @@ def make_taskforce(
         priority=priority,
         location=location.name,
         schedd=location.schedd,
+        collector=location.collector,
         n_workers=n_workers,
         worker_config=worker_config,
         pilot_config=pilot_config,
