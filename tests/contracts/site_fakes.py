@@ -325,7 +325,7 @@ class FakeService:
             pilot_config={},
             submit_dict={},
             claim_agent=one.agent,
-            claim_until=0.0,
+            claim_until=None,
             claim_fence=one.fence,
             submit_failures=0,
             remove_failures=0,

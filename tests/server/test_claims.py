@@ -27,7 +27,7 @@ async def crowd(stand: Stand, like: str, *, location: str, count: int) -> None:
 
     def insert(tx: Transaction) -> None:
         one = tx.taskforces.get(like)
-        one = replace(one, location=location, claim_agent=None, claim_until=0.0, claim_fence=0, priority=100)
+        one = replace(one, location=location, claim_agent=None, claim_until=None, claim_fence=0, priority=100)
         for number in range(count):
             tx.taskforces.insert(replace(one, taskforce_uuid=f"TF-crowd-{number}"), AN_ENTRY)
 
@@ -234,6 +234,19 @@ async def test_failures_are_tried_again_until_the_taskforce_is_held(stand: Stand
     await stand.publish(workflow, 1)
     progress = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress")
     assert progress["why"] == "no taskforce can be started: no such user 2"
+
+
+async def test_nobody_has_claimed_a_taskforce_before_the_first_claim_and_after_one_was_put_down(stand: Stand) -> None:
+    workflow = await ready(stand)
+    path = f"/muster/v1/taskforces/{workflow['taskforces'][0]['taskforce_uuid']}"
+
+    before = (await stand.get(path))["claim_until"]
+    order = await one_order(stand)
+    claimed = (await stand.get(path))["claim_until"]
+    await stand.report(order, "submit-failed", error="full")
+    after = (await stand.get(path))["claim_until"]
+
+    assert (before, type(claimed), after) == (None, float, None)
 
 
 async def test_a_final_failure_holds_at_once_and_the_same_failure_twice_in_truth_counts_twice(stand: Stand) -> None:

@@ -161,8 +161,8 @@ class Taskforce:
     """n identical workers for one task at one location; one HTCondor cluster or one set of local processes.
 
     Args:
-        claim_agent, claim_until, claim_fence: which of our agents has taken it, until when (seconds since the epoch,
-            the database's clock), and the fencing number that its reports must carry. 0: never claimed.
+        claim_agent, claim_until, claim_fence: which of our agents took it last, until when (seconds since the epoch, the
+            database's clock; None: no claim), and the fencing number that its reports must carry (0: never claimed).
         submit_failures, remove_failures: failed tries since the last success.
         held_reason: why it is not tried any more to start or to stop it; None while it is tried.
     """
@@ -185,7 +185,7 @@ class Taskforce:
     compound_statuses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     top_task_errors: Mapping[str, int] = field(default_factory=dict)
     claim_agent: str | None = None
-    claim_until: float = 0.0
+    claim_until: float | None = None
     claim_fence: int = 0
     submit_failures: int = 0
     remove_failures: int = 0

@@ -54,8 +54,8 @@ class PhaseLogView(Answer):
 class TaskforceView(Answer):
     """A taskforce, every field.
 
-    `workers`: live sessions now. `claim_fence`: the number of the newest claim. `held_reason`: why it is not tried any more; null while
-    it is.
+    `workers`: live sessions now. `claim_until`: null when no claim is in force. `claim_fence`: the number of the newest claim.
+    `held_reason`: why it is not tried any more; null while it is.
     """
 
     taskforce_uuid: str
@@ -77,7 +77,7 @@ class TaskforceView(Answer):
     pilot_config: dict[str, Any]
     submit_dict: dict[str, Any]
     claim_agent: str | None
-    claim_until: float
+    claim_until: float | None
     claim_fence: int
     submit_failures: int
     remove_failures: int

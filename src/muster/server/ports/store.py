@@ -84,7 +84,7 @@ class ClaimState:
     schedd: str
     phase: Phase
     cluster_id: int | None
-    claim_until: float
+    claim_until: float | None
     held_reason: str | None
 
 

@@ -199,7 +199,8 @@ def _choose_stops(
 ) -> Sequence[_Claimable]:
     """As many as are wanted of those that the agent was not told of, or long ago."""
     # A held one is told again at half of its time: the order may have been lost with a crash, and twice is as once.
-    told = {one.taskforce_uuid for one in renewed if one.claim_until - now > request.lease_s / 2}
+    half = now + request.lease_s / 2
+    told = {one.taskforce_uuid for one in renewed if one.claim_until is not None and one.claim_until > half}
     found = tx.taskforces.find_stoppable(places, now=now, limit=request.limit + len(told), kept_s=KEPT_S)
     return [one for one in found if one.taskforce_uuid not in told][: request.limit]
 
@@ -215,7 +216,7 @@ def _take(tx: Transaction, seen: _Claimable, request: ClaimRequest, *, now: floa
     is_mine = taskforce.claim_agent == request.agent
     if taskforce.phase is not seen.phase or taskforce.held_reason is not None:
         return None
-    if not (is_mine or taskforce.claim_until <= now):
+    if not (is_mine or taskforce.claim_until is None or taskforce.claim_until <= now):
         return None
     fence = taskforce.claim_fence if is_mine else taskforce.claim_fence + 1
     claimed = replace(taskforce, claim_agent=request.agent, claim_fence=fence, claim_until=now + request.lease_s)

@@ -71,7 +71,7 @@ def deactivate(
             tx.taskforces.append_log(taskforce.taskforce_uuid, entry)
             continue
         # The claim is put down: whoever held it is given the order to stop even while it says that it holds the taskforce.
-        advance(tx, taskforce, happened, claim_until=0.0)
+        advance(tx, taskforce, happened, claim_until=None)
         tx.wake(f"stop:{taskforce.schedd}")
         tx.wake(f"start:{taskforce.schedd}")
         moved += 1

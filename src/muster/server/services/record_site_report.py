@@ -87,7 +87,7 @@ async def record_submitted(parts: Parts, uuid: str, claim: HeldClaim | None, clu
             "submit_failures": 0,
             "held_reason": None,
             # The order to stop goes out at once, also to an agent that says that it holds the taskforce.
-            **({"claim_until": 0.0} if late else {}),
+            **({"claim_until": None} if late else {}),
         }
         if late:
             tx.wake(f"stop:{taskforce.schedd}")
@@ -105,7 +105,7 @@ async def record_submit_failed(
         happened = Happened(PhaseEvent.SUBMIT_FAILED, TMS, f"ERROR: {error}")
         if _is_repeated(tx, taskforce, claim, happened):
             return _now(taskforce)
-        changes: dict[str, object] = {"submit_failures": taskforce.submit_failures + 1, "claim_until": 0.0}
+        changes: dict[str, object] = {"submit_failures": taskforce.submit_failures + 1, "claim_until": None}
         if taskforce.phase is Phase.PENDING_STARTER and _is_last_try(parts, taskforce.submit_failures + 1, final=final):
             changes["held_reason"] = clean_text(error) or NO_REASON
         tx.wake(f"start:{taskforce.schedd}")
@@ -135,7 +135,7 @@ async def record_remove_failed(
         happened = Happened(PhaseEvent.REMOVE_FAILED, TMS, f"ERROR: {error}" if error else "ERROR: not told")
         if _is_repeated(tx, taskforce, claim, happened):
             return _now(taskforce)
-        changes: dict[str, object] = {"remove_failures": taskforce.remove_failures + 1, "claim_until": 0.0}
+        changes: dict[str, object] = {"remove_failures": taskforce.remove_failures + 1, "claim_until": None}
         if _is_last_try(parts, taskforce.remove_failures + 1, final=final):
             changes["held_reason"] = clean_text(error) or NO_REASON
         tx.wake(f"stop:{taskforce.schedd}")
@@ -202,7 +202,7 @@ def _is_last_try(parts: Parts, failures: int, *, final: bool) -> bool:
 
 def _is_repeated(tx: Transaction, taskforce: Taskforce, claim: HeldClaim | None, happened: Happened) -> bool:
     """Was this failure told before? A failure puts the claim down, so one told under a claim put down is the same one again."""
-    if claim is None or taskforce.claim_until > 0.0:
+    if claim is None or taskforce.claim_until is not None:
         return False
     log = tx.taskforces.list_log([taskforce.taskforce_uuid])[taskforce.taskforce_uuid]
     return is_last(log, happened.entry(0.0, was_successful=False))

@@ -76,7 +76,7 @@ taskforce = Table(
     Column("compound_statuses", Text, nullable=False),  # JSON
     Column("top_task_errors", Text, nullable=False),  # JSON
     Column("claim_agent", Text),
-    Column("claim_until", Double, nullable=False),
+    Column("claim_until", Double),  # null: no claim
     Column("claim_fence", BigInteger, nullable=False),
     Column("submit_failures", Integer, nullable=False),
     Column("remove_failures", Integer, nullable=False),

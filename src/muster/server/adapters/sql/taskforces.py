@@ -172,7 +172,7 @@ def _is_for(agent: OurAgent | UpstreamAgent, now: float) -> Sequence[ColumnEleme
         is_tried,
         taskforce.c.schedd.in_(agent.schedds),
         taskforce.c.location.in_(agent.locations),
-        or_(taskforce.c.claim_until <= now, taskforce.c.claim_agent == agent.name),
+        or_(taskforce.c.claim_until.is_(None), taskforce.c.claim_until <= now, taskforce.c.claim_agent == agent.name),
     )
 
 

@@ -245,7 +245,7 @@ def upgrade() -> None:
         sa.Column("compound_statuses", sa.Text(), nullable=False),
         sa.Column("top_task_errors", sa.Text(), nullable=False),
         sa.Column("claim_agent", sa.Text(), nullable=True),
-        sa.Column("claim_until", sa.Double(), nullable=False),
+        sa.Column("claim_until", sa.Double(), nullable=True),
         sa.Column("claim_fence", sa.BigInteger(), nullable=False),
         sa.Column("submit_failures", sa.Integer(), nullable=False),
         sa.Column("remove_failures", sa.Integer(), nullable=False),
