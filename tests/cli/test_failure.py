@@ -122,12 +122,12 @@ def test_text_of_others_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[
         "workflow_id": "WF-1-2",
         "name": evil,
         "owner": evil,
-        "timestamp": 0.0,
+        "created_at": 0.0,
         "priority": 1,
         "finish_when_done": False,
         "state": "active",
-        "deactivated_ts": None,
-        "deactivated_by": None,
+        "ended_at": None,
+        "ended_by": None,
     }
     with run_scripted(
         (200, {"workflows": [row], "next_after": evil}), (404, {"code": "not-found", "error": evil})

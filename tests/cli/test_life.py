@@ -53,7 +53,7 @@ def test_a_workflow_from_file_to_results(running: Stack, tmp_path: Path) -> None
     assert f"(copies) is submitted\nnext:\n  muster queue publish {workflow} in FILE --close" in submitted.stderr
     assert published.stdout == "50 published; the queue is closed\n"
     assert watched.returncode == 0
-    assert watched.stdout.splitlines()[-1].startswith("FINISHED: 0 waiting, 0 in work, 50 done, 0 dead of 50")
+    assert watched.stdout.splitlines()[-1].startswith("finished: 0 waiting, 0 in work, 50 done, 0 dead of 50")
     assert sorted(json.loads(line)["n"] for line in consumed.stdout.splitlines()) == list(range(50))
     assert account.stdout.splitlines()[0] == "50 published, 50 done, 0 lost, 0 counted twice"
     assert account.returncode == 0
@@ -70,8 +70,8 @@ def test_submit_and_watch_in_one(running: Stack) -> None:
         rest = [json.loads(line) for line in process.stdout]
 
     assert process.returncode == 1  # it was aborted
-    assert aborted.stdout == f"{first['workflow_id']} ABORTED\n"
-    assert (first["state"], rest[-1]["state"]) == ("active", "ABORTED")
+    assert aborted.stdout == f"{first['workflow_id']} aborted\n"
+    assert (first["state"], rest[-1]["state"]) == ("active", "aborted")
 
 
 def test_the_same_key_and_file_give_the_same_workflow(running: Stack, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_lists_and_views(running: Stack, tmp_path: Path) -> None:
     assert "more: --after EV-" in running.run("event", "list", workflow, "--queue", "in", "--limit", "2").stderr
     assert {one["alias"] for one in running.run_json("queue", "list", workflow)["queues"]} == {"in", "out"}
     assert running.run_json("queue", "close", workflow, "in")["closed_at"] is not None
-    assert running.run_json("workflow", "finish", workflow)["state"] == "FINISHED"
+    assert running.run_json("workflow", "finish", workflow)["state"] == "finished"
     assert running.run_json("status")["status"] == "ready"
 
 

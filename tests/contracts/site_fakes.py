@@ -309,7 +309,7 @@ class FakeService:
             taskforce_uuid=uuid,
             task_id="TK-1",
             workflow_id="WF-1",
-            timestamp=0.0,
+            created_at=0.0,
             priority=1,
             location="local",
             schedd="local",

@@ -22,7 +22,7 @@ from muster.domain.attempt import Outcome
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts
 from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import Deactivation, TaskDirective, Taskforce
+from muster.domain.workflow import TaskDirective, Taskforce, WorkflowState
 from muster.server.ports.queue_engine import Finished
 from muster.server.ports.store import Drained, OurAgent, Transaction, UpstreamAgent
 
@@ -76,9 +76,7 @@ class WorkflowContract:
 
     async def test_only_the_end_of_a_workflow_can_be_changed(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
-        ended = replace(
-            A_WORKFLOW, deactivated=Deactivation.ABORTED, deactivated_ts=2000.25, deactivated_by="eve", name="other"
-        )
+        ended = replace(A_WORKFLOW, state=WorkflowState.ABORTED, ended_at=2000.25, ended_by="eve", name="other")
 
         await bench.write(lambda tx: tx.workflows.update(ended))
 
@@ -89,7 +87,7 @@ class WorkflowContract:
         for number in range(5):
             one = a_workflow(f"WF-{number}", owner="ada" if number % 2 else "eve")
             await bench.write(lambda tx, one=one: tx.workflows.insert(one, []))  # type: ignore[misc]
-        ended = a_workflow("WF-3", deactivated=Deactivation.FINISHED, deactivated_ts=1.0, deactivated_by="ada")
+        ended = a_workflow("WF-3", state=WorkflowState.FINISHED, ended_at=1.0, ended_by="ada")
         await bench.write(lambda tx: tx.workflows.update(ended))
 
         async def page(owner: str | None, after: str | None, limit: int, *, active: bool | None = None) -> list[str]:
@@ -113,7 +111,7 @@ class WorkflowContract:
             one = a_workflow(
                 workflow_id,
                 finish_when_done=workflow_id != "WF-stays",
-                deactivated=Deactivation.FINISHED if workflow_id == "WF-over" else None,
+                state=WorkflowState.FINISHED if workflow_id == "WF-over" else WorkflowState.ACTIVE,
             )
             await bench.write(lambda tx, one=one: tx.workflows.insert(one, []))  # type: ignore[misc]
         queues = {
@@ -205,9 +203,9 @@ class TaskforceContract:
         await self._insert(
             bench,
             a_taskforce("TF-1", task_id="TK-0"),  # the second task
-            a_taskforce("TF-2", location="far", timestamp=3.0),
-            a_taskforce("TF-3", location="local", timestamp=2.0),
-            a_taskforce("TF-4", location="local", timestamp=1.0),
+            a_taskforce("TF-2", location="far", created_at=3.0),
+            a_taskforce("TF-3", location="local", created_at=2.0),
+            a_taskforce("TF-4", location="local", created_at=1.0),
         )
 
         listed = await bench.read(lambda tx: tx.taskforces.list_of_workflow("WF-1"))
@@ -219,9 +217,9 @@ class TaskforceContract:
     async def test_those_in_a_phase_come_by_priority_then_age(self, bench: Bench) -> None:
         await self._insert(
             bench,
-            a_taskforce("TF-1", timestamp=2.0),
-            a_taskforce("TF-2", timestamp=1.0),
-            a_taskforce("TF-3", timestamp=3.0, priority=60),
+            a_taskforce("TF-1", created_at=2.0),
+            a_taskforce("TF-2", created_at=1.0),
+            a_taskforce("TF-3", created_at=3.0, priority=60),
             a_taskforce("TF-4", phase=Phase.PRE_LAUNCH),
         )
 
@@ -232,13 +230,13 @@ class TaskforceContract:
     async def test_startable_are_those_that_nobody_else_has_in_hand(self, bench: Bench) -> None:
         await self._insert(
             bench,
-            startable("TF-1", timestamp=5.0),
-            startable("TF-2", timestamp=4.0, submit_failures=1),
-            startable("TF-3", timestamp=3.0, held_reason="no such image"),
-            startable("TF-4", timestamp=2.0, claim_agent="other", claim_until=100.0),
-            startable("TF-5", timestamp=1.0, claim_agent="me", claim_until=100.0, priority=90),
-            startable("TF-6", timestamp=0.5, schedd="schedd-2"),
-            startable("TF-7", timestamp=6.0, claim_agent="other", claim_until=10.0),  # its claim ran out
+            startable("TF-1", created_at=5.0),
+            startable("TF-2", created_at=4.0, submit_failures=1),
+            startable("TF-3", created_at=3.0, held_reason="no such image"),
+            startable("TF-4", created_at=2.0, claim_agent="other", claim_until=100.0),
+            startable("TF-5", created_at=1.0, claim_agent="me", claim_until=100.0, priority=90),
+            startable("TF-6", created_at=0.5, schedd="schedd-2"),
+            startable("TF-7", created_at=6.0, claim_agent="other", claim_until=10.0),  # its claim ran out
             startable("TF-8", location="far"),
             a_taskforce("TF-9"),
         )
@@ -259,8 +257,8 @@ class TaskforceContract:
     async def test_stoppable_are_those_with_a_cluster(self, bench: Bench) -> None:
         await self._insert(
             bench,
-            stoppable("TF-1", timestamp=5.0, priority=90),
-            stoppable("TF-2", timestamp=4.0),
+            stoppable("TF-1", created_at=5.0, priority=90),
+            stoppable("TF-2", created_at=4.0),
             stoppable("TF-3", cluster_id=None),
             stoppable("TF-4", held_reason="permission denied"),
             stoppable("TF-5", claim_agent="other", claim_until=100.0),
@@ -278,12 +276,12 @@ class TaskforceContract:
     async def test_the_order_to_stop_is_kept_a_while_for_the_agent_that_had_the_taskforce(self, bench: Bench) -> None:
         await self._insert(
             bench,
-            stoppable("TF-1", claim_agent="other", timestamp=1.0),
-            stoppable("TF-2", claim_agent="me", timestamp=2.0),
-            stoppable("TF-3", timestamp=3.0),
+            stoppable("TF-1", claim_agent="other", created_at=1.0),
+            stoppable("TF-2", claim_agent="me", created_at=2.0),
+            stoppable("TF-3", created_at=3.0),
         )
-        told = replace(AN_ENTRY, target_phase=Phase.PENDING_STOPPER, timestamp=100.0, was_successful=True)
-        again = replace(told, timestamp=108.0, was_successful=False)  # refused: it was told already
+        told = replace(AN_ENTRY, target_phase=Phase.PENDING_STOPPER, at=100.0, was_successful=True)
+        again = replace(told, at=108.0, was_successful=False)  # refused: it was told already
 
         def tell(tx: Transaction) -> None:
             for uuid in ("TF-1", "TF-2", "TF-3"):
@@ -300,7 +298,7 @@ class TaskforceContract:
         assert await find(110.0) == ["TF-1", "TF-2", "TF-3"]
 
     async def test_no_crowd_at_another_location_stands_in_front(self, bench: Bench) -> None:
-        before = {"timestamp": 1.0, "priority": 100}
+        before = {"created_at": 1.0, "priority": 100}
         await self._insert(
             bench,
             *(startable(f"TF-a{number}", location="far", **before) for number in range(200)),
@@ -333,8 +331,8 @@ class TaskforceContract:
     async def test_what_an_agent_claimed_last_is_found_until_it_is_complete(self, bench: Bench) -> None:
         await self._insert(
             bench,
-            a_taskforce("TF-1", claim_agent="me", timestamp=2.0),
-            a_taskforce("TF-2", claim_agent="me", timestamp=1.0, claim_until=1.0),
+            a_taskforce("TF-1", claim_agent="me", created_at=2.0),
+            a_taskforce("TF-2", claim_agent="me", created_at=1.0, claim_until=1.0),
             a_taskforce("TF-3", claim_agent="other"),
             a_taskforce("TF-4", claim_agent="me", phase=Phase.CONDOR_COMPLETE),
         )

@@ -37,7 +37,7 @@ class WholenessContract:
 
         def work(tx: Transaction) -> Never:
             tx.events.publish(queue, [an_event(key="a")])
-            tx.workflows.update(replace(A_WORKFLOW, deactivated_by="eve"))
+            tx.workflows.update(replace(A_WORKFLOW, ended_by="eve"))
             tx.outbox.insert(Notice("WF-1", "workflow.created", 1.0, {}))
             tx.answers.insert("ada", "POST /x", "k", StoredAnswer(201, b"{}", "h"), now=1.0)
             tx.workflows.insert(a_workflow("WF-2"), [A_DIRECTIVE])
@@ -91,18 +91,18 @@ class WholenessContract:
         assert await bench.counts(queue) == Counts()
 
     async def test_locked_changes_of_a_workflow_do_not_overwrite_each_other(self, bench: Bench) -> None:
-        await bench.write(lambda tx: tx.workflows.insert(replace(A_WORKFLOW, deactivated_ts=0.0), []))
+        await bench.write(lambda tx: tx.workflows.insert(replace(A_WORKFLOW, ended_at=0.0), []))
 
         def count_up(tx: Transaction) -> None:
             workflow = tx.workflows.get("WF-1", lock=True)
-            assert workflow.deactivated_ts is not None
-            tx.workflows.update(replace(workflow, deactivated_ts=workflow.deactivated_ts + 1))
+            assert workflow.ended_at is not None
+            tx.workflows.update(replace(workflow, ended_at=workflow.ended_at + 1))
 
         async with anyio.create_task_group() as group:
             for _ in range(CALLERS):
                 group.start_soon(bench.write, count_up)
 
-        assert (await bench.read(lambda tx: tx.workflows.get("WF-1"))).deactivated_ts == CALLERS
+        assert (await bench.read(lambda tx: tx.workflows.get("WF-1"))).ended_at == CALLERS
 
     async def test_time_stands_still_in_a_transaction(self, bench: Bench) -> None:
         first, second = await bench.write(lambda tx: (tx.now(), tx.now()))

@@ -64,7 +64,7 @@ def test_one_bad_event_among_good_ones(
         workflow = client.submit_workflow(a_workflow(tally, timeout_s=timeout_s)).workflow_id
         tally.publish(client, workflow, ({"n": n, "do": do if n == 3 else "well"} for n in range(8)), close=True)
 
-        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", f"{do} ends", deadline_s=90)
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", f"{do} ends", deadline_s=90)
 
         assert attempts_alive(stack.root) == {}, "what an attempt leaves behind ends with it"
         check_after_fault(

@@ -72,10 +72,10 @@ def _finish_by_itself(client: Client, stack: Stack, tally: Tally) -> None:
         os.kill(min(victims), signal.SIGKILL)
     tally.publish(client, workflow, ({"n": n} for n in range(EVENTS // 2, EVENTS)), close=True)
 
-    wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself", deadline_s=90)
+    wait_for(lambda: client.get_workflow(workflow).state == "finished", "the workflow finishes itself", deadline_s=90)
 
     account = check_after_fault(stack, client, workflow, tally, done=EVENTS)
-    assert account.state == "FINISHED"
+    assert account.state == "finished"
     assert len(client.get_workflow(workflow).taskforces) == 1
 
 
@@ -89,7 +89,7 @@ def _abort_in_the_middle(client: Client, stack: Stack, tally: Tally) -> None:
     client.abort_workflow(workflow)
 
     account = check_after_fault(stack, client, workflow, tally, done=4)
-    assert account.state == "ABORTED"
+    assert account.state == "aborted"
 
 
 def _mend_and_replay(client: Client, needed: Path) -> None:
@@ -110,14 +110,14 @@ def _mend_and_replay(client: Client, needed: Path) -> None:
     client.publish(workflow, "in", range(4))
     wait_for(lambda: client.get_progress(workflow).input.dead == 4, "all events are dead letters")
     client.close_queue(workflow, "in")
-    wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself")
+    wait_for(lambda: client.get_workflow(workflow).state == "finished", "the workflow finishes itself")
     check_account(client, workflow, published=4, done=0, dead=4)
 
     needed.write_text("found")
     replayed = client.replay_dead_letters(workflow)
 
     assert (len(replayed.replayed), replayed.reopened) == (4, True)
-    wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself again")
+    wait_for(lambda: client.get_workflow(workflow).state == "finished", "the workflow finishes itself again")
     check_account(client, workflow, published=4, done=4)
     assert consume_values(client, workflow, "out") == ["found"] * 4
     made = [one.phase_change_log[0].context for one in client.get_workflow(workflow).taskforces]

@@ -56,7 +56,7 @@ def test_a_full_disk_refuses_in_words_and_loses_nothing(stack: Stack, tmp_path: 
         tally.publish(client, workflow, islice(bodies, 1))  # there is room again
         client.close_queue(workflow, "in")
         stack.start_site()
-        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself")
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself")
         check_after_fault(stack, client, workflow, tally, done=len(tally.published))
 
 

@@ -51,7 +51,7 @@ def an_event(n: int, killer: int | None) -> dict[str, object]:
 
 
 def check_end(client: Client, stack: Stack, workflow: str, tally: Tally) -> None:
-    wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "the workflow finishes itself", deadline_s=90)
+    wait_for(lambda: client.get_workflow(workflow).state == "finished", "the workflow finishes itself", deadline_s=90)
     check_after_fault(stack, client, workflow, tally, done=EVENTS)
 
 

@@ -41,7 +41,7 @@ def finish_with_dead_letters(client: Client, needed: Path) -> str:
     workflow = client.submit_workflow(a_workflow(needed)).workflow_id
     bodies = [f"good {n}" for n in range(GOOD)] + [f"bad {n}" for n in range(BAD)]
     client.publish(workflow, "in", bodies, close=True)
-    wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself", deadline_s=90)
+    wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=90)
     check_account(client, workflow, published=GOOD + BAD + GOOD, done=2 * GOOD, dead=BAD)
     return workflow
 
@@ -63,7 +63,7 @@ def test_after_the_fix_one_command_brings_it_to_its_end_with_everything_done(sta
         assert (replayed.returncode, replayed.stdout) == (0, f"{BAD} replayed, 0 left\n")
         assert f"workflow {workflow} is active again" in replayed.stderr
         assert stack.run("workflow", "watch", "latest").returncode == 0
-        assert client.get_workflow(workflow).state == "FINISHED"
+        assert client.get_workflow(workflow).state == "finished"
         total = 2 * (GOOD + BAD)
         account = stack.run("workflow", "account", "latest", "--recount")
         assert account.stdout.startswith(f"{total} published, {total} done, 0 lost, 0 counted twice")
@@ -93,7 +93,7 @@ def test_a_replay_whose_service_dies_behind_its_back_is_worked_off_all_the_same(
 
         wait_for(lambda: not stack.parts["serve"].is_alive, "the service is dead")
         stack.start_serve()
-        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself again", deadline_s=90)
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself again", deadline_s=90)
         check_account(client, workflow, published=2 * (GOOD + BAD), done=2 * (GOOD + BAD))
 
 
@@ -111,4 +111,4 @@ def test_an_aborted_workflow_is_not_reopened_and_the_user_is_told_what_to_do(sta
 
         assert refused.returncode != 0
         assert "was aborted, and stays so: submit it again" in refused.stderr
-        assert client.get_workflow(workflow).state == "ABORTED"
+        assert client.get_workflow(workflow).state == "aborted"

@@ -89,4 +89,4 @@ async def test_who_may_add_and_to_what(stand: Stand) -> None:
 
     assert [one.status_code for one in asked] == [403, 403, 409, 409, 404, 404]
     assert "is served by muster" in asked[2].json()["error"]
-    assert "deactivated workflow" in asked[3].json()["error"]
+    assert asked[3].json()["error"] == f"workflow {over['workflow_id']} is over (finished): it takes no more workers"

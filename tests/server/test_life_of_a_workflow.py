@@ -85,7 +85,7 @@ async def test_the_whole_life_with_an_end_that_comes_by_itself(stand: Stand) -> 
     assert await finish_drained(stand.parts) == DrainPass(finished=1, draining=0)
 
     workflow = await stand.show(workflow)
-    assert (workflow["state"], workflow["deactivated_by"]) == ("FINISHED", "muster")
+    assert (workflow["state"], workflow["ended_by"]) == ("finished", "muster")
     assert workflow["taskforces"][0]["phase"] == "pending-stopper"
     assert workflow["taskforces"][0]["workers"] == 1  # it may still end what it has in hand
     assert (await stand.step(worker, 3, want=1))["stop"] == "finish"
@@ -153,7 +153,7 @@ async def test_the_daemons_take_a_workflow_from_post_to_the_site_and_to_its_end(
             progress = await stand.get(path)
             while progress["state"] == "active":
                 progress = await stand.get(f"{path}?seen={progress['token']}&wait_s=5")
-            assert progress["state"] == "FINISHED"
+            assert progress["state"] == "finished"
             daemons.cancel_scope.cancel()
 
 
@@ -194,7 +194,7 @@ async def test_an_abort_before_any_cluster_leaves_nothing_to_do(stand: Stand) ->
     assert await stand.end(workflow, "abort") == {
         "workflow_id": workflow["workflow_id"],
         "n_taskforces": 1,
-        "state": "ABORTED",
+        "state": "aborted",
     }
     await stand.advance()
     claims = await stand.claim()
@@ -210,7 +210,7 @@ async def test_the_first_end_counts(stand: Stand) -> None:
     assert await stand.end(workflow, "abort") == {
         "workflow_id": workflow["workflow_id"],
         "n_taskforces": 0,
-        "state": "FINISHED",
+        "state": "finished",
     }
     assert len((await stand.show(workflow))["taskforces"][0]["phase_change_log"]) == 2
 
@@ -227,7 +227,7 @@ async def test_an_abort_takes_back_what_workers_hold(stand: Stand) -> None:
     progress = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress")
     nothing = {"in_work": 0, "done": 0, "dead": 0, "failed": 0, "duplicates": 0}
     assert progress["input"] == {"published": 2, "waiting": 2, **nothing}
-    assert (progress["workers"], progress["state"], progress["phases"]) == (0, "ABORTED", {"pending-stopper": 1})
+    assert (progress["workers"], progress["state"], progress["phases"]) == (0, "aborted", {"pending-stopper": 1})
     response = await stand.ask(
         "POST", "/muster/v1/worker/step", {"call": 2, "finished": [], "want": 1, "wait_s": 0}, by=worker["token"]
     )
@@ -262,8 +262,8 @@ async def test_only_the_owner_and_operators_end_a_workflow(stand: Stand) -> None
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     assert (await stand.ask("POST", path, {}, by=TMS)).status_code == 403
     assert (await stand.show(workflow))["state"] == "active"
-    assert (await stand.post(path, by=OPERATOR))["state"] == "ABORTED"
-    assert (await stand.show(workflow))["deactivated_by"] == OPERATOR
+    assert (await stand.post(path, by=OPERATOR))["state"] == "aborted"
+    assert (await stand.show(workflow))["ended_by"] == OPERATOR
 
 
 async def test_a_workflow_that_finishes_itself_waits_for_what_is_left(stand: Stand) -> None:
@@ -308,11 +308,11 @@ async def test_workflows_are_listed_by_state(stand: Stand) -> None:
         return [made.index(one["workflow_id"]) for one in page["workflows"]]
 
     assert await listed("state=active") == [2]
-    assert await listed("state=FINISHED") == [0]
-    assert await listed("state=ABORTED") == [3, 1]
-    assert await listed("state=ABORTED&limit=1") == [3]
-    assert await listed(f"state=ABORTED&limit=1&after={made[3]}") == [1]
-    assert (await stand.get(f"/muster/v1/workflows?state=ABORTED&limit=1&after={made[3]}"))["next_after"] in (
+    assert await listed("state=finished") == [0]
+    assert await listed("state=aborted") == [3, 1]
+    assert await listed("state=aborted&limit=1") == [3]
+    assert await listed(f"state=aborted&limit=1&after={made[3]}") == [1]
+    assert (await stand.get(f"/muster/v1/workflows?state=aborted&limit=1&after={made[3]}"))["next_after"] in (
         made[1],
         None,
     )

@@ -123,8 +123,8 @@ async def test_a_workflow_that_finished_itself_goes_on_with_its_dead_letters_and
 
     assert (len(replayed["replayed"]), replayed["left"], replayed["reopened"]) == (2, 0, True)
     shown = await stand.show(workflow)
-    assert (shown["state"], shown["deactivated_ts"], shown["deactivated_by"]) == ("active", None, None)
-    former, new = sorted(shown["taskforces"], key=lambda one: one["timestamp"])
+    assert (shown["state"], shown["ended_at"], shown["ended_by"]) == ("active", None, None)
+    former, new = sorted(shown["taskforces"], key=lambda one: one["created_at"])
     assert (former["taskforce_uuid"], former["phase"]) == (first["taskforce_uuid"], "pending-stopper")
     assert new["phase"] == "pre-mq-activation"
     for field in ("location", "n_workers", "priority", "worker_config", "pilot_config", "task_id", "schedd"):
@@ -141,14 +141,14 @@ async def test_a_workflow_that_finished_itself_goes_on_with_its_dead_letters_and
     assert (len(leased["events"]), leased["stop"]) == (2, None)
     await stand.step(worker, 2, finished=[done(one) for one in leased["events"]])
     assert (await finish_drained(stand.parts)).finished == 1
-    assert (await stand.show(workflow))["state"] == "FINISHED"
+    assert (await stand.show(workflow))["state"] == "finished"
     assert await counts(stand, workflow) == (0, 0, 3, 0)
     kinds = [(kind, data) for kind, data in await notices(stand, workflow) if kind.startswith("workflow.")]
     assert [kind for kind, _ in kinds] == [
         "workflow.created",
-        "workflow.deactivated",
+        "workflow.ended",
         "workflow.reopened",
-        "workflow.deactivated",
+        "workflow.ended",
     ]
     assert kinds[2][1] == {"by": USER, "n_taskforces": 1}
 
@@ -180,7 +180,7 @@ async def test_one_that_its_owner_finished_is_reopened_for_what_was_left_too_and
     if new is STAYS:
         assert (await stand.show(workflow))["state"] == "active"
         assert (await stand.end(workflow, "finish"))["n_taskforces"] == 1
-    assert (await stand.show(workflow))["state"] == "FINISHED"
+    assert (await stand.show(workflow))["state"] == "finished"
 
 
 async def test_an_aborted_workflow_stays_over(stand: Stand) -> None:
@@ -191,7 +191,7 @@ async def test_an_aborted_workflow_stays_over(stand: Stand) -> None:
 
     assert answer.status_code == 409
     assert "was aborted, and stays so: submit it again and publish the bodies" in answer.json()["error"]
-    assert (await stand.show(workflow))["state"] == "ABORTED"
+    assert (await stand.show(workflow))["state"] == "aborted"
     assert (await counts(stand, workflow))[3] == 2
 
 
@@ -206,7 +206,7 @@ async def test_nothing_to_replay_reopens_nothing_and_a_stranger_may_not(stand: S
 
     assert nothing == {"replayed": [], "left": 0, "more": False, "reopened": False}
     assert (stranger.status_code, unknown.status_code) == (403, 422)
-    assert [(await stand.show(one))["state"] for one in (workflow, other)] == ["FINISHED", "FINISHED"]
+    assert [(await stand.show(one))["state"] for one in (workflow, other)] == ["finished", "finished"]
 
 
 async def test_every_task_behind_the_queue_gets_workers_at_each_of_its_places_and_no_other_task(stand: Stand) -> None:

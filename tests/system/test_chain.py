@@ -52,7 +52,7 @@ def test_every_event_is_done_once(chain: Stack, warm: bool, events: int, tmp_pat
 
         tally.publish(client, workflow, ({"n": n} for n in range(events)), close=True)
 
-        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself")
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself")
         account = check_after_fault(chain, client, workflow, tally, done=events)
         assert account.duplicates == 0
         assert tally.runs() == dict.fromkeys(range(events), 1)
@@ -76,7 +76,7 @@ def test_tasks_joined_by_queues_in_a_chain_of_three(chain: Stack, tmp_path: Path
         workflow = client.submit_workflow(new).workflow_id
         tally.publish(client, workflow, ({"n": n} for n in range(100)), close=True)
 
-        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself")
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself")
 
         assert sorted(value["n"] for value in consume_values(client, workflow, "out")) == list(range(100))
         assert sorted(value["n"] for value in consume_values(client, workflow, "copy")) == list(range(100))
@@ -113,7 +113,7 @@ def test_the_analysis_runs_per_event_as_well(chain: Stack) -> None:
         workflow = client.submit_workflow(new).workflow_id
         client.publish(workflow, "in", points, close=True)
 
-        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself", deadline_s=200)
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=200)
 
         results = consume_values(client, workflow, "out")
         assert sorted(one["sin2_2theta13"] for one in results) == sorted(one["sin2_2theta13"] for one in points)
@@ -145,5 +145,5 @@ def test_a_database_that_dies_and_comes_back_loses_nothing(
         own_postgres.kill()
         own_postgres.start()
 
-        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself", deadline_s=120)
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=120)
         check_after_fault(stack, client, workflow, tally, done=200)

@@ -49,11 +49,11 @@ def watch_workflow(client: Client, workflow_id: str, *, as_json: bool) -> int:
     else:
         progress = _watch_lines(client, workflow_id)
     counts = progress.input
-    if progress.state == "FINISHED" and not (counts.dead or counts.waiting or counts.in_work):
+    if progress.state == "finished" and not (counts.dead or counts.waiting or counts.in_work):
         return OK
     if counts.dead:
         say(f"{counts.dead} events are dead letters; why: muster workflow errors {workflow_id}")
-        if progress.state != "ABORTED":
+        if progress.state != "aborted":
             say(f"after the fix: muster dead-letter replay {workflow_id} --all")
     return FAILED
 

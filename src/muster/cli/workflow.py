@@ -15,7 +15,7 @@ from muster.cli.service import HERE, Service, connect
 from muster.cli.watch import watch_workflow
 from muster.cli.workflow_file import read_workflow
 from muster.client.shapes.account import Account, CountsView, Errors
-from muster.client.shapes.workflows import Deactivated, WorkflowSummary, WorkflowView
+from muster.client.shapes.workflows import EndedView, WorkflowSummary, WorkflowView
 
 app = App(name="workflow", help="Make, see, watch and end workflows.", help_format="plaintext")
 app.help_epilogue = "Example:\n  muster workflow submit examples/daya-bay/workflow.yaml --watch"
@@ -66,7 +66,7 @@ def submit(
 )
 def list_(
     *,
-    state: Literal["active", "FINISHED", "ABORTED"] | None = None,
+    state: Literal["active", "finished", "aborted"] | None = None,
     mine: bool = False,
     limit: int = 20,
     after: str | None = None,
@@ -183,7 +183,7 @@ def finish(workflow: str, /, *, service: Service = HERE) -> int:
         workflow: its id, or `latest`.
     """
     with connect(service) as client:
-        return _put_deactivated(client.finish_workflow(get_workflow_id(client, workflow)), service)
+        return _put_ended(client.finish_workflow(get_workflow_id(client, workflow)), service)
 
 
 @app.command(help_epilogue="Example:\n  muster workflow abort latest")
@@ -194,7 +194,7 @@ def abort(workflow: str, /, *, service: Service = HERE) -> int:
         workflow: its id, or `latest`.
     """
     with connect(service) as client:
-        return _put_deactivated(client.abort_workflow(get_workflow_id(client, workflow)), service)
+        return _put_ended(client.abort_workflow(get_workflow_id(client, workflow)), service)
 
 
 def render_sum(found: Account) -> str:
@@ -225,8 +225,8 @@ def _say_next(view: WorkflowView, *, is_watched: bool) -> None:
 
 
 def _row(one: WorkflowSummary) -> tuple[object, ...]:
-    ended = render_time(one.deactivated_ts)
-    return one.workflow_id, one.name, one.state, one.owner, render_time(one.timestamp), ended
+    ended = render_time(one.ended_at)
+    return one.workflow_id, one.name, one.state, one.owner, render_time(one.created_at), ended
 
 
 def _put_view(view: WorkflowView) -> None:
@@ -236,8 +236,8 @@ def _put_view(view: WorkflowView) -> None:
             ("name", view.name),
             ("owner", view.owner),
             ("state", view.state),
-            ("made", render_time(view.timestamp)),
-            ("ended", f"{render_time(view.deactivated_ts)} by {view.deactivated_by}" if view.deactivated_ts else "-"),
+            ("made", render_time(view.created_at)),
+            ("ended", f"{render_time(view.ended_at)} by {view.ended_by}" if view.ended_at else "-"),
             ("finishes itself", view.finish_when_done),
         ]
     )
@@ -323,7 +323,7 @@ def _put_errors(found: Errors) -> None:
         put_block("", trouble.text)
 
 
-def _put_deactivated(answer: Deactivated, service: Service) -> int:
+def _put_ended(answer: EndedView, service: Service) -> int:
     if service.json:
         put_json(answer)
     else:

@@ -29,7 +29,7 @@ from muster.client.shapes.sites import (
 )
 from muster.client.shapes.workflows import (
     AddWorkers,
-    Deactivated,
+    EndedView,
     Progress,
     QueueView,
     TaskforceView,
@@ -76,7 +76,7 @@ def submit_workflow(workflow: NewWorkflow, *, idempotency_key: str | None = None
 def list_workflows(
     *, state: str | None = None, mine: bool = False, after: str | None = None, limit: int | None = None
 ) -> Call[WorkflowPage]:
-    """Workflows, newest first. `state`: `active`, `FINISHED` or `ABORTED`; `after`: the `next_after` of the page before."""
+    """Workflows, newest first. `state`: `active`, `finished` or `aborted`; `after`: the `next_after` of the page before."""
     return _get("/workflows", WorkflowPage, state=state, mine=mine or None, after=after, limit=limit)
 
 
@@ -91,14 +91,14 @@ def get_progress(workflow_id: str, *, seen: str | None = None, wait_s: float = 0
     return _get(path, Progress, seen=seen, wait_s=wait_s or None, parked_s=wait_s)
 
 
-def finish_workflow(workflow_id: str) -> Call[Deactivated]:
+def finish_workflow(workflow_id: str) -> Call[EndedView]:
     """End a workflow: its workers end what they have in hand."""
-    return _post(f"/workflows/{_part(workflow_id)}/actions/finish", None, Deactivated)
+    return _post(f"/workflows/{_part(workflow_id)}/actions/finish", None, EndedView)
 
 
-def abort_workflow(workflow_id: str) -> Call[Deactivated]:
+def abort_workflow(workflow_id: str) -> Call[EndedView]:
     """End a workflow: its workers are stopped at once."""
-    return _post(f"/workflows/{_part(workflow_id)}/actions/abort", None, Deactivated)
+    return _post(f"/workflows/{_part(workflow_id)}/actions/abort", None, EndedView)
 
 
 def get_account(workflow_id: str, *, recount: bool = False) -> Call[Account]:

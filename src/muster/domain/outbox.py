@@ -11,7 +11,7 @@ class Notice:
 
     Args:
         subject: id of the workflow it belongs to.
-        kind: e.g. `workflow.created`, `workflow.deactivated`, `workflow.reopened`, `taskforce.phase`, `queue.closed`.
+        kind: e.g. `workflow.created`, `workflow.ended`, `workflow.reopened`, `taskforce.phase`, `queue.closed`.
         data: what changed; JSON values only.
     """
 

@@ -16,19 +16,12 @@ ADD_WORKERS_PRIORITY = 100
 """What a taskforce made by add-workers gets on top, so that it goes first (wms.md section 12)."""
 
 
-class Deactivation(StrEnum):
-    """How a workflow ended."""
-
-    ABORTED = "ABORTED"
-    FINISHED = "FINISHED"
-
-
 class WorkflowState(StrEnum):
     """Where a workflow is."""
 
     ACTIVE = "active"
-    FINISHED = "FINISHED"
-    ABORTED = "ABORTED"
+    FINISHED = "finished"
+    ABORTED = "aborted"
 
 
 class WorkflowEvent(StrEnum):
@@ -63,26 +56,27 @@ class Workflow:
     """One workflow.
 
     Args:
-        timestamp, deactivated_ts: seconds since the epoch.
+        created_at: seconds since the epoch.
         priority: 1 to 100.
         owner: who made it.
+        ended_at, ended_by: of its end, seconds since the epoch; None while it is active.
         finish_when_done: it finishes itself once its closed inputs are drained.
     """
 
     workflow_id: str
-    timestamp: float
+    created_at: float
     priority: int
     owner: str
     name: str
     finish_when_done: bool
-    deactivated: Deactivation | None = None
-    deactivated_ts: float | None = None
-    deactivated_by: str | None = None
+    state: WorkflowState = WorkflowState.ACTIVE
+    ended_at: float | None = None
+    ended_by: str | None = None
 
     @property
-    def state(self) -> WorkflowState:
-        """Where it is."""
-        return S.ACTIVE if self.deactivated is None else S(self.deactivated.value)
+    def is_active(self) -> bool:
+        """Has it not ended?"""
+        return self.state is S.ACTIVE
 
     def after(self, event: WorkflowEvent, *, at: float, by: str) -> "Workflow | None":
         """The workflow after the event, or None where it changes nothing. `at`, `by`: of the end, if this is one."""
@@ -90,8 +84,8 @@ class Workflow:
         if state is None:
             return None
         if state is S.ACTIVE:
-            return replace(self, deactivated=None, deactivated_ts=None, deactivated_by=None)
-        return replace(self, deactivated=Deactivation(state.value), deactivated_ts=at, deactivated_by=by)
+            return replace(self, state=state, ended_at=None, ended_by=None)
+        return replace(self, state=state, ended_at=at, ended_by=by)
 
 
 @dataclass(frozen=True)
@@ -106,7 +100,7 @@ class TaskDirective:
 
     task_id: str
     workflow_id: str
-    timestamp: float
+    created_at: float
     position: int
     cluster_locations: tuple[str, ...]
     task_image: str
@@ -149,7 +143,7 @@ class PhaseLogEntry:
     """One entry of a taskforce's log; the six fields of wms.md section 5.3."""
 
     target_phase: Phase
-    timestamp: float
+    at: float
     was_successful: bool
     source_event_time: float | None
     source_entity: str
@@ -170,7 +164,7 @@ class Taskforce:
     taskforce_uuid: str
     task_id: str
     workflow_id: str
-    timestamp: float
+    created_at: float
     priority: int
     location: str
     schedd: str

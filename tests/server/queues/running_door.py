@@ -16,7 +16,7 @@ from muster.domain.errors import UnauthenticatedError
 from muster.domain.ids import make_queue_id, make_task_id, make_taskforce_uuid, make_workflow_id
 from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import Deactivation, PhaseLogEntry, TaskDirective, Taskforce, Workflow
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow, WorkflowState
 from muster.server.adapters.sql.database import Database, open_database
 from muster.server.app import make_app
 from muster.server.ports.store import Transaction
@@ -119,23 +119,12 @@ class Door:
         number = self.layout.queues[alias].number
         return (await self.parts.store.read(lambda tx: tx.queues.counts([number])))[number]
 
-    async def deactivate(self, how: Deactivation = Deactivation.FINISHED) -> None:
+    async def deactivate(self, how: WorkflowState = WorkflowState.FINISHED) -> None:
         """End the workflow as the service that finishes workflows does, without a word to its workers: rows and a ring."""
 
         def work(tx: Transaction) -> None:
             workflow = tx.workflows.get(self.layout.workflow_id, lock=True)
-            changed = Workflow(
-                workflow.workflow_id,
-                workflow.timestamp,
-                workflow.priority,
-                workflow.owner,
-                workflow.name,
-                workflow.finish_when_done,
-                deactivated=how,
-                deactivated_ts=tx.now(),
-                deactivated_by=OWNER,
-            )
-            tx.workflows.update(changed)
+            tx.workflows.update(replace(workflow, state=how, ended_at=tx.now(), ended_by=OWNER))
             taskforce = tx.taskforces.get(self.layout.taskforce_uuid)
             tx.taskforces.update(replace(taskforce, phase=Phase.PENDING_STOPPER))
             tx.wake(f"workflow:{workflow.workflow_id}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from muster.domain.queue import BODY_BYTES_MAX, KEY_CHARS_MAX, PUBLISH_EVENTS_MAX, Counts
-from muster.domain.workflow import Deactivation
+from muster.domain.workflow import WorkflowState
 from server.queues.running_door import OPERATOR, STRANGER, Door, done
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +97,7 @@ async def test_who_may_consume_where(door: Door, alias: str, token: str, status:
 
 
 async def test_a_workflow_that_was_aborted_takes_no_events(door: Door) -> None:
-    await door.deactivate(Deactivation.ABORTED)
+    await door.deactivate(WorkflowState.ABORTED)
 
     answer = await door.ask("POST", door.of_workflow(PUBLISH), body={"events": [{"body": 1}]})
     replay = await door.ask("POST", door.of_workflow("/dead-letters/actions/replay"), body={})

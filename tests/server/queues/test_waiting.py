@@ -8,7 +8,7 @@ import pytest
 import uvicorn
 
 from muster.domain.queue import Counts
-from muster.domain.workflow import Deactivation
+from muster.domain.workflow import WorkflowState
 from muster.server.app import make_app
 from server.queues.running_door import Door, Worker, done, insert_workflow, open_door, wait_for
 
@@ -104,9 +104,9 @@ async def test_a_later_call_of_a_worker_ends_its_parked_one(door: Door) -> None:
     assert (call.answer["call"], call.answer["events"], call.answer["stop"]) == (2, [], None)
 
 
-@pytest.mark.parametrize(("how", "word"), [(Deactivation.FINISHED, "finish"), (Deactivation.ABORTED, "abort")])
+@pytest.mark.parametrize(("how", "word"), [(WorkflowState.FINISHED, "finish"), (WorkflowState.ABORTED, "abort")])
 async def test_the_end_of_a_workflow_reaches_parked_calls_and_later_ones(
-    door: Door, how: Deactivation, word: str
+    door: Door, how: WorkflowState, word: str
 ) -> None:
     await door.publish(1)
     workers = [await door.enrol(proc=proc) for proc in range(3)]

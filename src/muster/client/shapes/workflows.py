@@ -44,7 +44,7 @@ class PhaseLogView(Answer):
     """One entry of a taskforce's log."""
 
     target_phase: str
-    timestamp: float
+    at: float
     was_successful: bool
     source_event_time: float | None
     source_entity: str
@@ -61,7 +61,7 @@ class TaskforceView(Answer):
     taskforce_uuid: str
     task_id: str
     workflow_id: str
-    timestamp: float
+    created_at: float
     priority: int
     location: str
     schedd: str
@@ -92,17 +92,17 @@ class AddWorkers(Request):
 
 
 class WorkflowSummary(Answer):
-    """A row of the list. `state`: `active`, `FINISHED` or `ABORTED`."""
+    """A row of the list. `state`: `active`, `finished` or `aborted`; `ended_at`, `ended_by`: null while it is active."""
 
     workflow_id: str
     name: str
     owner: str
-    timestamp: float
+    created_at: float
     priority: int
     finish_when_done: bool
     state: str
-    deactivated_ts: float | None
-    deactivated_by: str | None
+    ended_at: float | None
+    ended_by: str | None
 
 
 class WorkflowView(WorkflowSummary):
@@ -120,7 +120,7 @@ class WorkflowPage(Answer):
     next_after: str | None
 
 
-class Deactivated(Answer):
+class EndedView(Answer):
     """POST .../actions/finish, .../actions/abort. `state` is what the workflow is in now (an earlier end is kept)."""
 
     workflow_id: str

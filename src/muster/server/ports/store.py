@@ -30,7 +30,7 @@ class Workflows(Protocol):
         """
 
     def update(self, workflow: Workflow) -> None:
-        """Store the fields that may change: `deactivated`, `deactivated_ts`, `deactivated_by`."""
+        """Store the fields that may change: `state`, `ended_at`, `ended_by`."""
 
     def list_page(self, *, owner: str | None, active: bool | None, after: str | None, limit: int) -> Sequence[Workflow]:
         """Newest first, those older than the workflow `after`. Raises NotFoundError for an unknown `after`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError
 from muster.domain.location import Location
-from muster.domain.workflow import ADD_WORKERS_PRIORITY
+from muster.domain.workflow import ADD_WORKERS_PRIORITY, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import TMS, USER
 from muster.server.services.idempotent import RequestKey, answer_once
@@ -19,6 +19,14 @@ from muster.server.services.submit_workflow import insert_taskforce, make_taskfo
 from muster.worker.crash_points import reach
 
 CREATED = "Created when adding more workers for this task directive."
+
+
+class WorkflowOverError(ConflictError):
+    """The workflow has ended. `workflow_id`: which one."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        super().__init__(f"workflow {workflow.workflow_id} is over ({workflow.state}): it takes no more workers")
+        self.workflow_id = workflow.workflow_id
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,8 @@ async def add_workers(parts: Parts, caller: Caller, wanted: MoreWorkers) -> Stor
         InvalidError: an unknown location, or a number of workers that is none.
         NotFoundError: there is no such task.
         ForbiddenError: it is another user's.
-        ConflictError: its workflow is over, or the location is served by the other kind of agent.
+        WorkflowOverError: its workflow has ended.
+        ConflictError: the location is served by the other kind of agent.
         IdempotencyMismatchError: the key belongs to another request.
     """
     location = get_location(parts.locations, wanted.location, field=wanted.location_field)
@@ -73,8 +82,8 @@ def _insert(tx: Transaction, parts: Parts, caller: Caller, wanted: MoreWorkers, 
     workflow = tx.workflows.get(directive.workflow_id, lock=True)
     if not caller.has(Role.SYSTEM_TMS):
         require_owner(caller, workflow.owner, what=f"workflow {workflow.workflow_id}")
-    if workflow.deactivated is not None:
-        raise ConflictError(f"cannot add a taskforce to a deactivated workflow ({workflow.workflow_id})")
+    if not workflow.is_active:
+        raise WorkflowOverError(workflow)
     model = tx.taskforces.list_of_task(wanted.task_id)[0]
     agent = parts.locations.get(model.location)
     if agent is not None and agent.agent is not location.agent:

@@ -100,7 +100,7 @@ def record_refusal(tx: Transaction, taskforce: Taskforce, happened: Happened, co
 
 def is_last(log: Sequence[PhaseLogEntry], entry: PhaseLogEntry) -> bool:
     """Does the log end with this line, told at whatever time?"""
-    return bool(log) and replace(log[-1], timestamp=entry.timestamp) == entry
+    return bool(log) and replace(log[-1], at=entry.at) == entry
 
 
 def notify(tx: Transaction, taskforce: Taskforce) -> None:

@@ -13,7 +13,7 @@ import anyio
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent
 from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import Deactivation, TaskDirective, Taskforce
+from muster.domain.workflow import TaskDirective, Taskforce, WorkflowState
 from muster.server.ports.store import ClaimState, OurAgent, Transaction
 from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
@@ -176,7 +176,7 @@ def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, seen: _Seen) ->
             continue
         if claimed.phase is Phase.PENDING_STOPPER:
             # One of a workflow that was reopened since is stopped as its finished workflow wanted: with grace.
-            is_aborted = workflows[claimed.workflow_id].deactivated is Deactivation.ABORTED
+            is_aborted = workflows[claimed.workflow_id].state is WorkflowState.ABORTED
             stop.append(ClaimedStop(claimed, 0.0 if is_aborted else parts.settings.stop_grace_s))
         elif claimed.taskforce_uuid not in seen.told:
             start.append(ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id)))

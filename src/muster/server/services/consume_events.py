@@ -197,7 +197,7 @@ def _is_drained(tx: Transaction, queue: Queue) -> bool:
         return False
     if all(counts[one.number].is_drained and (one.closed_at is not None or not one.is_public) for one in feeding):
         return bool(feeding) or queue.closed_at is not None
-    if tx.workflows.get(queue.workflow_id).deactivated is None:
+    if tx.workflows.get(queue.workflow_id).is_active:
         return False
     return not tx.holders.count_live(queue.workflow_id)
 

@@ -1,12 +1,11 @@
 """How does a workflow end? Finished or aborted; every taskforce that is not ending yet is to be stopped (wms.md 11)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from muster.domain.caller import Caller
 from muster.domain.outbox import Notice
 from muster.domain.taskforce_phase import ENDING, PhaseEvent
-from muster.domain.workflow import Deactivation, Workflow, WorkflowEvent
+from muster.domain.workflow import Workflow, WorkflowEvent, WorkflowState
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import DEACTIVATOR, Happened, advance, end_sessions
 from muster.server.services.parts import Parts
@@ -14,10 +13,6 @@ from muster.server.services.queue_access import get_owned_workflow
 from muster.worker.crash_points import reach
 
 ALREADY = "but taskforce is already ending/finished (pending-stopper, condor-rm, condor-complete)"
-_EVENTS: Mapping[Deactivation, WorkflowEvent] = {
-    Deactivation.FINISHED: WorkflowEvent.FINISHED,
-    Deactivation.ABORTED: WorkflowEvent.ABORTED,
-}
 
 
 @dataclass(frozen=True)
@@ -26,21 +21,23 @@ class Ended:
 
     workflow_id: str
     n_taskforces: int
-    state: Deactivation
+    state: WorkflowState
 
 
-async def deactivate_workflow(parts: Parts, caller: Caller, workflow_id: str, how: Deactivation) -> Ended:
+async def deactivate_workflow(parts: Parts, caller: Caller, workflow_id: str, event: WorkflowEvent) -> Ended:
     """End a workflow. One that has ended keeps its end, and nothing moves.
+
+    Args:
+        event: `FINISHED` or `ABORTED`, as its owner says.
 
     Raises NotFoundError, ForbiddenError.
     """
 
     def end(tx: Transaction) -> Ended:
         workflow = get_owned_workflow(tx, caller, workflow_id, lock=True)
-        context = f"User deactivated ({how}) workflow"
-        return deactivate(tx, workflow, _EVENTS[how], by=caller.name, source=DEACTIVATOR, context=context) or Ended(
-            workflow_id, 0, workflow.deactivated or how
-        )
+        context = f"User deactivated ({event.name}) workflow"  # the log's words are upstream's (wms.md section 8)
+        ended = deactivate(tx, workflow, event, by=caller.name, source=DEACTIVATOR, context=context)
+        return ended or Ended(workflow_id, 0, workflow.state)
 
     ended = await parts.store.write(end)
     reach("server.deactivate.committed")
@@ -59,7 +56,7 @@ def deactivate(
     """
     now = tx.now()
     ended = workflow.after(event, at=now, by=by)
-    if ended is None or (how := ended.deactivated) is None:
+    if ended is None or ended.is_active:
         return None
     tx.workflows.update(ended)
     happened = Happened(PhaseEvent.DEACTIVATED, source, context)
@@ -75,12 +72,12 @@ def deactivate(
         tx.wake(f"stop:{taskforce.schedd}")
         tx.wake(f"start:{taskforce.schedd}")
         moved += 1
-    if how is Deactivation.ABORTED:
+    if ended.state is WorkflowState.ABORTED:
         # Finished: workers hand in what they have in hand, for as long as the site's grace lasts.
         end_sessions(tx, [one.taskforce_uuid for one in taskforces], reason="aborted")
-    data = {"state": how.value, "by": by, "n_taskforces": moved}
-    tx.outbox.insert(Notice(workflow.workflow_id, "workflow.deactivated", now, data))
+    data = {"state": ended.state.value, "by": by, "n_taskforces": moved}
+    tx.outbox.insert(Notice(workflow.workflow_id, "workflow.ended", now, data))
     tx.wake(f"workflow:{workflow.workflow_id}")
     for queue in tx.queues.list_of_workflow(workflow.workflow_id):
         tx.wake(f"queue:{queue.number}")
-    return Ended(workflow.workflow_id, moved, how)
+    return Ended(workflow.workflow_id, moved, ended.state)

@@ -105,8 +105,8 @@ def _begin(enrolment: Enrolment) -> Callable[[Transaction], tuple[int, Taskforce
         # Locked, and only then looked at: the taskforce's end either sees this session and ends it, or is seen here.
         workflow = tx.workflows.get(workflow_id, lock=True)
         taskforce = tx.taskforces.get(enrolment.taskforce_uuid)
-        if workflow.deactivated is not None or taskforce.phase not in _MAY_ENROL:
-            ended = workflow.deactivated or taskforce.phase
+        if not workflow.is_active or taskforce.phase not in _MAY_ENROL:
+            ended = taskforce.phase if workflow.is_active else workflow.state
             raise TaskforceEndedError(f"the taskforce takes no workers: {ended}")
         directive = tx.workflows.get_directive(taskforce.task_id)
         _end_former(tx, enrolment)

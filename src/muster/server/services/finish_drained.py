@@ -18,6 +18,7 @@ FINISHED_MAX = 1000
 """Workflows that one pass finishes; what is left is found by the next."""
 BY = "muster"
 CONTEXT = "Muster deactivated (FINISHED) workflow: its inputs are closed and drained"
+"""For the taskforces' logs, whose words are upstream's (wms.md section 8)."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def explain_stall(  # noqa: PLR0911 - one a cause
         list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
     """
     total = sum_inputs(queues, counts)
-    if workflow.deactivated is not None or total.in_work or (total.waiting and workers):
+    if not workflow.is_active or total.in_work or (total.waiting and workers):
         return None
     if total.waiting == 0:
         return _explain_no_input(workflow, queues, total)

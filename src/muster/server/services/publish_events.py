@@ -45,10 +45,8 @@ def publish(tx: Transaction, caller: Caller, publication: Publication) -> Public
     require_public_input(queue)
     if queue.closed_at is not None and not publication.events and publication.close:
         return PublicationAnswer((), closed=True)  # closing again changes nothing
-    if workflow.deactivated is not None:
-        raise ConflictError(
-            f"workflow {workflow.workflow_id} is over ({workflow.deactivated}): it takes no more events"
-        )
+    if not workflow.is_active:
+        raise ConflictError(f"workflow {workflow.workflow_id} is over ({workflow.state}): it takes no more events")
     if queue.closed_at is not None:
         raise ConflictError(f"queue {queue.alias} is closed: it takes no more events")
     published = tx.events.publish(queue.number, publication.events) if publication.events else ()

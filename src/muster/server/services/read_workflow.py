@@ -77,7 +77,7 @@ async def get_directive(parts: Parts, task_id: str) -> TaskDirective:
 
 
 def state_of(workflow: Workflow) -> str:
-    """`active`, `FINISHED` or `ABORTED`."""
+    """`active`, `finished` or `aborted`."""
     return workflow.state.value
 
 

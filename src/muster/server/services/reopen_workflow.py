@@ -12,7 +12,7 @@ from muster.domain.location import Location
 from muster.domain.outbox import Notice
 from muster.domain.queue import Queue
 from muster.domain.taskforce_phase import ENDING
-from muster.domain.workflow import TaskDirective, Taskforce, Workflow, WorkflowEvent, WorkflowState, list_reached
+from muster.domain.workflow import TaskDirective, Taskforce, Workflow, WorkflowEvent, list_reached
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import USER
 from muster.server.services.parts import Parts
@@ -40,7 +40,7 @@ def bring_workers(tx: Transaction, parts: Parts, caller: Caller, workflow: Workf
     queues = tx.queues.list_of_workflow(workflow.workflow_id)
     filled = [one for one in queues if one.number == queue and one.is_input]
     assert filled, "only tasks' attempts count, so only their queues have dead letters"
-    if workflow.state is WorkflowState.ACTIVE:
+    if workflow.is_active:
         _insert(tx, parts, workflow, _list_wanted(tx, workflow, filled), context=NO_WORKERS_LEFT)
         return False
     active = workflow.after(WorkflowEvent.REOPENED, at=tx.now(), by=caller.name)
@@ -68,7 +68,7 @@ def _list_wanted(tx: Transaction, workflow: Workflow, filled: Sequence[Queue]) -
     for directive in list_reached(directives, [one.queue_id for one in filled]):
         taskforces = tx.taskforces.list_of_task(directive.task_id)
         if all(one.phase in ENDING for one in taskforces):
-            originals = [one for one in taskforces if one.timestamp == directive.timestamp]
+            originals = [one for one in taskforces if one.created_at == directive.created_at]
             wanted += [_Wanted(directive, model) for model in originals]
     return wanted
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from muster.domain.attempt import Verdict
 from muster.domain.errors import NotFoundError
-from muster.domain.workflow import Deactivation
+from muster.domain.workflow import WorkflowState
 from muster.server.ports.queue_engine import Finished, Leased, SessionEndedError, Step, StepAnswer
 from muster.server.ports.store import Transaction
 from muster.server.services.enrol_worker import get_plan
@@ -21,7 +21,7 @@ from muster.worker.crash_points import reach
 WANT_MAX = 1024
 """Events that one call may lease at most; asking for more is asking for this many."""
 
-_STOP_WORDS = {Deactivation.FINISHED: "finish", Deactivation.ABORTED: "abort"}
+_STOP_WORDS = {WorkflowState.FINISHED: "finish", WorkflowState.ABORTED: "abort"}
 _ENDED_AN_EVENT = frozenset({Verdict.DONE, Verdict.LATE, Verdict.DEAD})
 
 

@@ -92,7 +92,7 @@ def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, *, owner: str, ta
     now = tx.now()
     workflow = Workflow(
         workflow_id=ids.make_workflow_id(now_s=now, random=parts.random(8)),
-        timestamp=now,
+        created_at=now,
         priority=plan.priority,
         owner=owner,
         name=plan.name,
@@ -135,7 +135,7 @@ def make_taskforce(
         taskforce_uuid=ids.make_taskforce_uuid(directive.task_id, random=parts.random(8)),
         task_id=directive.task_id,
         workflow_id=directive.workflow_id,
-        timestamp=now,
+        created_at=now,
         priority=priority,
         location=location.name,
         schedd=location.schedd,
@@ -184,7 +184,7 @@ def _make_directive(
     return TaskDirective(
         task_id=ids.make_task_id(workflow.workflow_id, random=parts.random(8)),
         workflow_id=workflow.workflow_id,
-        timestamp=workflow.timestamp,
+        created_at=workflow.created_at,
         position=position,
         cluster_locations=tuple(new.cluster_locations),
         task_image=new.task_image,

@@ -16,7 +16,7 @@ import anyio
 
 from muster.domain.queue import Queue
 from muster.domain.taskforce_phase import ENDING
-from muster.domain.workflow import Deactivation
+from muster.domain.workflow import WorkflowState
 from muster.server.ports.holders import Session
 from muster.server.ports.store import Store, Transaction
 from muster.server.ports.waking import Bell, Waking
@@ -89,7 +89,7 @@ class _Watched:
 
     bell: Bell
     listening: AbstractContextManager[Bell]
-    stop: Deactivation | None = None
+    stop: WorkflowState | None = None
     looked_at: float = float("-inf")
 
 
@@ -138,7 +138,7 @@ class WorkerDesk:
 
     async def find_stop(
         self, taskforce_uuid: str, workflow_id: str, store: Store, waking: Waking
-    ) -> Deactivation | None:
+    ) -> WorkflowState | None:
         """How a taskforce was ended; None while it may work. True to within a second, or to the ring of its workflow's bell.
 
         Raises NotFoundError, UnavailableError.
@@ -161,12 +161,13 @@ class WorkerDesk:
         return watched.stop
 
 
-def _look_for_end(tx: Transaction, taskforce_uuid: str) -> Deactivation | None:
+def _look_for_end(tx: Transaction, taskforce_uuid: str) -> WorkflowState | None:
     taskforce = tx.taskforces.get(taskforce_uuid)
     if taskforce.phase not in ENDING:
         return None
     # Of a workflow that was reopened the former taskforces go on ending as they began: an aborted one is never reopened.
-    return tx.workflows.get(taskforce.workflow_id).deactivated or Deactivation.FINISHED
+    workflow = tx.workflows.get(taskforce.workflow_id)
+    return WorkflowState.FINISHED if workflow.is_active else workflow.state
 
 
 def _unlisten(watched: _Watched) -> None:

@@ -34,15 +34,15 @@ workflow = Table(
     metadata,
     Column("workflow_id", Text, primary_key=True),
     Column("number", BigInteger, nullable=False, unique=True),  # order of creation, for paging
-    Column("timestamp", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("owner", Text, nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("finish_when_done", Boolean, nullable=False),
-    Column("deactivated", Text),
-    Column("deactivated_ts", Double),
-    Column("deactivated_by", Text),
-    Index("workflow_to_finish", "deactivated", "finish_when_done"),
+    Column("state", Text, nullable=False),
+    Column("ended_at", Double),
+    Column("ended_by", Text),
+    Index("workflow_to_finish", "state", "finish_when_done"),
 )
 
 task_directive = Table(
@@ -50,7 +50,7 @@ task_directive = Table(
     metadata,
     Column("task_id", Text, primary_key=True),
     Column("workflow_id", Text, nullable=False, index=True),
-    Column("timestamp", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
     Column("position", Integer, nullable=False),
     Column("spec", Text, nullable=False),  # JSON of the immutable rest
 )
@@ -61,7 +61,7 @@ taskforce = Table(
     Column("taskforce_uuid", Text, primary_key=True),
     Column("task_id", Text, nullable=False, index=True),
     Column("workflow_id", Text, nullable=False, index=True),
-    Column("timestamp", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("location", Text, nullable=False),
     Column("schedd", Text, nullable=False),
@@ -87,11 +87,11 @@ taskforce = Table(
         "phase",
         "location",
         "priority",
-        "timestamp",
+        "created_at",
         sqlite_where=text("held_reason IS NULL"),
         postgresql_where=text("held_reason IS NULL"),
     ),
-    Index("taskforce_by_phase", "phase", "priority", "timestamp"),
+    Index("taskforce_by_phase", "phase", "priority", "created_at"),
     Index("taskforce_by_agent", "claim_agent", "phase"),
 )
 
@@ -101,7 +101,7 @@ phase_log = Table(
     Column("taskforce_uuid", Text, nullable=False),
     Column("number", Integer, nullable=False),
     Column("target_phase", Text, nullable=False),
-    Column("timestamp", Double, nullable=False),
+    Column("at", Double, nullable=False),
     Column("was_successful", Boolean, nullable=False),
     Column("source_event_time", Double),
     Column("source_entity", Text, nullable=False),

@@ -16,7 +16,7 @@ from muster.server.ports.store import ClaimState, OurAgent, UpstreamAgent
 
 _JSON = ("worker_config", "pilot_config", "submit_dict", "compound_statuses", "top_task_errors")
 _OF_CLAIM = tuple(field.name for field in fields(ClaimState))
-_FIXED = ("taskforce_uuid", "task_id", "workflow_id", "timestamp", "priority", "location", "schedd", "collector")
+_FIXED = ("taskforce_uuid", "task_id", "workflow_id", "created_at", "priority", "location", "schedd", "collector")
 
 
 class SqlTaskforces:
@@ -63,7 +63,7 @@ class SqlTaskforces:
             logs[row.taskforce_uuid].append(
                 PhaseLogEntry(
                     target_phase=Phase(row.target_phase),
-                    timestamp=row.timestamp,
+                    at=row.at,
                     was_successful=bool(row.was_successful),
                     source_event_time=row.source_event_time,
                     source_entity=row.source_entity,
@@ -78,7 +78,7 @@ class SqlTaskforces:
             .join(task_directive, task_directive.c.task_id == taskforce.c.task_id)
             .where(taskforce.c.workflow_id == workflow_id)
             .order_by(
-                task_directive.c.position, taskforce.c.location, taskforce.c.timestamp, taskforce.c.taskforce_uuid
+                task_directive.c.position, taskforce.c.location, taskforce.c.created_at, taskforce.c.taskforce_uuid
             )
         )
         return self._list(query)
@@ -95,7 +95,7 @@ class SqlTaskforces:
         query = (
             select(taskforce)
             .where(taskforce.c.task_id == task_id)
-            .order_by(taskforce.c.timestamp, taskforce.c.taskforce_uuid)
+            .order_by(taskforce.c.created_at, taskforce.c.taskforce_uuid)
         )
         return self._list(query)
 
@@ -103,7 +103,7 @@ class SqlTaskforces:
         query = (
             select(taskforce)
             .where(taskforce.c.phase == phase)
-            .order_by(taskforce.c.priority.desc(), taskforce.c.timestamp, taskforce.c.taskforce_uuid)
+            .order_by(taskforce.c.priority.desc(), taskforce.c.created_at, taskforce.c.taskforce_uuid)
             .limit(limit)
         )
         return self._list(query)
@@ -112,7 +112,7 @@ class SqlTaskforces:
         query = (
             select(taskforce)
             .where(taskforce.c.phase == Phase.PENDING_STARTER, *_is_for(agent, now))
-            .order_by(taskforce.c.priority.desc(), taskforce.c.submit_failures, taskforce.c.timestamp)
+            .order_by(taskforce.c.priority.desc(), taskforce.c.submit_failures, taskforce.c.created_at)
             .limit(limit)
         )
         return self._list(query)
@@ -127,7 +127,7 @@ class SqlTaskforces:
                 taskforce.c.cluster_id.is_not(None),
                 *_is_for(agent, now),
             )
-            .order_by(taskforce.c.timestamp)
+            .order_by(taskforce.c.created_at)
             .limit(limit)
         )
         if isinstance(agent, OurAgent) and kept_s > 0:
@@ -136,7 +136,7 @@ class SqlTaskforces:
                 phase_log.c.taskforce_uuid == taskforce.c.taskforce_uuid,
                 phase_log.c.target_phase == Phase.PENDING_STOPPER,
                 phase_log.c.was_successful,
-                phase_log.c.timestamp > now - kept_s,
+                phase_log.c.at > now - kept_s,
             )
             query = query.where(
                 or_(taskforce.c.claim_agent.is_(None), taskforce.c.claim_agent == agent.name, ~ended_lately)
@@ -147,7 +147,7 @@ class SqlTaskforces:
         query = (
             select(*(taskforce.c[name] for name in _OF_CLAIM))
             .where(taskforce.c.claim_agent == agent, taskforce.c.phase != Phase.CONDOR_COMPLETE)
-            .order_by(taskforce.c.timestamp)
+            .order_by(taskforce.c.created_at)
         )
         return [
             ClaimState(uuid, workflow_id, location, schedd, Phase(phase), *rest)

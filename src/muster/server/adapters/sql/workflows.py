@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Row, case, exists, func, insert, select, update
 
 from muster.domain.errors import NotFoundError
-from muster.domain.workflow import Deactivation, TaskDirective, Workflow
+from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
 from muster.server.ports.store import Drained
 
-_IN_COLUMNS = ("task_id", "workflow_id", "timestamp", "position")
+_IN_COLUMNS = ("task_id", "workflow_id", "created_at", "position")
 _FIELDS = frozenset(field.name for field in fields(TaskDirective))
 _SEQUENCES = ("cluster_locations", "input_queues", "output_queues")
 
@@ -41,11 +41,7 @@ class SqlWorkflows:
         self._session.execute(
             update(workflow)
             .where(workflow.c.workflow_id == changed.workflow_id)
-            .values(
-                deactivated=changed.deactivated,
-                deactivated_ts=changed.deactivated_ts,
-                deactivated_by=changed.deactivated_by,
-            )
+            .values(state=changed.state, ended_at=changed.ended_at, ended_by=changed.ended_by)
         )
 
     def list_page(self, *, owner: str | None, active: bool | None, after: str | None, limit: int) -> Sequence[Workflow]:
@@ -53,7 +49,8 @@ class SqlWorkflows:
         if owner is not None:
             query = query.where(workflow.c.owner == owner)
         if active is not None:
-            query = query.where(workflow.c.deactivated.is_(None) if active else workflow.c.deactivated.is_not(None))
+            is_active = workflow.c.state == WorkflowState.ACTIVE
+            query = query.where(is_active if active else ~is_active)
         if after is not None:
             number = self._session.connection.scalar(select(workflow.c.number).where(workflow.c.workflow_id == after))
             if number is None:
@@ -96,7 +93,7 @@ class SqlWorkflows:
             .join(queue, (queue.c.workflow_id == workflow.c.workflow_id) & queue.c.is_input)
             .outerjoin(counter, counter.c.queue == queue.c.number)
             .outerjoin(changes, changes.c.queue == queue.c.number)
-            .where(workflow.c.deactivated.is_(None), workflow.c.finish_when_done, ~open_entrances)
+            .where(workflow.c.state == WorkflowState.ACTIVE, workflow.c.finish_when_done, ~open_entrances)
             .group_by(workflow.c.workflow_id)
             .subquery()
         )
@@ -115,14 +112,14 @@ class SqlWorkflows:
 def _read_workflow(row: Row[Any]) -> Workflow:
     return Workflow(
         workflow_id=row.workflow_id,
-        timestamp=row.timestamp,
+        created_at=row.created_at,
         priority=row.priority,
         owner=row.owner,
         name=row.name,
         finish_when_done=bool(row.finish_when_done),
-        deactivated=None if row.deactivated is None else Deactivation(row.deactivated),
-        deactivated_ts=row.deactivated_ts,
-        deactivated_by=row.deactivated_by,
+        state=WorkflowState(row.state),
+        ended_at=row.ended_at,
+        ended_by=row.ended_by,
     )
 
 

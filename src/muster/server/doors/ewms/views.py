@@ -1,10 +1,12 @@
 """How does what we keep look to EWMS clients? Exactly upstream's fields, nothing of ours."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from muster.client.shapes import new_workflow as ours
 from muster.domain.errors import Finding, InvalidError
-from muster.domain.workflow import PhaseLogEntry, TaskDirective, Workflow
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, Workflow, WorkflowState
 from muster.server.doors.ewms.shapes import (
     NewTask,
     NewWorkflow,
@@ -15,6 +17,13 @@ from muster.server.doors.ewms.shapes import (
     WorkflowObject,
 )
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
+
+_DEACTIVATED: Mapping[WorkflowState, str | None] = {
+    WorkflowState.ACTIVE: None,
+    WorkflowState.FINISHED: "FINISHED",
+    WorkflowState.ABORTED: "ABORTED",
+}
+"""Our states in upstream's words."""
 
 
 def parse_new_workflow(new: NewWorkflow) -> ours.NewWorkflow:
@@ -74,10 +83,10 @@ def render_workflow(workflow: Workflow) -> WorkflowObject:
     """wms.md 5.1"""
     return WorkflowObject(
         workflow.workflow_id,
-        workflow.timestamp,
+        workflow.created_at,
         workflow.priority,
-        None if workflow.deactivated is None else workflow.deactivated.value,
-        workflow.deactivated_ts,
+        _DEACTIVATED[workflow.state],
+        workflow.ended_at,
     )
 
 
@@ -86,7 +95,7 @@ def render_directive(task: TaskDirective) -> TaskDirectiveObject:
     return TaskDirectiveObject(
         task_id=task.task_id,
         workflow_id=task.workflow_id,
-        timestamp=task.timestamp,
+        timestamp=task.created_at,
         cluster_locations=list(task.cluster_locations),
         task_image=task.task_image,
         task_args=task.task_args,
@@ -106,7 +115,7 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObject:
         taskforce_uuid=one.taskforce_uuid,
         task_id=one.task_id,
         workflow_id=one.workflow_id,
-        timestamp=one.timestamp,
+        timestamp=one.created_at,
         priority=one.priority,
         collector=one.collector,
         schedd=one.schedd,
@@ -126,7 +135,7 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObject:
 def _render_entry(entry: PhaseLogEntry) -> PhaseLogObject:
     return PhaseLogObject(
         entry.target_phase.value,
-        entry.timestamp,
+        entry.at,
         entry.was_successful,
         entry.source_event_time,
         entry.source_entity,

@@ -9,8 +9,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from muster.domain.caller import Role
-from muster.domain.errors import Finding, InvalidError
-from muster.domain.workflow import Deactivation
+from muster.domain.errors import ConflictError, Finding, InvalidError
+from muster.domain.workflow import WorkflowEvent
 from muster.server.doors.access import SignedIn, roles
 from muster.server.doors.ewms.naming import said
 from muster.server.doors.ewms.shapes import (
@@ -30,7 +30,7 @@ from muster.server.doors.ewms.views import (
 )
 from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, read_body, read_key
 from muster.server.services import read_workflow
-from muster.server.services.add_workers import MoreWorkers, add_workers
+from muster.server.services.add_workers import MoreWorkers, WorkflowOverError, add_workers
 from muster.server.services.deactivate_workflow import deactivate_workflow
 from muster.server.services.parts import Parts
 from muster.server.services.submit_workflow import Submission, submit_workflow
@@ -72,19 +72,19 @@ async def show(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Wor
 @post("/workflows/{workflow_id:str}/actions/abort", status_code=OK)
 async def abort(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> DeactivatedAnswer:
     """4.5"""
-    return await _end(request, parts, workflow_id, Deactivation.ABORTED)
+    return await _end(request, parts, workflow_id, WorkflowEvent.ABORTED)
 
 
 @post("/workflows/{workflow_id:str}/actions/finished", status_code=OK)
 async def finished(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> DeactivatedAnswer:
     """4.6"""
-    return await _end(request, parts, workflow_id, Deactivation.FINISHED)
+    return await _end(request, parts, workflow_id, WorkflowEvent.FINISHED)
 
 
-async def _end(request: SignedIn, parts: Parts, workflow_id: str, how: Deactivation) -> DeactivatedAnswer:
+async def _end(request: SignedIn, parts: Parts, workflow_id: str, event: WorkflowEvent) -> DeactivatedAnswer:
     with said(f"no non-deactivated workflow found with workflow_id='{workflow_id}'", workflow_id):
         # One that has ended keeps its end and is answered like the first time: the answer to that may have been lost.
-        ended = await deactivate_workflow(parts, request.user, workflow_id, how)
+        ended = await deactivate_workflow(parts, request.user, workflow_id, event)
     return DeactivatedAnswer(ended.workflow_id, ended.n_taskforces)
 
 
@@ -111,7 +111,11 @@ async def add(request: SignedIn, parts: NamedDependency[Parts], task_id: FromPat
             status=OK,
             render=lambda whole: msgspec.json.encode(render_taskforce(whole)),
         )
-        answer = await add_workers(parts, request.user, more)
+        try:
+            answer = await add_workers(parts, request.user, more)
+        except WorkflowOverError as error:  # in upstream's words
+            text = f"cannot add a taskforce to a deactivated workflow ({error.workflow_id})"
+            raise ConflictError(text) from None
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
 

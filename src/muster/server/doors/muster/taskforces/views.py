@@ -12,7 +12,7 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceView:
         taskforce_uuid=one.taskforce_uuid,
         task_id=one.task_id,
         workflow_id=one.workflow_id,
-        timestamp=one.timestamp,
+        created_at=one.created_at,
         priority=one.priority,
         location=one.location,
         schedd=one.schedd,
@@ -40,7 +40,7 @@ def render_entry(entry: PhaseLogEntry) -> PhaseLogView:
     """A line of the log."""
     return PhaseLogView(
         target_phase=entry.target_phase.value,
-        timestamp=entry.timestamp,
+        at=entry.at,
         was_successful=entry.was_successful,
         source_event_time=entry.source_event_time,
         source_entity=entry.source_entity,

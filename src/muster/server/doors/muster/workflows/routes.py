@@ -10,9 +10,9 @@ from litestar.params import FromPath, FromQuery
 
 from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.new_workflow import NewWorkflow
-from muster.client.shapes.workflows import Deactivated, Progress, WorkflowPage, WorkflowView
+from muster.client.shapes.workflows import EndedView, Progress, WorkflowPage, WorkflowView
 from muster.domain.ids import WORKFLOW_ID
-from muster.domain.workflow import Deactivation
+from muster.domain.workflow import WorkflowEvent
 from muster.server.doors.access import SignedIn
 from muster.server.doors.connection import while_connected
 from muster.server.doors.documents import gives, takes
@@ -101,17 +101,17 @@ async def progress(
 
 
 @post("/workflows/{workflow_id:str}/actions/finish", status_code=200)
-async def finish(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Deactivated:
+async def finish(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> EndedView:
     """End it; workers finish what they have in hand. A workflow that is over keeps its end."""
     _check(workflow_id)
-    return render_ended(await deactivate_workflow(parts, request.user, workflow_id, Deactivation.FINISHED))
+    return render_ended(await deactivate_workflow(parts, request.user, workflow_id, WorkflowEvent.FINISHED))
 
 
 @post("/workflows/{workflow_id:str}/actions/abort", status_code=200)
-async def abort(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Deactivated:
+async def abort(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> EndedView:
     """End it at once. A workflow that is over keeps its end."""
     _check(workflow_id)
-    return render_ended(await deactivate_workflow(parts, request.user, workflow_id, Deactivation.ABORTED))
+    return render_ended(await deactivate_workflow(parts, request.user, workflow_id, WorkflowEvent.ABORTED))
 
 
 @get("/workflows/{workflow_id:str}/account")

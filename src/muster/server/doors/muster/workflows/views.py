@@ -13,7 +13,7 @@ from muster.client.shapes.account import (
     TaskforceTrouble,
 )
 from muster.client.shapes.workflows import (
-    Deactivated,
+    EndedView,
     Progress,
     QueueView,
     TaskView,
@@ -38,12 +38,12 @@ def render_summary(workflow: Workflow) -> WorkflowSummary:
         workflow_id=workflow.workflow_id,
         name=workflow.name,
         owner=workflow.owner,
-        timestamp=workflow.timestamp,
+        created_at=workflow.created_at,
         priority=workflow.priority,
         finish_when_done=workflow.finish_when_done,
         state=state_of(workflow),
-        deactivated_ts=workflow.deactivated_ts,
-        deactivated_by=workflow.deactivated_by,
+        ended_at=workflow.ended_at,
+        ended_by=workflow.ended_by,
     )
 
 
@@ -55,12 +55,12 @@ def render_workflow(whole: WholeWorkflow) -> WorkflowView:
         workflow_id=workflow.workflow_id,
         name=workflow.name,
         owner=workflow.owner,
-        timestamp=workflow.timestamp,
+        created_at=workflow.created_at,
         priority=workflow.priority,
         finish_when_done=workflow.finish_when_done,
         state=state_of(workflow),
-        deactivated_ts=workflow.deactivated_ts,
-        deactivated_by=workflow.deactivated_by,
+        ended_at=workflow.ended_at,
+        ended_by=workflow.ended_by,
         tasks=[_render_task(one, aliases) for one in whole.directives],
         queues=render_queues(whole.queues, whole.counts),
         taskforces=[render_taskforce(one) for one in whole.taskforces],
@@ -115,9 +115,9 @@ def _render_task(task: TaskDirective, aliases: Mapping[str, str]) -> TaskView:
     )
 
 
-def render_ended(ended: Ended) -> Deactivated:
+def render_ended(ended: Ended) -> EndedView:
     """What finish or abort did."""
-    return Deactivated(ended.workflow_id, ended.n_taskforces, ended.state.value)
+    return EndedView(ended.workflow_id, ended.n_taskforces, ended.state.value)
 
 
 def render_progress(now: ProgressNow) -> Progress:

@@ -170,7 +170,7 @@ def upgrade() -> None:
         sa.Column("taskforce_uuid", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("target_phase", sa.Text(), nullable=False),
-        sa.Column("timestamp", sa.Double(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
         sa.Column("was_successful", sa.Boolean(), nullable=False),
         sa.Column("source_event_time", sa.Double(), nullable=True),
         sa.Column("source_entity", sa.Text(), nullable=False),
@@ -219,7 +219,7 @@ def upgrade() -> None:
         "task_directive",
         sa.Column("task_id", sa.Text(), nullable=False),
         sa.Column("workflow_id", sa.Text(), nullable=False),
-        sa.Column("timestamp", sa.Double(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("spec", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("task_id"),
@@ -230,7 +230,7 @@ def upgrade() -> None:
         sa.Column("taskforce_uuid", sa.Text(), nullable=False),
         sa.Column("task_id", sa.Text(), nullable=False),
         sa.Column("workflow_id", sa.Text(), nullable=False),
-        sa.Column("timestamp", sa.Double(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("location", sa.Text(), nullable=False),
         sa.Column("schedd", sa.Text(), nullable=False),
@@ -255,11 +255,11 @@ def upgrade() -> None:
     op.create_index(op.f("ix_taskforce_task_id"), "taskforce", ["task_id"], unique=False)
     op.create_index(op.f("ix_taskforce_workflow_id"), "taskforce", ["workflow_id"], unique=False)
     op.create_index("taskforce_by_agent", "taskforce", ["claim_agent", "phase"], unique=False)
-    op.create_index("taskforce_by_phase", "taskforce", ["phase", "priority", "timestamp"], unique=False)
+    op.create_index("taskforce_by_phase", "taskforce", ["phase", "priority", "created_at"], unique=False)
     op.create_index(
         "taskforce_to_try",
         "taskforce",
-        ["schedd", "phase", "location", "priority", "timestamp"],
+        ["schedd", "phase", "location", "priority", "created_at"],
         unique=False,
         sqlite_where=sa.text("held_reason IS NULL"),
         postgresql_where=sa.text("held_reason IS NULL"),
@@ -268,19 +268,19 @@ def upgrade() -> None:
         "workflow",
         sa.Column("workflow_id", sa.Text(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
-        sa.Column("timestamp", sa.Double(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("owner", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("finish_when_done", sa.Boolean(), nullable=False),
-        sa.Column("deactivated", sa.Text(), nullable=True),
-        sa.Column("deactivated_ts", sa.Double(), nullable=True),
-        sa.Column("deactivated_by", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("ended_by", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("workflow_id"),
         sa.UniqueConstraint("number"),
     )
     op.create_index(op.f("ix_workflow_owner"), "workflow", ["owner"], unique=False)
-    op.create_index("workflow_to_finish", "workflow", ["deactivated", "finish_when_done"], unique=False)
+    op.create_index("workflow_to_finish", "workflow", ["state", "finish_when_done"], unique=False)
 
     if op.get_bind().dialect.name == "postgresql":
         _tune_postgres()
