@@ -8,9 +8,11 @@ import pytest
 
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow, PilotConfig, WorkerConfig
 from muster.server.services.task_settings import FINISH_WHEN_DONE, VARIABLES
+from muster.worker import settings as worker_settings
 
 ROOT = Path(__file__).parents[2]
 FIELDS = ROOT / "docs" / "reference" / "workflow.md"
+WORKER = ROOT / "docs" / "reference" / "worker.md"
 
 
 def documented(section: str) -> dict[str, str]:
@@ -52,6 +54,14 @@ def test_every_variable_that_means_a_field_is_documented_beside_it() -> None:
     pairs = {variable: field for variable, (field, _) in VARIABLES.items()} | {FINISH_WHEN_DONE: "finish_when_done"}
     for variable, field in pairs.items():
         assert re.search(rf"^\| .*`{variable}`.* \| .*`{field}`.* \|$", text, re.MULTILINE), variable
+
+
+def test_every_setting_of_the_worker_is_documented_with_who_may_set_it() -> None:
+    rows = [line for line in WORKER.read_text().splitlines() if line.startswith("| `MUSTER_WORKER_")]
+    shown = {name: "*user*" in row for row in rows for name in re.findall(r"`(MUSTER_WORKER_\w+)`", row.split("|")[1])}
+    assert shown == {name: one.is_users for name, one in worker_settings.VARIABLES.items()}
+    theirs = re.findall(r"^\| `(MUSTER_WORKER_\w+)` \|", FIELDS.read_text(), re.MULTILINE)
+    assert set(theirs) == {name for name, is_users in shown.items() if is_users}
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:

@@ -18,7 +18,7 @@ def loopback_address() -> Iterator[str]:
 @pytest.fixture
 def stack(tmp_path: Path, loopback_address: str) -> Iterator[Stack]:
     """A stack with short times: leases of seconds, so that what a crash leaves behind is taken up soon."""
-    stack = Stack(tmp_path, host=loopback_address, environment={"MUSTER_OFFLINE_S": "60"})
+    stack = Stack(tmp_path, host=loopback_address, environment={"MUSTER_SITE_WORKER_OFFLINE_S": "60"})
     try:
         yield stack
     finally:

@@ -90,6 +90,16 @@ async def test_what_there_is_not(stand: Stand, path: str) -> None:
     assert (status, found["code"]) == (404, "not-found")
 
 
+async def test_a_setting_of_the_worker_that_is_not_for_users(stand: Stand) -> None:
+    theirs = {"MUSTER_WORKER_BATCH": 4, "MUSTER_WORKER_URL": "https://muster.example", "MUSTER_WORKER_COLOUR": "red"}
+    task = {**NEW_TASK, "pilot_config": {"environment": theirs}}
+    status, found = await problem(stand, "POST", WORKFLOWS, {**NEW, "tasks": [task]})
+    assert (status, [one["field"] for one in found["findings"]]) == (
+        422,
+        [f"tasks[0].pilot_config.environment.MUSTER_WORKER_{name}" for name in ("URL", "COLOUR")],
+    )
+
+
 @pytest.mark.parametrize(
     ("query", "fields"),
     [

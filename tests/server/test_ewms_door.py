@@ -171,6 +171,13 @@ async def test_integers_may_be_written_with_a_point(stand: Stand) -> None:
                 "Use the top-level equivalent attribute instead."
             ),
         ),
+        (
+            {"tasks": [{**EWMS_TASK, "pilot_config": {"environment": {"MUSTER_WORKER_BATCH": "many"}}}]},
+            (
+                "'tasks[0].pilot_config.environment.MUSTER_WORKER_BATCH': "
+                "is 'many'; must be a whole number, 1 to 2147483647"
+            ),
+        ),
     ],
 )
 async def test_what_is_wrong_is_told_with_400(stand: Stand, changes: Json, text: str) -> None:

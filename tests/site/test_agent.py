@@ -74,7 +74,10 @@ class Running:
     def alive(self, taskforce: str) -> dict[str, str]:
         """Start number of each living worker, by proc."""
         found = [
-            (read_variable(variables, "MUSTER_PROC") or "", read_variable(variables, "MUSTER_START") or "")
+            (
+                read_variable(variables, "MUSTER_WORKER_PROC") or "",
+                read_variable(variables, "MUSTER_WORKER_START") or "",
+            )
             for process, variables in list_processes()
             if read_variable(variables, "MUSTER_TASKFORCE") == taskforce and process.session == process.pid
         ]

@@ -55,7 +55,18 @@ def test_an_order_becomes_a_spec() -> None:
         ({"n_workers": 0}, ["n_workers 0", "1..10"]),
         ({"n_workers": 11}, ["n_workers 11", "1..10", "local"]),
         ({"pilot_config": {"environment": {"A B": "x"}}}, ["environment['A B']", "variable name"]),
-        ({"pilot_config": {"environment": {"MUSTER_URL": "http://x"}}}, ["MUSTER_URL", "agent"]),
+        (
+            {"pilot_config": {"environment": {"MUSTER_WORKER_URL": "http://x"}}},
+            ["MUSTER_WORKER_URL", "http://x", "agent"],
+        ),
+        (
+            {"pilot_config": {"environment": {"MUSTER_WORKER_BATCH": ["1", "2"]}}},
+            ["MUSTER_WORKER_BATCH", "'1;2'", "whole"],
+        ),
+        (
+            {"pilot_config": {"environment": {"MUSTER_TASKFORCE": "TF-2"}}},
+            ["MUSTER_TASKFORCE", "TF-2", "Muster itself"],
+        ),
         ({"pilot_config": {"environment": {"A": "x\0y"}}}, ["environment['A']", "NUL"]),
         ({"pilot_config": {"environment": {"A": "x" * 100_001}}}, ["environment['A']", "100001", "100000"]),
         ({"pilot_config": {"environment": {f"A{n}": "x" * 90_000 for n in range(20)}}}, ["environment", "1000000"]),

@@ -31,11 +31,11 @@ DONE = (ProcState.COMPLETED, PilotStatus.DONE)
 REMOVED = (ProcState.REMOVED, None)
 SETTINGS = WorkerSettings(
     command=("false",),
-    environment={"MUSTER_URL": "http://127.0.0.1:1"},
+    environment={"MUSTER_WORKER_URL": "http://127.0.0.1:1"},
     restart=RestartPolicy(starts_max=4, first_s=0.02, delay_s_max=0.1),
 )
 STAYS = ("sleep", "600")
-NOTES_ITS_START = ("sh", "-c", 'echo "$MUSTER_START" >> starts; exec sleep 600')
+NOTES_ITS_START = ("sh", "-c", 'echo "$MUSTER_WORKER_START" >> starts; exec sleep 600')
 
 Reopen = Callable[[], Awaitable[ProcessPool]]
 
@@ -80,7 +80,7 @@ def marked(tag: str) -> list[int]:
 def leaders(tag: str) -> Counter[str]:
     """How many living workers each proc has."""
     return Counter(
-        read_variable(environment, "MUSTER_PROC") or ""
+        read_variable(environment, "MUSTER_WORKER_PROC") or ""
         for process, environment in list_processes()
         if read_variable(environment, "MUSTER_TASKFORCE") == tag and process.session == process.pid
     )
@@ -135,8 +135,8 @@ async def test_what_a_dead_worker_left_running_is_killed_before_the_next_start(
     reopen: Reopen, folder: Path, tag: str
 ) -> None:
     """The child has a session of its own, no parent, and none of the worker's marks but its attempt and its folder."""
-    stray = 'env -i PATH="$PATH" MUSTER_ATTEMPT=EV-1/1 TMPDIR="$MUSTER_WORKDIR/scratch" setsid sleep 601 &'
-    keeps = 'echo "$MUSTER_START" >> starts; exec sleep 600'
+    stray = 'env -i PATH="$PATH" MUSTER_ATTEMPT=EV-1/1 TMPDIR="$MUSTER_WORKER_DIR/scratch" setsid sleep 601 &'
+    keeps = 'echo "$MUSTER_WORKER_START" >> starts; exec sleep 600'
     pool = await reopen()
     await pool.submit(ClusterSpec(1, "s3cret", argv=("sh", "-c", f"{stray} {keeps}")), tag=tag)
 
@@ -218,30 +218,37 @@ async def test_a_worker_sees_what_it_needs_and_no_secret(
 ) -> None:
     monkeypatch.setenv("MUSTER_TOKEN", "agents-own-token")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "agents-own-key")
+    monkeypatch.setenv("MUSTER_WORKER_CA_FILE", "/ours.pem")
     given = tmp_path / "täble.csv"
     given.write_text("1,2\n")
-    shows = 'env -0 > variables; cat "$MUSTER_INPUT_DIR/täble.csv" > seen; exec sleep 600'
+    shows = 'env -0 > variables; cat "$MUSTER_WORKER_INPUT_DIR/täble.csv" > seen; exec sleep 600'
     pool = await reopen()
-    asked = ClusterSpec(
-        1, "s3cret", environment={"GREETING": "a b"}, input_files=(str(given),), argv=("sh", "-c", shows)
-    )
+    theirs = {
+        "GREETING": "a b",
+        "MUSTER_WORKER_URL": "http://theirs",
+        "MUSTER_WORKER_CA_FILE": "/theirs.pem",
+        "MUSTER_WORKER_PROC": "7",
+    }
+    asked = ClusterSpec(1, "s3cret", environment=theirs, input_files=(str(given),), argv=("sh", "-c", shows))
     cluster = await pool.submit(asked, tag=tag)
     proc = folder / "clusters" / tag / "procs" / "0"
     await wait_for(lambda: (proc / "seen").exists() and (proc / "seen").read_text() == "1,2\n")
 
     variables = dict(one.split("=", 1) for one in (proc / "variables").read_text().split("\0") if one)
-    enrol = Path(variables["MUSTER_ENROL_FILE"])
+    enrol = Path(variables["MUSTER_WORKER_ENROL_FILE"])
     shown = {
-        name: variables.get(name) for name in ("MUSTER_TASKFORCE", "MUSTER_CLUSTER", "MUSTER_PROC", "MUSTER_START")
+        name: variables.get(name)
+        for name in ("MUSTER_TASKFORCE", *(f"MUSTER_WORKER_{name}" for name in ("CLUSTER", "PROC", "START", "CA_FILE")))
     }
     assert shown == {
         "MUSTER_TASKFORCE": tag,
-        "MUSTER_CLUSTER": str(cluster),
-        "MUSTER_PROC": "0",
-        "MUSTER_START": "0",
+        "MUSTER_WORKER_CLUSTER": str(cluster),
+        "MUSTER_WORKER_PROC": "0",
+        "MUSTER_WORKER_START": "0",
+        "MUSTER_WORKER_CA_FILE": "/ours.pem",
     }
     assert variables["GREETING"] == "a b"
-    assert variables["MUSTER_URL"] == "http://127.0.0.1:1"
+    assert variables["MUSTER_WORKER_URL"] == "http://127.0.0.1:1"
     assert variables["PATH"].split(":")[0] == str(Path(sys.executable).parent)
     assert json.loads(enrol.read_text()) == {"taskforce": tag, "secret": "s3cret"}
     assert stat.S_IMODE(enrol.stat().st_mode) == 0o600
@@ -331,7 +338,9 @@ async def test_a_worker_taken_over_is_seen_to_end(reopen: Reopen, folder: Path, 
 
 async def test_a_pause_leaves_no_worker_and_the_next_agent_goes_on(reopen: Reopen, folder: Path, tag: str) -> None:
     """However they end when they are asked to, well, badly or not at all, they are started again, uncounted."""
-    ends = 'echo "$MUSTER_START" >> starts; trap "exit $MUSTER_PROC" TERM; while true; do sleep 0.05; done'
+    ends = (
+        'echo "$MUSTER_WORKER_START" >> starts; trap "exit $MUSTER_WORKER_PROC" TERM; while true; do sleep 0.05; done'
+    )
     pool = await reopen()
     cluster = await pool.submit(ClusterSpec(2, "s3cret", argv=("sh", "-c", ends)), tag=tag)
     over = await pool.submit(ClusterSpec(1, "s3cret", argv=("true",)), tag=f"{tag}-over")

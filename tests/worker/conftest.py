@@ -73,7 +73,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Start a worker for a service; keyword arguments are variables, without MUSTER_ in front."""
+    """Start a worker for a service; keyword arguments are settings, without MUSTER_WORKER_ in front."""
     workers: list[Worker] = []
 
     def start(
@@ -87,13 +87,13 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
-            "MUSTER_URL": service.url,
-            "MUSTER_ENROL_FILE": str(enrol_file),
-            "MUSTER_WORKDIR": str(folder),
-            "MUSTER_PROC": str(proc),
+            "MUSTER_WORKER_URL": service.url,
+            "MUSTER_WORKER_ENROL_FILE": str(enrol_file),
+            "MUSTER_WORKER_DIR": str(folder),
+            "MUSTER_WORKER_PROC": str(proc),
             "MUSTER_TASKFORCE": "a-taskforce",
             "A_SECRET_OF_THE_WORKER": "not for tasks",
-            **{f"MUSTER_{name}": str(value) for name, value in more.items()},
+            **{f"MUSTER_WORKER_{name}": str(value) for name, value in more.items()},
         }
         worker = Worker(folder, [python, "-I", "-S", str(bundle)], environment)
         workers.append(worker)

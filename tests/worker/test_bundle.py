@@ -56,7 +56,7 @@ def test_without_settings_it_says_what_is_missing(bundle: Path, tmp_path: Path) 
     ran = subprocess.run(
         [sys.executable, "-I", "-S", str(bundle)], env={}, cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert (ran.returncode, ran.stderr) == (2, "MUSTER_ENROL_FILE is not set\n")
+    assert (ran.returncode, ran.stderr) == (2, "MUSTER_WORKER_ENROL_FILE is not set\n")
 
 
 @pytest.mark.system
@@ -80,6 +80,6 @@ def test_two_workers_do_not_share_a_folder(start: Callable[..., Worker]) -> None
     with FakeService() as service:
         worker = start(service)
         service.wait(lambda: service.sessions, "it has enrolled")
-        other = start(service, WORKDIR=worker.folder, proc=1)
+        other = start(service, DIR=worker.folder, proc=1)
         assert other.wait() == 2
         assert "another worker is at work in this folder" in other.said

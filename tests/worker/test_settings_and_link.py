@@ -10,7 +10,16 @@ import pytest
 
 from muster.worker.link import AddressError, Link, LinkError, parse_address
 from muster.worker.messages import MalformedError, parse_enrolled, parse_problem, parse_step_answer
-from muster.worker.settings import SettingsError, read_settings
+from muster.worker.settings import (
+    BATCH,
+    KEEP_TASK_FILES,
+    KEPT_FAILURES,
+    TASK_START_S,
+    VARIABLES,
+    SettingsError,
+    find_fault,
+    read_settings,
+)
 from worker.fake_service import TASK
 
 
@@ -19,7 +28,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     enrol_file = tmp_path / "enrol.json"
     enrol_file.write_text(json.dumps({"taskforce": "tf", "secret": "s3cret"}))
     enrol_file.chmod(0o644)
-    return {"MUSTER_URL": "https://muster.example", "MUSTER_ENROL_FILE": str(enrol_file)}
+    return {"MUSTER_WORKER_URL": "https://muster.example", "MUSTER_WORKER_ENROL_FILE": str(enrol_file)}
 
 
 def test_defaults_and_the_enrolment_file_is_made_private(environ: dict[str, str], tmp_path: Path) -> None:
@@ -32,8 +41,8 @@ def test_defaults_and_the_enrolment_file_is_made_private(environ: dict[str, str]
 
 def test_the_environment_comes_before_the_file(environ: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
-    path.write_text(json.dumps({"MUSTER_PROC": 7, "MUSTER_GRACE_S": 1.5, "MUSTER_SITE": "here"}))
-    settings = read_settings({**environ, "MUSTER_GRACE_S": "2"}, str(path))
+    path.write_text(json.dumps({"MUSTER_WORKER_PROC": 7, "MUSTER_WORKER_GRACE_S": 1.5, "MUSTER_WORKER_SITE": "here"}))
+    settings = read_settings({**environ, "MUSTER_WORKER_GRACE_S": "2"}, str(path))
     assert (settings.proc, settings.grace_s, settings.site) == (7, 2.0, "here")
 
 
@@ -41,18 +50,19 @@ def test_the_start_number_comes_from_the_job_ad(environ: dict[str, str], tmp_pat
     ad = tmp_path / "job.ad"
     ad.write_text('Cmd = "x"\nNumJobStarts = 4\n')
     assert read_settings({**environ, "_CONDOR_JOB_AD": str(ad)}).start == 4
-    assert read_settings({**environ, "_CONDOR_JOB_AD": str(ad), "MUSTER_START": "9"}).start == 9
+    assert read_settings({**environ, "_CONDOR_JOB_AD": str(ad), "MUSTER_WORKER_START": "9"}).start == 9
 
 
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("MUSTER_URL", "", "MUSTER_URL is not set"),
-        ("MUSTER_ENROL_FILE", "/nowhere", "No such file"),
-        ("MUSTER_PROC", "one", "must be a whole number"),
-        ("MUSTER_PROC", "-1", "at least 0"),
-        ("MUSTER_OFFLINE_S", "nan", "0 or more"),
-        ("MUSTER_TASK_BATCH", "0", "at least 1"),
+        ("MUSTER_WORKER_URL", "", "MUSTER_WORKER_URL is not set"),
+        ("MUSTER_WORKER_ENROL_FILE", "/nowhere", "No such file"),
+        ("MUSTER_WORKER_PROC", "one", "must be a whole number"),
+        ("MUSTER_WORKER_PROC", "-1", "is '-1'; must be a whole number, 0 to"),
+        ("MUSTER_WORKER_OFFLINE_S", "nan", "must be a number of seconds, 0 to"),
+        ("MUSTER_WORKER_BATCH", "0", "is '0'; must be a whole number, 1 to"),
+        ("MUSTER_WORKER_KEEP_TASK_FILES", "perhaps", "must be true or false"),
     ],
 )
 def test_wrong_settings_are_named(environ: dict[str, str], name: str, value: str, reason: str) -> None:
@@ -60,9 +70,20 @@ def test_wrong_settings_are_named(environ: dict[str, str], name: str, value: str
         read_settings({**environ, name: value})
 
 
+def test_what_a_user_may_set_is_read_as_it_was_judged(environ: dict[str, str]) -> None:
+    theirs = {BATCH: "4", TASK_START_S: "900.5", KEEP_TASK_FILES: "Yes", KEPT_FAILURES: "0"}
+    assert {name for name, one in VARIABLES.items() if one.is_users} == set(theirs)
+    assert [find_fault(name, text) for name, text in theirs.items()] == [None] * 4
+    settings = read_settings({**environ, **theirs})
+    assert (settings.batch, settings.task_start_s) == (4, 900.5)
+    assert (settings.keep_task_files, settings.failures_kept) == (True, 0)
+    assert read_settings({**environ, **dict.fromkeys(theirs, "")}) == read_settings(environ)
+    assert {find_fault(name, "") for name in theirs} == {None}
+
+
 @pytest.mark.parametrize("content", ["s3cret", "[]", '{"taskforce": "tf"}', '{"taskforce": 1, "secret": "s3cret"}'])
 def test_a_broken_enrolment_file_is_not_quoted(environ: dict[str, str], content: str) -> None:
-    Path(environ["MUSTER_ENROL_FILE"]).write_text(content)
+    Path(environ["MUSTER_WORKER_ENROL_FILE"]).write_text(content)
     with pytest.raises(SettingsError) as caught:
         read_settings(environ)
     assert "s3cret" not in str(caught.value)
@@ -76,7 +97,7 @@ def test_a_broken_enrolment_file_is_not_quoted(environ: dict[str, str], content:
         ("ftp://localhost", "must begin with https"),
         ("localhost:80", "must begin with https"),
         ("https://user:word@muster.example", "no user name or password"),
-        ("https://muster.example:port", "MUSTER_URL"),
+        ("https://muster.example:port", "MUSTER_WORKER_URL"),
     ],
 )
 def test_addresses_that_are_refused(url: str, reason: str) -> None:
@@ -94,7 +115,7 @@ def test_https_checks_certificates() -> None:
     tls = parse_address("https://muster.example/base").tls
     assert tls is not None
     assert (tls.verify_mode, tls.check_hostname) == (ssl.CERT_REQUIRED, True)
-    with pytest.raises(AddressError, match="MUSTER_CA_FILE"):
+    with pytest.raises(AddressError, match="MUSTER_WORKER_CA_FILE"):
         parse_address("https://muster.example", ca_file="/nowhere.pem")
 
 

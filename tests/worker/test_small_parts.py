@@ -124,7 +124,13 @@ def test_a_folder_is_used_again_only_when_it_was_left_as_it_was(tmp_path: Path) 
 
 def test_variables_leave_out_what_was_not_meant_for_tasks(tmp_path: Path) -> None:
     folders = Folders(tmp_path, input_dir=None, failures_kept=1)
-    inherited = {"HOME": "/home/x", "PATH": "/bin", "MUSTER_ENROL_FILE": "/secret", "AWS_TOKEN": "t", "TMPDIR": "/tmp"}
+    inherited = {
+        "HOME": "/home/x",
+        "PATH": "/bin",
+        "MUSTER_WORKER_ENROL_FILE": "/secret",
+        "AWS_TOKEN": "t",
+        "TMPDIR": "/tmp",
+    }
     variables = Variables(inherited, {"PYTHONPATH": "/mine"}, n_cores=2, data_hub="/hub", helper="/helper")
     folder = folders.make("in", "out")
     environment = variables.fill(folder, "EV-1/1")

@@ -131,10 +131,10 @@ def test_a_killed_worker_leaves_tasks_that_its_next_start_stops(start: Start, sc
 def _environment(worker: Worker, service: FakeService) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
-        "MUSTER_URL": service.url,
-        "MUSTER_ENROL_FILE": str(worker.folder.parent / "enrol.json"),
-        "MUSTER_WORKDIR": str(worker.folder),
-        "MUSTER_START": "1",
+        "MUSTER_WORKER_URL": service.url,
+        "MUSTER_WORKER_ENROL_FILE": str(worker.folder.parent / "enrol.json"),
+        "MUSTER_WORKER_DIR": str(worker.folder),
+        "MUSTER_WORKER_START": "1",
     }
 
 

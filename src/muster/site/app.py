@@ -31,6 +31,7 @@ from muster.site.daemons.watcher import PoolWatcher
 from muster.site.ports.journal import Remembered
 from muster.site.services.parts import Parts
 from muster.site.services.stop import LEAVE_S
+from muster.worker import settings as worker_settings
 from muster.worker.bundle import build_bundle
 
 log = structlog.get_logger("muster.site")
@@ -120,10 +121,10 @@ def _describe_workers(settings: SiteSettings, directory: Path) -> WorkerSettings
     return WorkerSettings(
         command=(sys.executable, "-I", "-S", str(_place_bundle(directory / "bundle"))),
         environment={
-            "MUSTER_URL": settings.url,
-            "MUSTER_SITE": settings.name,
-            "MUSTER_OFFLINE_S": f"{settings.worker_offline_s:g}",
-            "MUSTER_GRACE_S": f"{settings.stop_grace_s:g}",
+            worker_settings.URL: settings.url,
+            worker_settings.SITE: settings.name,
+            worker_settings.OFFLINE_S: f"{settings.worker_offline_s:g}",
+            worker_settings.GRACE_S: f"{settings.stop_grace_s:g}",
         },
         restart=RestartPolicy(
             starts_max=settings.worker_starts_max,

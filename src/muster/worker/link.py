@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Optional
 from urllib.parse import unquote, urlsplit
 
+from muster.worker.settings import CA_FILE, URL
+
 ANSWER_BYTES_MAX = 640 << 20
 CONNECT_S = 20.0
 _PIECE_BYTES = 1 << 20
@@ -56,20 +58,20 @@ def parse_address(url: str, *, ca_file: Optional[str] = None) -> Address:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise AddressError(f"MUSTER_URL: {error}") from None
+        raise AddressError(f"{URL}: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise AddressError("MUSTER_URL: must begin with https:// (or, on this machine, http://) and name a host")
+        raise AddressError(f"{URL}: must begin with https:// (or, on this machine, http://) and name a host")
     if parts.username is not None or parts.password is not None:
-        raise AddressError("MUSTER_URL: must hold no user name or password")
+        raise AddressError(f"{URL}: must hold no user name or password")
     prefix = parts.path.rstrip("/")
     if parts.scheme == "http":
         if not _is_loopback(host):
-            raise AddressError(f"MUSTER_URL: plain http is for loopback addresses only, and {host!r} is none")
+            raise AddressError(f"{URL}: plain http is for loopback addresses only, and {host!r} is none")
         return Address(host, port or 80, prefix, None)
     try:
         tls = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise AddressError(f"MUSTER_CA_FILE {ca_file}: {error}") from None
+        raise AddressError(f"{CA_FILE} {ca_file}: {error}") from None
     proxy = urllib.request.getproxies().get("https")
     if not proxy or urllib.request.proxy_bypass(host):
         return Address(host, port or 443, prefix, tls)

@@ -19,7 +19,7 @@ from muster.worker.link import AddressError, parse_address
 from muster.worker.log_lines import LogLines
 from muster.worker.pilot import Pilot, Signalled
 from muster.worker.reaper import Reaper
-from muster.worker.settings import SettingsError, read_settings
+from muster.worker.settings import DIR, SettingsError, read_settings
 
 VERSION = "0.1.0"
 SETTINGS_STATUS = 2
@@ -77,7 +77,7 @@ def lock_folder(workdir: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise SettingsError(f"MUSTER_WORKDIR {workdir}: another worker is at work in this folder") from None
+        raise SettingsError(f"{DIR} {workdir}: another worker is at work in this folder") from None
     return lock
 
 

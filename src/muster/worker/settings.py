@@ -1,6 +1,7 @@
 """What is this worker told? Its settings: variables of the environment, over those of a settings file.
 
-Each is described, with its default, in `docs/reference/worker.md`.
+Each is described, with its default, in `docs/reference/worker.md`. No other module names them: the service judges by this table what a
+user may set, and the site agent what it sets itself.
 """
 
 from __future__ import annotations
@@ -12,13 +13,133 @@ import socket
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
+
+PREFIX = "MUSTER_WORKER_"
+URL = f"{PREFIX}URL"
+ENROL_FILE = f"{PREFIX}ENROL_FILE"
+CLUSTER = f"{PREFIX}CLUSTER"
+PROC = f"{PREFIX}PROC"
+START = f"{PREFIX}START"
+SITE = f"{PREFIX}SITE"
+DIR = f"{PREFIX}DIR"
+INPUT_DIR = f"{PREFIX}INPUT_DIR"
+CA_FILE = f"{PREFIX}CA_FILE"
+OFFLINE_S = f"{PREFIX}OFFLINE_S"
+GRACE_S = f"{PREFIX}GRACE_S"
+BATCH = f"{PREFIX}BATCH"
+TASK_START_S = f"{PREFIX}TASK_START_S"
+KEEP_TASK_FILES = f"{PREFIX}KEEP_TASK_FILES"
+KEPT_FAILURES = f"{PREFIX}KEPT_FAILURES"
+
+RESERVED = frozenset(
+    {
+        "MUSTER_ATTEMPT",
+        "MUSTER_TASKFORCE",
+        "MUSTER_TASK_FDS",
+        "MUSTER_TEST_CRASH",
+        "MUSTER_TEST_CRASH_FILE",
+        "MUSTER_TOKEN",
+    }
+)
+"""Variables that are no settings, and that nobody but Muster sets for a worker."""
 
 _NUM_STARTS = re.compile(r"^\s*NumJobStarts\s*=\s*([0-9]+)\s*$", re.IGNORECASE | re.MULTILINE)
+_INT_MAX = (1 << 31) - 1
+_SECONDS_MAX = 1e9
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
 
 class SettingsError(Exception):
     """The worker cannot run like this; the text says which setting is wrong and why."""
+
+
+def parse_folder(text: str) -> Path:
+    """A folder, from here."""
+    return Path(text).absolute()
+
+
+def parse_count(text: str) -> int:
+    """How many; none is a number, too. Raises ValueError with half a sentence."""
+    return _parse_whole(text, least=0)
+
+
+def parse_batch(text: str) -> int:
+    """How many, at least one. Raises ValueError with half a sentence."""
+    return _parse_whole(text, least=1)
+
+
+def parse_seconds(text: str) -> float:
+    """A length of time. Raises ValueError with half a sentence."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= _SECONDS_MAX:  # a NaN is refused here, too
+        raise ValueError(f"must be a number of seconds, 0 to {_SECONDS_MAX:.0f}")
+    return value
+
+
+def parse_flag(text: str) -> bool:
+    """Yes or no, in the usual words. Raises ValueError with half a sentence."""
+    word = text.strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError("must be true or false")
+    return word in _TRUE
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One setting.
+
+    Args:
+        parse: reads its text. Raises ValueError with half a sentence.
+        is_users: a user may set it for the workers of a task, in `pilot_config.environment`. The others say who the worker is, what it may
+            touch and how long it may stay: that is for who runs it to decide, which is the site agent.
+    """
+
+    parse: Callable[[str], Any]
+    is_users: bool = False
+
+
+VARIABLES: Mapping[str, Variable] = {
+    URL: Variable(str),
+    ENROL_FILE: Variable(str),
+    CLUSTER: Variable(str),
+    PROC: Variable(parse_count),
+    START: Variable(parse_count),
+    SITE: Variable(str),
+    DIR: Variable(parse_folder),
+    INPUT_DIR: Variable(parse_folder),
+    CA_FILE: Variable(str),
+    OFFLINE_S: Variable(parse_seconds),
+    GRACE_S: Variable(parse_seconds),
+    BATCH: Variable(parse_batch, is_users=True),
+    TASK_START_S: Variable(parse_seconds, is_users=True),
+    KEEP_TASK_FILES: Variable(parse_flag, is_users=True),
+    KEPT_FAILURES: Variable(parse_count, is_users=True),
+}
+"""Every setting. An empty text is as good as none."""
+
+
+def find_fault(name: str, text: str) -> Optional[str]:
+    """Why a user may not give the workers of a task this variable: half a sentence with value and remedy. None: nothing against it."""
+    value = repr(text if len(text) <= 40 else f"{text[:40]}…")
+    if name in RESERVED:
+        return f"is {value}, but nobody but Muster itself sets it: leave it out"
+    if not name.startswith(PREFIX):
+        return None
+    variable = VARIABLES.get(name)
+    if variable is None or not variable.is_users:
+        why = "the worker has no such setting" if variable is None else "only the site agent sets it"
+        theirs = ", ".join(sorted(name for name, one in VARIABLES.items() if one.is_users))
+        return f"is {value}, but {why}: leave it out; a user may set {theirs}"
+    try:
+        if text:
+            variable.parse(text)
+    except ValueError as error:
+        return f"is {value}; {error}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -32,7 +153,7 @@ class Settings:
         workdir: its folder. input_dir: the folder whose files every task sees; None for none.
         ca_file: certificates of a private authority; None for the system's.
         offline_s: seconds to go on without an answer of the service.
-        grace_s: seconds that running tasks may use after a request to stop.
+        grace_s: seconds that running tasks may use after a signal, unless the service says how long.
         batch: events to have in hand ahead of the tasks; None: what the service says.
         task_start_s: seconds that a warm task may take until it asks for events.
         keep_task_files: keep the folders of attempts that ended well, too.
@@ -61,25 +182,25 @@ class Settings:
 def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = None) -> Settings:
     """Read and check everything. The file is a JSON object of the same names. Raises SettingsError."""
     given = {**_read_settings_file(settings_file), **environ} if settings_file else dict(environ)
-    taskforce, secret = _read_enrol_file(_need(given, "MUSTER_ENROL_FILE"))
+    taskforce, secret = _read_enrol_file(_need(given, ENROL_FILE))
     return Settings(
-        url=_need(given, "MUSTER_URL"),
+        url=_need(given, URL),
         taskforce=taskforce,
         secret=secret,
-        cluster=given.get("MUSTER_CLUSTER") or "0",
-        proc=_integer(given, "MUSTER_PROC", 0, least=0),
-        start=_integer(given, "MUSTER_START", _find_start(given), least=0),
-        site=given.get("MUSTER_SITE") or given.get("GLIDEIN_Site") or "",
+        cluster=_read(given, CLUSTER, "0"),
+        proc=_read(given, PROC, 0),
+        start=_read(given, START, _find_start(given)),
+        site=_read(given, SITE, given.get("GLIDEIN_Site") or ""),
         host=socket.gethostname()[:200],
-        workdir=Path(given.get("MUSTER_WORKDIR") or os.getcwd()).absolute(),
-        input_dir=Path(given["MUSTER_INPUT_DIR"]).absolute() if given.get("MUSTER_INPUT_DIR") else None,
-        ca_file=given.get("MUSTER_CA_FILE") or None,
-        offline_s=_number(given, "MUSTER_OFFLINE_S", 3600.0),
-        grace_s=_number(given, "MUSTER_GRACE_S", 15.0),
-        batch=_integer(given, "MUSTER_TASK_BATCH", 0, least=1) if given.get("MUSTER_TASK_BATCH") else None,
-        task_start_s=_number(given, "MUSTER_TASK_START_S", 300.0),
-        keep_task_files=(given.get("MUSTER_KEEP_TASK_FILES") or "").lower() in ("1", "true", "yes", "on"),
-        failures_kept=_integer(given, "MUSTER_KEPT_FAILURES", 20, least=0),
+        workdir=_read(given, DIR, parse_folder(os.getcwd())),
+        input_dir=_read(given, INPUT_DIR, None),
+        ca_file=_read(given, CA_FILE, None),
+        offline_s=_read(given, OFFLINE_S, 3600.0),
+        grace_s=_read(given, GRACE_S, 15.0),
+        batch=_read(given, BATCH, None),
+        task_start_s=_read(given, TASK_START_S, 300.0),
+        keep_task_files=_read(given, KEEP_TASK_FILES, False),
+        failures_kept=_read(given, KEPT_FAILURES, 20),
     )
 
 
@@ -101,12 +222,12 @@ def _read_enrol_file(path: str) -> "tuple[str, str]":
         content = json.loads(Path(path).read_bytes())
         taskforce, secret = content["taskforce"], content["secret"]
     except OSError as error:
-        raise SettingsError(f"MUSTER_ENROL_FILE {path}: {error.strerror}") from None
+        raise SettingsError(f"{ENROL_FILE} {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         # The cause is not shown: it could quote the secret.
-        raise SettingsError(f"MUSTER_ENROL_FILE {path}: must be a JSON object with taskforce and secret") from None
+        raise SettingsError(f"{ENROL_FILE} {path}: must be a JSON object with taskforce and secret") from None
     if not (isinstance(taskforce, str) and taskforce and isinstance(secret, str) and secret):
-        raise SettingsError(f"MUSTER_ENROL_FILE {path}: taskforce and secret must be texts")
+        raise SettingsError(f"{ENROL_FILE} {path}: taskforce and secret must be texts")
     return taskforce, secret
 
 
@@ -128,27 +249,20 @@ def _need(given: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _integer(given: Mapping[str, str], name: str, default: int, *, least: int) -> int:
-    text = given.get(name)
-    if not text:
+def _read(given: Mapping[str, str], name: str, default: Any) -> Any:
+    if not (text := given.get(name)):
         return default
+    try:
+        return VARIABLES[name].parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} is {text!r}; {error}") from None
+
+
+def _parse_whole(text: str, *, least: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise SettingsError(f"{name} is {text!r}; must be a whole number") from None
-    if not least <= value < 1 << 31:
-        raise SettingsError(f"{name} is {value}; must be at least {least}")
-    return value
-
-
-def _number(given: Mapping[str, str], name: str, default: float) -> float:
-    text = given.get(name)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        raise SettingsError(f"{name} is {text!r}; must be a number of seconds") from None
-    if not 0 <= value <= 1e9:  # a NaN is refused here, too
-        raise SettingsError(f"{name} is {text}; must be a number of seconds, 0 or more")
+        value = -1
+    if not least <= value <= _INT_MAX:
+        raise ValueError(f"must be a whole number, {least} to {_INT_MAX}")
     return value

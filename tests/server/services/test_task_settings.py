@@ -87,6 +87,41 @@ def test_a_bad_value_is_a_finding_that_names_the_variable(variable: str, value: 
     assert [one.field for one in findings] == [f"tasks[0].pilot_config.environment.{variable}"]
 
 
+def test_settings_of_the_worker_that_are_the_users_are_none_of_the_task() -> None:
+    theirs = {
+        "MUSTER_WORKER_BATCH": 4,
+        "MUSTER_WORKER_TASK_START_S": "900.5",
+        "MUSTER_WORKER_KEEP_TASK_FILES": "yes",
+        "MUSTER_WORKER_KEPT_FAILURES": ["0"],
+    }
+    assert resolve(theirs) == resolve({})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        (
+            "MUSTER_WORKER_URL",
+            "http://127.0.0.1:1",
+            "is 'http://127.0.0.1:1', but only the site agent sets it: leave it out",
+        ),
+        ("MUSTER_WORKER_GRACE_S", 900, "is '900', but only the site agent sets it: leave it out"),
+        ("MUSTER_WORKER_COLOUR", "red", "is 'red', but the worker has no such setting: leave it out"),
+        ("MUSTER_WORKER_BATCH", 0, "is '0'; must be a whole number, 1 to 2147483647"),
+        ("MUSTER_WORKER_BATCH", ["1", "2"], "is '1;2'; must be a whole number, 1 to 2147483647"),
+        ("MUSTER_WORKER_TASK_START_S", "soon", "is 'soon'; must be a number of seconds, 0 to 1000000000"),
+        ("MUSTER_WORKER_KEEP_TASK_FILES", "perhaps", "is 'perhaps'; must be true or false"),
+        ("MUSTER_TASKFORCE", "TF-1", "is 'TF-1', but nobody but Muster itself sets it: leave it out"),
+    ],
+)
+def test_a_setting_of_the_worker_that_it_would_not_take_from_a_user_is_a_finding(
+    variable: str, value: Any, reason: str
+) -> None:
+    (finding,) = resolve({variable: value})[1]
+    assert finding.field == f"tasks[0].pilot_config.environment.{variable}"
+    assert finding.reason.partition("; a user may set ")[0] == reason
+
+
 @pytest.mark.parametrize(
     "fields",
     [

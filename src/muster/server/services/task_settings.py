@@ -1,7 +1,7 @@
 """How are a task's events run? Fields of the request, and variables of the pilot's environment that mean the same.
 
 Clients of EWMS can say nothing but variables, so both doors read them. Where a field and a variable are both given and
-disagree, that is a finding: neither is a good guess.
+disagree, that is a finding: neither is a good guess. Settings of the worker (`MUSTER_WORKER_…`) are judged here and read by the worker.
 """
 
 import re
@@ -13,6 +13,7 @@ import msgspec
 
 from muster.client.shapes.new_workflow import NewTask
 from muster.domain.errors import Finding
+from muster.worker.settings import find_fault
 
 PREFIX = "MUSTER_TASK_"
 FINISH_WHEN_DONE = "MUSTER_TASK_FINISH_WHEN_DONE"
@@ -111,6 +112,8 @@ def resolve_task_settings(task: NewTask, path: str, findings: list[Finding]) -> 
             if variable.startswith(PREFIX):
                 known = ", ".join(sorted({*VARIABLES, FINISH_WHEN_DONE}))
                 findings.append(Finding(where, f"is not a variable that means something; known are {known}"))
+            elif fault := find_fault(variable, _text_at_worker(given)):
+                findings.append(Finding(where, fault))
             continue
         field, parse = VARIABLES[variable]
         try:
@@ -144,6 +147,11 @@ def _one_text(given: str | int | list[str]) -> str:
     if isinstance(given, list):
         raise ValueError("must be one value, not a list")  # noqa: TRY004 - a finding of the user's input, as the others are
     return str(given)
+
+
+def _text_at_worker(given: str | int | list[str]) -> str:
+    """As site agents give it to the worker."""
+    return ";".join(given) if isinstance(given, list) else str(given)
 
 
 def _find_faults(settings: TaskSettings, path: str, said_by: Mapping[str, str]) -> list[Finding]:

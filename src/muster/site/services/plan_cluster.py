@@ -9,29 +9,9 @@ import msgspec
 from muster.client.shapes.sites import StartOrder
 from muster.domain.errors import RejectedError
 from muster.site.ports.pool import ClusterSpec
+from muster.worker.settings import find_fault
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OURS = frozenset(
-    f"MUSTER_{name}"
-    for name in (
-        "ATTEMPT",
-        "CA_FILE",
-        "CLUSTER",
-        "ENROL_FILE",
-        "INPUT_DIR",
-        "PROC",
-        "SITE",
-        "START",
-        "TASKFORCE",
-        "TASK_FDS",
-        "TEST_CRASH",
-        "TEST_CRASH_FILE",
-        "TOKEN",
-        "URL",
-        "WORKDIR",
-    )
-)
-"""Variables that the agent sets itself. The other names with MUSTER_ are the user's settings of worker and task."""
 VALUE_BYTES_MAX = 100_000
 """Linux takes 128 KiB for one variable."""
 ENVIRONMENT_BYTES_MAX = 1_000_000
@@ -80,8 +60,8 @@ def _read_environment(given: dict[str, str | int | list[str]]) -> dict[str, str]
         where = f"pilot_config.environment[{name!r}]"
         if not _NAME.fullmatch(name):
             raise UnfitError(f"{where}: not a variable name; letters, digits and '_' only")
-        if name in _OURS:
-            raise UnfitError(f"{where}: the agent sets this variable itself")
+        if fault := find_fault(name, value):  # the service judged so, too, but perhaps one of another version
+            raise UnfitError(f"{where}: {fault}")
         if "\0" in value:
             raise UnfitError(f"{where}: the value holds a NUL character")
         if (size := len(value.encode(errors="replace"))) > VALUE_BYTES_MAX:

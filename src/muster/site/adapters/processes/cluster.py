@@ -29,6 +29,7 @@ from muster.site.adapters.processes.restart import Exit, Finished, RestartPolicy
 from muster.site.adapters.processes.spawn import make_environment, spawn
 from muster.site.ports.pool import Observation, PilotStatus, ProcState
 from muster.worker import crash_points
+from muster.worker import settings as worker_settings
 
 COMPLETED = "completed"
 REMOVED = "removed"
@@ -42,7 +43,7 @@ class WorkerSettings:
 
     Args:
         command: the program and its arguments.
-        environment: variables for all of them, by name.
+        environment: variables for all of them, by name; no order replaces them.
         restart: what happens to one that fails.
     """
 
@@ -114,7 +115,9 @@ class LocalCluster:
                 and read_variable(environment, "MUSTER_ATTEMPT") is None
                 and process.session == process.pid
             ):
-                number, start = (read_variable(environment, name) or "" for name in ("MUSTER_PROC", "MUSTER_START"))
+                number, start = (
+                    read_variable(environment, name) or "" for name in (worker_settings.PROC, worker_settings.START)
+                )
                 if number.isdigit() and start.isdigit():
                     strays[int(number)] = (process, int(start))
         return strays
@@ -175,16 +178,16 @@ class LocalCluster:
         folder = self.folder.proc(worker.number)
         return make_environment(
             os.environ,
-            self._settings.environment,
-            self.asked.environment,
-            {
+            users=self.asked.environment,
+            ours={
+                **self._settings.environment,
                 "MUSTER_TASKFORCE": self.asked.tag,
-                "MUSTER_CLUSTER": str(self.asked.cluster),
-                "MUSTER_PROC": str(worker.number),
-                "MUSTER_START": str(worker.state.start),
-                "MUSTER_ENROL_FILE": str(self.folder.enrol_file),
-                "MUSTER_WORKDIR": str(folder),
-                "MUSTER_INPUT_DIR": str(self.folder.inputs),
+                worker_settings.CLUSTER: str(self.asked.cluster),
+                worker_settings.PROC: str(worker.number),
+                worker_settings.START: str(worker.state.start),
+                worker_settings.ENROL_FILE: str(self.folder.enrol_file),
+                worker_settings.DIR: str(folder),
+                worker_settings.INPUT_DIR: str(self.folder.inputs),
             },
         )
 

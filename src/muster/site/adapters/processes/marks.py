@@ -1,6 +1,6 @@
 """By which marks is a process of a cluster known, and how is each of them killed, whatever it did to hide?
 
-A worker carries MUSTER_TASKFORCE and MUSTER_PROC and leads a session of its own. What its tasks start carries MUSTER_ATTEMPT and
+A worker carries MUSTER_TASKFORCE and MUSTER_WORKER_PROC and leads a session of its own. What its tasks start carries MUSTER_ATTEMPT and
 names a folder of the worker in its variables, also after it left the session and lost its parent.
 """
 
@@ -17,6 +17,7 @@ from muster.site.adapters.processes.procfs import (
     list_processes,
     read_variable,
 )
+from muster.worker.settings import PROC
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Marks:
     def cover(self, environment: bytes) -> bool:
         """Does a process with these variables belong to them?"""
         if read_variable(environment, "MUSTER_TASKFORCE") == self.tag:
-            return self.proc is None or read_variable(environment, "MUSTER_PROC") == str(self.proc)
+            return self.proc is None or read_variable(environment, PROC) == str(self.proc)
         return read_variable(environment, "MUSTER_ATTEMPT") is not None and f"{self.folder}/".encode() in environment
 
     def sessions(self) -> frozenset[int]:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from muster.worker.settings import CA_FILE
+
 _KEPT = (
     "HOME",
     "USER",
@@ -23,23 +25,25 @@ _KEPT = (
     "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-    "MUSTER_CA_FILE",
-    "MUSTER_TEST_CRASH",
-    "MUSTER_TEST_CRASH_FILE",
 )
-"""What a worker inherits of the agent's environment. Nothing else, so that no secret of the agent travels along."""
+_OURS = (CA_FILE, "MUSTER_TEST_CRASH", "MUSTER_TEST_CRASH_FILE")
+"""What a worker inherits of the agent's environment; no variable of a user replaces these last ones. Nothing else, so that no secret
+of the agent travels along."""
 
 _CHANGE_FOLDER = 'cd "$1" && shift && exec "$@"'
 """posix_spawn cannot change the folder; a shell that becomes the program can, and keeps the pid."""
 
 
-def make_environment(inherited: Mapping[str, str], *layers: Mapping[str, str]) -> dict[str, str]:
-    """A worker's variables: the kept ones, then each layer over the one before. Programs beside our Python come first in PATH."""
+def make_environment(
+    inherited: Mapping[str, str], *, users: Mapping[str, str], ours: Mapping[str, str]
+) -> dict[str, str]:
+    """A worker's variables: what is kept, the user's over it, ours over all. Programs beside our Python come first in PATH."""
     environment = {name: inherited[name] for name in _KEPT if name in inherited}
     beside = str(Path(sys.executable).parent)
     environment["PATH"] = os.pathsep.join([beside, "/usr/local/bin", "/usr/bin", "/bin"])
-    for layer in layers:
-        environment.update(layer)
+    environment.update(users)
+    environment.update({name: inherited[name] for name in _OURS if name in inherited})
+    environment.update(ours)
     return environment
 
 
