@@ -65,7 +65,7 @@ class ServerSettings(BaseSettings):
     """Seconds that a worker's token is good for; renewed in work."""
 
     stop_grace_s: float = Field(default=20.0, ge=0)
-    """Seconds that workers of a finished workflow may use to end what they have in hand."""
+    """Seconds that workers of a finished workflow may use to end what they have in hand; sites and workers are told."""
 
     reap_interval_s: float = Field(default=1.0, gt=0)
     """Seconds between two looks for expired sessions."""
@@ -147,7 +147,7 @@ class SiteSettings(BaseSettings):
     """Seconds that a worker goes on without an answer of the service."""
 
     stop_grace_s: float = Field(default=20.0, ge=0)
-    """Seconds that workers may use to end what they have in hand when the agent stops them."""
+    """Seconds that workers may use to end what they have in hand when the agent stops them, not the service."""
 
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """What is logged: debug, info, warning or error."""

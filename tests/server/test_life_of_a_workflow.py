@@ -88,7 +88,7 @@ async def test_the_whole_life_with_an_end_that_comes_by_itself(stand: Stand) -> 
     assert (workflow["state"], workflow["ended_by"]) == ("finished", "muster")
     assert workflow["taskforces"][0]["phase"] == "pending-stopper"
     assert workflow["taskforces"][0]["workers"] == 1  # it may still end what it has in hand
-    assert (await stand.step(worker, 3, want=1))["stop"] == "finish"
+    assert (await stand.step(worker, 3, want=1))["stop"] == {"how": "finish", "grace_s": 20.0}
 
     [stop] = (await stand.claim(held=[order["taskforce_uuid"]]))["stop"]
     assert stop == {

@@ -37,6 +37,9 @@ CHAIN: Json = {
 }
 
 
+FINISH: Json = {"how": "finish", "grace_s": 20.0}
+
+
 def done(event: Json, result: Json = "r") -> Json:
     return {
         "event": event["event"],
@@ -135,7 +138,7 @@ async def test_a_workflow_that_finished_itself_goes_on_with_its_dead_letters_and
         "USER",
     )
     assert (await finish_drained(stand.parts)).finished == 0
-    assert (await stand.step(old, 3, want=5))["stop"] == "finish"
+    assert (await stand.step(old, 3, want=5))["stop"] == FINISH
     worker = await start_new(stand, workflow)
     leased = await stand.step(worker, 1, want=5)
     assert (len(leased["events"]), leased["stop"]) == (2, None)
@@ -168,7 +171,7 @@ async def test_one_that_its_owner_finished_is_reopened_for_what_was_left_too_and
     await replay(stand, workflow, dead["event"])
 
     late = await stand.step(worker, 3, finished=[done(held)])
-    assert (late["verdicts"], late["stop"]) == (["done"], "finish")
+    assert (late["verdicts"], late["stop"]) == (["done"], FINISH)
     refused = await stand.ask("POST", path_of(workflow, "/queues/in/events"), {"events": [{"body": 9}]})
     assert (refused.status_code, refused.json()["error"]) == (409, "queue in is closed: it takes no more events")
     second = await start_new(stand, workflow)
@@ -356,8 +359,8 @@ async def another_replica(stand: Stand) -> AsyncIterator[Stand]:
 async def test_another_replica_stops_the_old_workers_and_not_the_new_ones(stand: Stand) -> None:
     workflow, old = await finished_itself(stand)
     async with another_replica(stand) as other:
-        assert (await stand.step(old, 3, want=1))["stop"] == "finish"
-        assert (await other.step(old, 4, want=1))["stop"] == "finish"
+        assert (await stand.step(old, 3, want=1))["stop"] == FINISH
+        assert (await other.step(old, 4, want=1))["stop"] == FINISH
         await replay(other, workflow)
         worker = await start_new(other, workflow)
 
@@ -365,7 +368,7 @@ async def test_another_replica_stops_the_old_workers_and_not_the_new_ones(stand:
         former = [(await one.step(old, call, want=1)) for call, one in enumerate((stand, other), start=5)]
 
         assert told == [None, None]
-        assert [(one["stop"], one["events"]) for one in former] == [("finish", []), ("finish", [])]
+        assert [(one["stop"], one["events"]) for one in former] == [(FINISH, []), (FINISH, [])]
         renewed = await other.post(protocol.RENEW, {"held": []}, by=worker["token"])
         assert renewed["stop"] is None
 

@@ -82,7 +82,7 @@ class FakeService:
         self.at_work: dict[str, Event] = {}
         self.counts: Counter[str] = Counter()
         self.sessions: list[Session] = []
-        self.stop: str | None = None
+        self.stop: dict[str, Any] | None = None
         self.come_back_s: float | None = None
         self.is_ended = False
         self.fail_with: Callable[[str], int | None] = lambda path: None
@@ -108,7 +108,7 @@ class FakeService:
 
     def __exit__(self, *_: object) -> None:
         with self.changed:
-            self.stop = self.stop or "abort"
+            self.stop = self.stop or _stop("abort")
             self.changed.notify_all()
         self._server.shutdown()
         self._server.server_close()
@@ -143,10 +143,10 @@ class FakeService:
             self.changed.notify_all()
         return made
 
-    def tell_to(self, word: str) -> None:
-        """Tell workers to `finish` or `abort`."""
+    def tell_to(self, word: str, *, grace_s: float = 20.0) -> None:
+        """Tell workers to `finish` (their tasks have `grace_s` seconds) or `abort`."""
         with self.changed:
-            self.stop = word
+            self.stop = _stop(word, grace_s=grace_s)
             self.changed.notify_all()
 
     def end_session(self) -> None:
@@ -343,6 +343,10 @@ class FakeService:
             if event.holder == session.number:
                 event.attempts += is_counted
                 self._requeue(event)
+
+
+def _stop(word: str, *, grace_s: float = 0.0) -> dict[str, Any]:
+    return {"how": word, "grace_s": grace_s if word == "finish" else 0.0}
 
 
 class _Server(ThreadingHTTPServer):

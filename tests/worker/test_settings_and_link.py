@@ -199,6 +199,16 @@ def test_an_event_whose_body_cannot_be_read(kind: str, body: object, reason: str
         parse_step_answer(json.dumps(answer).encode())
 
 
+@pytest.mark.parametrize(
+    "stop",
+    ["finish", {"how": "finish"}, {"how": "rest", "grace_s": 1}, {"how": "abort", "grace_s": -1}, {"grace_s": 1}],
+)
+def test_a_word_of_stopping_that_is_none(stop: object) -> None:
+    answer = {"verdicts": [], "events": [], "come_back_s": None, "stop": stop}
+    with pytest.raises(MalformedError):
+        parse_step_answer(json.dumps(answer).encode())
+
+
 def test_answers_may_grow_fields() -> None:
     answer = {"session": "1", "token": "t", "lease_s": 60, "batch": 16, "task": {**TASK, "new": 1}, "new": 2}
     assert parse_enrolled(json.dumps(answer).encode()).task.timeout_s is None

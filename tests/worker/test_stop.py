@@ -54,6 +54,43 @@ def test_what_takes_longer_than_the_grace_is_given_back(start: Start, script: Sc
         assert worker.left() == []
 
 
+def test_tasks_of_a_finished_workflow_have_the_services_grace(start: Start, script: Script, tmp_path: Path) -> None:
+    with FakeService(args=script(GATED), slots=2) as service:
+        (event,) = service.publish(gated(tmp_path, 1))
+        worker = start(service, GRACE_S=0)
+        at_work(service, tmp_path, 1)
+        service.tell_to("finish", grace_s=60)
+        _wait(lambda: "stopping" in worker.said, "the worker has heard it")
+        worker.terminate()  # as the pool does
+        service.wait(lambda: service.renewed, "the worker has heard that, too: its own grace would be over")
+        (tmp_path / "gate").touch()
+        assert worker.wait() == 0
+        assert (event.state, event.history) == ("done", ["done"])
+
+
+@pytest.mark.parametrize("is_signalled", [False, True])
+def test_tasks_of_a_finished_workflow_are_stopped_after_the_services_grace(
+    start: Start,
+    script: Script,
+    tmp_path: Path,
+    is_signalled: bool,  # noqa: FBT001
+) -> None:
+    # With one slot nothing is parked, and no renewal is due for 20 s: only the signal makes the worker ask, and ask again.
+    with FakeService(args=script(GATED), slots=1 if is_signalled else 2, lease_s=60) as service:
+        (event,) = service.publish(gated(tmp_path, 1))
+        worker = start(service, GRACE_S=600)
+        at_work(service, tmp_path, 1)
+        began = time.monotonic()
+        if is_signalled:
+            worker.terminate()
+            service.wait(lambda: service.renewed, "it has asked in vain")
+        service.tell_to("finish", grace_s=0.7)
+        assert worker.wait() == 0
+        assert 0.7 <= time.monotonic() - began < 10
+        assert (event.state, event.attempts, event.history) == ("waiting", 0, ["requeued"])
+        assert worker.left() == []
+
+
 @pytest.mark.parametrize("how", ["abort", "second SIGTERM"])
 @pytest.mark.parametrize("warm", [False, True])
 def test_an_abort_kills_at_once(start: Start, script: Script, tmp_path: Path, how: str, warm: bool) -> None:  # noqa: FBT001

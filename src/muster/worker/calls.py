@@ -30,6 +30,9 @@ from muster.worker.service import Caller, GaveUpError, Patience, RefusedError, S
 CALLERS_MAX = 4
 """Calls under way at once: one that is parked, one that follows it, an enrolment, and one to spare."""
 
+ASK_S = 2.0
+"""Seconds between two renewals of a worker that was signalled."""
+
 CallError = Union[GaveUpError, SessionEndedError, RefusedError]
 
 
@@ -164,7 +167,7 @@ class _CallerThread(threading.Thread):
 
 
 class Renewer(threading.Thread):
-    """Renews the session and all that is held, every third of a lease, over a connection of its own.
+    """Renews the session and all that is held, every third of a lease, and often once asked to, over a connection of its own.
 
     `session` and `held` are asked each time; `inbox` gets each Renewed, and each SessionEnded.
     """
@@ -182,11 +185,17 @@ class Renewer(threading.Thread):
         self._session = session
         self._held = held
         self._inbox = inbox
-        self._is_over = threading.Event()
+        self._interval_s_max = float("inf")
+        self._is_woken = threading.Event()
+        self._is_over = False
 
     def run(self) -> None:
         try:
-            while not self._is_over.wait(self._interval_s()):
+            while True:
+                self._is_woken.wait(self._interval_s())
+                self._is_woken.clear()
+                if self._is_over:
+                    return
                 session = self._session()
                 if session is not None:
                     self._renew(session)
@@ -198,11 +207,17 @@ class Renewer(threading.Thread):
 
     def stop(self) -> None:
         """No more renewals."""
-        self._is_over.set()
+        self._is_over = True
+        self._is_woken.set()
+
+    def renew_often(self) -> None:
+        """Now, and every `ASK_S` from now on: a word of the service is awaited, which not all parts of it need to know yet."""
+        self._interval_s_max = ASK_S
+        self._is_woken.set()
 
     def _interval_s(self) -> float:
         session = self._session()
-        return session.lease_s / 3 if session is not None else 1.0
+        return min(self._interval_s_max, session.lease_s / 3 if session is not None else 1.0)
 
     def _renew(self, session: Session) -> None:
         held = self._held(session.epoch)

@@ -1,6 +1,7 @@
 """How does a worker end? For a reason: the first counts, a fault always. Its tasks get their time, then it leaves, and nothing is left.
 
-It may be asked to (a signal), be told to (the service), or be unable to go on. A second word hurries: what is at work is stopped then.
+It may be asked to (a signal), be told to (the service), or be unable to go on. A second signal hurries: what is at work is stopped then.
+How long tasks may go on says the service, where it wants the end; where only a signal does, the worker's own setting.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from muster.worker.calls import Call, Calls
 from muster.worker.crew import Crew
 from muster.worker.folders import data_folder
 from muster.worker.log_lines import LogLines
+from muster.worker.messages import Stop
 from muster.worker.reaper import Reaper
 from muster.worker.service import GaveUpError, Patience, RefusedError, Session
 from muster.worker.settings import Settings
@@ -46,7 +48,9 @@ class Ending:
         self.is_cut_off = False
         """There is no session to be had any more: no use in enrolling."""
         self._how: Optional[Exit] = None
+        self._began: Optional[float] = None
         self._is_abort = False
+        self._is_cancelled = False
         self._n_signals = 0
 
     @property
@@ -56,8 +60,16 @@ class Ending:
 
     # -- reasons -------------------------------------------------------------------------------------------------------
 
-    def stop(self, how: Exit, *, is_abort: bool) -> None:
-        """Begin to end, or hurry: with `is_abort` tasks are stopped now, else after their grace."""
+    def stop(self, how: Exit, *, is_abort: bool, grace_s: Optional[float] = None) -> None:
+        """Begin to end, or hurry.
+
+        Args:
+            is_abort: tasks are stopped now, else after their grace.
+            grace_s: their grace as the service says; None: the worker's own, unless the service has said one. Either counts from the first
+                reason to end, as the pool counts it.
+        """
+        if self._began is None:
+            self._began = time.monotonic()
         if self._how is None or (how.status and not self._how.status):
             self._how = how
             self._log.tell("stopping", why=how.why, abort=is_abort)
@@ -66,19 +78,24 @@ class Ending:
         if is_abort and not self._is_abort:
             self._is_abort = True
             self._cancel_all()
-        elif not is_abort and self.deadline is None and not self._is_abort:
-            self.deadline = time.monotonic() + self._settings.grace_s
+        elif not self._is_cancelled and (self.deadline is None or grace_s is not None):
+            self.deadline = self._began + (self._settings.grace_s if grace_s is None else grace_s)
 
     def note_signal(self, name: str) -> None:
-        """Somebody asks. A second signal means now; a first one after the service's word is the same wish from another side."""
+        """Somebody asks. A second signal means now; a first one after the service's word is the same wish from another side.
+
+        The service is asked whether the end is its wish: the pool of a finished workflow signals at once, and it may come first.
+        """
         self._n_signals += 1
         self.stop(Exit(0, f"asked to end by {name}"), is_abort=self._n_signals > 1)
+        if self.crew is not None and self.crew.desk.n_working():
+            self.crew.renewer.renew_often()
 
-    def note_word(self, word: Optional[str]) -> None:
-        """What the service says of stopping: `finish`, `abort` or nothing."""
+    def note_word(self, word: Optional[Stop]) -> None:
+        """What the service says of stopping."""
         if word is not None:
             self.is_cut_off = True
-            self.stop(Exit(0, f"told to {word}"), is_abort=word == "abort")
+            self.stop(Exit(0, f"told to {word.how}"), is_abort=word.how == "abort", grace_s=word.grace_s)
 
     def note_enrolment_refused(self, error: RefusedError) -> None:
         """The service will have nothing of this worker."""
@@ -97,10 +114,11 @@ class Ending:
     def note_time(self, now: float) -> None:
         """The tasks' grace may be over."""
         if self.deadline is not None and now >= self.deadline:
-            self.deadline = None
             self._cancel_all()
 
     def _cancel_all(self) -> None:
+        self._is_cancelled = True
+        self.deadline = None
         if self.crew is not None:
             self.crew.desk.cancel_all()
 

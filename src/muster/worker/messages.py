@@ -103,13 +103,21 @@ class Handed:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """The service says to end. `how`: one of `STOP_WORDS`. `grace_s`: how long tasks may go on, in seconds."""
+
+    how: str
+    grace_s: float
+
+
+@dataclass(frozen=True)
 class StepAnswer:
-    """What a step brought. `stop`: None, `finish` or `abort`."""
+    """What a step brought."""
 
     verdicts: Sequence[str]
     leases: Sequence[Lease]
     come_back_s: Optional[float]
-    stop: Optional[str]
+    stop: Optional[Stop]
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ class Renewal:
 
     lease_s: float
     lost: Sequence[str]
-    stop: Optional[str]
+    stop: Optional[Stop]
     token: Optional[str] = field(repr=False)
 
 
@@ -280,11 +288,14 @@ def _parse_lease(answer: Mapping[str, Any]) -> float:
     return lease_s
 
 
-def _parse_stop(answer: Mapping[str, Any]) -> Optional[str]:
-    word = answer.get("stop")
-    if word is not None and word not in STOP_WORDS:
+def _parse_stop(answer: Mapping[str, Any]) -> Optional[Stop]:
+    if answer.get("stop") is None:
+        return None
+    stop = _get(answer, "stop", dict)
+    how, grace_s = _get(stop, "how", str), _parse_seconds(stop.get("grace_s"))
+    if how not in STOP_WORDS or grace_s is None:
         raise MalformedError("stop is no word that we know")
-    return word
+    return Stop(how, grace_s)
 
 
 def _parse_variables(given: Mapping[str, Any]) -> Mapping[str, str]:

@@ -28,8 +28,9 @@ Request: `call` (1, 2, ...; a retry repeats the number and the body), `finished`
 A call made while an earlier one is parked ends the parked one, which then answers without events.
 Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events` (array of `event`, `fence`, `attempt`,
 `limit`, `key` (or null), `kind`, `body` (a string), `alone` (true: workers died with it; hold nothing else while it is at work)),
-`come_back_s` (a number when the service would rather not park: ask again then; else null), `stop` (null, `finish` or `abort`:
-hand in or give back what is held, then leave).
+`come_back_s` (a number when the service would rather not park: ask again then; else null), `stop` (null, or `how` and `grace_s`:
+hand in or give back what is held, then leave. `how`: `finish` or `abort`. `grace_s`: how long the tasks at work may go on, in
+seconds from the first word of the end, also where that was a signal; 0 with `abort`).
 """
 
 RENEW = "/muster/v1/worker/renew"

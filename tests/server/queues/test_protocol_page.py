@@ -17,6 +17,7 @@ SHAPES: dict[str, type[msgspec.Struct]] = {
     "enrol-answer": views.EnrolAnswer,
     "step-request": views.StepRequest,
     "step-answer": views.StepAnswerMessage,
+    "stop": views.StopMessage,
     "renew-request": views.RenewRequest,
     "renew-answer": views.RenewAnswer,
     "leave-request": views.LeaveRequest,

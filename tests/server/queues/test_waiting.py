@@ -118,10 +118,11 @@ async def test_the_end_of_a_workflow_reaches_parked_calls_and_later_ones(
     last = await workers[0].step(done(event, "r"), want=5, wait_s=20)
     renewed = await workers[0].ask("renew", {"held": []})
 
-    assert [call.answer["stop"] for call in calls] == [word, word]
+    stop = {"how": word, "grace_s": door.parts.settings.stop_grace_s if word == "finish" else 0.0}
+    assert [call.answer["stop"] for call in calls] == [stop, stop]
     # What its workers bring is still taken; nothing new is given.
-    assert (last["verdicts"], last["events"], last["stop"]) == (["done"], [], word)
-    assert renewed.json()["stop"] == word
+    assert (last["verdicts"], last["events"], last["stop"]) == (["done"], [], stop)
+    assert renewed.json()["stop"] == stop
 
 
 async def test_a_stopping_service_sends_parked_calls_away(door: Door) -> None:

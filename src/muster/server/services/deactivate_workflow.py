@@ -73,7 +73,7 @@ def deactivate(
         tx.wake(f"start:{taskforce.schedd}")
         moved += 1
     if ended.state is WorkflowState.ABORTED:
-        # Finished: workers hand in what they have in hand, for as long as the site's grace lasts.
+        # Finished: workers hand in what they have in hand, for as long as their grace lasts.
         end_sessions(tx, [one.taskforce_uuid for one in taskforces], reason="aborted")
     data = {"state": ended.state.value, "by": by, "n_taskforces": moved}
     tx.outbox.insert(Notice(workflow.workflow_id, "workflow.ended", now, data))

@@ -5,6 +5,7 @@ The hot path of the service: no query of its own beside the engine's; plans and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from muster.domain.attempt import Verdict
 from muster.domain.errors import NotFoundError
@@ -21,7 +22,6 @@ from muster.worker.crash_points import reach
 WANT_MAX = 1024
 """Events that one call may lease at most; asking for more is asking for this many."""
 
-_STOP_WORDS = {WorkflowState.FINISHED: "finish", WorkflowState.ABORTED: "abort"}
 _ENDED_AN_EVENT = frozenset({Verdict.DONE, Verdict.LATE, Verdict.DEAD})
 
 
@@ -36,13 +36,20 @@ class WorkerCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """The worker is to end. `grace_s`: how long its tasks may go on; 0 for an abort."""
+
+    how: Literal["finish", "abort"]
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerAnswer:
     """What a worker is told.
 
     Args:
         slots: events at once of the worker.
         come_back_s: the worker is not parked and shall ask again then.
-        stop: `finish`, `abort` or None.
     """
 
     call: int
@@ -50,7 +57,7 @@ class WorkerAnswer:
     leased: Sequence[Leased] = ()
     slots: int = 1
     come_back_s: float | None = None
-    stop: str | None = None
+    stop: Stop | None = None
 
     def may_park(self, asked: WorkerCall) -> bool:
         """Is there nothing for the worker yet, and may it wait?"""
@@ -63,7 +70,7 @@ class Renewed:
 
     lease_s: float
     lost: Sequence[int]
-    stop: str | None
+    stop: Stop | None
     token: str | None
 
 
@@ -156,9 +163,12 @@ async def _get_plan(parts: Parts, claims: WorkerClaims) -> TaskPlan:
         raise SessionEndedError("the taskforce is not known") from None
 
 
-async def _find_stop(parts: Parts, claims: WorkerClaims, plan: TaskPlan) -> str | None:
+async def _find_stop(parts: Parts, claims: WorkerClaims, plan: TaskPlan) -> Stop | None:
+    """The word of the end. Its grace is that which the taskforce's site is told, too (`claim_taskforces`)."""
     try:
         stop = await parts.desk.find_stop(claims.taskforce_uuid, plan.workflow_id, parts.store, parts.waking)
     except NotFoundError:
         raise SessionEndedError("the taskforce is not known") from None
-    return None if stop is None else _STOP_WORDS[stop]
+    if stop is None:
+        return None
+    return Stop("abort", 0.0) if stop is WorkflowState.ABORTED else Stop("finish", parts.settings.stop_grace_s)

@@ -21,7 +21,7 @@ from muster.server.doors.broken_text import parse_message
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased
 from muster.server.services.enrol_worker import Enrolled, Enrolment
 from muster.server.services.event_body import BodyTooLargeError, parse_body, render_kind
-from muster.server.services.step_worker import Renewed, WorkerAnswer, WorkerCall
+from muster.server.services.step_worker import Renewed, Stop, WorkerAnswer, WorkerCall
 from muster.worker import protocol
 
 _INT31 = (1 << 31) - 1
@@ -132,6 +132,13 @@ class EventMessage(msgspec.Struct):
     alone: bool
 
 
+class StopMessage(msgspec.Struct):
+    """The worker is to end. `grace_s`: how long its tasks may go on, in seconds."""
+
+    how: Literal["finish", "abort"]
+    grace_s: float
+
+
 class StepAnswerMessage(msgspec.Struct):
     """The answer of a step."""
 
@@ -139,7 +146,7 @@ class StepAnswerMessage(msgspec.Struct):
     verdicts: list[str]
     events: list[EventMessage]
     come_back_s: float | None
-    stop: str | None
+    stop: StopMessage | None
 
 
 class RenewRequest(Request):
@@ -153,7 +160,7 @@ class RenewAnswer(msgspec.Struct):
 
     lease_s: float
     lost: list[str]
-    stop: str | None
+    stop: StopMessage | None
     token: str | None
 
 
@@ -239,7 +246,7 @@ def render_step(answer: WorkerAnswer) -> bytes:
             verdicts=[verdict.value for verdict in answer.verdicts],
             events=[_render_event(leased, slots=answer.slots) for leased in answer.leased],
             come_back_s=answer.come_back_s,
-            stop=answer.stop,
+            stop=_render_stop(answer.stop),
         )
     )
 
@@ -259,7 +266,7 @@ def parse_held(raw: bytes) -> list[tuple[int, int]]:
 def render_renewed(renewed: Renewed) -> bytes:
     """The answer of `renew`."""
     lost = [render_event_id(event) for event in renewed.lost]
-    return _ENCODER.encode(RenewAnswer(renewed.lease_s, lost, renewed.stop, renewed.token))
+    return _ENCODER.encode(RenewAnswer(renewed.lease_s, lost, _render_stop(renewed.stop), renewed.token))
 
 
 def parse_leave(raw: bytes) -> str:
@@ -282,6 +289,10 @@ def _render_event(leased: Leased, *, slots: int) -> EventMessage:
         key=leased.key,
         alone=goes_alone(leased.deaths, limit=leased.limit, slots=slots),
     )
+
+
+def _render_stop(stop: Stop | None) -> StopMessage | None:
+    return None if stop is None else StopMessage(stop.how, stop.grace_s)
 
 
 def _parse_finished(message: FinishedMessage, path: str, findings: list[Finding], oversized: list[Finding]) -> Finished:
