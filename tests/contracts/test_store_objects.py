@@ -340,6 +340,11 @@ class TaskforceContract:
         found = await bench.read(lambda tx: tx.taskforces.find_claimed("me"))
 
         assert [one.taskforce_uuid for one in found] == ["TF-2", "TF-1"]
+        states = await bench.read(lambda tx: tx.taskforces.find_states(["TF-4", "TF-1", "TF-9"]))
+        assert {uuid: one.phase for uuid, one in states.items()} == {
+            "TF-1": A_TASKFORCE.phase,
+            "TF-4": Phase.CONDOR_COMPLETE,
+        }
 
 
 class QueueContract:

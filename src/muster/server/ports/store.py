@@ -75,8 +75,8 @@ class UpstreamAgent:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimState:
-    """As much of a claimed taskforce as it takes to see whether there is anything to tell its agent: there may be thousands."""
+class TaskforceState:
+    """As much of a taskforce as it takes to see whether there is anything to tell its agent or its workers: there may be thousands."""
 
     taskforce_uuid: str
     workflow_id: str
@@ -131,7 +131,10 @@ class Taskforces(Protocol):
         kept for the one of our agents that claimed it last.
         """
 
-    def find_claimed(self, agent: str) -> Sequence[ClaimState]:
+    def find_states(self, taskforce_uuids: Sequence[str]) -> Mapping[str, TaskforceState]:
+        """Those of the named that exist."""
+
+    def find_claimed(self, agent: str) -> Sequence[TaskforceState]:
         """Every taskforce whose last claim is this agent's and that is not in `condor-complete`, oldest first."""
 
 

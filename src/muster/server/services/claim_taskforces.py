@@ -14,7 +14,7 @@ from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Taskforce, WorkflowState
-from muster.server.ports.store import ClaimState, OurAgent, Transaction
+from muster.server.ports.store import OurAgent, TaskforceState, Transaction
 from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
 from muster.server.services.waiting import wait_for
@@ -29,7 +29,7 @@ LOST_S = 0.25
 KEPT_S = 10.0
 """Seconds for which the order to stop goes only to the agent that started the taskforce: it alone knows all of it."""
 
-_Claimable = Taskforce | ClaimState
+_Claimable = Taskforce | TaskforceState
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, seen: _Seen) ->
 
 
 def _choose_starts(
-    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[ClaimState], *, now: float
+    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[TaskforceState], *, now: float
 ) -> Sequence[_Claimable]:
     """Those whose claim is renewed, and as many others as are wanted."""
     again = [one for one in renewed if one.phase is Phase.PENDING_STARTER and _is_at(places, one)]
@@ -195,7 +195,7 @@ def _choose_starts(
 
 
 def _choose_stops(
-    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[ClaimState], *, now: float
+    tx: Transaction, request: ClaimRequest, places: OurAgent, renewed: Sequence[TaskforceState], *, now: float
 ) -> Sequence[_Claimable]:
     """As many as are wanted of those that the agent was not told of, or long ago."""
     # A held one is told again at half of its time: the order may have been lost with a crash, and twice is as once.
@@ -205,7 +205,7 @@ def _choose_stops(
     return [one for one in found if one.taskforce_uuid not in told][: request.limit]
 
 
-def _is_at(places: OurAgent, taskforce: ClaimState) -> bool:
+def _is_at(places: OurAgent, taskforce: TaskforceState) -> bool:
     is_there = taskforce.location in places.locations and taskforce.schedd in places.schedds
     return is_there and taskforce.held_reason is None
 
@@ -224,6 +224,6 @@ def _take(tx: Transaction, seen: _Claimable, request: ClaimRequest, *, now: floa
     return claimed
 
 
-def _has_nothing_to_stop(taskforce: ClaimState) -> bool:
+def _has_nothing_to_stop(taskforce: TaskforceState) -> bool:
     """Was it ended before a cluster was known? Then its agent has nothing more to do, unless it placed one: it looks."""
     return taskforce.phase is Phase.PENDING_STOPPER and taskforce.cluster_id is None

@@ -7,13 +7,14 @@ after a second, and at once when the bell rings), who is parked, who was told to
 import random
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import anyio
 
+from muster.domain.errors import NotFoundError
 from muster.domain.queue import Queue
 from muster.domain.taskforce_phase import ENDING
 from muster.domain.workflow import WorkflowState
@@ -26,6 +27,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 KEPT_MAX = 4096
+WATCHED_MAX = 1 << 15
 STATE_S_MAX = 1.0
 """Seconds after which the state of a workflow is looked at again although no bell rang."""
 IDLE_A_SECOND = 500
@@ -47,6 +49,10 @@ class Recent(Generic[K, V]):
             self._entries.move_to_end(key)
             return self._entries[key]
         return None
+
+    def items(self) -> Sequence[tuple[K, V]]:
+        """Every entry, the one used longest ago first."""
+        return list(self._entries.items())
 
     def keep(self, key: K, value: V) -> V:
         """Remember; the entry used longest ago goes when there are too many."""
@@ -90,7 +96,7 @@ class _Watched:
     bell: Bell
     listening: AbstractContextManager[Bell]
     stop: WorkflowState | None = None
-    looked_at: float = float("-inf")
+    looked_at: float | None = None
 
 
 @dataclass
@@ -111,7 +117,7 @@ class WorkerDesk:
         self._jitter = jitter
         self._lots: dict[str, Lot] = {}
         self._idle: Recent[str, _Idle] = Recent()
-        self._watched: Recent[str, _Watched] = Recent(drop=_unlisten)
+        self._watched: Recent[str, _Watched] = Recent(size=WATCHED_MAX, drop=_unlisten)
 
     def find_lot(self, key: str) -> Lot | None:
         """Those parked under a key."""
@@ -150,24 +156,47 @@ class WorkerDesk:
         if watched.stop is not None:
             return watched.stop
         now = anyio.current_time()
-        if now - watched.looked_at >= STATE_S_MAX or await watched.bell.wait(0):
-            # Marked before the look, so that calls that come meanwhile do not look as well.
-            watched.looked_at, before = now, watched.looked_at
-            try:
-                watched.stop = await store.read(lambda tx: _look_for_end(tx, taskforce_uuid))
-            except BaseException:
-                watched.looked_at = before
-                raise
+        if watched.looked_at is not None and now - watched.looked_at >= STATE_S_MAX:
+            # In the same breath at all others whose turn comes soon: few reads a second, however many there are.
+            await self._look(self._list_stale(now + STATE_S_MAX / 2), taskforce_uuid, store, now)
+        elif watched.looked_at is None or await watched.bell.wait(0):
+            await self._look({taskforce_uuid: watched}, taskforce_uuid, store, now)
         return watched.stop
 
+    def _list_stale(self, by: float) -> dict[str, _Watched]:
+        return {
+            uuid: one
+            for uuid, one in self._watched.items()
+            if one.stop is None and one.looked_at is not None and by - one.looked_at >= STATE_S_MAX
+        }
 
-def _look_for_end(tx: Transaction, taskforce_uuid: str) -> WorkflowState | None:
-    taskforce = tx.taskforces.get(taskforce_uuid)
-    if taskforce.phase not in ENDING:
-        return None
-    # Of a workflow that was reopened the former taskforces go on ending as they began: an aborted one is never reopened.
-    workflow = tx.workflows.get(taskforce.workflow_id)
-    return WorkflowState.FINISHED if workflow.is_active else workflow.state
+    async def _look(self, due: Mapping[str, _Watched], asked: str, store: Store, now: float) -> None:
+        # Marked before the look, so that calls that come meanwhile do not look as well.
+        before = {uuid: one.looked_at for uuid, one in due.items()}
+        for one in due.values():
+            one.looked_at = now
+        try:
+            ends = await store.read(lambda tx: _find_ends(tx, list(due)))
+        except BaseException:
+            for uuid, one in due.items():
+                one.looked_at = before[uuid]
+            raise
+        for uuid, one in due.items():
+            one.stop = ends.get(uuid)
+        if asked not in ends:
+            raise NotFoundError(f"no taskforce found with uuid: {asked}")
+
+
+def _find_ends(tx: Transaction, taskforce_uuids: Sequence[str]) -> Mapping[str, WorkflowState | None]:
+    """How each of the taskforces that exist was ended; None for one that may work."""
+    ends: dict[str, WorkflowState | None] = {}
+    for uuid, taskforce in tx.taskforces.find_states(taskforce_uuids).items():
+        ends[uuid] = None
+        if taskforce.phase in ENDING:
+            # Of a workflow that was reopened the former taskforces go on ending as they began: an aborted one is never reopened.
+            workflow = tx.workflows.get(taskforce.workflow_id)
+            ends[uuid] = WorkflowState.FINISHED if workflow.is_active else workflow.state
+    return ends
 
 
 def _unlisten(watched: _Watched) -> None:

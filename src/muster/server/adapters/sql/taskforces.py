@@ -12,10 +12,10 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, Taskforce
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import phase_log, task_directive, taskforce
-from muster.server.ports.store import ClaimState, OurAgent, UpstreamAgent
+from muster.server.ports.store import OurAgent, TaskforceState, UpstreamAgent
 
 _JSON = ("worker_config", "pilot_config", "submit_dict", "compound_statuses", "top_task_errors")
-_OF_CLAIM = tuple(field.name for field in fields(ClaimState))
+_STATES: Select[Any] = select(*(taskforce.c[field.name] for field in fields(TaskforceState)))
 _FIXED = ("taskforce_uuid", "task_id", "workflow_id", "created_at", "priority", "location", "schedd", "collector")
 
 
@@ -143,14 +143,19 @@ class SqlTaskforces:
             )
         return self._list(query)
 
-    def find_claimed(self, agent: str) -> Sequence[ClaimState]:
-        query = (
-            select(*(taskforce.c[name] for name in _OF_CLAIM))
-            .where(taskforce.c.claim_agent == agent, taskforce.c.phase != Phase.CONDOR_COMPLETE)
-            .order_by(taskforce.c.created_at)
+    def find_claimed(self, agent: str) -> Sequence[TaskforceState]:
+        query = _STATES.where(taskforce.c.claim_agent == agent, taskforce.c.phase != Phase.CONDOR_COMPLETE).order_by(
+            taskforce.c.created_at
         )
+        return self._list_states(query)
+
+    def find_states(self, taskforce_uuids: Sequence[str]) -> Mapping[str, TaskforceState]:
+        query = _STATES.where(taskforce.c.taskforce_uuid.in_(taskforce_uuids))
+        return {one.taskforce_uuid: one for one in self._list_states(query)}
+
+    def _list_states(self, query: Select[Any]) -> list[TaskforceState]:
         return [
-            ClaimState(uuid, workflow_id, location, schedd, Phase(phase), *rest)
+            TaskforceState(uuid, workflow_id, location, schedd, Phase(phase), *rest)
             for uuid, workflow_id, location, schedd, phase, *rest in self._session.execute(query)
         ]
 
