@@ -315,6 +315,7 @@ class FakeService:
             schedd="local",
             n_workers=one.n_workers,
             workers=0,
+            origin="submitted",
             phase=str(one.phase),
             phase_change_log=[],
             cluster_id=one.cluster_id,

@@ -97,7 +97,7 @@ def test_an_event_that_kills_its_worker_answers_for_itself(stack: Stack, slots: 
     with stack.client() as client:
         workflow = submit(client, tally, warm=True, workers=1, slots=slots, killer=40)
 
-        wait_for(lambda: client.get_workflow(workflow).state == "FINISHED", "it finishes itself", deadline_s=90)
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=90)
 
         check_after_fault(stack, client, workflow, tally, done=EVENTS - 1, dead=1)
         [letter] = stack.run_json("dead-letter", "list", workflow)["dead_letters"]

@@ -150,6 +150,14 @@ class PhaseLogEntry:
     context: str
 
 
+class Origin(StrEnum):
+    """What a taskforce was made for."""
+
+    SUBMITTED = "submitted"  # with its workflow
+    ADDED = "added"  # more workers for a task
+    REOPENED = "reopened"  # for events that went back when no taskforce of the task was left
+
+
 @dataclass(frozen=True)
 class Taskforce:
     """n identical workers for one task at one location; one HTCondor cluster or one set of local processes.
@@ -172,6 +180,7 @@ class Taskforce:
     worker_config: Mapping[str, Any]
     pilot_config: Mapping[str, Any]
     phase: Phase
+    origin: Origin = Origin.SUBMITTED
     collector: str | None = None
     cluster_id: int | None = None
     submit_dict: Mapping[str, Any] = field(default_factory=dict)

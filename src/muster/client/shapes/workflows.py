@@ -55,7 +55,8 @@ class TaskforceView(Answer):
     """A taskforce, every field.
 
     `workers`: live sessions now. `claim_until`: null when no claim is in force. `claim_fence`: the number of the newest claim.
-    `held_reason`: why it is not tried any more; null while it is.
+    `origin`: what it was made for: `submitted` with its workflow, `added`, `reopened` by a replay. `held_reason`: why it is not
+    tried any more; null while it is.
     """
 
     taskforce_uuid: str
@@ -67,6 +68,7 @@ class TaskforceView(Answer):
     schedd: str
     n_workers: int
     workers: int
+    origin: str
     phase: str
     phase_change_log: list[PhaseLogView]
     cluster_id: int | None

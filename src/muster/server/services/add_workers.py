@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError
 from muster.domain.location import Location
-from muster.domain.workflow import ADD_WORKERS_PRIORITY, Workflow
+from muster.domain.workflow import ADD_WORKERS_PRIORITY, Origin, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import TMS, USER
 from muster.server.services.idempotent import RequestKey, answer_once
@@ -95,6 +95,7 @@ def _insert(tx: Transaction, parts: Parts, caller: Caller, wanted: MoreWorkers, 
         parts,
         directive,
         location,
+        origin=Origin.ADDED,
         now=tx.now(),
         priority=model.priority + ADD_WORKERS_PRIORITY,
         n_workers=wanted.n_workers,

@@ -12,7 +12,7 @@ from muster.domain.location import Location
 from muster.domain.outbox import Notice
 from muster.domain.queue import Queue
 from muster.domain.taskforce_phase import ENDING
-from muster.domain.workflow import TaskDirective, Taskforce, Workflow, WorkflowEvent, list_reached
+from muster.domain.workflow import Origin, TaskDirective, Taskforce, Workflow, WorkflowEvent, list_reached
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import USER
 from muster.server.services.parts import Parts
@@ -68,7 +68,7 @@ def _list_wanted(tx: Transaction, workflow: Workflow, filled: Sequence[Queue]) -
     for directive in list_reached(directives, [one.queue_id for one in filled]):
         taskforces = tx.taskforces.list_of_task(directive.task_id)
         if all(one.phase in ENDING for one in taskforces):
-            originals = [one for one in taskforces if one.created_at == directive.created_at]
+            originals = [one for one in taskforces if one.origin is Origin.SUBMITTED]
             wanted += [_Wanted(directive, model) for model in originals]
     return wanted
 
@@ -84,6 +84,7 @@ def _insert(tx: Transaction, parts: Parts, workflow: Workflow, wanted: Sequence[
             parts,
             one.directive,
             location,
+            origin=Origin.REOPENED,
             now=tx.now(),
             priority=workflow.priority,
             n_workers=model.n_workers,

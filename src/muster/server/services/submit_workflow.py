@@ -14,7 +14,7 @@ from muster.domain.location import Location
 from muster.domain.outbox import Notice
 from muster.domain.queue import Queue
 from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
+from muster.domain.workflow import Origin, PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import USER
 from muster.server.services.findings import UpstreamFinding
@@ -108,6 +108,7 @@ def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, *, owner: str, ta
                 parts,
                 directive,
                 location,
+                origin=Origin.SUBMITTED,
                 now=now,
                 priority=workflow.priority,
                 n_workers=task.new.n_workers,
@@ -124,6 +125,7 @@ def make_taskforce(
     directive: TaskDirective,
     location: Location,
     *,
+    origin: Origin,
     now: float,
     priority: int,
     n_workers: int,
@@ -144,6 +146,7 @@ def make_taskforce(
         worker_config=worker_config,
         pilot_config=pilot_config,
         phase=Phase.PRE_MQ_ACTIVATION,
+        origin=origin,
     )
 
 

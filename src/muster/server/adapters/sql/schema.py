@@ -67,6 +67,7 @@ taskforce = Table(
     Column("schedd", Text, nullable=False),
     Column("collector", Text),
     Column("n_workers", Integer, nullable=False),
+    Column("origin", Text, nullable=False),
     Column("worker_config", Text, nullable=False),  # JSON
     Column("pilot_config", Text, nullable=False),  # JSON
     Column("phase", Text, nullable=False),

@@ -9,14 +9,24 @@ from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, or_, se
 
 from muster.domain.errors import NotFoundError
 from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import PhaseLogEntry, Taskforce
+from muster.domain.workflow import Origin, PhaseLogEntry, Taskforce
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import phase_log, task_directive, taskforce
 from muster.server.ports.store import OurAgent, TaskforceState, UpstreamAgent
 
 _JSON = ("worker_config", "pilot_config", "submit_dict", "compound_statuses", "top_task_errors")
 _STATES: Select[Any] = select(*(taskforce.c[field.name] for field in fields(TaskforceState)))
-_FIXED = ("taskforce_uuid", "task_id", "workflow_id", "created_at", "priority", "location", "schedd", "collector")
+_FIXED = (
+    "taskforce_uuid",
+    "task_id",
+    "workflow_id",
+    "created_at",
+    "priority",
+    "location",
+    "schedd",
+    "collector",
+    "origin",
+)
 
 
 class SqlTaskforces:
@@ -192,5 +202,5 @@ def _read(row: Row[Any]) -> Taskforce:
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
     for name in _JSON:
         values[name] = json.loads(values[name])
-    values["phase"] = Phase(values["phase"])
+    values["phase"], values["origin"] = Phase(values["phase"]), Origin(values["origin"])
     return Taskforce(**values)

@@ -18,6 +18,7 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceView:
         schedd=one.schedd,
         n_workers=one.n_workers,
         workers=whole.workers,
+        origin=one.origin.value,
         phase=one.phase.value,
         phase_change_log=[render_entry(entry) for entry in whole.log],
         cluster_id=one.cluster_id,

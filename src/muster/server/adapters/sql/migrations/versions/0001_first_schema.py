@@ -236,6 +236,7 @@ def upgrade() -> None:
         sa.Column("schedd", sa.Text(), nullable=False),
         sa.Column("collector", sa.Text(), nullable=True),
         sa.Column("n_workers", sa.Integer(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
         sa.Column("worker_config", sa.Text(), nullable=False),
         sa.Column("pilot_config", sa.Text(), nullable=False),
         sa.Column("phase", sa.Text(), nullable=False),
