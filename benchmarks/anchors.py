@@ -1,62 +1,109 @@
-"""What do the queues that people use reach with empty jobs? pgqueuer and procrastinate, one process each, on the same PostgreSQL."""
+"""What do the queues that people use reach with empty jobs? pgqueuer and procrastinate on the same PostgreSQL, one worker or several.
+
+Run as a program it is one such worker: it says when it is ready, begins at a line on stdin, and ends when the queue is dry.
+"""
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 
 PGQUEUER_BATCH = 64
 PROCRASTINATE_CONCURRENCY = 10
+BODY = "x" * 500
+BLOCK = 1000
 
 
-def pgqueuer_rate(database_url: str, events: int) -> float:
+def pgqueuer_rate(database_url: str, events: int, *, workers: int) -> float:
     """Empty jobs a second, asyncpg, batches of 64, drain mode; enqueueing is not counted."""
-    return asyncio.run(_pgqueuer(database_url, events))
+    asyncio.run(_fill_pgqueuer(database_url, events))
+    return _drain("pgqueuer", database_url, events, workers=workers)
 
 
-async def _pgqueuer(database_url: str, events: int) -> float:
+def procrastinate_rate(database_url: str, events: int, *, workers: int) -> float:
+    """Empty jobs a second, psycopg, concurrency 10; deferring is not counted."""
+    asyncio.run(_fill_procrastinate(database_url, events))
+    return _drain("procrastinate", database_url, events, workers=workers)
+
+
+def _drain(name: str, database_url: str, events: int, *, workers: int) -> float:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.anchors", name, database_url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(workers)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = []
+    for process in processes:
+        assert process.stdout is not None
+        answers.append(json.loads(process.stdout.readline()))
+        assert process.wait() == 0
+    done = sum(answer["done"] for answer in answers)
+    assert done >= events, done
+    return float(done / (max(answer["ended"] for answer in answers) - min(answer["began"] for answer in answers)))
+
+
+async def _fill_pgqueuer(database_url: str, events: int) -> None:
+    from pgqueuer.db import AsyncpgDriver
+    from pgqueuer.queries import Queries
+
+    connection = await asyncpg.connect(database_url)
+    queries = Queries(AsyncpgDriver(connection))
+    await queries.install()
+    for _ in range(0, events, BLOCK):
+        await queries.enqueue(["empty"] * BLOCK, [BODY.encode()] * BLOCK, [0] * BLOCK)
+    await connection.close()
+
+
+async def _work_pgqueuer(database_url: str) -> None:
     from pgqueuer import PgQueuer
     from pgqueuer.db import AsyncpgDriver
     from pgqueuer.domain.types import QueueExecutionMode
     from pgqueuer.models import Job
-    from pgqueuer.queries import Queries
 
     connection = await asyncpg.connect(database_url)
-    driver = AsyncpgDriver(connection)
-    queries = Queries(driver)
-    await queries.install()
+    queuer = PgQueuer(AsyncpgDriver(connection))
     done = 0
-    body = b"x" * 500
-    for _ in range(0, events, 1000):
-        await queries.enqueue(["empty"] * 1000, [body] * 1000, [0] * 1000)
-    queuer = PgQueuer(driver)
 
     @queuer.entrypoint("empty")
     async def empty(_job: Job) -> None:
         nonlocal done
         done += 1
 
-    began = time.monotonic()
-    await queuer.qm.run(batch_size=PGQUEUER_BATCH, mode=QueueExecutionMode.drain)
-    elapsed = time.monotonic() - began
+    await _run(lambda: queuer.qm.run(batch_size=PGQUEUER_BATCH, mode=QueueExecutionMode.drain), lambda: done)
     await connection.close()
-    assert done >= events, done
-    return done / elapsed
 
 
-def procrastinate_rate(database_url: str, events: int) -> float:
-    """Empty jobs a second, psycopg, concurrency 10; deferring is not counted."""
-    return asyncio.run(_procrastinate(database_url, events))
-
-
-async def _procrastinate(database_url: str, events: int) -> float:
+async def _fill_procrastinate(database_url: str, events: int) -> None:
     import procrastinate
     from procrastinate.types import JSONValue
 
-    place = urlsplit(database_url)
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=database_url))
-    assert place.hostname
+    async with app.open_async():
+        await app.schema_manager.apply_schema_async()
+        for _ in range(0, events, BLOCK):
+            batch: list[dict[str, JSONValue]] = [{"body": BODY}] * BLOCK
+            await app.configure_task("empty").batch_defer_async(*batch)
+
+
+async def _work_procrastinate(database_url: str) -> None:
+    import procrastinate
+
+    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=database_url))
     done = 0
 
     @app.task(name="empty")
@@ -65,12 +112,21 @@ async def _procrastinate(database_url: str, events: int) -> float:
         done += 1
 
     async with app.open_async():
-        await app.schema_manager.apply_schema_async()
-        for _ in range(0, events, 1000):
-            batch: list[dict[str, JSONValue]] = [{"body": "x" * 500}] * 1000
-            await empty.batch_defer_async(*batch)
-        began = time.monotonic()
-        await app.run_worker_async(wait=False, concurrency=PROCRASTINATE_CONCURRENCY, install_signal_handlers=False)
-        elapsed = time.monotonic() - began
-    assert done >= events, done
-    return done / elapsed
+        await _run(
+            lambda: app.run_worker_async(
+                wait=False, concurrency=PROCRASTINATE_CONCURRENCY, install_signal_handlers=False
+            ),
+            lambda: done,
+        )
+
+
+async def _run(work: Callable[[], Awaitable[None]], count: Callable[[], int]) -> None:
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    began = time.time()
+    await work()
+    print(json.dumps({"began": began, "ended": time.time(), "done": count()}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run({"pgqueuer": _work_pgqueuer, "procrastinate": _work_procrastinate}[sys.argv[1]](sys.argv[2]))
