@@ -32,7 +32,7 @@ class ServerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MUSTER_", **_FROZEN)  # type: ignore[typeddict-item]
 
     database_url: str = Field(default="sqlite:///.muster/muster.db")
-    """Where state and queues are kept: `sqlite:///<path>` or `postgresql://<user>@<host>:<port>/<database>`."""
+    """Where state and queues are kept: `sqlite:///<path>` (made 0600) or `postgresql://<user>@<host>:<port>/<database>`."""
 
     host: str = Field(default="127.0.0.1")
     """Address to listen on."""

@@ -1,6 +1,7 @@
 """Does `muster up` start, keep what it has, and leave nothing behind?"""
 
 import json
+import os
 import signal
 import socket
 import stat
@@ -73,6 +74,40 @@ def test_the_token_is_only_for_its_owner(stack: Stack) -> None:
     assert modes == [0o700, 0o600, 0o700]
     assert stack.token not in _log(stack)
     assert stack.token not in (stack.state / "logs" / "muster.log").read_text()
+
+
+def _list_open(folder: Path, root: Path) -> list[str]:
+    """What others can read or write: what is open to them and stands in no folder that is closed to them."""
+    if not folder.stat().st_mode & 0o077:
+        return []
+    found = [] if folder == root else [str(folder.relative_to(root))]
+    for entry in folder.iterdir():
+        if entry.is_symlink():
+            continue
+        if entry.is_dir():
+            found += _list_open(entry, root)
+        elif entry.stat().st_mode & 0o077:
+            found.append(str(entry.relative_to(root)))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("makes_folder", [True, False])
+def test_nothing_that_holds_a_secret_or_a_body_is_open_to_others(stack: Stack, *, makes_folder: bool) -> None:
+    if not makes_folder:  # somebody's own folders, open as folders are
+        for folder in (stack.state, stack.state / "site", stack.state / "logs"):
+            folder.mkdir(mode=0o755)
+    before = os.umask(0)
+    try:
+        stack.start_up()
+    finally:
+        os.umask(before)
+    workflow = _submit(stack, "sh -c 'cat {{INFILE}}; pwd >&2; touch mine; exit 3'", "a secret body")
+    assert stack.run("workflow", "watch", workflow).returncode == 1
+    kept = [one for one in stack.state.rglob("stdoutfile") if b"a secret body" in one.read_bytes()]
+
+    assert kept  # the folders of failed attempts are there
+    of_nobody = [".gitignore", "address", "lock", "logs", "site", "site/agent.lock", "site/next-cluster.lock"]
+    assert _list_open(stack.state, stack.state) == ([] if makes_folder else of_nobody)
 
 
 def test_a_second_one_in_the_same_folder_is_refused(stack: Stack) -> None:

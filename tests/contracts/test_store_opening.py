@@ -2,7 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
@@ -18,6 +19,11 @@ pytestmark = pytest.mark.anyio
 
 Reopen = Callable[[], AbstractAsyncContextManager[Bench]]
 FAR_FUTURE = 1 << 62
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    """The mode of a folder (`.`) and of each file in it."""
+    return {one.name if one != folder else ".": stat.S_IMODE(one.stat().st_mode) for one in (folder, *folder.iterdir())}
 
 
 @pytest.fixture
@@ -117,9 +123,69 @@ class TestSqlite(OpeningContract):
     async def test_a_file_that_is_no_database_is_refused(self, path: Path, reopen: Reopen) -> None:
         await anyio.Path(path.parent).mkdir(parents=True)
         await anyio.Path(path).write_bytes(b"not a database, by far" * 100)
+        await anyio.Path(path).chmod(0o600)
         with pytest.raises(InvalidError, match="is not a SQLite database"):
             async with reopen():
                 pass
+
+    @pytest.fixture
+    def no_umask(self) -> Iterator[None]:
+        """What is made without a mode is anybody's."""
+        before = os.umask(0)
+        try:
+            yield
+        finally:
+            os.umask(before)
+
+    @pytest.mark.usefixtures("no_umask")
+    async def test_folder_and_files_are_their_owners_alone_from_the_start(self, path: Path, reopen: Reopen) -> None:
+        async with reopen() as bench:
+            await bench.publish(await bench.add_queue(), b"1")
+
+            modes = modes_in(path.parent)
+
+        assert modes == {
+            ".": 0o700,
+            "muster.db": 0o600,
+            "muster.db-wal": 0o600,
+            "muster.db-shm": 0o600,
+            "muster.db.lock": 0o600,
+        }
+
+    @pytest.mark.parametrize("name", ["muster.db", "muster.db-wal", "muster.db-shm"])
+    @pytest.mark.parametrize("mode", [0o640, 0o602])
+    async def test_a_file_that_others_may_use_is_refused_with_the_remedy(
+        self, path: Path, reopen: Reopen, name: str, mode: int
+    ) -> None:
+        async with reopen() as bench:
+            await bench.publish(await bench.add_queue(), b"1")
+        opened = path.with_name(name)
+        opened.touch()
+        opened.chmod(mode)
+
+        with pytest.raises(InvalidError, match=f"`chmod 600 {opened}`"):
+            async with reopen():
+                pass
+
+        opened.chmod(0o600)
+        async with reopen() as bench:
+            await bench.store.check()
+
+    async def test_a_folder_that_was_there_is_left_as_it_is(self, tmp_path: Path) -> None:
+        await anyio.Path(tmp_path).chmod(0o755)
+
+        async with open_bench(f"sqlite:///{tmp_path}/muster.db"):
+            modes = modes_in(tmp_path)
+
+        assert (modes["."], modes["muster.db"]) == (0o755, 0o600)
+
+    async def test_the_file_behind_a_link_is_its_owners_alone_too(self, tmp_path: Path) -> None:
+        (tmp_path / "muster.db").symlink_to(tmp_path / "disk.db")
+
+        async with open_bench(f"sqlite:///{tmp_path}/muster.db"):
+            modes = modes_in(tmp_path)
+
+        assert (modes["disk.db"], modes["disk.db-wal"]) == (0o600, 0o600)
 
     async def test_a_folder_that_cannot_be_made_is_unavailable(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("in the way")

@@ -88,6 +88,7 @@ async def test_on_sqlite_a_number_is_the_row_itself(tmp_path: Path) -> None:
 
 async def test_on_sqlite_one_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "muster.db"
+    path.touch(mode=0o600)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE workflow (in_the_way)")
 

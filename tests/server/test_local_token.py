@@ -17,7 +17,7 @@ def test_the_first_start_makes_a_token_that_later_ones_read(tmp_path: Path) -> N
     path = tmp_path / "state" / "token"
     token = read_or_make_token(path)
     assert len(token) >= 43
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (path, path.parent)] == [0o600, 0o700]
     assert read_or_make_token(path) == token
 
 

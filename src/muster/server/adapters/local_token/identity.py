@@ -20,12 +20,12 @@ class TokenFileError(MusterError):
 
 
 def read_or_make_token(path: Path) -> str:
-    """The token in a file, which is made (0600) where it is missing.
+    """The token in a file, which is made (0600) where it is missing, as is its folder (0700).
 
     Raises:
         TokenFileError: others may read the file, or what it holds is no token.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

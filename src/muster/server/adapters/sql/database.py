@@ -25,6 +25,7 @@ from muster.server.adapters.sql.postgres_engine import PostgresEngine
 from muster.server.adapters.sql.postgres_store import PostgresStore
 from muster.server.adapters.sql.rows import ask_postgres_clock
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
+from muster.server.adapters.sql.sqlite_file import make_folder, make_private
 from muster.server.adapters.sql.sqlite_store import SqliteStore, open_connection
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.adapters.sql.waking import Bells, PostgresBridge
@@ -57,7 +58,7 @@ async def open_database(url: str, *, hot_connections: int = 2) -> AsyncIterator[
         hot_connections: for the queue engine, on PostgreSQL.
 
     Raises:
-        InvalidError: no such kind of database, or its schema is of a newer version.
+        InvalidError: no such kind of database, its schema is of a newer version, or others may use the SQLite file.
         ConflictError: another service has the SQLite file.
         UnavailableError: the database does not answer.
     """
@@ -78,6 +79,7 @@ async def open_database(url: str, *, hot_connections: int = 2) -> AsyncIterator[
 async def _open_sqlite(path: Path) -> AsyncIterator[Database]:
     with _lock_file(path):
         with database_errors():
+            make_private(path)
             ids = _prepare_sqlite(path)
         bells = Bells()
         async with SqliteWriter(lambda: open_connection(path)) as writer:
@@ -111,7 +113,7 @@ def _lock_file(path: Path) -> Iterator[None]:
     """Keep other services off the file: SQLite has one writer, and it is us."""
     lock = path.with_name(path.name + ".lock")
     with database_errors():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

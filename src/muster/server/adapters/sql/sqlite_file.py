@@ -1,0 +1,52 @@
+"""Who may read the SQLite file? Its owner alone: it holds every body, and the key of the workers' tokens."""
+
+import os
+import shlex
+from pathlib import Path
+
+from muster.domain.errors import Finding, InvalidError
+
+_COMPANIONS = ("-wal", "-shm", "-journal")
+"""SQLite makes them beside the file, with the file's mode. After a crash they are still there."""
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a database (0700) where it is missing; one that is there is left as it is. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def make_private(path: Path) -> None:
+    """Make the file (0600) where it is missing, before SQLite would make it as the umask says.
+
+    Only for whoever holds the file's lock and has no connection yet: closing a file ends the locks that SQLite has on it.
+
+    Raises:
+        InvalidError: others may use the file, or one that SQLite left beside it.
+        OSError: it cannot be made or opened.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        is_open = _is_open_to_others(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
+    target = path.resolve()  # SQLite puts the companions beside the file that a link leads to
+    found = [path] if is_open else []
+    for suffix in _COMPANIONS:
+        companion = target.with_name(target.name + suffix)
+        if companion.exists() and _is_open_to_others(companion.stat()):
+            found.append(companion)
+    if found:
+        remedy = shlex.join(["chmod", "600", *map(str, found)])
+        raise InvalidError(
+            [
+                Finding(
+                    str(found[0]),
+                    "others may read or write it, and it holds every body and the key of the workers' tokens: "
+                    f"say `{remedy}`; if others have had the time to read it, begin with a new database",
+                )
+            ]
+        )
+
+
+def _is_open_to_others(status: os.stat_result) -> bool:
+    return bool(status.st_mode & 0o077)
