@@ -1,4 +1,4 @@
-"""Does `muster serve` keep what it makes to its owner?"""
+"""Does `muster serve` tell what its settings are wrong in, and keep what it makes to its owner?"""
 
 import os
 import signal
@@ -19,6 +19,18 @@ def _serve(folder: Path, **variables: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [MUSTER, "serve"], cwd=folder, env=environment | variables, umask=0o022, stderr=subprocess.PIPE, text=True
     )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.30:port", "[::1"])
+def test_an_address_of_a_database_that_cannot_be_read_is_told_by_the_name_of_its_variable(
+    tmp_path: Path, address: str
+) -> None:
+    with _serve(tmp_path, MUSTER_DATABASE_URL=f"postgresql://me:s3cret@{address}/x") as process:
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 4
+    assert said.startswith("muster: MUSTER_DATABASE_URL: is no address that can be read")
+    assert "s3cret" not in said
 
 
 def test_in_a_fresh_folder_everything_is_its_owners_and_an_open_database_is_refused(tmp_path: Path) -> None:

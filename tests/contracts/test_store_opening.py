@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
@@ -230,6 +231,27 @@ async def test_a_kind_of_database_that_nobody_knows_is_refused() -> None:
     with pytest.raises(InvalidError, match="mysql"):
         async with open_database("mysql://localhost/muster"):
             pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3cret@127.0.0.30:port/x",
+        "postgresql://me:s3cret@127.0.0.30:99999/x",
+        "postgresql://me:s3cret@[::1/x",
+        "postgresql://me:s3c/ret@127.0.0.30/x",
+        "postgresql://me:s3c#ret@127.0.0.30/x",
+        "postgresql://me:s3cret@127.0.0.30:5432/x?sslmode",
+        "postgresql://me:s3cret@127.0.0.30:5432/x?sslmode=perhaps",
+    ],
+)
+async def test_an_address_that_cannot_be_read_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(InvalidError) as refused:
+        async with open_database(url):
+            pass
+
+    assert [one.field for one in refused.value.findings] == ["database_url"]
+    assert "s3c" not in "".join(traceback.format_exception(refused.value))
 
 
 @pytest.mark.server

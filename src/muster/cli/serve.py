@@ -6,7 +6,7 @@ from cyclopts import App
 from muster.cli.console import put, put_json, say
 from muster.cli.extras import needing
 from muster.cli.failure import OK
-from muster.cli.settings_faults import read_settings
+from muster.cli.settings_faults import named_as_variables, read_settings
 from muster.settings import ServerSettings
 
 app = App(
@@ -40,5 +40,6 @@ def serve(*, json: bool = False, debug: bool = False) -> int:
             say(f"the service answers at {url}; token: {settings.token_file}")
 
     log_to_stderr(settings.log_level)
-    anyio.run(lambda: serve_service(settings, on_ready=tell), backend_options={"use_uvloop": True})
+    with named_as_variables(ServerSettings, prefix="MUSTER_"):
+        anyio.run(lambda: serve_service(settings, on_ready=tell), backend_options={"use_uvloop": True})
     return OK

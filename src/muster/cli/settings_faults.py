@@ -1,6 +1,8 @@
 """What is wrong with the settings? A fault of pydantic's as one of ours, each setting by the name of its variable."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -23,6 +25,18 @@ def read_settings(settings: type[S], *, prefix: str) -> S:
         reason = str(error.__cause__ or error)
         match = re.search(r'field "(\w+)"', str(error))
         raise InvalidError([Finding(prefix + match[1].upper() if match else "the settings", reason)]) from None
+
+
+@contextmanager
+def named_as_variables(settings: type[BaseSettings], *, prefix: str) -> Iterator[None]:
+    """Faults of settings that only their use shows: raised in the block as InvalidError, passed on by the names of the variables."""
+    try:
+        yield
+    except InvalidError as error:
+        fields = settings.model_fields
+        raise InvalidError(
+            [Finding(prefix + one.field.upper(), one.reason) if one.field in fields else one for one in error.findings]
+        ) from error
 
 
 def render_faults(error: ValidationError, *, prefix: str) -> InvalidError:

@@ -58,11 +58,15 @@ async def open_database(url: str, *, hot_connections: int = 2) -> AsyncIterator[
         hot_connections: for the queue engine, on PostgreSQL.
 
     Raises:
-        InvalidError: no such kind of database, its schema is of a newer version, or others may use the SQLite file.
+        InvalidError: no such kind of database, an address that cannot be read, a schema of a newer version, or a SQLite file that others
+            may use.
         ConflictError: another service has the SQLite file.
         UnavailableError: the database does not answer.
     """
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        raise _unreadable() from None
     if scheme == "sqlite":
         opened = _open_sqlite(Path(url.removeprefix("sqlite:///")))
     elif scheme in {"postgresql", "postgres"}:
@@ -135,12 +139,10 @@ async def _open_postgres(url: str, *, hot_connections: int) -> AsyncIterator[Dat
     token = secrets.token_hex(8)
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(url, timeout=CONNECT_S_MAX)
+        return await _connect_postgres(url)
 
     async def connect_cold(*_: object) -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(
-            url, timeout=CONNECT_S_MAX, command_timeout=ANSWER_S_MAX, server_settings=_COLD_SETTINGS
-        )
+        return await _connect_postgres(url, command_timeout=ANSWER_S_MAX, server_settings=_COLD_SETTINGS)
 
     # Connections are opened by asyncpg itself, so that a URL means the same on the hot and on the cold path.
     engine = create_async_engine(
@@ -165,6 +167,36 @@ async def _open_postgres(url: str, *, hot_connections: int) -> AsyncIterator[Dat
                         await connection.run_sync(lambda core: replicas.leave_node(core, token=token))
     finally:
         await engine.dispose()
+
+
+async def _connect_postgres(
+    url: str, *, command_timeout: float | None = None, server_settings: dict[str, str] | None = None
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect. Raises InvalidError for an address that cannot be read, and what asyncpg raises."""
+    try:
+        return await asyncpg.connect(
+            url, timeout=CONNECT_S_MAX, command_timeout=command_timeout, server_settings=server_settings
+        )
+    except asyncpg.ClientConfigurationError as error:  # of one of its parameters
+        raise InvalidError([Finding("database_url", str(error))]) from None
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, OSError):  # errors of certificates are both
+            raise
+        # The cause is not shown: where the password has a sign that cuts the address, it would quote a part of it.
+        raise _unreadable() from None
+
+
+def _unreadable() -> InvalidError:
+    return InvalidError(
+        [
+            Finding(
+                "database_url",
+                "is no address that can be read: postgresql://<user>:<password>@<host>:<port>/<database>, where the port is a "
+                "number to 65535, an IPv6 address stands in [ ], and signs of a password are written as %40 for @, %2F for /, "
+                "and so on",
+            )
+        ]
+    )
 
 
 async def _prepare_postgres(
