@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -111,8 +112,91 @@ def test_broken_json_is_placed(tmp_path: Path) -> None:
     ]
 
 
-def test_a_deep_nest_is_refused(tmp_path: Path) -> None:
-    assert "nested too deeply" in _findings(tmp_path, "a: " + "[" * 200 + "]" * 200)[0]
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: " + "[" * 200 + "]" * 200, "flow.yaml:1:53"),
+        ("[" * 5000, "flow.yaml:1:51"),
+        ("a: " + "{a: " * 3000, "flow.yaml:1:200"),
+        ("- " * 5000 + "x", "flow.yaml:1:101"),
+        ('{"a": ' + "[" * 5000, "flow.yaml:1:56"),
+        ("a0: &a0 [1]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}]\n" for n in range(400)), "flow.yaml:50:12"),
+    ],
+)
+def test_a_deep_nest_is_refused_with_its_place(tmp_path: Path, text: str, place: str) -> None:
+    [finding] = _findings(tmp_path, text)
+
+    assert finding.startswith(f"{place}: is nested too deeply: at most 50")
+
+
+def test_what_is_just_not_too_deep_is_read(tmp_path: Path) -> None:
+    nest = "[" * 49 + "1" + "]" * 49
+
+    for text in (f"a: {nest}", f'{{"a": {nest}, "b": "[[[\\"[["}}'):
+        assert "a: is no field" in _findings(tmp_path, text)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("tasks: 5\n\0", "flow.yaml:2:1: is not YAML: U+0000 may not stand in it"),
+        ("name: a\x1b[31m", "flow.yaml:1:8: is not YAML: U+001B may not stand in it"),
+        ("a: &a [*a]", "flow.yaml:1:8: holds itself"),
+        ("name: 2020-13-45", "flow.yaml:1:7: is not YAML: this cannot be read as timestamp; a text stands in quotes"),
+        ("name: !!int ''", "flow.yaml:1:7: is not YAML: this cannot be read as int; a text stands in quotes"),
+        ("name: !!bool x", "flow.yaml:1:7: is not YAML: this cannot be read as bool; a text stands in quotes"),
+        ("tasks: [0x" + "f" * 5000 + "]", "flow.yaml:1:9: is a number of more than 64 bits"),
+        ('{"priority": ' + "9" * 5000 + "}", "flow.yaml: has a number that is too long"),
+        ('name: "\\U00110000"', "flow.yaml:1: is not YAML: chr() arg not in range(0x110000)"),
+    ],
+)
+def test_what_no_reader_takes_is_told_with_its_place(tmp_path: Path, text: str, wanted: str) -> None:
+    assert _findings(tmp_path, text) == [wanted]
+
+
+@pytest.mark.parametrize("name", ["flow.yaml", "flow.json"])
+def test_half_of_a_surrogate_pair_is_refused(tmp_path: Path, name: str) -> None:
+    text = '{"name": "\\ud800", "tasks": []}' if name == "flow.json" else 'name: "\\ud800"\ntasks: []'
+
+    [finding] = _findings(tmp_path, text, name)
+
+    assert finding.endswith("name: has half of a surrogate pair, which is no character")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        # 9⁷ ones; and a text of a megabyte a thousand times.
+        (
+            "a: &a [1,1,1,1,1,1,1,1,1]\n"
+            + "".join(f"{q}: &{q} [{','.join([f'*{p}'] * 9)}]\n" for p, q in pairwise("abcdefg")),
+            "6:4",
+        ),
+        (f"a: &a {'x' * (1 << 20)}\nb: [{'*a,' * 1000}]", "2:4"),
+    ],
+)
+def test_a_document_that_repeats_itself_without_end_is_refused_unfollowed(
+    tmp_path: Path, text: str, place: str
+) -> None:
+    assert _findings(tmp_path, text) == [
+        f"flow.yaml:{place}: has more than 100000 values, counting what its aliases repeat"
+    ]
+
+
+def test_aliases_are_followed_where_they_are_few(tmp_path: Path) -> None:
+    text = GOOD.replace("[in, out]", "&both [in, out]").replace("[local]", "&here [local]")
+    (tmp_path / "flow.yaml").write_text(
+        text + "  - cluster_locations: *here\n    task_image: ''\n    task_args: x\n    input_queue_aliases: *both\n"
+    )
+
+    workflow = read_workflow(tmp_path / "flow.yaml")
+
+    assert (workflow.tasks[1].cluster_locations, workflow.tasks[1].input_queue_aliases) == (["local"], ["in", "out"])
+
+
+def test_a_file_that_is_too_long_is_refused_unread(tmp_path: Path) -> None:
+    assert _findings(tmp_path, GOOD + "#" * (8 << 20)) == ["flow.yaml: is longer than 8 MiB"]
 
 
 def test_a_file_that_is_missing_a_folder_or_no_text(tmp_path: Path) -> None:

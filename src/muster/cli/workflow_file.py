@@ -4,17 +4,17 @@ The service judges the rules; here is only found what can be said better with th
 and files that do not exist.
 """
 
+import contextlib
 import difflib
-import json
 import sys
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
-import yaml
 
+from muster.cli.document_text import TEXT_BYTES_MAX, parse_json, parse_yaml
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 
@@ -63,8 +63,8 @@ def read_document(path: Path) -> Document:
     text = _read_text(path, name)
     folder = Path.cwd() if str(path) == "-" else path.resolve().parent
     if text.lstrip()[:1] == "{":
-        return Document(name, folder, _parse_json(text, name))
-    content, lines = _parse_yaml(text, name)
+        return Document(name, folder, parse_json(text, name))
+    content, lines = parse_yaml(text, name)
     return Document(name, folder, content, lines)
 
 
@@ -88,65 +88,17 @@ def resolve_files(workflow: NewWorkflow, document: Document) -> NewWorkflow:
 
 def _read_text(path: Path, name: str) -> str:
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+            content = file.read(TEXT_BYTES_MAX + 1)
+        if len(content) > TEXT_BYTES_MAX:
+            raise InvalidError([Finding(name, f"is longer than {TEXT_BYTES_MAX >> 20} MiB")])
+        return content.decode()
     except FileNotFoundError:
         raise NotFoundError(f"there is no file {name}") from None
     except IsADirectoryError:
         raise InvalidError([Finding(name, "is a folder; name the workflow's file")]) from None
     except UnicodeDecodeError as error:
         raise InvalidError([Finding(name, f"is not UTF-8 text (byte {error.start})")]) from error
-
-
-def _parse_json(text: str, name: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        place = f"{name}:{error.lineno}:{error.colno}"
-        raise InvalidError([Finding(place, f"is not JSON: {error.msg}")]) from error
-
-
-def _parse_yaml(text: str, name: str) -> tuple[Any, dict[str, int]]:
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            raise InvalidError([Finding(name, "is empty")])
-        lines: dict[str, int] = {}
-        repeated = list(_walk(node, "", lines, depth=0))
-        if repeated:
-            raise InvalidError([Finding(f"{name}:{line}: {path}", "is given twice") for path, line in repeated])
-        return loader.construct_document(node), lines
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise InvalidError([Finding(place, f"is not YAML: {error.problem or error.context}")]) from error
-    except yaml.YAMLError as error:
-        raise InvalidError([Finding(name, f"is not YAML: {error}")]) from error
-    finally:
-        loader.dispose()
-
-
-def _walk(node: yaml.Node, path: str, lines: dict[str, int], *, depth: int) -> Iterator[tuple[str, int]]:
-    """Note the line of every value; gives the keys that stand twice in a mapping, of which YAML would drop the first."""
-    lines.setdefault(path, node.start_mark.line + 1)
-    if depth > 50:
-        raise yaml.YAMLError("it is nested too deeply")
-    match node:
-        case yaml.MappingNode():
-            seen: set[Hashable] = set()
-            for key, value in node.value:
-                inner = f"{path}.{key.value}" if path else str(key.value)
-                if isinstance(key.value, str):
-                    if key.value in seen:
-                        yield inner, key.start_mark.line + 1
-                    seen.add(key.value)
-                lines.setdefault(inner, key.start_mark.line + 1)
-                yield from _walk(value, inner, lines, depth=depth + 1)
-        case yaml.SequenceNode():
-            for index, value in enumerate(node.value):
-                yield from _walk(value, f"{path}[{index}]", lines, depth=depth + 1)
-        case _:
-            return
 
 
 def _judge(value: Any, wanted: Any, path: str) -> Iterator[Finding]:
@@ -163,6 +115,11 @@ def _judge(value: Any, wanted: Any, path: str) -> Iterator[Finding]:
             reason, _, inner = str(error).partition(" - at `$")
             where = path + inner.rstrip("`")
             yield Finding(where, f"{reason[:1].lower()}{reason[1:]}" + _advise(value, wanted))
+            return
+        try:
+            msgspec.json.encode(value)
+        except UnicodeEncodeError:
+            yield Finding(path, "has half of a surrogate pair, which is no character")
 
 
 def _judge_fields(value: Any, wanted: type[msgspec.Struct], path: str) -> Iterator[Finding]:
