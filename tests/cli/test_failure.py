@@ -1,5 +1,6 @@
 """Does every error end in words and in the exit code of the documentation?"""
 
+import json
 import os
 import subprocess
 import sys
@@ -116,8 +117,11 @@ def test_what_the_service_refuses_ends_with_its_code(
     assert capsys.readouterr().err.startswith("muster: ")
 
 
+CONTROLS = {chr(code) for code in (*range(32), *range(0x7F, 0xA0), 0x200F, 0x2028, 0x202E, 0x2066)}
+
+
 def test_text_of_others_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    evil = "\x1b]0;pwned\x07\x9b31m[bold]x"
+    evil = "\x1b]0;pwned\x07\x9b31m[bold]x\u202egnp\u2066\u200f\u2028"
     row = {
         "workflow_id": "WF-1-2",
         "name": evil,
@@ -130,14 +134,26 @@ def test_text_of_others_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[
         "ended_by": None,
     }
     with run_scripted(
-        (200, {"workflows": [row], "next_after": evil}), (404, {"code": "not-found", "error": evil})
+        (200, {"workflows": [row], "next_after": evil}),
+        (404, {"code": "not-found", "error": evil}),
+        (404, {"code": "not-found", "error": evil}),
+        (200, {"workflows": [row], "next_after": evil}),
+        (200, {"workflow_id": evil, "state": evil, "n_taskforces": 1}),
     ) as service:
         run(["workflow", "list", "--url", service.url, "--limit", "1"])
         run(["workflow", "list", "--url", service.url])
+        run(["workflow", "list", "--url", service.url, "--debug"])
+        people = capsys.readouterr()
+        run(["workflow", "list", "--url", service.url, "--limit", "1", "--json"])
+        programs = capsys.readouterr()
+        run(["workflow", "finish", "WF-6b0259da-962b1dcf", "--url", service.url])
+        line = capsys.readouterr()
 
-    told = capsys.readouterr()
-    assert not {one for one in told.out + told.err if ord(one) < 32 or 0x7F <= ord(one) < 0xA0} - {"\n", "\t"}
-    assert "[bold]x" in told.out
+    for told in (people, programs, line):
+        assert not {one for one in told.out + told.err if one in CONTROLS} - {"\n", "\t"}
+    assert "[bold]x" in people.out
+    assert json.loads(programs.out)["workflows"][0]["name"] == evil
+    assert line.out.count("\\u202e") == 2
 
 
 def test_a_reader_that_goes_away_is_no_fault() -> None:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from muster.domain.control_characters import CONTROL
+
 PIPE_WIDTH = 2000
 """Columns of a table that nobody looks at: nothing is cut or folded."""
 
@@ -19,14 +21,24 @@ def say(text: str) -> None:
 
 
 def put(text: str) -> None:
-    """Write a line of data."""
-    print(text, flush=True)
+    """Write a line for people."""
+    print(clean(text), flush=True)
+
+
+def put_data(content: bytes) -> None:
+    """Write data as it is; on a terminal control characters are shown, as JSON would escape them."""
+    if sys.stdout.isatty():
+        content = _escape(content.decode(errors="backslashreplace"), kept="\n\t").encode()
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 def put_json(value: object, *, in_one_line: bool = False) -> None:
-    """Write a shape as JSON."""
+    """Write a shape as JSON; what of its texts could steer a terminal is escaped, and reads the same."""
     encoded = msgspec.json.encode(value)
-    put((encoded if in_one_line else msgspec.json.format(encoded, indent=2)).decode())
+    text = (encoded if in_one_line else msgspec.json.format(encoded, indent=2)).decode()
+    print(_escape(text, kept="\n"), flush=True)  # which stands between values; inside of texts it is escaped already
 
 
 def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -41,7 +53,8 @@ def put_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     console = make_console()
     with console.capture() as capture:
         console.print(table)
-    put("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+    # Its cells are clean; what is left is the console's own.
+    print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")), flush=True)
 
 
 def put_fields(fields: Iterable[tuple[str, object]]) -> None:
@@ -97,11 +110,17 @@ def render_duration(duration_s: float) -> str:
 
 
 def clean(text: str) -> str:
-    """Without control characters, which could move the cursor or rename the window; line breaks and tabs stay."""
+    """With control characters shown, which could move the cursor, rename the window or turn the text round; line breaks and tabs stay."""
     if text.isprintable():
         return text
-    return "".join(one if one in "\n\t" or not _is_control(one) else f"\\x{ord(one):02x}" for one in text)
+    return CONTROL.sub(lambda match: match[0] if match[0] in "\n\t" else _show(match[0]), text)
 
 
-def _is_control(character: str) -> bool:
-    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+def _show(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _escape(text: str, *, kept: str) -> str:
+    """Control characters as JSON writes them in a text."""
+    return CONTROL.sub(lambda match: match[0] if match[0] in kept else f"\\u{ord(match[0]):04x}", text)

@@ -1,13 +1,22 @@
 """`muster event …`: look at single events."""
 
 import base64
-import sys
 from typing import Literal
 
 import msgspec
 from cyclopts import App
 
-from muster.cli.console import put, put_block, put_fields, put_json, put_table, render_duration, render_time, say
+from muster.cli.console import (
+    put,
+    put_block,
+    put_data,
+    put_fields,
+    put_json,
+    put_table,
+    render_duration,
+    render_time,
+    say,
+)
 from muster.cli.failure import OK
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
@@ -78,12 +87,12 @@ def show(event: str, /, *, body: bool = False, service: Service = HERE) -> int:
 
     Args:
         event: its id.
-        body: write the body alone, as it was published.
+        body: write the body alone, as it was published; on a terminal its control characters are shown.
     """
     with connect(service) as client:
         view = client.get_event(check_event_id(event))
     if body:
-        sys.stdout.buffer.write(decode_body(view.kind, view.body))
+        put_data(decode_body(view.kind, view.body))
     elif service.json:
         put_json(view)
     else:

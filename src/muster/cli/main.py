@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the last door before the user: told, not shown
         if "--debug" in arguments and not isinstance(error, CycloptsError):
-            traceback.print_exc()
+            say(traceback.format_exc().rstrip())
         return tell(error)
     return result if isinstance(result, int) else OK
 

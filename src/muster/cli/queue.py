@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
-from muster.cli.console import put, put_json, put_table, say
+from muster.cli.console import put, put_data, put_json, put_table, say
 from muster.cli.failure import OK, UsageError
 from muster.cli.lookup import get_workflow_id
 from muster.cli.service import HERE, Service, connect
@@ -128,8 +128,7 @@ def consume(
         workflow_id = get_workflow_id(client, workflow)
         with contextlib.closing(client.consume(workflow_id, alias, limit=max, wait=not no_wait)) as events:
             for event in events:
-                sys.stdout.buffer.write(render_result(event, with_ids=with_ids) + b"\n")
-                sys.stdout.buffer.flush()
+                put_data(render_result(event, with_ids=with_ids) + b"\n")
                 count += 1
     say(f"{count} consumed")
     return OK

@@ -122,7 +122,7 @@ def _render(progress: Progress, rate: float) -> RenderableType:
         parts.append(f"{progress.failures} failed attempts (muster workflow errors {progress.workflow_id})")
     if progress.phases:
         parts.append(", ".join(f"{number} {phase}" for phase, number in progress.phases.items()))
-    lines = [Text(f"{progress.workflow_id}  " + "; ".join(parts))]
+    lines = [Text(clean(f"{progress.workflow_id}  " + "; ".join(parts)))]
     if progress.why:
         lines.append(Text(clean(progress.why), style="yellow"))
     return Group(table, *lines)

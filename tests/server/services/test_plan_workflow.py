@@ -36,6 +36,23 @@ def with_task(**changes: Any) -> NewWorkflow:
     return NewWorkflow([msgspec.structs.replace(TASK, **changes)], ["in"])
 
 
+@pytest.mark.parametrize("code", [0x00, 0x1B, 0x7F, 0x85, 0x9B, 0x200E, 0x2028, 0x2029, 0x202E, 0x2066, 0x2069])
+def test_what_steers_a_terminal_or_turns_a_text_round_is_refused(code: int) -> None:
+    text = f"/sums{chr(code)}of"
+
+    assert refused(msgspec.structs.replace(WORKFLOW, name=text)) == ["name"]
+    assert refused(with_task(task_image=text)) == ["tasks[0].task_image"]
+    assert refused(with_task(input_files=[text])) == ["tasks[0].input_files[0]"]
+    assert refused(with_task(worker_config=WorkerConfig(condor_requirements=text))) == [
+        "tasks[0].worker_config.condor_requirements"
+    ]
+
+
+@pytest.mark.parametrize("name", ["Größe", "和", "מספר", "👩‍🔬", "a\u00a0b"])
+def test_a_name_in_any_script_is_taken(name: str) -> None:
+    assert plan(msgspec.structs.replace(WORKFLOW, name=name)).name == name
+
+
 def test_a_chain_of_tasks_is_laid_out_in_the_order_of_its_queues() -> None:
     first = msgspec.structs.replace(TASK, output_queue_aliases=["between"])
     second = msgspec.structs.replace(TASK, input_queue_aliases=["between"], attempts=2, lease_s=5.0, task_args="true")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from muster.client.shapes.new_workflow import NewTask, PilotConfig, WorkerConfig
+from muster.domain.control_characters import CONTROL
 from muster.domain.errors import Finding
 from muster.domain.size import parse_size
 from muster.server.services.findings import UpstreamFinding
@@ -51,7 +52,7 @@ def find_duplicates(items: Sequence[str]) -> Iterator[int]:
 
 def has_control_characters(text: str) -> bool:
     """Is there anything in it that a terminal, a log or a database would trip over?"""
-    return any(ord(character) < 32 or ord(character) == 127 for character in text)
+    return CONTROL.search(text) is not None
 
 
 def judge_task(task: NewTask, path: str, *, is_ours: bool) -> Iterator[Finding]:
