@@ -3,9 +3,9 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import anyio
 import httpx
@@ -14,14 +14,16 @@ import pytest
 from muster.domain.outbox import Cursor
 from muster.server.app import make_app
 from muster.server.doors.muster.consumers.views import parse_consumer_id
-from muster.server.ports.store import Transaction
+from muster.server.ports.store import Store, Transaction
 from muster.server.services import replay_dead_letters
-from muster.server.services.finish_drained import finish_drained
+from muster.server.services.finish_drained import DrainPass, finish_drained
 from muster.server.services.worker_desk import WorkerDesk
 from muster.worker import protocol
 from server.stand import NEW, NEW_TASK, STRANGER, TMS, USER, Json, Stand, ok
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 ONCE: Json = {**NEW_TASK, "attempts": 1, "worker_config": {"n_cores": 3}, "pilot_config": {"environment": {"A": "1"}}}
 ENDS: Json = {**NEW, "tasks": [ONCE], "finish_when_done": True, "priority": 40}
@@ -345,6 +347,75 @@ async def test_a_replay_and_the_finishing_daemon_at_once_leave_workers_for_every
         assert [one["phase"] for one in shown["taskforces"]].count("pending-stopper") == len(shown["taskforces"]) - 1
         assert (await counts(stand, workflow))[0] == 2
         await stand.end(workflow, "abort")
+
+
+@dataclasses.dataclass
+class SlowLook:
+    """The store, in which something happens between a look and what is done because of it."""
+
+    store: Store
+    meanwhile: Callable[[], Awaitable[object]]
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        seen = await self.store.read(work)
+        await self.meanwhile()
+        return seen
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        return await self.store.write(work)
+
+
+async def test_a_replay_between_the_look_for_drained_workflows_and_the_finish_keeps_it_active(stand: Stand) -> None:
+    workflow, worker = await with_dead_letters(stand)
+    slow = SlowLook(stand.parts.store, lambda: replay(stand, workflow))
+
+    seen = await finish_drained(dataclasses.replace(stand.parts, store=cast("Store", slow)))
+
+    assert seen == DrainPass(finished=0, draining=1)
+    shown = await stand.show(workflow)
+    assert (shown["state"], [one["phase"] for one in shown["taskforces"]]) == ("active", ["condor-submit"])
+    leased = await stand.step(worker, 3, want=5)
+    assert (len(leased["events"]), leased["stop"]) == (2, None)
+
+
+async def test_who_looks_for_drained_workflows_is_woken_by_a_replay(stand: Stand) -> None:
+    workflow, _ = await finished_itself(stand)
+
+    with stand.parts.waking.listen("drain") as bell:
+        await replay(stand, workflow)
+
+        assert await bell.wait(0)
+
+
+async def test_what_the_end_left_waiting_in_other_queues_gets_its_workers_again(stand: Stand) -> None:
+    aside = {**ONCE, "input_queue_aliases": ["side"], "output_queue_aliases": ["other"]}
+    idle = {**ONCE, "input_queue_aliases": ["empty"], "output_queue_aliases": ["none"]}
+    public = ["in", "out", "side", "other", "empty", "none"]
+    workflow = await stand.submit({**ENDS, "tasks": [ONCE, aside, idle], "public_queue_aliases": public})
+    main, side, _ = [task["task_id"] for task in workflow["tasks"]]
+    await stand.advance()
+    orders = {one["task_id"]: one for one in (await stand.claim())["start"]}
+    for number, order in enumerate(orders.values()):
+        await stand.report(order, "submitted", cluster_id=number + 1, n_workers=2)
+    await stand.publish(workflow, 1)
+    await stand.post(path_of(workflow, "/queues/side/events"), {"events": [{"body": 2}, {"body": 3}]})
+    worker = await stand.enrol(orders[main]["taskforce_uuid"])
+    [event] = (await stand.step(worker, 1, want=1))["events"]
+    await stand.step(worker, 2, finished=[failed(event)])
+    await stand.end(workflow, "finish")
+
+    await replay(stand, workflow, event["event"])
+
+    made = [one for one in (await stand.show(workflow))["taskforces"] if one["phase"] == "pre-mq-activation"]
+    assert sorted(one["task_id"] for one in made) == sorted([main, side])
+    await stand.advance()
+    for number, order in enumerate((await stand.claim())["start"], start=10):
+        await stand.report(order, "submitted", cluster_id=number, n_workers=2)
+        again = await stand.enrol(order["taskforce_uuid"])
+        leased = (await stand.step(again, 1, want=9))["events"]
+        await stand.step(again, 2, finished=[done(one) for one in leased])
+    assert await counts(stand, workflow) == (0, 0, 3, 0)
+    assert (await finish_drained(stand.parts)).finished == 1
 
 
 @contextlib.asynccontextmanager
