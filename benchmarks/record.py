@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+MEASURED = (":(top)", ":(top,exclude)benchmarks/results", ":(top,exclude)docs")
+"""Files whose changes could change a figure: those of the results and of the pages made from them could not."""
 
 
 @dataclass
@@ -55,15 +57,26 @@ def alternate(sides: Mapping[str, Callable[[], float]], *, rounds: int, unit: st
 def keep(record: Record) -> None:
     """Write the record, and say it."""
     record.machine = describe_machine()
-    record.commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    record.commit = describe_commit(RESULTS.parent)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{record.name}.json").write_text(json.dumps(asdict(record), indent=1) + "\n")
     for series in record.series:
         print(f"{record.name}: {series.name}: median {series.median:,.4g} {series.unit} of {len(series.runs)}")
     for name, value in record.ratios.items():
         print(f"{record.name}: {name}: {value:.3g}   (goal: {record.goal})", flush=True)
+
+
+def describe_commit(folder: Path) -> str:
+    """The commit that is checked out around a folder, with `-dirty` where what is measured differs from it; empty where git knows none."""
+
+    def ask(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    commit = ask("describe", "--always")
+    is_dirty = bool(ask("status", "--porcelain", "--untracked-files=no", "--", *MEASURED))
+    return f"{commit}-dirty" if commit and is_dirty else commit
 
 
 def describe_machine() -> str:
