@@ -32,6 +32,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "get_account": calls.get_account(WF),
     "get_errors": calls.get_errors(WF),
     "list_events": calls.list_events(WF),
+    "list_event_bodies": calls.list_event_bodies(WF),
     "list_dead_letters": calls.list_dead_letters(WF),
     "replay_dead_letters": calls.replay_dead_letters(WF),
     "publish_events": calls.publish_events(WF, "in", Publish(events=[])),

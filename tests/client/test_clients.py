@@ -12,6 +12,7 @@ from client.scripted_service import DROP, find_closed_port, run_scripted
 from muster.client.asynchronous import AsyncClient
 from muster.client.patience import Patience
 from muster.client.shapes.consumers import Consume, Consumed, LeasedEvent
+from muster.client.shapes.events import EventBodyPage, EventWithBody
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.service import Whoami
 from muster.client.synchronous import Client
@@ -165,6 +166,39 @@ def test_leaving_a_consumer_early_closes_it_with_either_client() -> None:
 
     for service in (one, other):
         assert [asked.target.rsplit("/", 1)[1] for asked in service.asked] == ["consumers", "step", "close"]
+
+
+def test_exporting_goes_over_all_pages_and_takes_nothing_with_either_client() -> None:
+    async def export(url: str) -> list[EventWithBody]:
+        async with AsyncClient(url) as client:
+            return [event async for event in client.export_events("WF-1-2", queue="out", state="dead")]
+
+    rows = [EventWithBody(f"EV-{number}", "out", "dead", 1, None, "json", msgspec.Raw(b"1.10")) for number in range(3)]
+    pages = [(200, EventBodyPage(rows[:2], "EV-1")), (200, EventBodyPage(rows[2:], None))]
+    with run_scripted(*pages) as one, Client(one.url) as client:
+        plainly = list(client.export_events("WF-1-2", queue="out", state="dead"))
+    with run_scripted(*pages) as other:
+        asynchronously = anyio.run(export, other.url)
+
+    assert [(event.event, bytes(event.body)) for event in plainly] == [(row.event, b"1.10") for row in rows]
+    assert [event.event for event in asynchronously] == [row.event for row in rows]
+    for service in (one, other):
+        assert [asked.target for asked in service.asked] == [
+            "/muster/v1/workflows/WF-1-2/events?bodies=true&queue=out&state=dead&limit=1000",
+            "/muster/v1/workflows/WF-1-2/events?bodies=true&queue=out&state=dead&after=EV-1&limit=1000",
+        ]
+
+
+def test_leaving_an_export_early_asks_for_no_more() -> None:
+    row = EventWithBody("EV-1", "out", "done", 1, None, "json", msgspec.Raw(b"1"))
+    with (
+        run_scripted((200, EventBodyPage([row, row], "EV-1"))) as service,
+        Client(service.url) as client,
+        contextlib.closing(client.export_events("WF-1-2")) as events,
+    ):
+        next(events)
+
+    assert len(service.asked) == 1
 
 
 def test_no_rendering_of_a_client_shows_the_token() -> None:

@@ -88,7 +88,7 @@ class Queue:
         self.held.clear()
 
 
-def play(turns: Turns, queue: Queue, *, leave_after: int | None = None) -> list[str]:
+def play(turns: Turns[LeasedEvent], queue: Queue, *, leave_after: int | None = None) -> list[str]:
     """Carry a conversation out as the clients do. Returns the events delivered."""
     delivered: list[str] = []
     reply: Any = None

@@ -100,6 +100,40 @@ class PublishContract:
         page = await bench.read(lambda tx: tx.events.list_page(queue, EventState.WAITING, after=0, limit=2000))
         assert [row.key for row in page] == [str(number) for number in range(1500)]
 
+    async def test_a_known_key_with_another_body_is_told(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        await bench.write(lambda tx: tx.events.publish(queue, [an_event(b"1", "a"), an_event(b"22", "b")]))
+        further = [
+            an_event(b"1", "a"),
+            an_event(b"2", "a"),
+            an_event(b"1", "a", kind=BodyKind.BYTES),
+            an_event(b"333", "b"),
+            an_event(b"4", "c"),
+            an_event(b"4", "c"),
+            an_event(b"5", "c"),
+        ]
+
+        again = await bench.write(lambda tx: tx.events.publish(queue, further))
+
+        assert [one.is_other for one in again] == [False, True, True, True, False, False, True]
+        assert [one.is_new for one in again] == [False, False, False, False, True, False, False]
+
+    async def test_bodies_are_read_in_order_up_to_a_size_and_one_at_least(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        bodies = [b'"aaaa"', b'"b"', b'"cccccc"', b""]
+        numbers = await bench.publish(queue, *bodies)
+
+        async def read(size_bytes_max: int, *places: int) -> list[bytes]:
+            events = [numbers[place] for place in places]
+            found = await bench.read(lambda tx: tx.events.list_bodies(events, size_bytes_max=size_bytes_max))
+            return [found[event].data for event in events if event in found]
+
+        assert await read(100, 0, 1, 2, 3) == bodies
+        assert await read(9, 0, 1, 2, 3) == bodies[:2]
+        assert await read(8, 0, 1, 2, 3) == bodies[:1]
+        assert await read(1, 2, 1) == [bodies[2]]
+        assert await read(1) == []
+
     async def test_nothing_is_published_by_an_empty_call(self, bench: Bench) -> None:
         queue = await bench.add_queue()
         assert list(await bench.write(lambda tx: tx.events.publish(queue, []))) == []

@@ -13,10 +13,10 @@ from muster.client.calls import Call
 from muster.client.conversations import Delivery, Leaving, Pause, Publication, Turns
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
-from muster.client.shapes.consumers import LeasedEvent
 from muster.domain.errors import MusterError
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class AsyncClient(Routes):
@@ -69,7 +69,7 @@ class AsyncClient(Routes):
                 )
             await anyio.sleep(delay_s)
 
-    async def hold(self, turns: Turns) -> AsyncGenerator[LeasedEvent]:
+    async def hold(self, turns: Turns[E]) -> AsyncGenerator[E]:
         """Carry a conversation out; yields what it delivers. Leave with `aclose` (or `contextlib.aclosing`)."""
         reply: object = None
         fault: Exception | None = None

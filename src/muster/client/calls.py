@@ -13,7 +13,16 @@ import msgspec
 
 from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
-from muster.client.shapes.events import DeadLetterPage, EventPage, EventView, Publish, PublishedView, Replay, Replayed
+from muster.client.shapes.events import (
+    DeadLetterPage,
+    EventBodyPage,
+    EventPage,
+    EventView,
+    Publish,
+    PublishedView,
+    Replay,
+    Replayed,
+)
 from muster.client.shapes.message import Answer, Request
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.service import Health, Whoami
@@ -123,6 +132,22 @@ def list_events(
     """Events of a queue in a state (`waiting`, `in_work`, `done`, `dead`), oldest first."""
     path = f"/workflows/{_part(workflow_id)}/events"
     return _get(path, EventPage, queue=queue, state=state, after=after, limit=limit)
+
+
+def list_event_bodies(
+    workflow_id: str,
+    *,
+    queue: str | None = None,
+    state: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> Call[EventBodyPage]:
+    """As `list_events`, with bodies: for the workflow's owner, and a page ends early where they are long.
+
+    `export_events` of the clients goes over all pages.
+    """
+    path = f"/workflows/{_part(workflow_id)}/events"
+    return _get(path, EventBodyPage, bodies=True, queue=queue, state=state, after=after, limit=limit)
 
 
 def list_dead_letters(

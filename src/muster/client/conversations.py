@@ -1,4 +1,4 @@
-"""How are many events published, and how is a queue consumed? Conversations of several calls, without any I/O.
+"""How are many events published, a queue consumed, and events read in bulk? Conversations of several calls, without any I/O.
 
 A conversation is a generator of turns. A shell carries out each turn and sends back what came of it: the answer of a call,
 nothing for the others; an error of a call is thrown in. A shell whose caller leaves early throws `Leaving`.
@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Generic, Never, TypeAlias, TypeVar
 
 import msgspec
 
@@ -18,7 +18,7 @@ from muster.client import calls
 from muster.client.calls import Call
 from muster.client.refusals import SessionEndedError
 from muster.client.shapes.consumers import Consume, Consumed, LeasedEvent, OpenConsumer
-from muster.client.shapes.events import NewEventBody, Publish, PublishedView
+from muster.client.shapes.events import EventBodyPage, EventWithBody, NewEventBody, Publish, PublishedView
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.queue import PUBLISH_EVENTS_MAX
 
@@ -31,6 +31,12 @@ SESSIONS_ENDED_MAX = 5
 """After so many sessions in a row that ended before their first answer, consuming is given up."""
 EMPTY_PAUSE_S = 0.2
 """Between two looks at an empty queue, also when the service does not park the call."""
+EXPORT_PAGE = 1000
+DIFFERING_MAX = 100
+"""Differing events that a publication names; more are counted."""
+
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -41,18 +47,18 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class Delivery(Generic[E_co]):
     """Give the event to the caller; sent back when the caller wants the next."""
 
-    event: LeasedEvent
+    event: E_co
 
 
 class Leaving(Exception):  # noqa: N818 - not an error: the caller of a shell has had enough
     """Thrown in at a delivery: give back what is held, deliver nothing more."""
 
 
-Turn: TypeAlias = Call[Any] | Pause | Delivery
-Turns: TypeAlias = Generator[Turn, Any, None]
+Turn: TypeAlias = Call[Any] | Pause | Delivery[E]
+Turns: TypeAlias = Generator[Turn[E], Any, None]
 
 
 @dataclass
@@ -79,13 +85,17 @@ class Publication:
     """Events that the service has, new or known before."""
     duplicates: int = field(default=0, init=False)
     """How many of them were known by their key."""
+    n_differing: int = field(default=0, init=False)
+    """How many of these had another body than the event that has their key."""
+    differing: list[tuple[str, str]] = field(default_factory=list, init=False)
+    """Key and earlier event of the first hundred of them."""
     closed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch <= PUBLISH_EVENTS_MAX:
             raise InvalidError([Finding("batch", f"{self.batch} is not between 1 and {PUBLISH_EVENTS_MAX}")])
 
-    def turns(self) -> Turns:
+    def turns(self) -> Turns[Never]:
         key = self.idempotency_key or uuid.uuid4().hex
         batches = self._cut()
         for number, (events, is_last) in enumerate(batches):
@@ -95,12 +105,18 @@ class Publication:
             )
             self.events += len(answer.events)
             self.duplicates += answer.duplicates
+            self._note_differing(events, answer)
             self.closed = answer.closed
             if self.on_batch is not None:
                 self.on_batch(answer)
         if self.close and not self.closed:
             yield calls.close_queue(self.workflow_id, self.alias)
             self.closed = True
+
+    def _note_differing(self, events: list[NewEventBody], answer: PublishedView) -> None:
+        self.n_differing += len(answer.differing)
+        for place in answer.differing[: DIFFERING_MAX - len(self.differing)]:
+            self.differing.append((events[place].key or "", answer.events[place]))
 
     def _cut(self) -> Iterator[tuple[list[NewEventBody], bool]]:
         """Batches, each with whether it is known to be the last."""
@@ -161,7 +177,7 @@ class Consumption:
     _delivered: set[str] = field(default_factory=set, init=False)
     """Given to the caller and not yet known to be acknowledged: one of them that comes again is not given again."""
 
-    def turns(self) -> Turns:
+    def turns(self) -> Turns[LeasedEvent]:
         yield from self._open()
         try:
             while self.limit is None or self._taken < self.limit:
@@ -185,11 +201,11 @@ class Consumption:
     def _count_wanted(self) -> int:
         return self.batch if self.limit is None else min(self.batch, self.limit - self._taken)
 
-    def _open(self) -> Turns:
+    def _open(self) -> Turns[Never]:
         consumer = yield calls.open_consumer(self.workflow_id, self.alias, OpenConsumer(lease_s=self.lease_s))
         self._consumer, self._call, self._stepped_at = consumer.consumer, 0, self.clock()
 
-    def _step(self, *, want: int, is_parked: bool = False) -> Generator[Turn, Any, Consumed | None]:
+    def _step(self, *, want: int, is_parked: bool = False) -> Generator[Turn[Never], Any, Consumed | None]:
         """Acknowledge, renew, lease. None: the session had ended, another one is open, and everything held went back."""
         self._call += 1
         ack = list(self._ack.items())
@@ -213,7 +229,7 @@ class Consumption:
         self._ack.clear()
         return answer
 
-    def _deliver(self, events: list[LeasedEvent]) -> Turns:
+    def _deliver(self, events: list[LeasedEvent]) -> Turns[LeasedEvent]:
         for leased in events:
             if leased.event not in self._delivered:
                 self._delivered.add(leased.event)
@@ -249,6 +265,28 @@ def consume(
     wait: bool = True,
     batch: int = 500,
     lease_s: float = 60.0,
-) -> Turns:
+) -> Turns[LeasedEvent]:
     """Consume a queue event by event; each is acknowledged after the next was asked for. See `Consumption`."""
     return Consumption(workflow_id, alias, limit=limit, wait=wait, batch=batch, lease_s=lease_s).turns()
+
+
+def export_events(
+    workflow_id: str, *, queue: str | None = None, state: str | None = None, after: str | None = None
+) -> Turns[EventWithBody]:
+    """Read events with their bodies, oldest first, and take nothing: the next time gives them again. A page at a time is held.
+
+    Args:
+        queue: only those of this queue.
+        state: only those in this state: `waiting`, `in_work`, `done`, `dead`. One that changes its state meanwhile may be missed.
+        after: only those that came after this event.
+    """
+    with contextlib.suppress(Leaving):
+        while True:  # the last page ends it
+            page: EventBodyPage = yield calls.list_event_bodies(
+                workflow_id, queue=queue, state=state, after=after, limit=EXPORT_PAGE
+            )
+            for event in page.events:
+                yield Delivery(event)
+            if page.next_after is None:
+                return
+            after = page.next_after

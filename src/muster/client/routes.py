@@ -11,17 +11,17 @@ from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 from muster.client import calls, conversations
 from muster.client.calls import Call
 from muster.client.conversations import Publication, Turns
-from muster.client.shapes.consumers import LeasedEvent
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class AsyncSender(Protocol):
     """A shell whose `send` is awaited."""
 
     async def send(self, call: Call[T], /) -> T: ...
-    def hold(self, turns: Turns, /) -> AsyncGenerator[LeasedEvent]: ...
+    def hold(self, turns: Turns[E], /) -> AsyncGenerator[E]: ...
     async def conclude(self, publication: Publication, /) -> Publication: ...
 
 
@@ -29,7 +29,7 @@ class Sender(Protocol):
     """A shell whose `send` blocks."""
 
     def send(self, call: Call[T], /) -> T: ...
-    def hold(self, turns: Turns, /) -> Generator[LeasedEvent]: ...
+    def hold(self, turns: Turns[E], /) -> Generator[E]: ...
     def conclude(self, publication: Publication, /) -> Publication: ...
 
 
@@ -67,17 +67,17 @@ class Publishing(Generic[P]):
         return self if client is None else _bind(self._build, client.conclude)
 
 
-class Consuming(Generic[P]):
+class Consuming(Generic[P, E]):
     """A conversation that delivers events as a method, that gives an iterator."""
 
-    def __init__(self, build: Callable[P, Turns]) -> None:
+    def __init__(self, build: Callable[P, Turns[E]]) -> None:
         self._build = build
         self.__doc__ = build.__doc__
 
     @overload
-    def __get__(self, client: AsyncSender, owner: object) -> Callable[P, AsyncGenerator[LeasedEvent]]: ...
+    def __get__(self, client: AsyncSender, owner: object) -> Callable[P, AsyncGenerator[E]]: ...
     @overload
-    def __get__(self, client: Sender, owner: object) -> Callable[P, Generator[LeasedEvent]]: ...
+    def __get__(self, client: Sender, owner: object) -> Callable[P, Generator[E]]: ...
     @overload
     def __get__(self, client: None, owner: object) -> Self: ...
     def __get__(self, client: AsyncSender | Sender | None, owner: object) -> object:
@@ -97,6 +97,7 @@ class Routes:
 
     publish = Publishing(conversations.publish)
     consume = Consuming(conversations.consume)
+    export_events = Consuming(conversations.export_events)
 
     submit_workflow = Route(calls.submit_workflow)
     list_workflows = Route(calls.list_workflows)
@@ -107,6 +108,7 @@ class Routes:
     get_account = Route(calls.get_account)
     get_errors = Route(calls.get_errors)
     list_events = Route(calls.list_events)
+    list_event_bodies = Route(calls.list_event_bodies)
     list_dead_letters = Route(calls.list_dead_letters)
     replay_dead_letters = Route(calls.replay_dead_letters)
     publish_events = Route(calls.publish_events)

@@ -13,10 +13,10 @@ from muster.client.calls import Call
 from muster.client.conversations import Delivery, Leaving, Pause, Publication, Turns
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
-from muster.client.shapes.consumers import LeasedEvent
 from muster.domain.errors import MusterError
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class Client(Routes):
@@ -62,7 +62,7 @@ class Client(Routes):
                 )
             time.sleep(delay_s)
 
-    def hold(self, turns: Turns) -> Generator[LeasedEvent]:
+    def hold(self, turns: Turns[E]) -> Generator[E]:
         """Carry a conversation out; yields what it delivers. Leave with `close` (or `contextlib.closing`)."""
         reply: object = None
         fault: Exception | None = None

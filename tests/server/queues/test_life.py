@@ -111,7 +111,7 @@ async def test_an_event_with_a_known_key_is_not_published_again(door: Door) -> N
 
     assert second["events"][0] == first["events"][0]
     assert second["events"][1] == second["events"][2]
-    assert second["duplicates"] == 2
+    assert (second["duplicates"], second["differing"]) == (2, [2])
     assert await door.counts("source") == Counts(published=3, waiting=3)
 
 
@@ -225,7 +225,7 @@ async def test_closing_a_queue_twice_changes_nothing_and_ends_publishing(door: D
     assert first == again
     assert first["closed_at"] is not None
     assert (late.status_code, late.json()["code"]) == (409, "conflict")
-    assert empty == {"events": [], "duplicates": 0, "closed": True}
+    assert empty == {"events": [], "duplicates": 0, "closed": True, "differing": []}
 
 
 async def test_events_are_listed_by_queue_and_state_in_pages(door: Door) -> None:
@@ -257,6 +257,47 @@ async def test_events_are_listed_by_queue_and_state_in_pages(door: Door) -> None
     result = await door.get(f"/events/{everywhere['events'][-1]['event']}")
     assert (result["parent"], result["queue"]) == (ids[0], "sink")
     assert (await door.get(f"/events/{ids[0]}"))["results"] == [result["event"]]
+
+
+async def test_events_are_listed_with_their_bodies_as_they_were_published(door: Door) -> None:
+    path = door.of_workflow("/queues/source/events")
+    await door.post(path, b'{"events":[{"body": {"x": 1.10}, "key": "k"}]}')
+    await door.post(path, {"events": [as_bytes(b"\0\xff")]})
+
+    answer = await door.ask("GET", door.of_workflow("/events?bodies=true"))
+    rows = answer.json()["events"]
+
+    assert b'"body":{"x": 1.10}' in answer.content
+    assert [(row["kind"], row["key"], row["body"]) for row in rows] == [
+        ("json", "k", {"x": 1.1}),
+        ("bytes", None, "AP8="),
+    ]
+    for row in rows:
+        whole = await door.get(f"/events/{row['event']}")
+        assert row == {name: whole[name] for name in row}
+    assert set((await door.get(door.of_workflow("/events")))["events"][0]) == set(rows[0]) - {"kind", "body"}
+
+
+async def test_a_page_of_long_bodies_ends_early_and_the_next_goes_on(door: Door) -> None:
+    texts = [f"{number}" + "x" * (900 << 10) for number in range(11)]
+    ids = [one for text in texts for one in await door.publish(text)]
+
+    pages: list[list[str]] = []
+    after = ""
+    for _ in range(20):
+        page = await door.get(door.of_workflow(f"/events?bodies=true&limit=9{after}"))
+        pages.append([event["event"] for event in page["events"]])
+        assert [event["body"] for event in page["events"]] == [texts[ids.index(one)] for one in pages[-1]]
+        if page["next_after"] is None:
+            break
+        after = f"&after={page['next_after']}"
+
+    assert [len(page) for page in pages] == [4, 4, 3]
+    assert [one for page in pages for one in page] == ids
+    assert (await door.get(door.of_workflow(f"/events?bodies=true&after={ids[-1]}"))) == {
+        "events": [],
+        "next_after": None,
+    }
 
 
 async def test_more_dead_letters_than_one_transaction_takes_are_replayed_in_order(door: Door) -> None:

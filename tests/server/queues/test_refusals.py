@@ -199,6 +199,7 @@ async def test_what_does_not_exist_is_not_found(door: Door, method: str, path: s
         ("limit=0", "limit"),
         ("limit=5000", "limit"),
         ("limit=x", "limit"),
+        ("bodies=x", "bodies"),
     ],
 )
 async def test_a_query_that_cannot_be_is_refused(door: Door, query: str, field: str) -> None:
@@ -227,8 +228,12 @@ async def test_bodies_are_for_the_owner_and_operators(door: Door) -> None:
 
     statuses = [(await door.ask("GET", f"/events/{event}", token=token)).status_code for token in (STRANGER, OPERATOR)]
     listed = await door.ask("GET", door.of_workflow("/events"), token=STRANGER)
+    in_bulk = [
+        (await door.ask("GET", door.of_workflow("/events?bodies=true"), token=token)).status_code
+        for token in (STRANGER, OPERATOR)
+    ]
 
-    assert statuses == [403, 200]
+    assert statuses == in_bulk == [403, 200]
     assert listed.status_code == 200
     assert "private" not in listed.text
 

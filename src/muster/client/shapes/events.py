@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, UnsetType, field
 
 from muster.client.shapes.message import Answer, Request
 
@@ -23,11 +23,15 @@ class Publish(Request):
 
 
 class PublishedView(Answer):
-    """Ids in the order of the request; `duplicates`: how many had a key that was known (their id is the earlier event's)."""
+    """Ids in the order of the request; `duplicates`: how many had a key that was known (their id is the earlier event's).
+
+    `differing`: places in the request (from 0) of those duplicates whose earlier event has another body, or is of another kind.
+    """
 
     events: list[str]
     duplicates: int
     closed: bool
+    differing: list[int] = field(default_factory=list)
 
 
 class AttemptErrorView(Answer):
@@ -79,6 +83,20 @@ class EventPage(Answer):
     """GET /muster/v1/workflows/{id}/events?queue=&state=&after=&limit="""
 
     events: list[EventSummary]
+    next_after: str | None
+
+
+class EventWithBody(EventSummary):
+    """A row of an event list that has bodies."""
+
+    kind: str
+    body: Raw
+
+
+class EventBodyPage(Answer):
+    """GET /muster/v1/workflows/{id}/events?bodies=true&queue=&state=&after=&limit= (it ends early where the bodies are long)"""
+
+    events: list[EventWithBody]
     next_after: str | None
 
 

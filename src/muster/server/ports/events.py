@@ -1,6 +1,6 @@
 """What does the server keep of events? Publishing, and looking at single ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,10 +19,13 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of one event of a publish call. `is_new` False: its key was known, `event` is the earlier one."""
+    """What became of one event of a publish call. `is_new` False: its key was known, `event` is the earlier one; `is_other`: which has
+    another body, or is of another kind.
+    """
 
     event: int
     is_new: bool
+    is_other: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,9 @@ class Events(Protocol):
 
     def list_page(self, queue: int, state: EventState, *, after: int, limit: int) -> Sequence[EventRow]:
         """Those with a number above `after`, oldest first; without bodies and results: a page of them may be gigabytes."""
+
+    def list_bodies(self, events: Sequence[int], *, size_bytes_max: int) -> Mapping[int, Body]:
+        """Bodies of the first of the events: as many as have together at most that many bytes, and one at least."""
 
     def list_attempts(self, event: int) -> Sequence[AttemptRow]:
         """Oldest first; the one in force is not among them."""

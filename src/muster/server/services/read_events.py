@@ -1,7 +1,7 @@
 """What became of the events? Lists by queue and state, one event with its history, dead letters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nsmallest
 from operator import attrgetter
 
@@ -12,7 +12,10 @@ from muster.domain.workflow import Workflow
 from muster.server.ports.events import AttemptRow, DeadLetter, EventRow
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
-from muster.server.services.queue_access import get_queue, require_owner
+from muster.server.services.queue_access import get_owned_workflow, get_queue, require_owner
+
+BODIES_BYTES_MAX = 4 << 20
+"""Bodies of one page; one that is longer alone still comes."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,23 @@ class EventHistory:
 
 
 async def list_events(parts: Parts, page: Page) -> Sequence[tuple[Queue, EventRow]]:
-    """Events by number, oldest first. Raises NotFoundError."""
-    states = list(EventState) if page.state is None else [page.state]
+    """Events by number, oldest first, without their bodies. Raises NotFoundError."""
+    return await parts.store.read(lambda tx: _list_rows(tx, page))
 
-    def look(tx: Transaction) -> Sequence[tuple[Queue, EventRow]]:
-        queues = {queue.number: queue for queue in _list_queues(tx, page)}
-        rows = [
-            row
-            for number in queues
-            for state in states
-            for row in tx.events.list_page(number, state, after=page.after, limit=page.limit)
-        ]
-        return [(queues[row.queue], row) for row in nsmallest(page.limit, rows, key=attrgetter("event"))]
+
+async def list_event_bodies(parts: Parts, caller: Caller, page: Page) -> tuple[Sequence[tuple[Queue, EventRow]], bool]:
+    """Events by number, oldest first, with their bodies; and whether more may follow: the page is full, or was cut because its bodies
+    are long.
+
+    Raises NotFoundError; ForbiddenError for others than owner and operators.
+    """
+
+    def look(tx: Transaction) -> tuple[Sequence[tuple[Queue, EventRow]], bool]:
+        get_owned_workflow(tx, caller, page.workflow_id)
+        rows = _list_rows(tx, page)
+        bodies = tx.events.list_bodies([row.event for _, row in rows], size_bytes_max=BODIES_BYTES_MAX)
+        whole = [(queue, replace(row, body=bodies[row.event])) for queue, row in rows if row.event in bodies]
+        return whole, len(rows) == page.limit or len(whole) < len(rows)
 
     return await parts.store.read(look)
 
@@ -77,6 +85,18 @@ async def get_event(parts: Parts, caller: Caller, event: int) -> EventHistory:
         return EventHistory(workflow, queue, row, tx.events.list_attempts(event))
 
     return await parts.store.read(look)
+
+
+def _list_rows(tx: Transaction, page: Page) -> Sequence[tuple[Queue, EventRow]]:
+    states = list(EventState) if page.state is None else [page.state]
+    queues = {queue.number: queue for queue in _list_queues(tx, page)}
+    rows = [
+        row
+        for number in queues
+        for state in states
+        for row in tx.events.list_page(number, state, after=page.after, limit=page.limit)
+    ]
+    return [(queues[row.queue], row) for row in nsmallest(page.limit, rows, key=attrgetter("event"))]
 
 
 def _list_queues(tx: Transaction, page: Page) -> Sequence[Queue]:

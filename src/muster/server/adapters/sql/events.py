@@ -1,8 +1,8 @@
 """Rows of events, outside the hot path: publishing, and looking at single ones."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, func, insert, literal, null, select
@@ -49,7 +49,7 @@ class SqlEvents:
         rows: list[dict[str, Any]] = []
         for one in events:
             if one.key is not None and one.key in known:
-                published.append(Published(known[one.key], is_new=False))
+                published.append(Published(known[one.key], is_new=False))  # judged below
                 continue
             number = next(ids)
             if one.key is not None:
@@ -67,7 +67,26 @@ class SqlEvents:
                 insert(ready), [{"queue": queue, "event": row["id"], "attempts": 0, "fence": 0} for row in rows]
             )
             add_delta(self._session, queue, published=len(rows), waiting=len(rows))
-        return published
+        return self._judge_known(published, events)
+
+    def _judge_known(self, published: list[Published], events: Sequence[NewEvent]) -> list[Published]:
+        """Say of those whose key was known whether the earlier event has another body."""
+        known = [(one.event, new.body) for one, new in zip(published, events, strict=True) if not one.is_new]
+        if not known:
+            return published
+        # Only bodies as long as the new ones are read: together they are no more than the call itself has.
+        size_bytes = func.length(event.c.body).label("size_bytes")
+        shapes = select(event.c.id, event.c.kind, size_bytes).where(event.c.id.in_({number for number, _ in known}))
+        shape_of = {row.id: (row.kind, row.size_bytes) for row in self._session.execute(shapes)}
+        bodies = self._read_bodies(
+            {number for number, body in known if shape_of.get(number) == (body.kind.value, len(body.data))}
+        )
+        return [
+            one
+            if one.is_new or one.event not in shape_of  # it was purged: nobody knows
+            else replace(one, is_other=bodies.get(one.event) != new.body)
+            for one, new in zip(published, events, strict=True)
+        ]
 
     def _claim_keys(self, queue: int, keys: Sequence[str]) -> dict[str, int]:
         """Those of the keys that are known, with their events. On PostgreSQL nobody else publishes to the queue with keys until the
@@ -116,6 +135,23 @@ class SqlEvents:
         places = {place.event: place for place in self._session.execute(query)}
         rows = self._session.execute(_WITHOUT_BODY.where(event.c.id.in_(places)).order_by(event.c.id))
         return [self._read_event(row, state, places[row.id], is_row_of_list=True) for row in rows]
+
+    def list_bodies(self, events: Sequence[int], *, size_bytes_max: int) -> Mapping[int, Body]:
+        # The lengths first: neither database reads a long body to tell its length.
+        lengths = select(event.c.id, func.length(event.c.body).label("size_bytes")).where(event.c.id.in_(events))
+        size_of = {row.id: row.size_bytes for row in self._session.execute(lengths)}
+        chosen: list[int] = []
+        total_bytes = 0
+        for number in events:
+            total_bytes += size_of.get(number, 0)
+            if chosen and total_bytes > size_bytes_max:
+                break
+            chosen.append(number)
+        return self._read_bodies(chosen)
+
+    def _read_bodies(self, events: Collection[int]) -> dict[int, Body]:
+        query = select(event.c.id, event.c.kind, event.c.body).where(event.c.id.in_(events))
+        return {row.id: Body(BodyKind(row.kind), bytes(row.body)) for row in self._session.execute(query)}
 
     def list_attempts(self, event_id: int) -> Sequence[AttemptRow]:
         ended: Select[Any] = (

@@ -9,22 +9,31 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import UNSET
 
-from muster.client.shapes.events import DeadLetterPage, EventPage, EventView, Replay, Replayed
+from muster.client.shapes.events import (
+    DeadLetterPage,
+    EventBodyPage,
+    EventPage,
+    EventView,
+    Replay,
+    Replayed,
+)
 from muster.domain.errors import Finding, InvalidError, NotFoundError, TooLargeError
 from muster.domain.event_state import EventState
 from muster.domain.ids import WORKFLOW_ID, parse_event_id
 from muster.server.doors.access import SignedIn
 from muster.server.doors.documents import takes
 from muster.server.doors.muster.events.views import (
+    render_body_page,
     render_dead_letters,
     render_history,
     render_page,
     render_replay,
     render_summary,
+    render_with_body,
 )
 from muster.server.doors.reading import parse_id, read_body, read_key
 from muster.server.services.parts import Parts
-from muster.server.services.read_events import Page, get_event, list_dead_letters, list_events
+from muster.server.services.read_events import Page, get_event, list_dead_letters, list_event_bodies, list_events
 from muster.server.services.replay_dead_letters import REPLAY_MAX, Replaying, replay_dead_letters
 
 LIMIT_DEFAULT = 100
@@ -36,20 +45,28 @@ WantedState = Annotated[
 ]  # `state` is a name that the framework keeps for itself
 
 
-@get("/workflows/{workflow_id:str}/events")
+@get("/workflows/{workflow_id:str}/events", media_type=MediaType.JSON)
 async def list_(
+    request: SignedIn,
     parts: NamedDependency[Parts],
     workflow_id: FromPath[str],
     queue: FromQuery[str | None] = None,
     wanted: WantedState = None,
     after: FromQuery[str | None] = None,
     limit: Limit = LIMIT_DEFAULT,
-) -> EventPage:
-    """Events by queue and state, oldest first."""
+    bodies: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
+) -> Response[EventPage | EventBodyPage]:
+    """Events by queue and state, oldest first. With their bodies for the owner: then a page ends early where they are long."""
     findings: list[Finding] = []
     page = _parse_page(workflow_id, queue, after, limit, findings, state=_parse_state(wanted, findings))
+    if bodies:
+        whole, may_go_on = await list_event_bodies(parts, request.user, page)
+        shown = render_body_page([render_with_body(one, row) for one, row in whole], may_go_on=may_go_on)
+        return Response(shown, media_type=MediaType.JSON)
     rows = await list_events(parts, page)
-    return render_page([render_summary(one, row) for one, row in rows], limit=limit)
+    return Response(
+        render_page([render_summary(one, row) for one, row in rows], limit=limit), media_type=MediaType.JSON
+    )
 
 
 @get("/workflows/{workflow_id:str}/dead-letters")

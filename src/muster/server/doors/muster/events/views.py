@@ -6,9 +6,11 @@ from muster.client.shapes.events import (
     AttemptView,
     DeadLetterPage,
     DeadLetterView,
+    EventBodyPage,
     EventPage,
     EventSummary,
     EventView,
+    EventWithBody,
     Replayed,
 )
 from muster.domain.attempt import AttemptEnd, AttemptError
@@ -48,6 +50,24 @@ def render_summary(queue: Queue, row: EventRow) -> EventSummary:
 def render_page(rows: list[EventSummary], *, limit: int) -> EventPage:
     """A page; a full one may have a next one."""
     return EventPage(events=rows, next_after=rows[-1].event if len(rows) == limit else None)
+
+
+def render_with_body(queue: Queue, row: EventRow) -> EventWithBody:
+    """A row of a list that has bodies; the body is copied through."""
+    return EventWithBody(
+        event=render_event_id(row.event),
+        queue=queue.alias,
+        state=row.state.value,
+        attempts=row.attempts,
+        key=row.key,
+        kind=render_kind(row.body.kind),
+        body=render_body(row.body),
+    )
+
+
+def render_body_page(rows: list[EventWithBody], *, may_go_on: bool) -> EventBodyPage:
+    """A page with bodies."""
+    return EventBodyPage(events=rows, next_after=rows[-1].event if may_go_on and rows else None)
 
 
 def render_history(history: EventHistory) -> EventView:

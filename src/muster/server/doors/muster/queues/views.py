@@ -52,6 +52,7 @@ def render_published(answer: PublicationAnswer) -> bytes:
             events=[render_event_id(one.event) for one in answer.published],
             duplicates=sum(not one.is_new for one in answer.published),
             closed=answer.closed,
+            differing=[place for place, one in enumerate(answer.published) if one.is_other],
         )
     )
 
