@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.cli.values import LineReader, check_file, check_whole_files, read_lines, read_pipe
+from muster.cli.values import (
+    LineReader,
+    check_file,
+    check_whole_files,
+    read_lines,
+    read_pipe,
+    read_whole_files,
+)
 from muster.client.conversations import FLUSH
 from muster.client.shapes.events import NewEventBody
-from muster.domain.errors import InvalidError, NotFoundError
-from muster.domain.queue import BODY_BYTES_MAX
+from muster.domain.errors import Finding, InvalidError, NotFoundError
+from muster.domain.queue import BODY_BYTES_MAX, KEY_CHARS_MAX
 
 
 def _write(folder: Path, content: bytes) -> Path:
@@ -79,11 +86,72 @@ def test_files_that_cannot_be_events(tmp_path: Path) -> None:
     big.write_bytes(b"x" * (BODY_BYTES_MAX + 1))
 
     with pytest.raises(NotFoundError, match="nowhere"):
-        check_whole_files([tmp_path / "nowhere"])
+        check_whole_files([tmp_path / "nowhere"], with_keys=True)
     with pytest.raises(InvalidError, match=r"is a folder.*an event may have"):
-        check_whole_files([tmp_path, big])
+        check_whole_files([tmp_path, big], with_keys=True)
     with pytest.raises(InvalidError, match="is a folder"):
         check_file(tmp_path, LineReader("x"))
+
+
+def test_the_key_of_a_file_is_its_path_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one").write_bytes(b"\x00\xff")
+    paths = [Path("one"), tmp_path / "one"]
+
+    with_keys = list(read_whole_files(paths, with_keys=True))
+    without = list(read_whole_files(paths, with_keys=False))
+
+    assert [(one.kind, bytes(one.body), one.key) for one in with_keys] == [
+        ("bytes", b'"AP8="', "one"),
+        ("bytes", b'"AP8="', str(tmp_path / "one")),
+    ]
+    assert [one.key for one in without] == [None, None]
+
+
+def test_a_path_that_cannot_be_a_key_is_named(tmp_path: Path) -> None:
+    files = [tmp_path / ("x" * KEY_CHARS_MAX), tmp_path / os.fsdecode(b"\xff")]
+    for file in files:
+        file.touch()
+
+    with pytest.raises(InvalidError, match=r"as the event's key it may have 200.*not UTF-8.*--no-keys"):
+        check_whole_files(files, with_keys=True)
+    assert check_whole_files(files, with_keys=False) == 2
+
+
+def test_exported_lines_give_body_and_key_back() -> None:
+    reader = LineReader("p", with_ids=True)
+    lines = [
+        b'{"event":"EV-1","key":"k","body":{"x": 1.10}}',
+        b'{"event":"EV-2","key":null,"body":{"base64":"AP8="}}',
+        b'{"body":{"base64":"AP8=","more":1}}',
+    ]
+    events = [reader.read(line, 1) for line in lines]
+
+    assert [(one.kind, bytes(one.body), one.key) for one in events if isinstance(one, NewEventBody)] == [
+        ("json", b'{"x": 1.10}', "k"),
+        ("bytes", b'"AP8="', None),
+        ("json", b'{"base64":"AP8=","more":1}', None),
+    ]
+
+
+def test_an_exported_line_may_be_longer_than_its_body() -> None:
+    longest = b'{"event":"EV-1","body":"' + b"x" * (BODY_BYTES_MAX - 2) + b'"}'
+    assert isinstance(LineReader("p", with_ids=True).read(longest, 1), NewEventBody)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"7",
+        b"{}",
+        b'{"body":1,"key":""}',
+        b'{"body":1,"key":7}',
+        b'{"body":1,"key":"' + b"k" * 201 + b'"}',
+        b'{"body":"' + b"x" * BODY_BYTES_MAX + b'"}',
+    ],
+)
+def test_a_line_that_was_not_exported_is_refused(line: bytes) -> None:
+    assert isinstance(LineReader("p", with_ids=True).read(line, 1), Finding)
 
 
 @given(

@@ -1,5 +1,6 @@
 """Where does output go, and how is it made safe? Data to stdout, talk to stderr; text of others never reaches the terminal raw."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -32,6 +33,14 @@ def put_data(content: bytes) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
+
+
+def give_up_output() -> None:
+    """Let go of what stdout does not take: some releases of Python keep it, and complain once more at their end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def put_json(value: object, *, in_one_line: bool = False) -> None:

@@ -14,7 +14,13 @@ from muster.domain.errors import ConflictError
 ERROR_CHARS_SHOWN = 100
 
 app = App(name="dead-letter", help="See and replay events whose last attempt failed.", help_format="plaintext")
-app.help_epilogue = "Example:\n  muster dead-letter list latest"
+app.help_epilogue = """Example:
+  muster dead-letter list latest
+
+A replay runs the same workflow again. A mistake in its file (task_args, say) is mended in a new one:
+  NEW=$(muster workflow submit mended.yaml)
+  muster event export WF-… points --state dead |
+    muster queue publish "$NEW" points - --close"""
 
 
 @app.command(
@@ -60,6 +66,7 @@ def list_(
     )
     if next_after is not None:
         say(f"there are more: --after {next_after}")
+    _say_next(workflow_id, rows[0].queue)
     return OK
 
 
@@ -84,13 +91,19 @@ def show(event: str, /, *, service: Service = HERE) -> int:
 @app.command(
     help_epilogue="""Examples:
   muster dead-letter replay latest EV-00c3a1b2c4d5e6f7
-  muster dead-letter replay latest --all"""
+  muster dead-letter replay latest --all
+
+After a mistake in the workflow file itself, into a new workflow instead:
+  muster event export WF-… points --state dead |
+    muster queue publish latest points - --close"""
 )
 def replay(workflow: str, /, *events: str, all: bool = False, service: Service = HERE) -> int:  # noqa: A002 - the option's name
     """Send dead letters back to their queue: their attempts are counted from zero, the old ones stay in their history.
 
     A workflow that was finished, or that finished itself, is active again and gets workers for them; it stays closed to other events.
     One that was aborted stays over.
+
+    The workflow file is the one that was submitted: a mistake in it is mended in a new workflow.
 
     Args:
         workflow: its id, or `latest`.
@@ -125,6 +138,21 @@ def replay(workflow: str, /, *events: str, all: bool = False, service: Service =
             )
         say("next:\n" + "\n".join(f"  {line}" for line in next_steps))
     return OK
+
+
+def _say_next(workflow_id: str, alias: str) -> None:
+    """What mends them: which of the two depends on where the mistake is, and only the person knows."""
+    lines = (
+        (
+            "where the program or its data were wrong, once they are mended:",
+            f"muster dead-letter replay {workflow_id} --all",
+        ),
+        (
+            "where the workflow file was (task_args, say): submit a mended one, and",
+            f"muster event export {workflow_id} {alias} --state dead | muster queue publish latest {alias} - --close",
+        ),
+    )
+    say("next:\n" + "\n".join(f"  {when}\n    {command}" for when, command in lines))
 
 
 def _summarise(one: DeadLetterView) -> str:

@@ -1,12 +1,15 @@
-"""`muster event …`: look at single events."""
+"""`muster event …`: look at events, and write them out without taking them."""
 
 import base64
-from typing import Literal
+import contextlib
+import sys
+from typing import Literal, TypeAlias
 
 import msgspec
 from cyclopts import App
 
 from muster.cli.console import (
+    give_up_output,
     put,
     put_block,
     put_data,
@@ -20,12 +23,15 @@ from muster.cli.console import (
 from muster.cli.failure import OK
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
+from muster.cli.queue import render_result
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.events import AttemptView, EventView
 
 BODY_CHARS_SHOWN = 2000
+EVENTS_BETWEEN_NEWS = 1000
+State: TypeAlias = Literal["waiting", "in_work", "done", "dead"]
 
-app = App(name="event", help="Look at single events.", help_format="plaintext")
+app = App(name="event", help="Look at events, and write them out without taking them.", help_format="plaintext")
 app.help_epilogue = "Example:\n  muster event list latest --state dead"
 
 
@@ -40,7 +46,7 @@ def list_(
     /,
     *,
     queue: str | None = None,
-    state: Literal["waiting", "in_work", "done", "dead"] | None = None,
+    state: State | None = None,
     limit: int = 50,
     after: str | None = None,
     service: Service = HERE,
@@ -97,6 +103,64 @@ def show(event: str, /, *, body: bool = False, service: Service = HERE) -> int:
         put_json(view)
     else:
         put_event(view)
+    return OK
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster event export latest chi2 > results.jsonl
+  muster event export latest points --state dead --with-ids > dead.jsonl
+
+A mistake in the workflow file itself: mend it, and take what died to a new workflow:
+  NEW=$(muster workflow submit mended.yaml)
+  muster event export WF-… points --state dead |
+    muster queue publish "$NEW" points - --close"""
+)
+def export(
+    workflow: str,
+    alias: str,
+    /,
+    *,
+    state: State | None = None,
+    with_ids: bool = False,
+    service: Service = HERE,
+) -> int:
+    """Write the events of a queue, one JSON line each, oldest first; takes nothing, and may be typed again.
+
+    The lines are what `muster queue publish` reads. With `--with-ids` on both commands keys are kept, and bytes stay bytes.
+
+    Bytes are written as {"base64": "…"}.
+
+    Args:
+        workflow: its id, or `latest`.
+        alias: the queue's name in the workflow: results are in the output queue, whether consumed (done) or not (waiting).
+        state: only those in this state. One that changes its state meanwhile may be left out.
+        with_ids: write {"event": id, "key": key, "body": body}.
+    """
+    count, n_bytes = 0, 0
+    is_shown = sys.stderr.isatty()
+    try:
+        with connect(service) as client:
+            workflow_id = get_workflow_id(client, workflow)
+            with contextlib.closing(client.export_events(workflow_id, queue=alias, state=state)) as events:
+                for event in events:
+                    put_data(render_result(event, with_ids=with_ids) + b"\n")
+                    count += 1
+                    n_bytes += event.kind == "bytes"
+                    if is_shown and count % EVENTS_BETWEEN_NEWS == 0:
+                        print(f"\r{count} exported ", end="", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        give_up_output()  # whoever reads has enough, and nothing was taken
+        return OK
+    finally:
+        if is_shown and count >= EVENTS_BETWEEN_NEWS:
+            print(file=sys.stderr)
+    say(f"{count} exported")
+    if n_bytes and not with_ids:
+        say(
+            f'{n_bytes} of them are bytes, written as {{"base64": "…"}}. `muster queue publish` reads that as JSON; with --with-ids, '
+            "here and there, they stay bytes"
+        )
     return OK
 
 

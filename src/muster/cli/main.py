@@ -1,6 +1,5 @@
 """`muster`: which command is meant, and how does it end?"""
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
-from muster.cli.console import clean, say
+from muster.cli.console import clean, give_up_output, say
 from muster.cli.failure import FAILED, INTERRUPTED, OK, PIPE_CLOSED, USAGE, exit_code_of, render_error
 from muster.domain.errors import MusterError
 
@@ -21,7 +20,7 @@ COMMANDS = (
     ("up", "up", "Run service, site agent and local workers in this folder, until Ctrl-C."),
     ("workflow", "workflow", "Make, see, watch and end workflows."),
     ("queue", "queue", "Publish events, consume results, close and see queues."),
-    ("event", "event", "Look at single events."),
+    ("event", "event", "Look at events, and write them out without taking them."),
     ("dead-letter", "dead_letter", "See and replay events whose last attempt failed."),
     ("status", "status", "Show the service's address, whether it is ready, and who you are to it."),
     ("serve", "serve", "Run the service as a process of its own."),
@@ -79,23 +78,15 @@ def tell(error: BaseException) -> int:
             say("")
             return INTERRUPTED
         case BrokenPipeError():
-            _give_up_output()
+            give_up_output()
             return PIPE_CLOSED
         case OSError():
-            _give_up_output()
+            give_up_output()
             say(f"muster: {_render_os_error(error)}")
         case _:
             say(f"muster: a fault of Muster itself: {type(error).__name__}: {error}")
             say("With --debug you see where; please report it.")
     return FAILED
-
-
-def _give_up_output() -> None:
-    """Let go of what stdout does not take: some releases of Python keep it, and complain once more at their end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _render_usage(error: CycloptsError) -> str:

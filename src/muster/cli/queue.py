@@ -6,6 +6,7 @@ import stat
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ from muster.cli.values import (
 )
 from muster.client.conversations import Publication
 from muster.client.shapes.consumers import LeasedEvent
-from muster.client.shapes.events import PublishedView
+from muster.client.shapes.events import EventWithBody, PublishedView
 from muster.client.synchronous import Client
 from muster.domain.errors import MusterError
 
@@ -35,6 +36,7 @@ app = App(name="queue", help="Publish events, consume results, close and see que
 app.help_epilogue = "Example:\n  muster queue publish latest points points.jsonl --close"
 
 STDIN = Path("-")
+DIFFERING_SHOWN = 10
 
 
 @app.command(
@@ -42,7 +44,9 @@ STDIN = Path("-")
   muster queue publish latest points points.jsonl --close
   generate | muster queue publish latest points -
   muster queue publish latest images --bytes *.png
-  muster queue publish latest points points.jsonl --key-field id"""
+  muster queue publish latest points points.jsonl --key-field id
+  muster event export WF-… points --state dead --with-ids |
+    muster queue publish latest points - --with-ids"""
 )
 def publish(
     workflow: str,
@@ -50,7 +54,9 @@ def publish(
     /,
     *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     bytes: bool = False,  # noqa: A002 - the option's name
+    no_keys: bool = False,
     key_field: str | None = None,
+    with_ids: bool = False,
     close: bool = False,
     batch: int = 1000,
     idempotency_key: str | None = None,
@@ -60,24 +66,34 @@ def publish(
 
     Files are checked whole before the first event is sent. Lines of a pipe (-) are sent as they come.
 
+    A queue has one event of each key: a second one is not published, and you are told if its body is another.
+    A result carries the key of its event: `muster queue consume --with-ids` shows it.
+
     Args:
         workflow: its id, or `latest`.
         alias: the queue's name in the workflow.
         files: JSON lines; - is standard input. With --bytes: any files.
-        bytes: each file is one event, as it is.
-        key_field: the field of each line whose value is its key; a second event with the same key is not published.
+        bytes: each file is one event, as it is. Its key is its path as given, so a path published twice is one event.
+        no_keys: with --bytes: the events have no keys; a path published twice is two events.
+        key_field: the field of each line whose value is its key.
+        with_ids: the lines are what `muster event export --with-ids` writes: bodies and keys are published, {"base64": "…"} as bytes.
         close: these are the last events of this queue.
         batch: events of one call; each call is all or nothing.
         idempotency_key: repeating the command with the same key and files publishes nothing twice.
     """
     if not files and not close:
         raise UsageError("name the files to publish, or - for standard input (or --close alone to close the queue)")
-    if bytes and (STDIN in files or key_field is not None):
-        raise UsageError("--bytes publishes files as they are: it goes neither with - nor with --key-field")
-    total = _check_all(files, key_field, as_bytes=bytes)
-    values: Iterator[object] = read_whole_files(files)
+    if bytes and (STDIN in files or key_field is not None or with_ids):
+        raise UsageError("--bytes publishes files as they are: it goes with none of -, --key-field and --with-ids")
+    if no_keys and not bytes:
+        raise UsageError("--no-keys goes with --bytes: lines have keys with --key-field or --with-ids alone")
+    if with_ids and key_field is not None:
+        raise UsageError("--with-ids brings the keys along: it does not go with --key-field")
+    lines = LineReader("", key_field, with_ids=with_ids)
+    total = _check_all(files, None if bytes else lines, with_keys=not no_keys)
+    values: Iterator[object] = read_whole_files(files, with_keys=not no_keys)
     if not bytes:
-        values = _read_all(files, key_field, is_flushed=idempotency_key is None)
+        values = _read_all(files, lines, is_flushed=idempotency_key is None)
     key = idempotency_key or uuid.uuid4().hex
     with connect(service) as client:
         workflow_id = get_workflow_id(client, workflow)
@@ -87,17 +103,28 @@ def publish(
             total=total,
         )
     if service.json:
-        put_json({"published": answer.events - answer.duplicates, "known": answer.duplicates, "closed": answer.closed})
+        put_json(
+            {
+                "published": answer.events - answer.duplicates,
+                "known": answer.duplicates,
+                "differing": [{"key": key, "event": event} for key, event in answer.differing],
+                "closed": answer.closed,
+            }
+        )
         return OK
     known = f", {answer.duplicates} known by their key" if answer.duplicates else ""
     put(f"{answer.events - answer.duplicates} published{known}{'; the queue is closed' if answer.closed else ''}")
+    _say_keys(answer, are_paths=bytes and not no_keys)
     return OK
 
 
 @app.command(
     help_epilogue="""Examples:
   muster queue consume latest chi2 > results.jsonl
-  muster queue consume latest chi2 --no-wait --max 10 --with-ids"""
+  muster queue consume latest chi2 --no-wait --max 10 --with-ids
+
+All of them, again, taking nothing:
+  muster event export latest chi2 > results.jsonl"""
 )
 def consume(
     workflow: str,
@@ -110,6 +137,8 @@ def consume(
     service: Service = HERE,
 ) -> int:
     """Take the events out of a queue, one JSON line each; ends when no more can come.
+
+    Each event is given once: the same command again gives only what has come since. `muster event export` gives all of them, each time.
 
     A line is written before its event is acknowledged: if this command dies, what it had not written is given again. Bytes are
     written as {"base64": "…"}.
@@ -182,7 +211,7 @@ def list_(workflow: str, /, *, service: Service = HERE) -> int:
     return OK
 
 
-def render_result(event: LeasedEvent, *, with_ids: bool) -> bytes:
+def render_result(event: LeasedEvent | EventWithBody, *, with_ids: bool) -> bytes:
     """An event as one line of JSON, without its end."""
     body = msgspec.Raw(b'{"base64":' + bytes(event.body) + b"}") if event.kind == "bytes" else event.body
     if with_ids:
@@ -192,28 +221,45 @@ def render_result(event: LeasedEvent, *, with_ids: bool) -> bytes:
     return line.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in line or b"\r" in line else line
 
 
-def _check_all(files: Sequence[Path], key_field: str | None, *, as_bytes: bool) -> int | None:
-    """Look at all files before anything is sent. Returns how many events they hold; None when a pipe is among them."""
+def _say_keys(answer: Publication, *, are_paths: bool) -> None:
+    """Tell what became of the keys."""
+    if are_paths and answer.events:
+        say(
+            "the key of each event is the path of its file: a path is published once (--no-keys: as often as it is given)"
+        )
+    for key, event in answer.differing[:DIFFERING_SHOWN]:
+        what = f"{key}: its content" if are_paths else f"key {key!r}: its body"
+        say(f"{what} differs from that of {event}, which has this key: it was not published")
+    if answer.n_differing > DIFFERING_SHOWN:
+        say(
+            f"{answer.n_differing - DIFFERING_SHOWN} more differ from the event that has their key: they were not published"
+        )
+
+
+def _check_all(files: Sequence[Path], lines: LineReader | None, *, with_keys: bool) -> int | None:
+    """Look at all files before anything is sent; `lines` None: each is an event. Returns how many events they hold; None when a pipe is
+    among them.
+    """
     try:
-        if as_bytes:
-            return check_whole_files(files)
-        counts = [check_file(one, LineReader(str(one), key_field)) for one in files if one != STDIN]
+        if lines is None:
+            return check_whole_files(files, with_keys=with_keys)
+        counts = [check_file(one, replace(lines, name=str(one))) for one in files if one != STDIN]
     except MusterError:
         say("nothing was published")
         raise
     return None if STDIN in files else sum(counts)
 
 
-def _read_all(files: Iterable[Path], key_field: str | None, *, is_flushed: bool) -> Iterator[object]:
+def _read_all(files: Iterable[Path], lines: LineReader, *, is_flushed: bool) -> Iterator[object]:
     for path in files:
         if path != STDIN:
             with open_file(path) as file:
-                yield from read_lines(file, LineReader(str(path), key_field))
+                yield from read_lines(file, replace(lines, name=str(path)))
         elif is_flushed and not stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
-            yield from read_pipe(sys.stdin.fileno(), LineReader("standard input", key_field))
+            yield from read_pipe(sys.stdin.fileno(), replace(lines, name="standard input"))
         else:
             # The batches must be the same in the next run, so they depend on nothing but the lines.
-            yield from read_lines(sys.stdin.buffer, LineReader("standard input", key_field))
+            yield from read_lines(sys.stdin.buffer, replace(lines, name="standard input"))
 
 
 def _publish(client: Client, publication: Publication, *, total: int | None) -> Publication:

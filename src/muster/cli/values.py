@@ -28,16 +28,25 @@ class LineReader:
     Args:
         name: of the file, for messages.
         key_field: the field of each line's object that is its dedupe key; None for no keys.
+        with_ids: the lines are exported ones, `{"event": …, "key": …, "body": …}`: body and key are taken, `{"base64": …}` as bytes.
     """
 
     name: str
     key_field: str | None = None
+    with_ids: bool = False
+
+    @property
+    def bytes_max(self) -> int:
+        """Of one line. An exported one has the event's id and key besides, and bytes a third longer."""
+        return 2 * BODY_BYTES_MAX if self.with_ids else BODY_BYTES_MAX
 
     def read(self, line: bytes, number: int) -> NewEventBody | Finding:
         """The event of a line (numbered from 1), or what is wrong with the line."""
         where = f"{self.name}:{number}"
-        if len(line) > BODY_BYTES_MAX:
-            return Finding(where, f"is longer than {BODY_BYTES_MAX} bytes")
+        if len(line) > self.bytes_max:
+            return Finding(where, f"is longer than {self.bytes_max} bytes")
+        if self.with_ids:
+            return _read_exported(line, where)
         try:
             value = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -90,7 +99,7 @@ def read_pipe(descriptor: int, reader: LineReader) -> Iterator[object]:
     number, rest = 0, b""
     while chunk := os.read(descriptor, CHUNK_BYTES):
         *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > BODY_BYTES_MAX:
+        if len(rest) > reader.bytes_max:
             lines, rest = [*lines, rest], b""  # too long already: refused below, with its number
         for line in lines:
             number += 1
@@ -102,8 +111,8 @@ def read_pipe(descriptor: int, reader: LineReader) -> Iterator[object]:
         yield _require(reader.read(rest.strip(), number + 1))
 
 
-def check_whole_files(paths: Sequence[Path]) -> int:
-    """Look at files that are to be an event each, and count them. Raises NotFoundError, InvalidError."""
+def check_whole_files(paths: Sequence[Path], *, with_keys: bool) -> int:
+    """Look at files that are to be an event each, with their paths as keys, and count them. Raises NotFoundError, InvalidError."""
     findings = []
     for path in paths:
         if not path.exists():
@@ -112,15 +121,18 @@ def check_whole_files(paths: Sequence[Path]) -> int:
             findings.append(Finding(str(path), "is a folder"))
         elif (size_bytes := path.stat().st_size) > BODY_BYTES_MAX:
             findings.append(Finding(str(path), f"has {size_bytes} bytes; an event may have {BODY_BYTES_MAX}"))
+        elif with_keys and (reason := _find_fault_of_path(str(path))) is not None:
+            findings.append(Finding(str(path), f"{reason}; with --no-keys it is published without"))
     if findings:
         raise InvalidError(findings)
     return len(paths)
 
 
-def read_whole_files(paths: Sequence[Path]) -> Iterator[bytes]:
-    """Each file's content."""
+def read_whole_files(paths: Sequence[Path], *, with_keys: bool) -> Iterator[NewEventBody]:
+    """Each file's content as an event; its path, as given, is its key."""
     for path in paths:
-        yield path.read_bytes()
+        content = msgspec.Raw(msgspec.json.encode(path.read_bytes()))
+        yield NewEventBody(body=content, kind="bytes", key=str(path) if with_keys else None)
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -133,6 +145,46 @@ def open_file(path: Path) -> BinaryIO:
         raise InvalidError(
             [Finding(str(path), "is a folder; name a file of JSON lines, or files with --bytes")]
         ) from None
+
+
+class _Exported(msgspec.Struct):
+    """A line that was exported with ids."""
+
+    body: msgspec.Raw
+    key: str | None = None
+
+
+class _Base64(msgspec.Struct, forbid_unknown_fields=True):
+    """How bytes stand in such a line."""
+
+    base64: str
+
+
+def _read_exported(line: bytes, where: str) -> NewEventBody | Finding:
+    try:
+        exported = msgspec.json.decode(line, type=_Exported)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return Finding(where, f'is no {{"event": …, "key": …, "body": …}} ({str(error)[:100]}): {_show(line)}')
+    if exported.key is not None and not 1 <= len(exported.key) <= KEY_CHARS_MAX:
+        return Finding(where, f"has a key of {len(exported.key)} characters; 1 to {KEY_CHARS_MAX} are allowed")
+    try:
+        content = msgspec.json.decode(exported.body, type=_Base64).base64
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        if len(bytes(exported.body)) > BODY_BYTES_MAX:
+            return Finding(where, f"has a body that is longer than {BODY_BYTES_MAX} bytes")
+        return NewEventBody(body=exported.body, key=exported.key)
+    return NewEventBody(body=msgspec.Raw(msgspec.json.encode(content)), kind="bytes", key=exported.key)
+
+
+def _find_fault_of_path(path: str) -> str | None:
+    """Why it cannot be a key."""
+    if len(path) > KEY_CHARS_MAX:
+        return f"is a path of {len(path)} characters; as the event's key it may have {KEY_CHARS_MAX}"
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "is a path that is not UTF-8, which a key must be"
+    return None
 
 
 def _number(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

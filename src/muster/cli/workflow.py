@@ -158,7 +158,11 @@ def account(workflow: str, /, *, recount: bool = False, service: Service = HERE)
 @app.command(
     help_epilogue="""Examples:
   muster workflow errors latest
-  muster workflow errors latest --json"""
+  muster workflow errors latest --json
+
+A mistake in the workflow file itself (task_args, say) no replay mends. Submit a mended one, and:
+  muster event export WF-… points --state dead |
+    muster queue publish latest points - --close"""
 )
 def errors(workflow: str, /, *, service: Service = HERE) -> int:
     """Show why attempts failed, grouped by cause, the most frequent first.

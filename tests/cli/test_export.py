@@ -1,0 +1,170 @@
+"""Can results be read again, and what died be taken to a new workflow?"""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.stack import MUSTER, Stack
+
+pytestmark = pytest.mark.system
+
+TASK = {
+    "cluster_locations": ["local"],
+    "task_image": "",
+    "task_args": "cp {{INFILE}} {{OUTFILE}}",
+    "input_queue_aliases": ["in"],
+    "output_queue_aliases": ["out"],
+    "infile_ext": "json",
+    "outfile_ext": "json",
+}
+
+
+def _submit(stack: Stack, **task: Any) -> str:
+    flow = stack.root / "flow.json"
+    whole = {"tasks": [TASK | task], "public_queue_aliases": ["in", "out"], "finish_when_done": True}
+    flow.write_text(json.dumps(whole))
+    return str(stack.run_json("workflow", "submit", str(flow))["workflow_id"])
+
+
+def _work_through(stack: Stack, *files: str, **task: Any) -> str:
+    """A workflow that has done all it could with the files. Returns its id."""
+    workflow = _submit(stack, **task)
+    stack.run("queue", "publish", workflow, "in", *files, "--close")
+    stack.run("workflow", "watch", workflow)
+    return workflow
+
+
+def _write(folder: Path, *values: object) -> str:
+    file = folder / "values.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in values))
+    return str(file)
+
+
+def _keep(stack: Stack, file: Path, *arguments: str) -> str:
+    """Keep what a command writes. Returns the file."""
+    file.write_text(stack.run(*arguments).stdout)
+    return str(file)
+
+
+def test_results_are_exported_as_often_as_they_are_wanted(running: Stack, tmp_path: Path) -> None:
+    workflow = _work_through(running, _write(tmp_path, *range(9)))
+
+    before = running.run("event", "export", workflow, "out")
+    consumed = running.run("queue", "consume", workflow, "out", "--max", "4")
+    after = running.run("event", "export", workflow, "out")
+    waiting = running.run("event", "export", workflow, "out", "--state", "waiting")
+    rows = [json.loads(line) for line in running.run("event", "export", workflow, "out", "--with-ids").stdout.split()]
+
+    assert sorted(map(int, before.stdout.split())) == list(range(9))
+    assert (before.stdout, before.stderr) == (after.stdout, "9 exported\n")
+    assert consumed.stdout + waiting.stdout == after.stdout
+    assert [set(row) for row in rows] == [{"event", "key", "body"}] * 9
+    assert [str(row["body"]) for row in rows] == after.stdout.split()
+
+
+def test_an_export_of_an_unknown_queue_or_of_nothing(running: Stack) -> None:
+    workflow = _submit(running)
+
+    unknown = running.run("event", "export", workflow, "on")
+    nothing = running.run("event", "export", workflow, "out")
+    running.run("workflow", "abort", workflow)
+
+    assert (unknown.returncode, unknown.stdout) == (3, "")
+    assert "its queues: in, out" in unknown.stderr
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (0, "", "0 exported\n")
+
+
+def test_what_died_is_taken_to_a_new_workflow(running: Stack, tmp_path: Path) -> None:
+    texts = ['{"x": 1.10}', '"ü"', "[1,\t2]"]
+    file = tmp_path / "values.jsonl"
+    file.write_text("".join(text + "\n" for text in texts))
+    wrong = _work_through(running, str(file), task_args="false {{INFILE}} {{OUTFILE}}", attempts=1)
+    mended = _submit(running)
+
+    command = (
+        f'"{MUSTER}" event export {wrong} in --state dead --dir {running.state} | '
+        f'"{MUSTER}" queue publish {mended} in - --close --dir {running.state}'
+    )
+    taken = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    watched = running.run("workflow", "watch", mended)
+    hint = running.run("dead-letter", "list", wrong).stderr
+
+    assert (taken.returncode, taken.stdout) == (0, "3 published; the queue is closed\n")
+    assert watched.returncode == 0
+    assert sorted(running.run("event", "export", mended, "out").stdout.splitlines()) == sorted(texts)
+    assert running.run_json("workflow", "account", wrong)["dead"] == 3
+    assert f"muster event export {wrong} in --state dead" in hint
+
+
+def test_files_have_their_paths_as_keys_and_keep_them_on_the_way(running: Stack, tmp_path: Path) -> None:
+    workflow, other = _submit(running), _submit(running)
+    files = [tmp_path / name for name in ("a", "b")]
+    for file in files:
+        file.write_bytes(b"\x00\xff" + file.name.encode())
+    paths = [str(file) for file in files]
+
+    first = running.run("queue", "publish", workflow, "in", "--bytes", *paths, paths[0])
+    files[1].write_bytes(b"other")
+    again = running.run("queue", "publish", workflow, "in", "--bytes", *paths)
+    as_json = running.run_json("queue", "publish", workflow, "in", "--bytes", *paths)
+    unkeyed = running.run("queue", "publish", workflow, "in", "--bytes", "--no-keys", paths[0])
+    lines = _keep(running, tmp_path / "lines.jsonl", "event", "export", workflow, "in", "--with-ids")
+    taken = running.run("queue", "publish", other, "in", "--with-ids", lines)
+    back = running.run("event", "export", other, "in", "--with-ids")
+    plain = running.run("event", "export", workflow, "in")
+    for one in (workflow, other):
+        running.run("workflow", "abort", one)
+
+    rows = [json.loads(line) for line in back.stdout.splitlines()]
+    assert first.stdout == "2 published, 1 known by their key\n"
+    assert "a path is published once" in first.stderr
+    assert again.stdout == "0 published, 2 known by their key\n"
+    assert f"{paths[1]}: its content differs from that of EV-" in again.stderr
+    assert f"{paths[0]}: its content" not in again.stderr
+    assert (as_json["known"], [one["key"] for one in as_json["differing"]]) == (2, [paths[1]])
+    assert (unkeyed.stdout, unkeyed.stderr) == ("1 published\n", "")
+    assert taken.stdout == "3 published\n"
+    assert [(row["key"], row["body"]) for row in rows] == [
+        (paths[0], {"base64": "AP9h"}),
+        (paths[1], {"base64": "AP9i"}),
+        (None, {"base64": "AP9h"}),
+    ]
+    assert plain.stdout.splitlines()[1] == '{"base64":"AP9i"}'
+    assert "3 of them are bytes" in plain.stderr
+
+
+def test_a_key_with_another_body_is_told_for_lines_too(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, {"id": 1}, {"id": 2}), "--key-field", "id")
+
+    changed = _write(tmp_path, {"id": 1}, {"id": 2, "n": 1}, {"id": 3})
+    told = running.run("queue", "publish", workflow, "in", changed, "--key-field", "id")
+    running.run("workflow", "abort", workflow)
+
+    assert (told.returncode, told.stdout) == (0, "1 published, 2 known by their key\n")
+    assert told.stderr.startswith("key '2': its body differs from that of EV-")
+    assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--no-keys"], ["--bytes", "--with-ids"], ["--bytes", "--key-field", "id"], ["--with-ids", "--key-field", "id"]],
+)
+def test_options_that_do_not_go_together_are_refused(running: Stack, tmp_path: Path, options: list[str]) -> None:
+    assert running.run("queue", "publish", "latest", "in", _write(tmp_path, 1), *options).returncode == 2
+
+
+def test_a_reader_that_has_enough_is_no_error(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running)
+    # More than a pipe holds: the reader leaves before all of it is written.
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, *("x" * 4000 for _ in range(200))))
+
+    command = f'"{MUSTER}" event export {workflow} in --dir {running.state} | head -n 3; echo ${{PIPESTATUS[0]}}'
+    some = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    running.run("workflow", "abort", workflow)
+
+    *lines, status = some.stdout.splitlines()
+    assert (len(lines), status, some.stderr) == (3, "0", "")
