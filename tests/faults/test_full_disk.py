@@ -3,6 +3,7 @@
 The disk is real: a small tmpfs in a mount namespace of the service's own. Nothing is patched.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -58,6 +59,53 @@ def test_a_full_disk_refuses_in_words_and_loses_nothing(stack: Stack, tmp_path: 
         stack.start_site()
         wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself")
         check_after_fault(stack, client, workflow, tally, done=len(tally.published))
+
+
+def test_muster_up_outlives_a_full_disk_and_its_log_goes_on_after_it(stack: Stack) -> None:
+    disk = stack.state
+    disk.mkdir()
+    stack.wrapper = (*_namespace(), "sh", "-c", f'mount -t tmpfs -o size=8m tmpfs "{disk}" && exec "$@"', "sh")
+    up = stack._start("up", ["up", "--dir", str(disk)], crash=None, times=0)
+    inside = Path(f"/proc/{up.process.pid}/root{disk}")
+    log = inside / "logs" / "muster.log"
+    wait_for(lambda: not up.is_alive or "Muster is up" in up.log.read_text(), "it is up", deadline_s=30)
+    _fill(inside / "ballast")
+    wait_for(lambda: not up.is_alive or not log.read_text().endswith("\n"), "the log has met the full disk")
+    assert up.is_alive, up.log.read_text()
+    torn_bytes = log.stat().st_size
+
+    (inside / "ballast").unlink()
+
+    token = (inside / "token").read_text().strip()
+    with Client((inside / "address").read_text().strip(), token) as client:
+        client.submit_workflow(_squares(Tally(stack.root / "tally.jsonl")))
+    wait_for(lambda: '"stage": "confirmed"' in log.read_text(), "it starts workers, and says so")
+    assert up.is_alive
+    first, *others = log.read_bytes()[torn_bytes:].decode().splitlines()
+    assert first == "", "the line that was torn is ended first"
+    assert all("event" in json.loads(one) for one in others)
+
+
+def test_muster_up_says_what_to_do_where_the_disk_keeps_it_from_starting(stack: Stack) -> None:
+    disk = stack.root / "disk"
+    disk.mkdir()
+    for room_kib in (0, 8, 64):
+        script = f'mount -t tmpfs -o size=1m tmpfs "{disk}" && head -c {1024 - room_kib}K /dev/zero > "{disk}/ballast" && exec "$@"'
+        stack.wrapper = (*_namespace(), "sh", "-c", script, "sh")
+
+        up = stack._start("up", ["up", "--dir", str(disk / "muster")], crash=None, times=0)
+
+        assert up.process.wait(timeout=30) == 4
+        told = up.log.read_text()
+        assert f"muster: the disk of {disk / 'muster'} is full (" in told
+        assert "free space on it and start again" in told
+
+
+def _fill(ballast: Path) -> None:
+    """Until nothing more fits."""
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:  # ends with the disk
+            file.write(b"\0" * 4096)
 
 
 def _squares(tally: Tally) -> NewWorkflow:

@@ -17,8 +17,13 @@ PIPE_WIDTH = 2000
 
 
 def say(text: str) -> None:
-    """Tell the person; programs that read stdout do not see it."""
-    print(clean(text), file=sys.stderr, flush=True)
+    """Tell the person; programs that read stdout do not see it. What a full disk does not take is not told."""
+    try:
+        print(clean(text), file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        return
 
 
 def put(text: str) -> None:

@@ -1,14 +1,20 @@
 """What does `muster up` keep in its folder, and who may use it? Address, token, database, site, logs; one process at a time."""
 
+import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from muster.domain.errors import ConflictError, Finding, InvalidError
+from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
+
+ROOM_BYTES = 2 << 20
+"""With less room than this an error of the disk or the database is told as one of a full disk: a first start alone takes half a MiB."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Home:
         Raises:
             ConflictError: another one runs here.
             InvalidError: the folder cannot be made or written.
+            OSError: its disk is full.
         """
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,6 +75,8 @@ class Home:
             (self.directory / ".gitignore").write_text("*\n")
             lock = (self.directory / "lock").open("a+")
         except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise
             place = str(self.directory)
             raise InvalidError(
                 [Finding(place, f"cannot be used: {error.strerror or error}; name another folder with --dir")]
@@ -86,3 +95,26 @@ class Home:
             lock.write(f"{os.getpid()}\n")
             lock.flush()
             yield
+
+    @contextmanager
+    def explaining_a_full_disk(self) -> Iterator[None]:
+        """ConflictError, with folder and remedy, for what the block raises because the folder's disk is full.
+
+        SQLite says so in several ways ("disk I/O error" is one of them), so the room that is left is looked at.
+        """
+        try:
+            yield
+        except (OSError, UnavailableError) as error:
+            no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
+            if not no_room and self._find_room() >= ROOM_BYTES:
+                raise
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise ConflictError(
+                f"the disk of {self.directory} is full ({reason}): free space on it and start again, or name another folder "
+                "with --dir"
+            ) from error
+
+    def _find_room(self) -> int:
+        """Bytes that are free on the folder's disk."""
+        folder = next(one for one in (self.directory, *self.directory.parents) if one.exists())
+        return shutil.disk_usage(folder).free

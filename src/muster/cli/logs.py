@@ -1,14 +1,18 @@
-"""Where do the logs of our own processes go? JSON lines, to stderr or to a file."""
+"""Where do the logs of our own processes go? JSON lines, to stderr or to a file. A line that cannot be written is dropped."""
 
+import io
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 import structlog.tracebacks
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 KEPT_BYTES = 20 << 20
 """A file longer than this is put aside at the next start, in place of the one put aside before."""
@@ -53,7 +57,7 @@ def log_to(stream: TextIO, level: str) -> None:
 
 def log_to_stderr(level: str) -> None:
     """For services, whose supervisor keeps what they write."""
-    log_to(sys.stderr, level)
+    log_to(_stream(_Lossy(sys.stderr.fileno(), "w", closefd=False)), level)
 
 
 @contextmanager
@@ -63,9 +67,32 @@ def logging_to_file(path: Path, level: str) -> Iterator[None]:
     if path.exists() and path.stat().st_size > KEPT_BYTES:
         path.replace(path.with_suffix(".log.1"))
     path.touch(mode=0o600)
-    with path.open("a", buffering=1, encoding="utf-8") as file:
-        log_to(file, level)
+    with _stream(_Lossy(path, "a")) as stream:
+        log_to(stream, level)
         try:
             yield
         finally:
             log_to(sys.stderr, level)
+
+
+class _Lossy(io.FileIO):
+    """A file that drops what it cannot write: a disk without room must not end a service for want of its log."""
+
+    _is_torn = False
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Takes everything, without a buffer: what a full disk refuses is not tried again. Each line begins on its own."""
+        line = bytes(data)
+        if self._is_torn:
+            line = b"\n" + line
+        try:
+            written = super().write(line) or 0
+        except OSError:
+            written = 0
+        if written:
+            self._is_torn = written < len(line)
+        return len(memoryview(data))
+
+
+def _stream(file: _Lossy) -> TextIO:
+    return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", write_through=True)

@@ -91,7 +91,7 @@ def up(
         from muster.cli.logs import logging_to_file
         from muster.server.app import serve
         from muster.site.app import run_agent
-    with home.hold(), logging_to_file(home.logs / "muster.log", log_level):
+    with home.explaining_a_full_disk(), home.hold(), logging_to_file(home.logs / "muster.log", log_level):
         chosen = home.read_port() if port is None else port
         try:
             crew = Crew(home, chosen, log_level, serve, run_agent, lambda url: _tell_ready(home, url, json))
