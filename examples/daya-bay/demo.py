@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,14 @@ PULL_MAX = 0.5
 
 class DemoError(Exception):
     """Something is not as it must be."""
+
+
+class Ended(BaseException):
+    """A signal asks the demo to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @dataclass
@@ -175,34 +185,62 @@ def main() -> None:
     os.environ["XDG_CACHE_HOME"] = str(output / "cache")
     # The commands of this environment, also when it is not activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    follow_signals()
     try:
-        prepare(output)
-        demo = Demo(Path.cwd(), output, options.side)
-        try:
-            demo.run()
-        finally:
-            demo.stop()
+        with hold(output):
+            demo = Demo(Path.cwd(), output, options.side)
+            try:
+                demo.run()
+            finally:
+                demo.stop()
     except DemoError as error:
         sys.exit(f"demo: {error}")
     except KeyboardInterrupt:
         print("\ndemo: interrupted; nothing of it runs any more", file=sys.stderr)
         sys.exit(130)
+    except Ended as error:
+        print(f"\ndemo: ended by {signal.Signals(error.number).name}; nothing of it runs any more", file=sys.stderr)
+        sys.exit(128 + error.number)
     for what, duration_s in [*demo.times, ("all of it", time.monotonic() - begun)]:
         print(f"{what:40} {duration_s:6.1f} s")
     print(f"\nThe figures: {demo.show(output / 'contour.png')}  {demo.show(output / 'dip.png')}")
 
 
-def prepare(output: Path) -> None:
-    """Make the folder anew, if it is ours to throw away. Raises DemoError."""
+def follow_signals() -> None:
+    """Let what ends a program at once end this one in order, as Ctrl-C does: `muster up` has a session of its own and hears nothing."""
+
+    def end(number: int, _frame: object) -> None:
+        # Once is enough: `timeout` tells make and us, and make tells us again.
+        signal.signal(number, signal.SIG_IGN)
+        raise Ended(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+@contextmanager
+def hold(output: Path) -> Iterator[None]:
+    """Make the folder anew, if it is ours to throw away, and be the only demo in it. Raises DemoError."""
     mark = output / ".made-by-the-demo"
-    if output.exists() and any(output.iterdir()):
-        if not mark.exists():
-            raise DemoError(f"{output} holds other things; name another folder with --output")
-        end_leftover(output / "muster" / "lock")
-        shutil.rmtree(output)
+    if output.exists() and any(output.iterdir()) and not mark.exists():
+        raise DemoError(f"{output} holds other things; name another folder with --output")
     output.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-    (output / ".gitignore").write_text("*\n")
+    with mark.open("a") as file:  # held for as long as this process lives, and therefore never thrown away
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError(
+                f"a demo is running here already, in {output}: let it end, or name another folder with --output"
+            ) from None
+        end_leftover(output / "muster" / "lock")
+        for path in output.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != mark:
+                path.unlink()
+        (output / ".gitignore").write_text("*\n")
+        yield
 
 
 def end_leftover(lock: Path) -> None:

@@ -1,0 +1,60 @@
+"""Does the demo leave nothing behind, however it is ended, and is it alone in its folder?"""
+
+import fcntl
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.waiting import wait_for
+
+pytestmark = pytest.mark.system
+
+DEMO = Path(__file__).parents[2] / "examples" / "daya-bay" / "demo.py"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "output"
+
+
+@pytest.fixture
+def demo(output: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """A demo at work; its `muster up` is up."""
+    with (output.parent / "demo.log").open("wb") as log:
+        process = subprocess.Popen(_command(output), stdout=log, stderr=log)
+    try:
+        wait_for(lambda: b"up at" in (output.parent / "demo.log").read_bytes(), "muster up is up")
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+
+def _command(output: Path) -> list[str]:
+    return [sys.executable, str(DEMO), "--output", str(output)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_ended_takes_everything_with_it(
+    demo: "subprocess.Popen[bytes]", output: Path, how: signal.Signals
+) -> None:
+    demo.send_signal(how)
+
+    assert demo.wait(timeout=60) == 128 + how
+    assert "nothing of it runs any more" in (output.parent / "demo.log").read_text()
+    with (output / "muster" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # `muster up` holds it for as long as it lives
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(demo: "subprocess.Popen[bytes]", output: Path) -> None:
+    second = subprocess.run(_command(output), capture_output=True, text=True, check=False, timeout=60)
+
+    assert second.returncode == 1
+    assert f"demo: a demo is running here already, in {output}" in second.stderr
+    assert demo.poll() is None
+    assert (output / "muster" / "lock").exists()
