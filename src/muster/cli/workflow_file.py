@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from muster.cli.document_text import TEXT_BYTES_MAX, parse_json, parse_yaml
+from muster.cli.field_hints import find_meant
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 
@@ -114,6 +115,8 @@ def _judge(value: Any, wanted: Any, path: str) -> Iterator[Finding]:
         except msgspec.ValidationError as error:
             reason, _, inner = str(error).partition(" - at `$")
             where = path + inner.rstrip("`")
+            if where.endswith("_s"):
+                reason = f"must be a number of seconds, not {_describe(value)}"
             yield Finding(where, f"{reason[:1].lower()}{reason[1:]}" + _advise(value, wanted))
             return
         try:
@@ -129,7 +132,9 @@ def _judge_fields(value: Any, wanted: type[msgspec.Struct], path: str) -> Iterat
     fields = {one.encode_name: one for one in msgspec.structs.fields(wanted)}
     for name in value:
         if name not in fields:
-            yield Finding(_join(path, name), "is no field" + _suggest(str(name), list(fields)))
+            meant = find_meant(str(name), wanted)
+            hint = f"; did you mean {meant}?" if meant else _suggest(str(name), list(fields))
+            yield Finding(_join(path, name), "is no field" + hint)
     for name, one in fields.items():
         if name in value:
             yield from _judge(value[name], one.type, _join(path, name))
