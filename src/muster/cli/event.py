@@ -204,4 +204,21 @@ def put_attempt(attempt: AttemptView) -> None:
         put_fields([("  exit code", attempt.error.exit_code)])
         put_block("  error", attempt.error.text)
         put_block("  end of stdout", attempt.error.stdout_tail)
-        put_block("  end of stderr", attempt.error.stderr_tail)
+        rest = cut_what_was_said(attempt.error.stderr_tail, attempt.error.text)
+        put_block("  end of stderr" if rest == attempt.error.stderr_tail else "  stderr before that", rest)
+
+
+def cut_what_was_said(tail: str, text: str) -> str:
+    """The end of a stderr without the lines that the error's text ends with: mostly that text was taken from there.
+
+    The text's first line has how the task ended before what it quotes, and blank lines are not quoted.
+    """
+    lines, said = tail.splitlines(), text.splitlines()
+    while lines and (said or not lines[-1].strip()):
+        if lines[-1].strip():
+            is_quoted = said[-1].endswith(f": {lines[-1]}") if len(said) == 1 else said[-1] == lines[-1]
+            if not is_quoted:
+                break
+            said.pop()
+        lines.pop()
+    return tail if len(said) == len(text.splitlines()) else "\n".join(lines)
