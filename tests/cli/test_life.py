@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -155,11 +156,13 @@ def test_what_fails_is_explained_and_replayed(running: Stack, tmp_path: Path) ->
     shown = running.run("dead-letter", "show", event).stdout
 
     assert "6 failures of 3 events" in errors
+    assert "by now" not in errors
     assert "the detector is off" in errors
     assert letters.count("the detector is off") == 3
     assert "attempt 1: failed" in shown
     assert "attempt 2: failed" in shown
     assert shown.count("exit code  3") == 2
+    assert shown.count("the detector is off") == 2, "once for each attempt"
     assert "muster event show EV-" in errors
 
     switch.touch()
@@ -169,10 +172,31 @@ def test_what_fails_is_explained_and_replayed(running: Stack, tmp_path: Path) ->
 
     assert one.stdout == "1 replayed, 2 left\n"
     assert rest.stdout == "2 replayed, 0 left\n"
-    assert running.run("workflow", "watch", workflow).returncode == 0
+    watched = running.run("workflow", "watch", workflow)
+    assert (watched.returncode, watched.stderr) == (0, "")
     assert running.run("workflow", "account", workflow).stdout.startswith(
         "3 published, 3 done, 0 lost, 0 counted twice"
     )
+    later = running.run("workflow", "errors", workflow).stdout
+    assert "6 failures of 3 events" in later
+    assert "all of them are done by now" in later
+
+
+def test_what_an_ended_workflow_leaves_waiting_is_told_with_what_one_can_do(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running, task_args="sleep 30", ends=False)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, *range(5)))
+
+    finished = running.run("workflow", "finish", workflow)
+    watched = running.run("workflow", "watch", workflow)
+
+    told = (
+        rf"events wait and will not be worked on; to keep what waits: muster event export {workflow} --state waiting\n"
+    )
+    assert "1 taskforce is being stopped\n" in finished.stderr
+    assert re.search(r"\n[45] " + told, finished.stderr)
+    assert watched.returncode == 1
+    assert re.search(r"[45] " + told + r"status 1: [45] events waiting(, 1 event in work)?\n$", watched.stderr)
+    assert re.fullmatch(r"finished: [45] waiting, [01] in work, 0 done, 0 dead of 5\n", watched.stdout)
 
 
 def test_dead_letters_of_a_finished_workflow_are_replayed_and_the_user_is_told_what_comes_next(
@@ -222,7 +246,7 @@ def test_workers_are_added_to_the_task_and_at_the_place_that_are_meant(running: 
         "workflow", "add-workers", two, "--workers", "2", "--task", tasks[1], "--location", "local"
     )
 
-    assert added.stderr == "1 workers were ordered at local\n"
+    assert added.stderr == "1 worker was ordered at local\n"
     assert again[0] == again[1]
     found = [taskforce["taskforce_uuid"] for taskforce in running.run_json("workflow", "show", one)["taskforces"]]
     assert len(found) == 3

@@ -278,15 +278,32 @@ class DeadLetterContract:
 
         groups = await bench.read(lambda tx: tx.events.list_errors([queue], limit=9))
 
-        assert [(one.fingerprint, one.failures, one.events) for one in groups] == [
-            ("boom in PATH", 3, 2),
-            ("bang", 1, 1),
+        assert [(one.fingerprint, one.failures, one.events, one.done) for one in groups] == [
+            ("boom in PATH", 3, 2, 0),
+            ("bang", 1, 1, 0),
         ]
         boom = groups[0]
         assert (boom.example_event, boom.example_text, list(boom.hosts)) == (dead[1], BOOM.text, ["host-1", "host-2"])
         assert boom.first_at < boom.last_at
         assert len(await bench.read(lambda tx: tx.events.list_errors([queue], limit=1))) == 1
         assert list(await bench.read(lambda tx: tx.events.list_errors([queue + 1], limit=9))) == []
+
+    async def test_errors_say_how_many_of_their_events_are_done_by_now(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=1)
+        dead = [await bench.bury(queue, error=error) for error in (BANG, BOOM, BOOM)]
+        await bench.write(lambda tx: tx.events.replay(queue, dead[:2], limit=2))
+        holder = await bench.enrol()
+        leased = (await bench.step(holder, queue, want=2)).leased
+
+        await bench.step(
+            holder, queue, call=2, finished=[Finished(one.event, one.fence, Outcome.DONE) for one in leased]
+        )
+
+        groups = await bench.read(lambda tx: tx.events.list_errors([queue], limit=9))
+        assert [(one.fingerprint, one.failures, one.events, one.done) for one in groups] == [
+            ("boom in PATH", 2, 2, 1),
+            ("bang", 1, 1, 1),
+        ]
 
 
 class HolderContract:

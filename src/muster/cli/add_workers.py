@@ -1,6 +1,6 @@
 """`muster workflow add-workers`: which task gets them, and where, when the command line does not say it?"""
 
-from muster.cli.console import put, put_json, say
+from muster.cli.console import put, put_json, render_count, say
 from muster.cli.failure import OK, UsageError
 from muster.cli.lookup import get_workflow_id
 from muster.cli.service import HERE, Service, connect
@@ -40,7 +40,9 @@ def add_workers(
         put_json(added)
     else:
         put(added.taskforce_uuid)
-        say(f"{added.n_workers} workers were ordered at {added.location}")
+        say(
+            f"{render_count(added.n_workers, 'worker')} {'was' if added.n_workers == 1 else 'were'} ordered at {added.location}"
+        )
     return OK
 
 

@@ -109,6 +109,11 @@ def render_cell(value: object) -> str:
             return clean(str(value))
 
 
+def render_count(number: int, noun: str) -> str:
+    """A number of things: `1 worker`, `2 workers`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def render_time(at: float | None) -> str:
     """A moment in the person's own time zone; `-` for none."""
     return "-" if at is None else datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")

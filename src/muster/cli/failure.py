@@ -33,7 +33,8 @@ EXIT_CODES: Mapping[type[MusterError], int] = {
 
 MEANINGS: Mapping[int, str] = {
     OK: "done",
-    FAILED: "done, and the outcome is bad (an aborted workflow, an account that does not add up), or an unforeseen failure",
+    FAILED: "done, and the outcome is bad (`watch`: the workflow was aborted, or finished with events dead, waiting or in work; `account`: "
+    "it does not add up), or an unforeseen failure",
     USAGE: "the command line itself is wrong",
     3: "what was named does not exist",
     4: "refused: the input breaks a rule, or the object is not in a state that allows this",

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from muster.cli.console import clean, make_console, put, put_json, render_duration, say
+from muster.cli.console import clean, make_console, put, put_json, render_count, render_duration, say
 from muster.cli.failure import FAILED, OK
 from muster.client.shapes.account import CountsView
 from muster.client.shapes.workflows import Progress
@@ -27,13 +27,15 @@ class Rate:
     def __init__(self) -> None:
         self._points: deque[tuple[float, int]] = deque()
 
-    def note(self, progress: Progress) -> float:
-        """Take a progress in; returns the rate, 0 at first."""
+    def note(self, progress: Progress) -> float | None:
+        """Take a progress in; returns the rate, None before there are two looks at an active workflow."""
         self._points.append((progress.at, progress.input.done + progress.input.dead))
         while len(self._points) > 2 and progress.at - self._points[1][0] > RATE_OVER_S:
             self._points.popleft()
         (begun_at, begun), (at, ended) = self._points[0], self._points[-1]
-        return max(0.0, (ended - begun) / (at - begun_at)) if at > begun_at else 0.0
+        if progress.state != "active" or at <= begun_at:
+            return None
+        return max(0.0, (ended - begun) / (at - begun_at))
 
 
 def watch_workflow(client: Client, workflow_id: str, *, as_json: bool) -> int:
@@ -48,14 +50,33 @@ def watch_workflow(client: Client, workflow_id: str, *, as_json: bool) -> int:
         progress = _watch_live(client, workflow_id)
     else:
         progress = _watch_lines(client, workflow_id)
-    counts = progress.input
-    if progress.state == "finished" and not (counts.dead or counts.waiting or counts.in_work):
+    reasons = list(find_reasons(progress))
+    if not reasons:
         return OK
+    counts = progress.input
     if counts.dead:
-        say(f"{counts.dead} events are dead letters; why: muster workflow errors {workflow_id}")
+        say(f"{render_count(counts.dead, 'dead letter')}; why: muster workflow errors {workflow_id}")
         if progress.state != "aborted":
             say(f"after the fix: muster dead-letter replay {workflow_id} --all")
+    say_left_behind(workflow_id, counts.waiting)
+    say(f"status {FAILED}: {', '.join(reasons)}")
     return FAILED
+
+
+def find_reasons(ended: Progress) -> Iterator[str]:
+    """Why an ended workflow is not as it should be; nothing when it finished with everything done."""
+    if ended.state == "aborted":
+        yield "the workflow was aborted"
+    for count, what in ((ended.input.dead, "dead"), (ended.input.waiting, "waiting"), (ended.input.in_work, "in work")):
+        if count:
+            yield f"{render_count(count, 'event')} {what}"
+
+
+def say_left_behind(workflow_id: str, waiting: int) -> None:
+    """Tell of the events that an ended workflow has left, if there are any, and what one can do."""
+    if waiting:
+        what = "1 event waits" if waiting == 1 else f"{waiting} events wait"
+        say(f"{what} and will not be worked on; to keep what waits: muster event export {workflow_id} --state waiting")
 
 
 def follow(client: Client, workflow_id: str) -> Iterator[Progress]:
@@ -70,16 +91,23 @@ def follow(client: Client, workflow_id: str) -> Iterator[Progress]:
             return
 
 
-def render_line(progress: Progress, rate: float) -> str:
+def render_line(progress: Progress, rate: float | None) -> str:
     """The progress in one line."""
     counts = progress.input
     text = (
         f"{progress.state}: {counts.waiting} waiting, {counts.in_work} in work, {counts.done} done, {counts.dead} dead "
-        f"of {counts.published}; {rate:.0f} events/s, {progress.workers} workers"
+        f"of {counts.published}"
     )
+    movement = _list_movement(progress, rate)
     if progress.failures:
-        text += f", {progress.failures} failed attempts"
-    return text + (f"; {clean(progress.why)}" if progress.why else "")
+        movement.append(render_count(progress.failures, "failed attempt"))
+    return "; ".join(filter(None, (text, ", ".join(movement), clean(progress.why or ""))))
+
+
+def _list_movement(progress: Progress, rate: float | None) -> list[str]:
+    """How fast it goes and with how many: of an ended workflow, nothing."""
+    speed = [] if rate is None else [f"{rate:.0f} events/s"]
+    return [*speed, render_count(progress.workers, "worker")] if progress.state == "active" else []
 
 
 def _watch_lines(client: Client, workflow_id: str) -> Progress:
@@ -102,7 +130,7 @@ def _watch_live(client: Client, workflow_id: str) -> Progress:
     return progress
 
 
-def _render(progress: Progress, rate: float) -> RenderableType:
+def _render(progress: Progress, rate: float | None) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     for column in ("queue", "", "waiting", "in work", "done", "dead", "of"):
         table.add_column(column, justify="left" if column in ("queue", "") else "right")
@@ -115,11 +143,12 @@ def _render(progress: Progress, rate: float) -> RenderableType:
         table.add_row(name, bar, *(Text(str(cell)) for cell in cells))
     counts = progress.input
     left = counts.waiting + counts.in_work
-    parts = [progress.state, f"{rate:.0f} events/s", f"{progress.workers} workers"]
-    if rate > 0 and left and progress.state == "active":
+    parts = [progress.state, *_list_movement(progress, rate)]
+    if rate and left:
         parts.append(f"about {render_duration(left / rate)} left")
     if progress.failures:
-        parts.append(f"{progress.failures} failed attempts (muster workflow errors {progress.workflow_id})")
+        failures = render_count(progress.failures, "failed attempt")
+        parts.append(f"{failures} (muster workflow errors {progress.workflow_id})")
     if progress.phases:
         parts.append(", ".join(f"{number} {phase}" for phase, number in progress.phases.items()))
     lines = [Text(clean(f"{progress.workflow_id}  " + "; ".join(parts)))]

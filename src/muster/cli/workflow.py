@@ -7,15 +7,16 @@ import msgspec
 from cyclopts import App, Parameter
 
 from muster.cli.add_workers import EXAMPLES, add_workers
-from muster.cli.console import clean, put, put_block, put_fields, put_json, put_table, render_time, say
+from muster.cli.console import clean, put, put_block, put_fields, put_json, put_table, render_count, render_time, say
 from muster.cli.failure import FAILED, OK
 from muster.cli.listing import collect
 from muster.cli.lookup import get_workflow_id
 from muster.cli.service import HERE, Service, connect
-from muster.cli.watch import watch_workflow
+from muster.cli.watch import say_left_behind, watch_workflow
 from muster.cli.workflow_file import read_workflow
 from muster.client.shapes.account import Account, CountsView, Errors
 from muster.client.shapes.workflows import EndedView, WorkflowSummary, WorkflowView
+from muster.client.synchronous import Client
 
 app = App(name="workflow", help="Make, see, watch and end workflows.", help_format="plaintext")
 app.help_epilogue = "Example:\n  muster workflow submit examples/daya-bay/workflow.yaml --watch"
@@ -125,7 +126,7 @@ def show(workflow: str, /, *, service: Service = HERE) -> int:
   muster workflow watch latest --json > progress.jsonl"""
 )
 def watch(workflow: str, /, *, service: Service = HERE) -> int:
-    """Look on until a workflow has ended. Exit code 0: finished; 1: aborted.
+    """Look on until a workflow has ended. Exit code 0: finished with all done; 1: aborted, or events are dead, waiting or in work.
 
     Args:
         workflow: its id, or `latest`.
@@ -140,7 +141,7 @@ def watch(workflow: str, /, *, service: Service = HERE) -> int:
   muster workflow account latest --recount"""
 )
 def account(workflow: str, /, *, recount: bool = False, service: Service = HERE) -> int:
-    """Say what became of every event. Exit code 1 when it does not add up.
+    """Say what became of every event. Exit code 0: it adds up, also with events that are dead or waiting; 1: it does not.
 
     Args:
         workflow: its id, or `latest`.
@@ -187,7 +188,7 @@ def finish(workflow: str, /, *, service: Service = HERE) -> int:
         workflow: its id, or `latest`.
     """
     with connect(service) as client:
-        return _put_ended(client.finish_workflow(get_workflow_id(client, workflow)), service)
+        return _put_ended(client, client.finish_workflow(get_workflow_id(client, workflow)), service)
 
 
 @app.command(help_epilogue="Example:\n  muster workflow abort latest")
@@ -198,7 +199,7 @@ def abort(workflow: str, /, *, service: Service = HERE) -> int:
         workflow: its id, or `latest`.
     """
     with connect(service) as client:
-        return _put_ended(client.abort_workflow(get_workflow_id(client, workflow)), service)
+        return _put_ended(client, client.abort_workflow(get_workflow_id(client, workflow)), service)
 
 
 def render_sum(found: Account) -> str:
@@ -312,25 +313,30 @@ def _put_errors(found: Errors) -> None:
         say("no attempt has failed")
     for group in found.groups:
         hosts = ", ".join(group.hosts[:5])
-        put(
-            f"{group.failures} failures of {group.events} events: {_in_one_line(group.fingerprint) or 'without a text'}"
-        )
+        counted = f"{render_count(group.failures, 'failure')} of {render_count(group.events, 'event')}"
+        put(f"{counted}: {_in_one_line(group.fingerprint) or 'without a text'}")
+        if group.done == group.events:
+            put("  all of them are done by now" if group.done > 1 else "  it is done by now")
+        elif group.done:
+            put(f"  {group.done} of {group.events} events are done by now")
         put(f"  from {render_time(group.first_at)} to {render_time(group.last_at)} on {hosts or '-'}")
         put(f"  for example {group.example_event} (muster event show {group.example_event})")
         put_block("", group.example_text)
         put("")
     for trouble in found.taskforces:
         put(f"taskforce {trouble.taskforce_uuid} ({trouble.phase})")
-        put(f"  could not be started {trouble.submit_failures} times, or stopped {trouble.remove_failures} times")
+        failures = render_count(trouble.submit_failures, "time"), render_count(trouble.remove_failures, "time")
+        put(f"  could not be started {failures[0]}, or stopped {failures[1]}")
         if trouble.held_reason is not None:
             put("  it is not tried any more")
         put_block("", trouble.text)
 
 
-def _put_ended(answer: EndedView, service: Service) -> int:
+def _put_ended(client: Client, answer: EndedView, service: Service) -> int:
     if service.json:
         put_json(answer)
-    else:
-        put(f"{answer.workflow_id} {answer.state}")
-        say(f"{answer.n_taskforces} taskforces are being stopped")
+        return OK
+    put(f"{answer.workflow_id} {answer.state}")
+    say(f"{render_count(answer.n_taskforces, 'taskforce')} {'is' if answer.n_taskforces == 1 else 'are'} being stopped")
+    say_left_behind(answer.workflow_id, client.get_progress(answer.workflow_id).input.waiting)
     return OK

@@ -59,11 +59,12 @@ class Account(Answer):
 
 
 class ErrorGroupView(Answer):
-    """Failures with one fingerprint."""
+    """Failures with one fingerprint. `done`: how many of the events are done by now."""
 
     fingerprint: str
     failures: int
     events: int
+    done: int
     example_event: str
     example_text: str
     first_at: float

@@ -70,11 +70,12 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Failures with the same fingerprint."""
+    """Failures with the same fingerprint; `done` counts those of the events that are done by now."""
 
     fingerprint: str
     failures: int
     events: int
+    done: int
     example_event: int
     example_text: str
     first_at: float

@@ -200,10 +200,12 @@ class SqlEvents:
                 cause.label("cause"),
                 failures,
                 func.count(attempt.c.event.distinct()).label("events"),
+                func.count(finished.c.event.distinct()).label("done"),
                 func.min(attempt.c.event).label("example"),
                 func.min(attempt.c.at).label("first_at"),
                 func.max(attempt.c.at).label("last_at"),
             )
+            .outerjoin(finished, finished.c.event == attempt.c.event)
             .where(attempt.c.queue.in_(queues), attempt.c.end.in_(FAILED_ENDS))
             .group_by(cause)
             .order_by(failures.desc(), cause)
@@ -260,6 +262,7 @@ class SqlEvents:
             fingerprint=row.cause,
             failures=row.failures,
             events=row.events,
+            done=row.done,
             example_event=row.example,
             example_text=error.text if error else WORKER_LOST,
             first_at=row.first_at,

@@ -180,6 +180,7 @@ def render_errors(errors: WorkflowErrors) -> Errors:
                 fingerprint=one.fingerprint,
                 failures=one.failures,
                 events=one.events,
+                done=one.done,
                 example_event=render_event_id(one.example_event),
                 example_text=one.example_text,
                 first_at=one.first_at,

@@ -1,0 +1,51 @@
+"""Does a line of `watch` say only what is known?"""
+
+from typing import Any
+
+from muster.cli.watch import Rate, find_reasons, render_line
+from muster.client.shapes.account import CountsView
+from muster.client.shapes.workflows import Progress
+
+
+def _progress(
+    *, at: float = 0.0, state: str = "active", workers: int = 1, failures: int = 0, **counts: int
+) -> Progress:
+    states: dict[str, Any] = {"waiting": 0, "in_work": 0, "done": 0, "dead": 0} | counts
+    return Progress(
+        workflow_id="WF-1",
+        state=state,
+        token="t",
+        at=at,
+        workers=workers,
+        input=CountsView(published=sum(states.values()), **states),
+        queues=[],
+        phases={},
+        failures=failures,
+        why=None,
+    )
+
+
+def test_there_is_a_rate_once_there_are_two_looks_and_none_when_it_is_over() -> None:
+    rate = Rate()
+    looks = [
+        _progress(at=0, waiting=10),
+        _progress(at=2, waiting=4, done=6, workers=2, failures=1),
+        _progress(at=3, done=10, state="finished", failures=2),
+    ]
+
+    lines = [render_line(one, rate.note(one)) for one in looks]
+
+    assert lines == [
+        "active: 10 waiting, 0 in work, 0 done, 0 dead of 10; 1 worker",
+        "active: 4 waiting, 0 in work, 6 done, 0 dead of 10; 3 events/s, 2 workers, 1 failed attempt",
+        "finished: 0 waiting, 0 in work, 10 done, 0 dead of 10; 2 failed attempts",
+    ]
+
+
+def test_the_reasons_for_a_bad_end() -> None:
+    assert list(find_reasons(_progress(state="finished", done=3))) == []
+    assert list(find_reasons(_progress(state="finished", done=3, dead=1, waiting=880))) == [
+        "1 event dead",
+        "880 events waiting",
+    ]
+    assert list(find_reasons(_progress(state="aborted"))) == ["the workflow was aborted"]
