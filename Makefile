@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
+NEEDS_NETWORK := { echo "The packages could not be installed. This needs the network once, for PyPI (or the index that pip is set to): see above."; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench docs lock clean
@@ -13,6 +14,8 @@ help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 14
 
 $(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "Muster needs Python 3.11 or newer, and there is no $(PYTHON) here. Install it, or say 'make demo PYTHON=python3.12' or the like."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Muster needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version). Say 'make demo PYTHON=python3.12' or the like."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 cannot make virtual environments: install the package python3-venv."; rm -rf $(VENV); exit 1; }
@@ -20,13 +23,13 @@ $(VENV)/bin/python:
 # The project's own build needs the pinned hatchling, so it comes after the lock and without isolation.
 $(VENV)/.demo: requirements-demo.lock pyproject.toml | $(VENV)/bin/python
 	@echo "installing what the demo needs into $(VENV) (once)"
-	@$(PIP) install --require-hashes -r requirements-demo.lock
+	@$(PIP) install --require-hashes -r requirements-demo.lock || $(NEEDS_NETWORK)
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.all: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo "installing what the tests need into $(VENV) (once)"
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --require-hashes -r requirements.lock || $(NEEDS_NETWORK)
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.demo
 
