@@ -25,7 +25,7 @@ def output(tmp_path: Path) -> Path:
 def demo(output: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """A demo at work; its `muster up` is up."""
     with (output.parent / "demo.log").open("wb") as log:
-        process = subprocess.Popen(_command(output), stdout=log, stderr=log)
+        process = subprocess.Popen(_command(output), stdout=log, stderr=log, preexec_fn=_listen_to_signals)  # noqa: PLW1509
     try:
         wait_for(lambda: b"up at" in (output.parent / "demo.log").read_bytes(), "muster up is up")
         yield process
@@ -33,6 +33,12 @@ def demo(output: Path) -> "Iterator[subprocess.Popen[bytes]]":
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
+
+
+def _listen_to_signals() -> None:
+    """As in a terminal, also where these tests run under `nohup` or in the background of a shell: a demo leaves ignored what it finds so."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _command(output: Path) -> list[str]:
