@@ -36,7 +36,7 @@ def demo(output: Path) -> "Iterator[subprocess.Popen[bytes]]":
 
 
 def _listen_to_signals() -> None:
-    """As in a terminal, also where these tests run under `nohup` or in the background of a shell: a demo leaves ignored what it finds so."""
+    """As in a terminal, also under `nohup` or in the background of a shell: a demo leaves ignored what it finds ignored."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
