@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,19 +78,19 @@ class Stage:
         except httpx.TransportError:
             return False
 
-    def submit(self, command: str, **fields: Any) -> str:
-        """A workflow of one task from queue `in` to queue `out`; returns its id."""
+    def submit(self, command: str, *, outputs: Sequence[str] = ("out",), **fields: Any) -> str:
+        """A workflow of one task that reads queue `in`; returns its id."""
         task = NewTask(
             cluster_locations=["local"],
             task_image="",
             task_args=command,
             input_queue_aliases=["in"],
-            output_queue_aliases=["out"],
+            output_queue_aliases=[*outputs],
             infile_ext="json",
             outfile_ext="json",
             **fields,
         )
-        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"])
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", *outputs])
         return self.client.submit_workflow(new).workflow_id
 
     def publish(self, workflow: str, alias: str, values: Iterable[Any]) -> None:
