@@ -56,7 +56,8 @@ def main() -> None:
     keep(
         Record(
             name="sustained",
-            claim=f"{CYCLES:,} cycles on PostgreSQL with a constant backlog of {BACKLOG:,}, results kept with their events, a snapshot open for a minute in the middle",
+            claim=f"{CYCLES:,} cycles on PostgreSQL with a constant backlog of {BACKLOG:,}, results kept with their events, "
+            "a snapshot open for a minute in the middle",
             command="python -m benchmarks.sustained",
             settings="fsync and synchronous_commit on; the service vacuums the hot tables itself",
             series=[
