@@ -1,7 +1,7 @@
 """Which state of a queue's event follows which happening? The life of an event, as a table.
 
-Each event is in exactly one of four states; `published = waiting + in work + done + dead`. The stores move rows by this
-table, and their contract suite walks it.
+Each event is in exactly one of four states; `published = waiting + in work + done + dead`. The stores move rows in
+statements of their own (SQL); the engines' contract suite and its model hold them to this table, and walk all of it.
 """
 
 from collections.abc import Mapping
