@@ -6,6 +6,7 @@ The disk is real: a small tmpfs in a mount namespace of the service's own. Nothi
 import contextlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from itertools import count, islice
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from harness.processes import workers_alive
 from harness.stack import Stack
 from harness.tally import TASKS, Tally, check_after_fault
 from harness.waiting import wait_for
@@ -84,6 +86,36 @@ def test_muster_up_outlives_a_full_disk_and_its_log_goes_on_after_it(stack: Stac
     first, *others = log.read_bytes()[torn_bytes:].decode().splitlines()
     assert first == "", "the line that was torn is ended first"
     assert all("event" in json.loads(one) for one in others)
+
+
+def test_workers_that_died_of_a_full_disk_are_back_when_there_is_room(stack: Stack) -> None:
+    disk = stack.state
+    disk.mkdir()
+    stack.wrapper = (*_namespace(), "sh", "-c", f'mount -t tmpfs -o size=16m tmpfs "{disk}" && exec "$@"', "sh")
+    up = stack._start("up", ["up", "--dir", str(disk)], crash=None, times=0)
+    inside = Path(f"/proc/{up.process.pid}/root{disk}")
+    log = inside / "logs" / "muster.log"
+    wait_for(lambda: not up.is_alive or "Muster is up" in up.log.read_text(), "it is up", deadline_s=30)
+    token = (inside / "token").read_text().strip()
+    tally = Tally(stack.root / "tally.jsonl")
+    with Client((inside / "address").read_text().strip(), token) as client:
+        workflow = client.submit_workflow(_squares(tally)).workflow_id
+        tally.publish(client, workflow, ({"n": n} for n in range(10)))
+        wait_for(lambda: client.get_progress(workflow).input.done == 10, "it works")
+        _fill(inside / "ballast")
+        for pid in workers_alive(stack.root):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(
+            lambda: "No space left on device" in up.log.read_text() + log.read_text(), "its site has met the full disk"
+        )
+        wait_for(lambda: not workers_alive(stack.root), "no worker is left")
+
+        (inside / "ballast").unlink()
+
+        tally.publish(client, workflow, ({"n": n} for n in range(10, 20)))
+        client.close_queue(workflow, "in")
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it goes on by itself and finishes")
+        assert client.get_account(workflow, recount=True).done == 20
 
 
 def test_muster_up_says_what_to_do_where_the_disk_keeps_it_from_starting(stack: Stack) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from muster.domain.errors import UnavailableError
 from muster.site.adapters.processes.cluster import WorkerSettings
 from muster.site.adapters.processes.pool import ProcessPool
 from muster.site.adapters.processes.procfs import find_process, list_processes, read_variable
@@ -111,6 +112,35 @@ async def test_a_killed_worker_is_started_again_with_the_next_number(reopen: Reo
 
     await wait_for(lambda: starts(folder, tag) == ["0", "1"], pool)
     assert leaders(tag) == {"0": 1}
+
+
+async def test_workers_that_cannot_be_written_down_for_a_while_are_started_when_they_can(
+    reopen: Reopen, folder: Path, tag: str
+) -> None:
+    """As on a full disk: the end cannot be written down, nor the next start."""
+    pool = await reopen()
+    broken, whole = tag, f"{tag}-other"
+    for one in (broken, whole):
+        await pool.submit(ClusterSpec(2, "s3cret", argv=NOTES_ITS_START), tag=one)
+    await wait_for(lambda: all(starts(folder, one, proc) for one in (broken, whole) for proc in (0, 1)), pool)
+    procs = folder / "clusters" / broken / "procs"
+    procs.rename(procs.with_name("away"))
+    procs.write_text("in the way")
+    for pid in marked(broken) + marked(whole):
+        os.kill(pid, signal.SIGKILL)
+
+    troubles = 0
+    with anyio.fail_after(DEADLINE_S):
+        while troubles < 5 or leaders(whole) != {"0": 1, "1": 1}:
+            try:
+                await pool.wait_for_change(timeout_s=0.02)
+            except UnavailableError:
+                troubles += 1  # first that the end could not be written down, then that the start could not
+    assert marked(broken) == []
+    procs.unlink()
+    procs.with_name("away").rename(procs)
+
+    await wait_for(lambda: leaders(broken) == {"0": 1, "1": 1}, pool)
 
 
 async def test_a_worker_killed_while_no_agent_was_there_is_started_again(

@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -33,6 +33,8 @@ from muster.worker import settings as worker_settings
 
 COMPLETED = "completed"
 REMOVED = "removed"
+_NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)
+"""The machine's trouble, and no fault of the worker's."""
 KILL_S = 10.0
 """Seconds that killed processes may take to vanish."""
 
@@ -141,10 +143,25 @@ class LocalCluster:
     # -- starting ----------------------------------------------------------------------------------------------------
 
     def start_due(self) -> None:
-        """Start every worker that is due. One for which the machine has no room is tried again later."""
-        for worker in self.workers:
-            if worker.due is not None and worker.due <= time.monotonic():
-                self._start(worker)
+        """Start every worker that is due. One for which the machine has no room is tried again later.
+
+        Raises OSError for the first that could not be written down, when all were tried.
+        """
+        due = [worker for worker in self.workers if worker.due is not None and worker.due <= time.monotonic()]
+        self._try_all(due, self._start)
+
+    def _try_all(self, workers: Sequence[Worker], do: Callable[[Worker], None]) -> None:
+        """One that fails (the disk is full, say) keeps no other waiting, and is not forgotten: it is watched, ended, or due again."""
+        failures: list[OSError] = []
+        for worker in workers:
+            try:
+                do(worker)
+            except OSError as error:
+                failures.append(error)
+                if worker.handle is None and worker.state.end is None and not (self.is_removing or self.is_paused):
+                    worker.due = worker.due or time.monotonic() + self._settings.restart.first_s
+        if failures:
+            raise failures[0]
 
     def _start(self, worker: Worker) -> None:
         before = worker.state
@@ -160,7 +177,7 @@ class LocalCluster:
                 folder=folder,
             )
         except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+            if error.errno in _NO_ROOM:
                 worker.due = time.monotonic() + self._settings.restart.first_s
             else:
                 self.judge(worker, Exit(said=f"it could not be started: {error.strerror or error}"))
@@ -171,8 +188,8 @@ class LocalCluster:
         if process is None:
             raise ChildProcessError(f"process {pid} of {self.folder.path} vanished unawaited")
         worker.state = self._running(state, state.start, process)
+        self._follow(worker)  # first: it runs, whether or not that can be written down
         self.folder.write_proc(worker.number, worker.state)
-        self._follow(worker)
 
     def _environment(self, worker: Worker) -> dict[str, str]:
         folder = self.folder.proc(worker.number)
@@ -223,13 +240,15 @@ class LocalCluster:
     def collect(self, workers: Sequence[Worker]) -> None:
         """Take note of workers whose processes have ended, and kill what they left running.
 
-        Raises UnavailableError when some of that would not die; note was taken nevertheless.
+        Raises UnavailableError when some of that would not die, OSError when something could not be written down; note was taken
+        nevertheless.
         """
         ended = [worker for worker in workers if worker.handle is not None]
         marks = [self._marks(worker) for worker in ended]
-        for worker in ended:
-            self.judge(worker, self._read_exit(worker))
-        self._sweep(marks)
+        try:
+            self._try_all(ended, lambda worker: self.judge(worker, self._read_exit(worker)))
+        finally:
+            self._sweep(marks)
 
     def _read_exit(self, worker: Worker) -> Exit:
         handle = worker.handle

@@ -3,6 +3,7 @@
 import select
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -178,18 +179,29 @@ class ProcessPool:
             return await anyio.to_thread.run_sync(run)
 
     async def _tend(self) -> None:
-        """Take note of workers that have ended, and start those that are due."""
+        """Take note of workers that have ended, and start those that are due.
+
+        Raises UnavailableError for the first cluster in trouble, when all were looked at.
+        """
+        troubles: list[UnavailableError] = []
+
+        async def do(cluster: LocalCluster, work: Callable[[], None]) -> None:
+            self._changed.add(cluster.asked.cluster)
+            try:
+                await self._with_turn(cluster, work)
+            except UnavailableError as error:
+                troubles.append(error)
+
         for number, procs in self._exits.poll().items():
             if (cluster := self._clusters.get(number)) is not None:
-                ended = [cluster.workers[proc] for proc in procs]
-                await self._with_turn(cluster, lambda cluster=cluster, ended=ended: cluster.collect(ended))  # type: ignore[misc]
-                self._changed.add(number)
+                await do(cluster, partial(cluster.collect, [cluster.workers[proc] for proc in procs]))
         now = time.monotonic()
-        for number, cluster in list(self._clusters.items()):
+        for cluster in list(self._clusters.values()):
             due = cluster.next_due()
             if due is not None and due <= now:
-                await self._with_turn(cluster, cluster.start_due)
-                self._changed.add(number)
+                await do(cluster, cluster.start_due)
+        if troubles:
+            raise troubles[0]
 
     def _time_to_next_start(self) -> float:
         dues = [due for cluster in self._clusters.values() if (due := cluster.next_due()) is not None]
