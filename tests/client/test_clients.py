@@ -173,7 +173,9 @@ def test_exporting_goes_over_all_pages_and_takes_nothing_with_either_client() ->
         async with AsyncClient(url) as client:
             return [event async for event in client.export_events("WF-1-2", queue="out", state="dead")]
 
-    rows = [EventWithBody(f"EV-{number}", "out", "dead", 1, None, "json", msgspec.Raw(b"1.10")) for number in range(3)]
+    rows = [
+        EventWithBody(f"EV-{number}", "out", "dead", 1, None, None, "json", msgspec.Raw(b"1.10")) for number in range(3)
+    ]
     pages = [(200, EventBodyPage(rows[:2], "EV-1")), (200, EventBodyPage(rows[2:], None))]
     with run_scripted(*pages) as one, Client(one.url) as client:
         plainly = list(client.export_events("WF-1-2", queue="out", state="dead"))
@@ -190,7 +192,7 @@ def test_exporting_goes_over_all_pages_and_takes_nothing_with_either_client() ->
 
 
 def test_leaving_an_export_early_asks_for_no_more() -> None:
-    row = EventWithBody("EV-1", "out", "done", 1, None, "json", msgspec.Raw(b"1"))
+    row = EventWithBody("EV-1", "out", "done", 1, None, None, "json", msgspec.Raw(b"1"))
     with (
         run_scripted((200, EventBodyPage([row, row], "EV-1"))) as service,
         Client(service.url) as client,

@@ -30,6 +30,7 @@ from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.ports.queue_engine import QueueEngine
 
 LIVE_S = 3600.0
+WAITING = "(SELECT queue FROM ready UNION ALL SELECT queue FROM delayed)"
 
 Row = tuple[Any, ...]
 Replica = Callable[[], AbstractAsyncContextManager[QueueEngine]]
@@ -59,13 +60,13 @@ class Bench:
     went_back: Callable[[Sequence[int]], None] = lambda _: None
     numbers: Iterable[int] = field(default_factory=lambda: count(1))
 
-    async def add_queue(self, *, attempts: int = 3) -> int:
+    async def add_queue(self, *, attempts: int = 3, retry_s: float = 0.0) -> int:
         """A queue; returns its number."""
         number = next(iter(self.numbers))
         await self.sql.run(
-            "INSERT INTO queue (number, queue_id, workflow_id, alias, is_public, is_input, is_output, closed_at, attempts, lease_s)"
-            " VALUES (?, ?, 'WF', ?, ?, ?, ?, NULL, ?, 30)",
-            *(number, f"a{number}", f"queue-{number}", False, True, True, attempts),
+            "INSERT INTO queue (number, queue_id, workflow_id, alias, is_public, is_input, is_output, closed_at, attempts, lease_s,"
+            " retry_s) VALUES (?, ?, 'WF', ?, ?, ?, ?, NULL, ?, 30, ?)",
+            *(number, f"a{number}", f"queue-{number}", False, True, True, attempts, retry_s),
         )
         return number
 
@@ -111,7 +112,8 @@ class Bench:
 
     async def find_state(self, event: int) -> EventState:
         """Where an event is; fails unless it is in exactly one place."""
-        tables = {"ready": EventState.WAITING, "leased": EventState.IN_WORK, "dead": EventState.DEAD}
+        waits = EventState.WAITING
+        tables = {"ready": waits, "delayed": waits, "leased": EventState.IN_WORK, "dead": EventState.DEAD}
         found = [
             s for table, s in tables.items() if await self.sql.run(f"SELECT 1 FROM {table} WHERE event = ?", event)
         ]
@@ -126,9 +128,9 @@ class Bench:
         both = f"(SELECT * FROM counter UNION ALL SELECT queue, {', '.join(names)} FROM delta) c"
         kept = [f"(SELECT coalesce(sum({name}), 0) FROM {both} WHERE queue = {queue:d})" for name in names]
         rows = [
-            f"(SELECT count(*) FROM {table} WHERE queue = {queue:d}{which})"
+            f"(SELECT count(*) FROM {table} AS t WHERE queue = {queue:d}{which})"
             for table, which in (
-                *((table, "") for table in ("event", "ready", "leased", "finished", "dead")),
+                *((table, "") for table in ("event", WAITING, "leased", "finished", "dead")),
                 ("attempt", f' AND "end" IN ({AttemptEnd.FAILED:d}, {AttemptEnd.EXPIRED:d})'),
                 ("attempt", f' AND "end" = {AttemptEnd.DUPLICATE:d}'),
             )

@@ -12,7 +12,7 @@ from contracts.queue_engine_bench import LIVE_S, Bench
 from contracts.queue_engine_model import Model, ModelEvent, Try
 from muster.domain.attempt import AttemptEnd, AttemptError, Outcome, Verdict
 from muster.domain.event_state import EventState
-from muster.server.ports.queue_engine import Body, BodyKind, Finished, SessionEndedError, Step
+from muster.server.ports.queue_engine import Body, BodyKind, Finished, Requeued, SessionEndedError, Step
 
 T = TypeVar("T")
 
@@ -20,6 +20,8 @@ BODY = Body(BodyKind.JSON, b"1")
 FAULT = AttemptError("it broke", "it broke")
 TASKFORCES = ("TF-a", "TF-a", "TF-b", "TF-b")
 LIMITS = (1, 2, 5)
+RETRIES_S = (1e-9, 1e-9, 0.0)
+"""The pauses of the queues: over at once, and yet an event comes back only when the engine is told to look."""
 
 Handed = Sequence[tuple[int, Outcome, int]]
 """Attempts to hand in, as (which of those at hand, outcome, number of results)."""
@@ -45,8 +47,12 @@ class Comparison:
 
     def __enter__(self) -> Self:
         self.bench = self.wait(self.stack.enter_async_context(self.opening))
-        self.queues = [self.wait(self.bench.add_queue(attempts=limit)) for limit in LIMITS]
+        self.queues = [
+            self.wait(self.bench.add_queue(attempts=limit, retry_s=retry_s))
+            for limit, retry_s in zip(LIMITS, RETRIES_S, strict=True)
+        ]
         self.model.limits = dict(zip(self.queues, LIMITS, strict=True))
+        self.model.pausing = {queue for queue, retry_s in zip(self.queues, RETRIES_S, strict=True) if retry_s}
         for taskforce in TASKFORCES:
             self.enrol(taskforce)
         for queue in range(len(LIMITS)):
@@ -126,8 +132,10 @@ class Comparison:
         holder = self.live.pop(who % len(self.live))
         self.wait(self.bench.expire(holder))
         reaped = self.wait(self.bench.engine.reap(limit=10))
+        delayed = self.model.count_delayed()
         assert (reaped.requeued, reaped.dead) == self.model.expire(holder)
         assert reaped.holders == 1
+        assert reaped.has_delayed == (self.model.count_delayed() > delayed)
         with pytest.raises(SessionEndedError):
             self.wait(self.bench.engine.renew(holder, [], lease_s=LIVE_S))
         self.enrol(str(self.model.kin[holder]))
@@ -145,6 +153,11 @@ class Comparison:
             event = dead[pick % len(dead)]
             self.wait(self.bench.replay(event.queue, event.number))
             self.model.replay(event)
+
+    def requeue_due(self) -> None:
+        delayed = self.model.count_delayed()
+        requeued = self.wait(self.bench.engine.requeue_due(limit=1000))
+        assert requeued == Requeued(delayed, frozenset(self.model.requeue_due()), None)
 
     def fold(self) -> None:
         self.wait(self.bench.engine.fold())
@@ -195,6 +208,7 @@ class Comparison:
         assert list(answer.verdicts) == expected.verdicts
         assert answer.published == {queue for queue, _ in expected.made}
         assert answer.requeued == expected.requeued
+        assert answer.has_delayed == expected.has_delayed
         assert not answer.superseded
         self.verdicts |= set(answer.verdicts)
         self.learn(expected.made)

@@ -20,6 +20,7 @@ from muster.server.ports.queue_engine import (
     Leased,
     QueueEngine,
     Reaped,
+    Requeued,
     SessionEndedError,
     Step,
     StepAnswer,
@@ -220,6 +221,89 @@ class QueueEngineContract:
             (fence, AttemptEnd.FAILED, 0.25, "it broke\ufffd at <path>") for fence in (1, 2)
         ]
         assert AttemptError(**json.loads(rows[0][4])) == ERROR
+
+    async def test_a_failed_event_waits_and_each_pause_is_twice_the_one_before(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=4, retry_s=100.0)
+        event, other = await bench.publish(queue, 2)
+        worker = await self.worker(bench, queue)
+        for attempt, pause_s in ((1, 100.0), (2, 200.0), (3, 300.0)):
+            (leased,) = await worker.lease()
+            assert (leased.event, leased.fence, leased.attempt) == (event, attempt, attempt)
+            bench.woken.clear()
+
+            answer = await worker.call(failed(leased))
+
+            assert (answer.verdicts, answer.requeued, answer.has_delayed) == ([Verdict.REQUEUED], frozenset(), True)
+            assert bench.woken == ["retry"]
+            assert await bench.counts(queue) == Counts(published=2, waiting=2, failed=attempt)
+            requeued = await bench.engine.requeue_due(limit=10)
+            assert (requeued.events, requeued.queues) == (0, frozenset())
+            assert requeued.next_s == pytest.approx(pause_s, abs=20)
+            (passing,) = await worker.lease(2)
+            assert passing.event == other
+            await worker.call(released(passing))
+            await bench.sql.run("UPDATE delayed SET due = 0")
+            assert await bench.engine.requeue_due(limit=10) == Requeued(1, frozenset({queue}), None)
+            assert bench.woken[-1] == f"queue:{queue}"
+        (last,) = await worker.lease()
+        assert await worker.judge(failed(last)) is Verdict.DEAD
+        assert await bench.counts(queue) == Counts(published=2, waiting=1, dead=1, failed=4)
+        assert await bench.engine.requeue_due(limit=10) == Requeued()
+
+    async def test_a_release_makes_no_pause(self, bench: Bench) -> None:
+        queue = await bench.add_queue(retry_s=100.0)
+        await bench.publish(queue)
+        worker = await self.worker(bench, queue)
+
+        answer = await worker.call(released((await worker.lease())[0]), want=1)
+
+        assert (answer.requeued, answer.has_delayed) == (frozenset({queue}), False)
+        assert len(answer.leased) == 1
+
+    async def test_events_that_are_due_go_back_the_first_due_first(self, bench: Bench) -> None:
+        left, right = await bench.add_queue(retry_s=100.0), await bench.add_queue(retry_s=200.0)
+        events = [*await bench.publish(left, 2), *await bench.publish(right, 1)]
+        worker = await self.worker(bench, left, right)
+        await worker.call(*(failed(one) for one in await worker.lease(3)))
+        for due, event in ((3.0, events[0]), (1.0, events[1]), (2.0, events[2])):
+            await bench.sql.run("UPDATE delayed SET due = ? WHERE event = ?", due, event)
+
+        passes = [await bench.engine.requeue_due(limit=2) for _ in range(3)]
+
+        assert passes == [Requeued(2, frozenset({left, right}), 0.0), Requeued(1, frozenset({left})), Requeued()]
+        assert [one.event for one in await worker.lease(9)] == events
+
+    async def test_a_late_result_counts_while_its_event_waits_for_the_next_attempt(self, bench: Bench) -> None:
+        queue = await bench.add_queue(retry_s=100.0)
+        await bench.publish(queue)
+        dead, alive = [await self.worker(bench, queue) for _ in range(2)]
+        (leased,) = await dead.lease()
+        await bench.expire(dead.holder)
+        assert await bench.engine.reap(limit=10) == Reaped(holders=1, requeued=1, has_delayed=True)
+
+        assert await alive.judge(done(leased)) is Verdict.LATE
+
+        assert await bench.counts(queue) == Counts(published=1, done=1)
+        assert await bench.engine.requeue_due(limit=10) == Requeued()
+
+    async def test_of_a_dead_worker_only_what_it_was_working_on_makes_a_pause(self, bench: Bench) -> None:
+        queue, strict = await bench.add_queue(retry_s=100.0), await bench.add_queue(attempts=1, retry_s=100.0)
+        at_work, ahead = await bench.publish(queue, 2)
+        dying = Worker(bench.engine, await bench.add_session(at_once=1), [queue])
+        last = Worker(bench.engine, await bench.add_session(at_once=1), [strict])
+        await bench.publish(strict)
+        await dying.lease(2)
+        await last.lease(1)
+        for worker in (dying, last):
+            await bench.expire(worker.holder)
+        bench.woken.clear()
+
+        reaped = await bench.engine.reap(limit=10)
+
+        assert reaped == Reaped(holders=2, requeued=2, dead=1, queues=frozenset({queue}), has_delayed=True)
+        assert bench.woken == [f"queue:{queue}", "retry"]
+        assert [one.event for one in await (await self.worker(bench, queue)).lease(9)] == [ahead]
+        assert await bench.sql.run("SELECT event, attempts, fence FROM delayed") == [(at_work, 1, 1)]
 
     async def test_a_release_is_not_counted(self, bench: Bench) -> None:
         queue = await bench.add_queue(attempts=1)

@@ -26,12 +26,13 @@ class Try:
 
 @dataclass
 class ModelEvent:
-    """One event. `tries` by fence."""
+    """One event. `tries` by fence. `is_delayed`: it failed, waits for its next attempt, and cannot be leased."""
 
     number: int
     queue: int
     state: EventState = EventState.WAITING
     attempts: int = 0
+    is_delayed: bool = False
     tries: dict[int, Try] = field(default_factory=dict)
 
     @property
@@ -56,13 +57,17 @@ class Expected:
     verdicts: list[Verdict]
     made: list[tuple[int, int]]
     requeued: set[int]
+    has_delayed: bool = False
 
 
 class Model:
-    """Queues with their limits of attempts, sessions with their kin, the events, and how often each pair of the table was met."""
+    """Queues with their limits of attempts, and which of them make an event wait after a failure;
+    sessions with their kin, the events, and how often each pair of the table was met.
+    """
 
     def __init__(self) -> None:
         self.limits: dict[int, int] = {}
+        self.pausing: set[int] = set()
         self.kin: dict[int, object] = {}
         self.at_once: dict[int, int] = {}
         self.calls: dict[int, int] = {}
@@ -74,7 +79,8 @@ class Model:
         """Lease anew, in order."""
         given: list[Given] = []
         for queue in queues:
-            waiting = (e for e in self.events.values() if e.queue == queue and e.state is EventState.WAITING)
+            of_queue = (event for event in self.events.values() if event.queue == queue)
+            waiting = (one for one in of_queue if one.state is EventState.WAITING and not one.is_delayed)
             for event in sorted(waiting, key=lambda one: one.number)[: want - len(given)]:
                 self._move(event, Happening.LEASED)
                 event.attempts += 1
@@ -103,7 +109,10 @@ class Model:
             if event and event.state is EventState.DONE is not before:
                 expected.made += [(queue, one.event) for _ in one.results for queue in outputs]
             if event and before is EventState.IN_WORK and event.state is EventState.WAITING:
-                expected.requeued.add(event.queue)
+                if event.is_delayed:
+                    expected.has_delayed = True
+                else:
+                    expected.requeued.add(event.queue)
         return expected
 
     def expire(self, holder: int) -> tuple[int, int]:
@@ -126,6 +135,16 @@ class Model:
             current.record(AttemptEnd.EXPIRED)
             dead += is_last
         return len(held) - dead, dead
+
+    def count_delayed(self) -> int:
+        return sum(event.is_delayed for event in self.events.values())
+
+    def requeue_due(self) -> set[int]:
+        """Every pause is over: which queues get events back."""
+        delayed = [event for event in self.events.values() if event.is_delayed]
+        for event in delayed:
+            event.is_delayed = False
+        return {event.queue for event in delayed}
 
     def replay(self, event: ModelEvent) -> None:
         self._move(event, Happening.REPLAYED)
@@ -194,3 +213,4 @@ class Model:
         assert state is not None, f"the model lets {happening} happen to an event that is {event.state}"
         self.moves[event.state, happening] += 1
         event.state = state
+        event.is_delayed = happening in (Happening.FAILED, Happening.EXPIRED) and event.queue in self.pausing

@@ -139,7 +139,7 @@ def a_taskforce(uuid: str, **changes: Any) -> Taskforce:
 
 
 def a_queue(number: int, **changes: Any) -> Queue:
-    queue = Queue(number, f"a{number:020x}", "WF-1", "in", True, True, False, None, 5, LEASE_S)
+    queue = Queue(number, f"a{number:020x}", "WF-1", "in", True, True, False, None, 5, LEASE_S, 0.0)
     return replace(queue, **changes)
 
 

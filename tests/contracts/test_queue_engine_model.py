@@ -86,6 +86,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.both.replay(pick)
 
     @rule()
+    def requeue_due(self) -> None:
+        self.both.requeue_due()
+
+    @rule()
     def fold(self) -> None:
         self.both.fold()
 
@@ -140,6 +144,7 @@ def walk(both: Comparison, *, seed: int, steps: int) -> None:
         (1, lambda: both.replay(some())),
         (1, lambda: both.publish(chance.randrange(3), 2)),
         (1, both.fold),
+        (1, both.requeue_due),
     )
     weights, do = zip(*things, strict=True)
     for _ in range(steps):

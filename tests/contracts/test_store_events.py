@@ -1,12 +1,12 @@
 """Does the store keep events, dead letters, sessions and accounts as the port says, on both databases?"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, update
 
 from contracts.store_bench import AN_ENTRY, Bench, a_taskforce, an_event, open_bench
 from muster.domain.attempt import AttemptEnd, AttemptError, Outcome, Verdict
@@ -41,6 +41,16 @@ def _insert_taskforce(tx: Transaction, *, taskforce: Taskforce) -> None:
 async def _let_die(bench: Bench, holder: int) -> None:
     """Its worker died with one event in work."""
     await bench.write(lambda tx: tx.holders.end(holder, reason="died", is_death=True))
+
+
+async def _end_pauses(bench: Bench) -> None:
+    """As if all of them were over."""
+
+    def end(tx: Transaction) -> None:
+        session = tx.workflows._session  # type: ignore[attr-defined]
+        session.execute(update(schema.delayed).values(due=0.0))
+
+    await bench.write(end)
 
 
 class PublishContract:
@@ -197,6 +207,43 @@ class EventLifeContract:
         assert (second.fence, second.end, second.error, second.wall_s) == (2, None, None, 1.5)
         assert (first.host, first.site) == ("host-1", "site-1")
         assert first.started_at <= first.ended_at <= second.ended_at
+
+    async def test_an_event_that_waits_for_its_next_attempt_is_waiting_and_says_until_when(self, bench: Bench) -> None:
+        queue = await bench.add_queue(retry_s=100.0)
+        first, second, third = await bench.publish(queue, b"1", b"2", b"3")
+        holder = await bench.enrol()
+        leases = (await bench.step(holder, queue, want=2)).leased
+        await bench.step(holder, queue, call=2, finished=[Finished(second, leases[1].fence, Outcome.FAILED)])
+        released = [Finished(first, leases[0].fence, Outcome.RELEASED)]
+        await bench.step(holder, queue, call=3, finished=released)
+
+        row = await bench.read(lambda tx: tx.events.get(second))
+
+        assert (row.state, row.attempts) == (EventState.WAITING, 1)
+        assert row.retry_at == pytest.approx(await bench.read(lambda tx: tx.now()) + 100, abs=20)
+        assert (await bench.read(lambda tx: tx.events.get(first))).retry_at is None
+
+        async def page(after: int) -> Sequence[EventRow]:
+            return await bench.read(lambda tx: tx.events.list_page(queue, EventState.WAITING, after=after, limit=2))
+
+        pages = [await page(0), await page(second)]
+        assert [[one.event for one in page] for page in pages] == [[first, second], [third]]
+        assert pages[0][1].retry_at == row.retry_at
+        recount = (await bench.read(lambda tx: tx.queues.recount([queue])))[queue]
+        assert recount.kept == recount.counted == Counts(published=3, waiting=3, failed=1)
+
+    async def test_whether_anything_can_be_leased_now_is_known(self, bench: Bench) -> None:
+        queue, other = await bench.add_queue("in", retry_s=100.0), await bench.add_queue("other")
+
+        async def has_ready(*queues: int) -> bool:
+            return await bench.read(lambda tx: tx.queues.has_ready(queues))
+
+        [event] = await bench.publish(queue, b"1")
+        assert [await has_ready(queue, other), await has_ready(other)] == [True, False]
+        holder = await bench.enrol()
+        [leased] = (await bench.step(holder, queue, want=1)).leased
+        await bench.step(holder, queue, call=2, finished=[Finished(event, leased.fence, Outcome.FAILED)])
+        assert not await has_ready(queue, other)
 
     async def test_the_attempt_in_force_is_not_listed(self, bench: Bench) -> None:
         queue = await bench.add_queue()
@@ -363,6 +410,21 @@ class HolderContract:
         assert ends == [AttemptEnd.EXPIRED, AttemptEnd.EXPIRED]
         ends = [row.end for row in await bench.read(lambda tx: tx.events.list_attempts(events[1]))]
         assert ends == [AttemptEnd.ABANDONED, AttemptEnd.ABANDONED]
+
+    async def test_what_a_dead_worker_was_at_waits_for_its_next_attempt(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=3, retry_s=100.0)
+        at_work, ahead = await bench.publish(queue, b"1", b"2")
+        for life, pause_s in ((1, 100.0), (2, 200.0)):
+            holder = await bench.enrol()
+            await bench.step(holder, queue, want=2)
+            await _let_die(bench, holder)
+            row = await _look(bench, at_work)
+            assert (row.state, row.attempts) == (EventState.WAITING, life)
+            assert row.retry_at == pytest.approx(await bench.read(lambda tx: tx.now()) + pause_s, abs=20)
+            assert (await _look(bench, ahead)).retry_at is None
+            await _end_pauses(bench)
+            assert (await bench.engine.requeue_due(limit=9)).events == 1
+        assert await bench.counts(queue) == Counts(published=2, waiting=2, failed=2)
 
     async def test_a_dead_worker_was_at_what_it_leased_first_whatever_the_numbers_say(self, bench: Bench) -> None:
         queue = await bench.add_queue(attempts=2)

@@ -22,6 +22,7 @@ def a_queue(**fields: object) -> Queue:
         "closed_at": 1.0,
         "attempts": 5,
         "lease_s": 60.0,
+        "retry_s": 2.0,
     }
     return Queue(**(values | fields))  # type: ignore[arg-type]
 

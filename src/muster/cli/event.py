@@ -178,6 +178,7 @@ def put_event(view: EventView) -> None:
             ("queue", view.queue),
             ("state", view.state),
             ("attempts", view.attempts),
+            ("tried again", None if view.retry_at is None else f"from {render_time(view.retry_at)} on"),
             ("key", view.key),
             ("result of", view.parent),
             ("results", view.results),

@@ -74,6 +74,7 @@ class Queue:
         closed_at: seconds since the epoch; None while it is open.
         attempts: how often an event may be tried before it is a dead letter; 1 or more.
         lease_s: how long a lease lasts between renewals.
+        retry_s: how long an event waits after its first failed attempt (`domain.retry`).
     """
 
     number: int
@@ -86,6 +87,7 @@ class Queue:
     closed_at: float | None
     attempts: int
     lease_s: float
+    retry_s: float
 
 
 def is_workflow_drained(queues: "list[tuple[Queue, Counts]]") -> bool:

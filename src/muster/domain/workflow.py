@@ -94,7 +94,8 @@ class TaskDirective:
 
     Args:
         input_queues, output_queues: queue ids, in the order of the request.
-        attempts, timeout_s, warm, max_events, infile_ext, outfile_ext, slots: how the worker runs it. `timeout_s` None
+        attempts, retry_s: how often an event is tried, and the pause after its first failure (`domain.retry`).
+        timeout_s, warm, max_events, infile_ext, outfile_ext, slots: how the worker runs it. `timeout_s` None
             is no limit; `max_events` is how many events one warm process serves; `slots` is events at once a worker.
     """
 
@@ -112,6 +113,7 @@ class TaskDirective:
     input_queues: tuple[str, ...]
     output_queues: tuple[str, ...]
     attempts: int = 5
+    retry_s: float = 2.0
     timeout_s: float | None = None
     warm: bool = False
     max_events: int = 10_000

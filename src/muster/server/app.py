@@ -24,6 +24,8 @@ from muster.server.daemons.expire_answers import expire_answers
 from muster.server.daemons.finish import FLOOR_S, finish_those_drained
 from muster.server.daemons.launch import activate_those_new, launch_those_activated
 from muster.server.daemons.reap import reap_sessions
+from muster.server.daemons.retry import FLOOR_S as RETRY_FLOOR_S
+from muster.server.daemons.retry import requeue_due
 from muster.server.daemons.rhythm import Every, WhenRung
 from muster.server.doors.access import guard
 from muster.server.doors.documents import make_config
@@ -102,6 +104,7 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         WhenRung(waking, "activate", "activation", net_s, partial(activate_those_new, parts)),
         WhenRung(waking, "launch", "launch control", net_s, partial(launch_those_activated, parts)),
         WhenRung(waking, "drain", "look for drained workflows", net_s, partial(finish_those_drained, parts), FLOOR_S),
+        WhenRung(waking, "retry", "end of pauses", net_s, partial(requeue_due, engine), RETRY_FLOOR_S),
         Every(settings.reap_interval_s, "reaper of sessions", partial(reap_sessions, engine, waking)),
         Every(settings.fold_interval_s, "folding of counters", engine.fold),
         Every(settings.tend_interval_s, "tending of hot tables", engine.tend),

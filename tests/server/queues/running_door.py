@@ -260,6 +260,7 @@ async def insert_workflow(
                 closed_at=None,
                 attempts=attempts,
                 lease_s=lease_s,
+                retry_s=0.0,
             )
             for number, alias in zip(tx.queues.next_numbers(len(aliases)), aliases, strict=True)
         }

@@ -55,12 +55,14 @@ def test_a_name_in_any_script_is_taken(name: str) -> None:
 
 def test_a_chain_of_tasks_is_laid_out_in_the_order_of_its_queues() -> None:
     first = msgspec.structs.replace(TASK, output_queue_aliases=["between"])
-    second = msgspec.structs.replace(TASK, input_queue_aliases=["between"], attempts=2, lease_s=5.0, task_args="true")
+    second = msgspec.structs.replace(
+        TASK, input_queue_aliases=["between"], attempts=2, lease_s=5.0, retry_s=0.5, task_args="true"
+    )
     laid_out = plan(NewWorkflow([first, second], ["in", "out"], name=" two steps ", priority=70))
     assert laid_out.queues == [
-        PlannedQueue("in", True, True, False, 5, 60.0),
-        PlannedQueue("between", False, True, True, 2, 5.0),
-        PlannedQueue("out", True, False, True, 5, 60.0),
+        PlannedQueue("in", True, True, False, 5, 60.0, 2.0),
+        PlannedQueue("between", False, True, True, 2, 5.0, 0.5),
+        PlannedQueue("out", True, False, True, 5, 60.0, 2.0),
     ]
     assert (laid_out.name, laid_out.priority, laid_out.finish_when_done) == ("two steps", 70, False)
 

@@ -19,6 +19,7 @@ QUEUE = Queue(
     closed_at=None,
     attempts=5,
     lease_s=60.0,
+    retry_s=0.0,
 )
 RIGHT = Counts(published=50, done=50)
 

@@ -19,7 +19,7 @@ def resolve(environment: dict[str, Any], **fields: Any) -> tuple[TaskSettings, l
 
 
 def test_nothing_said_is_the_defaults() -> None:
-    assert resolve({"OTHER": "1"}) == (TaskSettings(5, None, False, 10_000, "in", "out", 1, 60.0), [])
+    assert resolve({"OTHER": "1"}) == (TaskSettings(5, 2.0, None, False, 10_000, "in", "out", 1, 60.0), [])
 
 
 def test_variables_become_settings() -> None:
@@ -29,6 +29,7 @@ def test_variables_become_settings() -> None:
             "MUSTER_TASK_TIMEOUT_S": "1.5",
             "MUSTER_TASK_WARM": "Yes",
             "MUSTER_TASK_MAX_EVENTS": "10",
+            "MUSTER_TASK_RETRY_S": "0.25",
             "MUSTER_TASK_LEASE_S": "30",
             "EWMS_PILOT_MAX_CONCURRENT_TASKS": "4",
             "EWMS_PILOT_INFILE_EXT": "..json",
@@ -36,7 +37,7 @@ def test_variables_become_settings() -> None:
         }
     )
     assert findings == []
-    assert settings == TaskSettings(3, 1.5, True, 10, "json", "tar.gz", 4, 30.0)
+    assert settings == TaskSettings(3, 0.25, 1.5, True, 10, "json", "tar.gz", 4, 30.0)
 
 
 def test_fields_may_have_the_dot_in_front() -> None:
@@ -130,6 +131,8 @@ def test_a_setting_of_the_worker_that_it_would_not_take_from_a_user_is_a_finding
         {"max_events": 0},
         {"slots": 0},
         {"lease_s": 0.0},
+        {"retry_s": -1.0},
+        {"retry_s": 86_401.0},
         {"infile_ext": "a/b"},
         {"outfile_ext": ""},
     ],

@@ -59,13 +59,14 @@ class AttemptView(Answer):
 
 
 class EventSummary(Answer):
-    """A row of an event list."""
+    """A row of an event list. `retry_at`: when an event whose attempt failed waits until it is tried again; null otherwise."""
 
     event: str
     queue: str
     state: str
     attempts: int
     key: str | None
+    retry_at: float | None
 
 
 class EventView(EventSummary):

@@ -31,7 +31,8 @@ class PilotConfig(Request):
 class NewTask(Request):
     """One task of a new workflow.
 
-    `task_args` for an empty `task_image` is the command itself. `timeout_s` null: no limit. `slots`: events at once a worker.
+    `task_args` for an empty `task_image` is the command itself. `timeout_s` null: no limit. `retry_s`: seconds before an event
+    whose first attempt failed is tried again, twice as many after each further one. `slots`: events at once a worker.
     `max_events`: events that one warm process serves. `input_files`: files at the location's access point that appear in the
     task's working directory.
     """
@@ -50,6 +51,7 @@ class NewTask(Request):
     pilot_config: PilotConfig = msgspec.field(default_factory=PilotConfig)
     input_files: list[str] = msgspec.field(default_factory=list)
     attempts: int = 5
+    retry_s: float = 2.0
     timeout_s: float | None = None
     warm: bool = False
     max_events: int = 10_000

@@ -32,6 +32,7 @@ class TaskView(Answer):
     input_queue_aliases: list[str]
     output_queue_aliases: list[str]
     attempts: int
+    retry_s: float
     timeout_s: float | None
     warm: bool
     max_events: int

@@ -45,7 +45,9 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One event. `attempts` is how many were counted so far; `parent` is the event whose result it is."""
+    """One event. `attempts` is how many were counted so far; `parent` is the event whose result it is; `retry_at` is when one that
+    failed goes back to its queue (seconds since the epoch), None where it does not wait for that.
+    """
 
     event: int
     queue: int
@@ -55,6 +57,7 @@ class EventRow:
     key: str | None
     parent: int | None
     results: Sequence[int]
+    retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,7 @@ class StepAnswer:
         published: numbers of the output queues that have new events, for waking those who wait.
         requeued: numbers of the queues to which events went back, for waking likewise.
         superseded: a later call of the same session has been seen, so nothing was leased.
+        has_delayed: an event that failed waits for its next attempt (`requeue_due`).
     """
 
     verdicts: Sequence[Verdict]
@@ -106,6 +107,7 @@ class StepAnswer:
     published: frozenset[int] = frozenset()
     requeued: frozenset[int] = frozenset()
     superseded: bool = False
+    has_delayed: bool = False
 
 
 class SessionEndedError(Exception):
@@ -117,12 +119,25 @@ class SessionEndedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """What a pass of the reaper did: sessions ended, events gone back, events dead, queues to wake."""
+    """What a pass of the reaper did: sessions ended, events gone back (some perhaps delayed), events dead, queues to wake."""
 
     holders: int = 0
     requeued: int = 0
     dead: int = 0
     queues: frozenset[int] = frozenset()
+    has_delayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """Events whose pause was over went to their queues: how many, and the queues to wake.
+
+    `next_s`: seconds until another one is due, 0 where more are due already; None where none waits.
+    """
+
+    events: int = 0
+    queues: frozenset[int] = frozenset()
+    next_s: float | None = None
 
 
 class QueueEngine(Protocol):
@@ -133,11 +148,11 @@ class QueueEngine(Protocol):
 
         The first result of an event counts: with `Finished.outcome` DONE the event is done, its results are new events
         of `outputs`, the counters move. FAILED writes an attempt row and sends the event back to its place in the queue
-        (same number, so to the front), or to the dead letters when its queue's attempt limit is reached. RELEASED sends it
-        back uncounted. An attempt that is not the current lease goes down the ladder: current lease of another
-        session or waiting again (done, LATE: the newer lease is ended), dead letter (done, LATE), done by the same
-        fence (DONE again), done by another (DUPLICATE, recorded in an attempt row), fence never given to this session's
-        taskforce (UNKNOWN).
+        (same number, so to the front) after the pause of its queue (`domain.retry`), or to the dead letters when its
+        queue's attempt limit is reached. RELEASED sends it back at once, uncounted. An attempt that is not the current
+        lease goes down the ladder: current lease of another session or waiting again (done, LATE: the newer lease is
+        ended), dead letter (done, LATE), done by the same fence (DONE again), done by another (DUPLICATE, recorded in an
+        attempt row), fence never given to this session's taskforce (UNKNOWN).
 
         Raises SessionEndedError when the session is over: nothing was leased and nothing was judged.
         """
@@ -158,8 +173,12 @@ class QueueEngine(Protocol):
 
     async def reap(self, *, limit: int) -> Reaped:
         """End sessions whose time is over: their events go back, counted as an attempt each (a dead letter at the limit), with
-        an attempt row EXPIRED that keeps holder and fence, by which a late result is recognised. At most `limit` sessions.
+        an attempt row EXPIRED that keeps holder and fence, by which a late result is recognised; after the pause that
+        follows a failed attempt. At most `limit` sessions.
         """
+
+    async def requeue_due(self, *, limit: int) -> Requeued:
+        """Send events whose pause after a failed attempt is over to their queues, at most `limit`."""
 
     async def fold(self) -> int:
         """Add counter deltas to the counters. Returns how many deltas were folded. Exact whatever else commits meanwhile."""

@@ -157,6 +157,9 @@ class Queues(Protocol):
     def counts(self, numbers: Sequence[int]) -> Mapping[int, Counts]:
         """The account of each, from counters and deltas in one statement, so in one snapshot for all of them."""
 
+    def has_ready(self, numbers: Sequence[int]) -> bool:
+        """Does any of them have an event that can be leased now (not one that waits for its next attempt)?"""
+
     def recount(self, numbers: Sequence[int]) -> Mapping[int, Recount]:
         """Count rows afresh beside the counters, in one snapshot. Slow: it reads every row of the queues. Only in `Store.read`."""
 

@@ -16,7 +16,8 @@ class Bell(Protocol):
 class Waking(Protocol):
     """Wakes waiters after commits, in this process and, over the database, in other replicas.
 
-    Topics: `activate`, `launch`, `start:<schedd>`, `stop:<schedd>`, `queue:<number>`, `workflow:<workflow id>`, `drain`.
+    Topics: `activate`, `launch`, `start:<schedd>`, `stop:<schedd>`, `queue:<number>`, `workflow:<workflow id>`, `drain`,
+    `retry`.
     """
 
     def listen(self, *topics: str) -> AbstractContextManager[Bell]:

@@ -98,7 +98,14 @@ async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
             queues=queues,
             counts=counts,
             phases=tx.taskforces.count_phases(workflow_id),
-            why=explain_stall(workflow, queues, counts, workers, lambda: tx.taskforces.list_of_workflow(workflow_id)),
+            why=explain_stall(
+                workflow,
+                queues,
+                counts,
+                workers,
+                has_ready=lambda: tx.queues.has_ready([queue.number for queue in queues if queue.is_input]),
+                list_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
+            ),
         )
 
     return await parts.store.read(look)
@@ -109,16 +116,23 @@ def explain_stall(  # noqa: PLR0911 - one a cause
     queues: Sequence[Queue],
     counts: Mapping[int, Counts],
     workers: int,
+    *,
+    has_ready: Callable[[], bool],
     list_taskforces: Callable[[], Sequence[Taskforce]],
 ) -> str | None:
     """One sentence when nothing can move, the cause first that somebody can do something about; None when something can.
 
     Args:
+        has_ready: could a worker take an event now? Asked only where workers wait.
         list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
     """
     total = sum_inputs(queues, counts)
-    if not workflow.is_active or total.in_work or (total.waiting and workers):
+    if not workflow.is_active or total.in_work:
         return None
+    if total.waiting and workers:
+        if has_ready():
+            return None
+        return f"all that waits failed before, and is tried again after a pause: muster workflow errors {workflow.workflow_id}"
     if total.waiting == 0:
         return _explain_no_input(workflow, queues, total)
     # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
@@ -136,6 +150,8 @@ def explain_stall(  # noqa: PLR0911 - one a cause
         places = ", ".join(sorted({one.location for one in unclaimed}))
         return f"no site agent has taken the workers yet: is `muster site` running for {places}?"
     if any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces):
+        if total.done or total.failed:
+            return "no worker is up at the moment: those that ended are started again by their site"
         return "the workers were submitted, and none has called yet"
     return None
 

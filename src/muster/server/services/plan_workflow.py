@@ -19,6 +19,8 @@ from muster.server.services.task_settings import TaskSettings, resolve_task_sett
 
 TASKS_MAX = 100
 NAME_CHARS_MAX = 200
+OF_THE_QUEUE = ("attempts", "retry_s", "lease_s")
+"""Settings of a task that are its input queues'."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class PlannedQueue:
     is_output: bool
     attempts: int
     lease_s: float
+    retry_s: float
 
 
 @dataclass(frozen=True)
@@ -156,11 +159,11 @@ def _plan_queues(request: NewWorkflow, tasks: Sequence[PlannedTask], findings: l
             aliases[alias] = None
         for position, alias in enumerate(task.new.input_queue_aliases):
             first = tasks[readers.setdefault(alias, index)].settings
-            if (first.attempts, first.lease_s) != (task.settings.attempts, task.settings.lease_s):
+            if any(getattr(first, name) != getattr(task.settings, name) for name in OF_THE_QUEUE):
                 findings.append(
                     Finding(
                         f"tasks[{index}].input_queue_aliases[{position}]",
-                        f"is read by tasks[{readers[alias]}] too, with other attempts or lease_s; they must agree",
+                        f"is read by tasks[{readers[alias]}] too, with other {' or '.join(OF_THE_QUEUE)}; they must agree",
                     )
                 )
         outputs.update(task.new.output_queue_aliases)
@@ -176,8 +179,7 @@ def _plan_queues(request: NewWorkflow, tasks: Sequence[PlannedTask], findings: l
             is_public=alias in public,
             is_input=alias in readers,
             is_output=alias in outputs,
-            attempts=settings[alias].attempts,
-            lease_s=settings[alias].lease_s,
+            **{name: getattr(settings[alias], name) for name in OF_THE_QUEUE},
         )
         for alias in aliases
     ]

@@ -175,6 +175,7 @@ def _make_queues(tx: Transaction, parts: Parts, plan: WorkflowPlan, workflow_id:
             closed_at=None,
             attempts=planned.attempts,
             lease_s=planned.lease_s,
+            retry_s=planned.retry_s,
         )
         for number, planned in zip(numbers, plan.queues, strict=True)
     }
@@ -199,6 +200,7 @@ def _make_directive(
         input_queues=tuple(queues[alias].queue_id for alias in new.input_queue_aliases),
         output_queues=tuple(queues[alias].queue_id for alias in new.output_queue_aliases),
         attempts=settings.attempts,
+        retry_s=settings.retry_s,
         timeout_s=settings.timeout_s,
         warm=settings.warm,
         max_events=settings.max_events,

@@ -20,6 +20,7 @@ FINISH_WHEN_DONE = "MUSTER_TASK_FINISH_WHEN_DONE"
 """On the first task: the workflow's flag."""
 
 ATTEMPTS_MAX = 1000
+RETRY_S_MAX = 86_400.0
 TIMEOUT_S_MAX = 366 * 86_400.0
 MAX_EVENTS_MAX = 1_000_000_000
 SLOTS_MAX = 1024
@@ -35,6 +36,7 @@ class TaskSettings:
     """How the workers run a task, and how often its events are tried; see `domain.workflow.TaskDirective`."""
 
     attempts: int
+    retry_s: float
     timeout_s: float | None
     warm: bool
     max_events: int
@@ -76,6 +78,7 @@ def parse_extension(text: str) -> str:
 
 VARIABLES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "MUSTER_TASK_ATTEMPTS": ("attempts", parse_integer),
+    "MUSTER_TASK_RETRY_S": ("retry_s", parse_number),
     "MUSTER_TASK_TIMEOUT_S": ("timeout_s", parse_number),
     "MUSTER_TASK_WARM": ("warm", parse_flag),
     "MUSTER_TASK_MAX_EVENTS": ("max_events", parse_integer),
@@ -157,6 +160,7 @@ def _text_at_worker(given: str | int | list[str]) -> str:
 def _find_faults(settings: TaskSettings, path: str, said_by: Mapping[str, str]) -> list[Finding]:
     faults = {
         "attempts": None if 1 <= settings.attempts <= ATTEMPTS_MAX else f"must be 1 to {ATTEMPTS_MAX}",
+        "retry_s": None if 0 <= settings.retry_s <= RETRY_S_MAX else f"must be 0 to {RETRY_S_MAX:.0f} seconds",
         "timeout_s": None
         if settings.timeout_s is None or 0 < settings.timeout_s <= TIMEOUT_S_MAX
         else f"must be more than 0 and at most {TIMEOUT_S_MAX:.0f} seconds",

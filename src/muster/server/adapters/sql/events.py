@@ -12,7 +12,7 @@ from muster.domain.errors import NotFoundError
 from muster.domain.event_state import EventState
 from muster.server.adapters.sql.deltas import add_delta
 from muster.server.adapters.sql.rows import Session
-from muster.server.adapters.sql.schema import attempt, dead, event, event_key, finished, holder, leased, ready
+from muster.server.adapters.sql.schema import attempt, dead, delayed, event, event_key, finished, holder, leased, ready
 from muster.server.ports.events import AttemptRow, DeadLetter, ErrorGroup, EventRow, NewEvent, Published
 from muster.server.ports.queue_engine import Body, BodyKind
 
@@ -21,7 +21,12 @@ WORKER_LOST = "worker lost: it died, or its lease ran out"
 """The cause by which attempts are grouped that ended because nobody renewed them."""
 HOSTS_MAX = 20
 
-_TABLES = {EventState.WAITING: ready, EventState.IN_WORK: leased, EventState.DONE: finished, EventState.DEAD: dead}
+_TABLES = {
+    EventState.WAITING: (ready, delayed),
+    EventState.IN_WORK: (leased,),
+    EventState.DONE: (finished,),
+    EventState.DEAD: (dead,),
+}
 _WITHOUT_BODY = select(*(column for column in event.c if column is not event.c.body))
 _ERROR_FIELDS = {field.name for field in fields(AttemptError)}
 
@@ -121,18 +126,23 @@ class SqlEvents:
         row = self._session.execute(select(event).where(event.c.id == event_id)).one_or_none()
         if row is None:
             raise NotFoundError(f"no event has the number {event_id}")
-        for state, table in _TABLES.items():
-            place = self._session.execute(
-                select(table).where(table.c.queue == row.queue, table.c.event == event_id)
-            ).one_or_none()
-            if place is not None:
-                return self._read_event(row, state, place)
+        for state, tables in _TABLES.items():
+            for table in tables:
+                place = self._session.execute(
+                    select(table).where(table.c.queue == row.queue, table.c.event == event_id)
+                ).one_or_none()
+                if place is not None:
+                    return self._read_event(row, state, place)
         raise NotFoundError(f"event {event_id} is in no queue: it was purged")
 
     def list_page(self, queue: int, state: EventState, *, after: int, limit: int) -> Sequence[EventRow]:
-        table = _TABLES[state]
-        query = select(table).where(table.c.queue == queue, table.c.event > after).order_by(table.c.event).limit(limit)
-        places = {place.event: place for place in self._session.execute(query)}
+        found: dict[int, Row[Any]] = {}
+        for table in _TABLES[state]:
+            of_queue = select(table).where(table.c.queue == queue, table.c.event > after)
+            found |= {
+                place.event: place for place in self._session.execute(of_queue.order_by(table.c.event).limit(limit))
+            }
+        places = {number: found[number] for number in sorted(found)[:limit]}
         rows = self._session.execute(_WITHOUT_BODY.where(event.c.id.in_(places)).order_by(event.c.id))
         return [self._read_event(row, state, places[row.id], is_row_of_list=True) for row in rows]
 
@@ -227,6 +237,7 @@ class SqlEvents:
             key=row.key,
             parent=row.parent,
             results=self._list_results(place) if state is EventState.DONE and not is_row_of_list else (),
+            retry_at=getattr(place, "due", None),
         )
 
     def _list_results(self, place: Row[Any]) -> Sequence[int]:

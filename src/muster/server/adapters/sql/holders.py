@@ -9,10 +9,12 @@ from sqlalchemy import Row, delete, func, insert, select, update
 
 from muster.domain.attempt import AttemptEnd
 from muster.domain.errors import NotFoundError
+from muster.domain.retry import next_pause
 from muster.server.adapters.sql.deltas import add_delta
 from muster.server.adapters.sql.rows import Session
-from muster.server.adapters.sql.schema import attempt, dead, holder, holder_live, leased, ready, taskforce
+from muster.server.adapters.sql.schema import attempt, dead, delayed, holder, holder_live, leased, ready, taskforce
 from muster.server.adapters.sql.schema import queue as queue_table
+from muster.server.adapters.sql.step_rules import RETRY_TOPIC
 from muster.server.ports import holders as port
 
 
@@ -76,9 +78,10 @@ class SqlHolders:
         oldest = sorted(held, key=lambda row: (row.call, row.event))[: at_once or 0]
         counted = {row.event for row in oldest}
         uncounted = AttemptEnd.RELEASED if at_once is None else AttemptEnd.ABANDONED
-        limits = self._limits({row.queue for row in held}) if counted else {}
-        over = [row for row in held if row.event in counted and row.attempts >= limits[row.queue]]
-        back = [row for row in held if row not in over]
+        rules = self._rules({row.queue for row in held}) if counted else {}
+        over = [row for row in held if row.event in counted and row.attempts >= rules[row.queue].attempts]
+        later = [row for row in held if row.event in counted and row not in over and rules[row.queue].retry_s]
+        back = [row for row in held if row not in over and row not in later]
         now = self._session.now()
         if over:
             self._session.execute(
@@ -88,6 +91,21 @@ class SqlHolders:
                     for row in over
                 ],
             )
+        if later:
+            self._session.execute(
+                insert(delayed),
+                [
+                    {
+                        "queue": row.queue,
+                        "event": row.event,
+                        "attempts": row.attempts,
+                        "fence": row.fence,
+                        "due": now + next_pause(row.attempts, retry_s=rules[row.queue].retry_s),
+                    }
+                    for row in later
+                ],
+            )
+            self._session.topics[RETRY_TOPIC] = None
         if back:
             self._session.execute(
                 insert(ready),
@@ -129,9 +147,11 @@ class SqlHolders:
             )
             self._session.topics[f"queue:{queue}"] = None
 
-    def _limits(self, queues: set[int]) -> dict[int, int]:
-        query = select(queue_table.c.number, queue_table.c.attempts).where(queue_table.c.number.in_(queues))
-        return {row.number: row.attempts for row in self._session.execute(query)}
+    def _rules(self, queues: set[int]) -> dict[int, Row[Any]]:
+        """`attempts` and `retry_s` by queue."""
+        columns = (queue_table.c.number, queue_table.c.attempts, queue_table.c.retry_s)
+        query = select(*columns).where(queue_table.c.number.in_(queues))
+        return {row.number: row for row in self._session.execute(query)}
 
     def count_live(self, workflow_id: str) -> Mapping[str, int]:
         query = (

@@ -15,16 +15,17 @@ from muster.domain.ids import EventIds
 from muster.server.adapters.sql.postgres_batcher import Batcher, Connect, Connection, Sort, close, read_error
 from muster.server.adapters.sql.postgres_rows import Hints, StepArrays, StepCall
 from muster.server.adapters.sql.step_rules import ENDED_EXPIRED, check_session, check_step, may_exist, name_topics
-from muster.server.ports.queue_engine import Reaped, SessionEndedError, Step, StepAnswer
+from muster.server.ports.queue_engine import Reaped, Requeued, SessionEndedError, Step, StepAnswer
 
 FUNCTIONS = files(__package__).joinpath("postgres_step.sql").read_text(encoding="utf-8")
-HOT_TABLES = ("ready", "leased", "holder", "holder_live", "delta", "counter")
+HOT_TABLES = ("ready", "delayed", "leased", "holder", "holder_live", "delta", "counter")
 VACUUM_S_MAX = 300.0
 
 _SETTINGS = "SET idle_in_transaction_session_timeout = '30s'; SET jit = off;"
 _STEP = f"SELECT * FROM pg_temp.muster_step({', '.join(f'${i}' for i in range(1, 27))})"  # noqa: S608 - numbers
 _RENEW = "SELECT o_of, o_event, o_fence FROM pg_temp.muster_renew($1, $2, $3, $4, $5)"
-_REAP = "SELECT o_holders, o_requeued, o_dead, o_queues FROM pg_temp.muster_reap($1, $2)"
+_REAP = "SELECT o_holders, o_requeued, o_dead, o_queues, o_delayed FROM pg_temp.muster_reap($1, $2)"
+_REQUEUE_DUE = "SELECT o_events, o_queues, o_next_s FROM pg_temp.muster_requeue_due($1)"
 _FOLD = "SELECT pg_temp.muster_fold()"
 _CHANGES = """
 SELECT coalesce(sum(n_dead_tup + n_mod_since_analyze), 0) FROM pg_stat_user_tables
@@ -66,6 +67,7 @@ class PostgresEngine:
         self._renewals = Sort("renew", _carry_out_renewals, lambda call: call[0], lambda call: len(call[1]))
         # Not two in one transaction, so the key is the same for all.
         self._reaps = Sort("reap", _carry_out_reap, lambda _: None, lambda _: 1)
+        self._dues = Sort("requeue due", _carry_out_requeue_due, lambda _: None, lambda _: 1)
         self._folds = Sort("fold", _carry_out_fold, lambda _: None, lambda _: 1)
 
     async def __aenter__(self) -> Self:
@@ -82,7 +84,7 @@ class PostgresEngine:
     async def step(self, step: Step) -> StepAnswer:
         check_step(step)
         answer = await self._batcher.submit(self._steps, StepCall(step, is_more=False))
-        self._wake(answer.published | answer.requeued)
+        self._wake(answer.published | answer.requeued, has_delayed=answer.has_delayed)
         return answer
 
     async def lease_more(self, step: Step) -> StepAnswer:
@@ -97,8 +99,14 @@ class PostgresEngine:
     async def reap(self, *, limit: int) -> Reaped:
         reaped = await self._batcher.submit(self._reaps, limit)
         self._hints.forget(reaped.queues)
-        self._wake(reaped.queues)
+        self._wake(reaped.queues, has_delayed=reaped.has_delayed)
         return reaped
+
+    async def requeue_due(self, *, limit: int) -> Requeued:
+        requeued = await self._batcher.submit(self._dues, limit)
+        self._hints.forget(requeued.queues)
+        self._wake(requeued.queues)
+        return requeued
 
     async def fold(self) -> int:
         return await self._batcher.submit(self._folds, None)
@@ -144,9 +152,10 @@ class PostgresEngine:
         rows = await connection.fetch(_STEP, *arrays.arguments(self._ids, self._hints))
         return arrays.read(rows, self._hints)
 
-    def _wake(self, queues: frozenset[int]) -> None:
-        if queues and self._on_wake is not None:
-            self._on_wake(name_topics(queues))
+    def _wake(self, queues: frozenset[int], *, has_delayed: bool = False) -> None:
+        topics = name_topics(queues, has_delayed=has_delayed)
+        if topics and self._on_wake is not None:
+            self._on_wake(topics)
 
 
 def _weigh_step(call: StepCall) -> int:
@@ -183,8 +192,15 @@ async def _carry_out_renewals(
 async def _carry_out_reap(connection: Connection, calls: Sequence[int]) -> Sequence[Reaped]:
     row = await connection.fetchrow(_REAP, calls[0], ENDED_EXPIRED)
     assert row is not None, "a function with OUT parameters gives a row"
-    holders, requeued, dead, queues = row
-    return [Reaped(holders, requeued, dead, frozenset(queues))]
+    holders, requeued, dead, queues, has_delayed = row
+    return [Reaped(holders, requeued, dead, frozenset(queues), has_delayed)]
+
+
+async def _carry_out_requeue_due(connection: Connection, calls: Sequence[int]) -> Sequence[Requeued]:
+    row = await connection.fetchrow(_REQUEUE_DUE, calls[0])
+    assert row is not None, "a function with OUT parameters gives a row"
+    events, queues, next_s = row
+    return [Requeued(events, frozenset(queues), next_s)]
 
 
 async def _carry_out_fold(connection: Connection, calls: Sequence[None]) -> Sequence[int]:

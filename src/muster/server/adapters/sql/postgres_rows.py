@@ -149,7 +149,7 @@ class StepArrays:
                 judged[of - 1] = row
             elif what == _CALL:
                 newest[of - 1] = row[2]
-        verdicts, published, requeued = self._read_verdicts(judged)
+        verdicts, published, requeued, delayed = self._read_verdicts(judged)
         answers: list[StepAnswer | Exception] = []
         for index, call in enumerate(self.calls):
             known = newest.get(index)
@@ -159,17 +159,21 @@ class StepArrays:
             outputs = frozenset(call.step.outputs if published[index] else ())
             events = _in_order(leased[index], call.step.queues, hints)
             is_superseded = call.step.call < known
-            answers.append(StepAnswer(verdicts[index], events, outputs, frozenset(requeued[index]), is_superseded))
+            back = frozenset(requeued[index])
+            answers.append(StepAnswer(verdicts[index], events, outputs, back, is_superseded, index in delayed))
         hints.forget(queue for queues in requeued for queue in queues)
         return answers
 
     def _read_verdicts(
         self, judged: Mapping[int, asyncpg.Record]
-    ) -> tuple[list[list[Verdict]], list[bool], list[set[int]]]:
-        """By call: its verdicts, whether results were published, and the queues that events went back to."""
+    ) -> tuple[list[list[Verdict]], list[bool], list[set[int]], set[int]]:
+        """By call: its verdicts, whether results were published, and the queues that events went back to; and the calls of which
+        events are delayed.
+        """
         verdicts = [[Verdict.UNKNOWN] * len(call.step.finished) for call in self.calls]
         published = [False] * len(self.calls)
         requeued: list[set[int]] = [set() for _ in self.calls]
+        delayed: set[int] = set()
         for index, (call, place) in enumerate(self.places):
             row = judged.get(index)
             verdicts[call][place] = _VERDICTS[row[4]] if row else Verdict.DONE
@@ -177,7 +181,9 @@ class StepArrays:
             published[call] |= is_new and bool(self.calls[call].step.finished[place].results)
             if row and row[6] is not None:
                 requeued[call].add(row[6])
-        return verdicts, published, requeued
+            if row and row[5] == 1:
+                delayed.add(call)
+        return verdicts, published, requeued, delayed
 
 
 def _queues_of(call: StepCall) -> tuple[int, ...]:

@@ -9,15 +9,21 @@
 -- VOLATILE: each statement sees what was committed before it began, which the ladder needs.
 -- force_custom_plan: a plan made while tables were empty would stay, and be hundreds of times too slow.
 
+-- Seconds from a failed attempt to the next one: domain.retry.
+CREATE FUNCTION pg_temp.muster_pause(p_attempts integer, p_retry_s float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS $function$
+    SELECT least(greatest(300, p_retry_s), p_retry_s * power(2, least(p_attempts - 1, 60)))
+$function$;
+
 -- What becomes of one attempt that is not simply done under a lease in force.
 -- Outcomes: 1 done, 2 failed, 3 released. Ends: domain.attempt.AttemptEnd.
 -- Verdicts: 1 done, 2 late, 3 duplicate, 4 requeued, 5 dead, 6 stale, 7 unknown. o_waiting ... o_duplicates: what to count.
+-- o_delayed: the event waits, and for a while not in its queue.
 CREATE FUNCTION pg_temp.muster_judge(
     p_now float8, p_holder bigint, p_event bigint, p_fence integer, p_outcome smallint, p_wall_s float8,
     p_fingerprint text, p_error text, p_results smallint, p_first_result bigint, p_kind smallint, p_result bytea,
     OUT o_verdict smallint, OUT o_queue integer,
     OUT o_waiting integer, OUT o_in_work integer, OUT o_done integer, OUT o_dead integer,
-    OUT o_failed integer, OUT o_duplicates integer
+    OUT o_failed integer, OUT o_duplicates integer, OUT o_delayed boolean
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_custom_plan AS $function$
 DECLARE
     v_lease leased%ROWTYPE;
@@ -26,7 +32,9 @@ DECLARE
     v_finished finished%ROWTYPE;
     v_attempts smallint;
     v_limit integer;
+    v_retry_s float8;
 BEGIN
+    o_delayed := false;
     o_waiting := 0; o_in_work := 0; o_done := 0; o_dead := 0; o_failed := 0; o_duplicates := 0;
     <<ladder>>
     FOR v_try IN 1..101 LOOP
@@ -47,11 +55,15 @@ BEGIN
                     p_fingerprint, p_error);
             v_attempts := v_lease.attempts - CASE WHEN p_outcome = 3 THEN 1 ELSE 0 END;
             o_failed := CASE WHEN p_outcome = 2 THEN 1 ELSE 0 END;
-            SELECT q.attempts INTO STRICT v_limit FROM queue q WHERE q.number = v_lease.queue;
+            SELECT q.attempts, q.retry_s INTO STRICT v_limit, v_retry_s FROM queue q WHERE q.number = v_lease.queue;
             IF p_outcome = 2 AND v_attempts >= v_limit THEN
                 INSERT INTO dead (queue, event, attempts, fence, at)
                 VALUES (v_lease.queue, p_event, v_attempts, p_fence, p_now);
                 o_verdict := 5; o_dead := 1;
+            ELSIF p_outcome = 2 AND v_retry_s > 0 THEN
+                INSERT INTO delayed (queue, event, attempts, fence, due)
+                VALUES (v_lease.queue, p_event, v_attempts, p_fence, p_now + pg_temp.muster_pause(v_attempts, v_retry_s));
+                o_verdict := 4; o_waiting := 1; o_delayed := true;
             ELSE
                 INSERT INTO ready (queue, event, attempts, fence) VALUES (v_lease.queue, p_event, v_attempts, p_fence);
                 o_verdict := 4; o_waiting := 1;
@@ -116,6 +128,11 @@ BEGIN
             o_waiting := -1; v_lease.attempts := v_attempts;
             EXIT ladder;
         END IF;
+        DELETE FROM delayed WHERE queue = v_attempt.queue AND event = p_event RETURNING attempts INTO v_attempts;
+        IF FOUND THEN
+            o_waiting := -1; v_lease.attempts := v_attempts;
+            EXIT ladder;
+        END IF;
         DELETE FROM dead WHERE queue = v_attempt.queue AND event = p_event RETURNING attempts INTO v_attempts;
         IF FOUND THEN
             o_dead := -1; v_lease.attempts := v_attempts;
@@ -163,7 +180,7 @@ $function$;
 -- Rows, by o_what:
 --   1: a call. o_event: the newest call of its session before this one; null when the session is over.
 --   2: an attempt that was not simply done. o_attempts: verdict; o_fence: 1 when its results were published;
---      o_queue: the queue that the event went back to, or null.
+--      o_queue: the queue that the event went back to, or null; o_limit: 1 when it is delayed.
 --   3: a lease of the call o_of.
 CREATE FUNCTION pg_temp.muster_step(
     p_holder bigint[], p_call bigint[], p_lease_s float8[], p_more boolean[], p_want integer[], p_group integer[],
@@ -277,8 +294,8 @@ BEGIN
                 v_attempt.fingerprint, v_attempt.error, v_attempt.results, v_attempt.first_result, v_attempt.kind,
                 v_attempt.result);
             o_what := 2; o_of := v_attempt.i; o_event := v_attempt.event; o_fence := v_judged.o_done;
-            o_attempts := v_judged.o_verdict; o_limit := 0; o_kind := 0;
-            o_queue := CASE WHEN v_judged.o_waiting = 1 THEN v_judged.o_queue END;
+            o_attempts := v_judged.o_verdict; o_limit := v_judged.o_delayed::integer; o_kind := 0;
+            o_queue := CASE WHEN v_judged.o_waiting = 1 AND NOT v_judged.o_delayed THEN v_judged.o_queue END;
             RETURN NEXT;
             IF v_judged.o_done = 1 THEN
                 v_late := v_late || v_attempt.i::integer;
@@ -430,7 +447,8 @@ $function$;
 
 -- End sessions whose time is over. What they were working on counts as an attempt, and dies at the limit; the rest is abandoned.
 CREATE FUNCTION pg_temp.muster_reap(
-    p_limit integer, p_reason text, OUT o_holders integer, OUT o_requeued integer, OUT o_dead integer, OUT o_queues integer[]
+    p_limit integer, p_reason text, OUT o_holders integer, OUT o_requeued integer, OUT o_dead integer, OUT o_queues integer[],
+    OUT o_delayed boolean
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_custom_plan AS $function$
 DECLARE
     v_now CONSTANT float8 := extract(epoch FROM clock_timestamp());
@@ -440,7 +458,7 @@ BEGIN
         SELECT h.number FROM holder_live v JOIN holder h ON h.number = v.number
         WHERE h.until < v_now AND h.ended IS NULL
         ORDER BY h.number LIMIT p_limit FOR UPDATE OF h SKIP LOCKED) AS over;
-    o_holders := cardinality(v_over); o_requeued := 0; o_dead := 0; o_queues := '{}';
+    o_holders := cardinality(v_over); o_requeued := 0; o_dead := 0; o_queues := '{}'; o_delayed := false;
     IF o_holders = 0 THEN
         RETURN;
     END IF;
@@ -452,7 +470,8 @@ BEGIN
         SELECT t.*, row_number() OVER (PARTITION BY t.holder ORDER BY t.call, t.event) AS place FROM taken t
     ), judged AS (
         SELECT p.event, p.fence, p.queue, p.holder, p.since, c.is_counted, p.attempts - (NOT c.is_counted)::integer AS attempts,
-            c.is_counted AND p.attempts >= q.attempts AS is_dead
+            c.is_counted AND p.attempts >= q.attempts AS is_dead,
+            c.is_counted AND p.attempts < q.attempts AND q.retry_s > 0 AS is_delayed, q.retry_s
         FROM placed p JOIN queue q ON q.number = p.queue JOIN holder h ON h.number = p.holder
         CROSS JOIN LATERAL (SELECT p.place <= h.at_once AS is_counted) c
     ), tried AS (
@@ -460,7 +479,11 @@ BEGIN
         SELECT j.event, j.fence, j.queue, j.holder, CASE WHEN j.is_counted THEN 3 ELSE 6 END, j.since, v_now, 0 FROM judged j
     ), back AS (
         INSERT INTO ready (queue, event, attempts, fence)
-        SELECT j.queue, j.event, j.attempts, j.fence FROM judged j WHERE NOT j.is_dead
+        SELECT j.queue, j.event, j.attempts, j.fence FROM judged j WHERE NOT (j.is_dead OR j.is_delayed)
+    ), later AS (
+        INSERT INTO delayed (queue, event, attempts, fence, due)
+        SELECT j.queue, j.event, j.attempts, j.fence, v_now + pg_temp.muster_pause(j.attempts, j.retry_s)
+        FROM judged j WHERE j.is_delayed
     ), buried AS (
         INSERT INTO dead (queue, event, attempts, fence, at)
         SELECT j.queue, j.event, j.attempts, j.fence, v_now FROM judged j WHERE j.is_dead
@@ -471,8 +494,30 @@ BEGIN
         FROM judged j GROUP BY j.queue
     )
     SELECT count(*) FILTER (WHERE NOT j.is_dead), count(*) FILTER (WHERE j.is_dead),
-        coalesce(array_agg(DISTINCT j.queue) FILTER (WHERE NOT j.is_dead), '{}')
-    INTO o_requeued, o_dead, o_queues FROM judged j;
+        coalesce(array_agg(DISTINCT j.queue) FILTER (WHERE NOT (j.is_dead OR j.is_delayed)), '{}'),
+        coalesce(bool_or(j.is_delayed), false)
+    INTO o_requeued, o_dead, o_queues, o_delayed FROM judged j;
+END
+$function$;
+
+-- Send events whose pause is over to their queues. o_next_s: seconds until another one is due; null where none waits.
+CREATE FUNCTION pg_temp.muster_requeue_due(p_limit integer, OUT o_events integer, OUT o_queues integer[], OUT o_next_s float8)
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_custom_plan AS $function$
+DECLARE
+    v_now CONSTANT float8 := extract(epoch FROM clock_timestamp());
+BEGIN
+    WITH chosen AS MATERIALIZED (
+        SELECT d.queue, d.event FROM delayed d WHERE d.due <= v_now ORDER BY d.due LIMIT p_limit FOR UPDATE SKIP LOCKED
+    ), moved AS (
+        DELETE FROM delayed d USING chosen c WHERE d.queue = c.queue AND d.event = c.event
+        RETURNING d.queue, d.event, d.attempts, d.fence
+    ), back AS (
+        INSERT INTO ready (queue, event, attempts, fence) SELECT m.queue, m.event, m.attempts, m.fence FROM moved m
+    )
+    SELECT count(*), coalesce(array_agg(DISTINCT m.queue), '{}') INTO o_events, o_queues FROM moved m;
+    -- greatest() passes over a null, and nothing waits where there is one.
+    SELECT greatest(0, first.due - v_now) INTO o_next_s FROM (SELECT min(d.due) AS due FROM delayed d) AS first
+    WHERE first.due IS NOT NULL;
 END
 $function$;
 

@@ -11,10 +11,29 @@ from muster.domain.attempt import FAILED_ENDS, AttemptEnd
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts, Queue
 from muster.server.adapters.sql.rows import Session
-from muster.server.adapters.sql.schema import attempt, counter, dead, delta, event, finished, leased, queue, ready
+from muster.server.adapters.sql.schema import (
+    attempt,
+    counter,
+    dead,
+    delayed,
+    delta,
+    event,
+    finished,
+    leased,
+    queue,
+    ready,
+)
 from muster.server.ports.store import Recount
 
 _PARTS = tuple(field.name for field in fields(Counts))
+_PLACES = (
+    ("published", event),
+    ("waiting", ready),
+    ("waiting", delayed),
+    ("in_work", leased),
+    ("done", finished),
+    ("dead", dead),
+)
 
 
 class SqlQueues:
@@ -69,13 +88,16 @@ class SqlQueues:
         }
         return {number: found.get(number, Counts()) for number in numbers}
 
+    def has_ready(self, numbers: Sequence[int]) -> bool:
+        query = select(ready.c.event).where(ready.c.queue.in_(numbers)).limit(1)
+        return self._session.connection.scalar(query) is not None
+
     def recount(self, numbers: Sequence[int]) -> Mapping[int, Recount]:
         kept = self.counts(numbers)
-        tables = {"published": event, "waiting": ready, "in_work": leased, "done": finished, "dead": dead}
         counted = {number: dict.fromkeys(_PARTS, 0) for number in numbers}
-        for part, table in tables.items():
+        for part, table in _PLACES:
             for row in self._session.execute(self._count(table, numbers)):
-                counted[row.queue][part] = row.rows
+                counted[row.queue][part] += row.rows
         for row in self._session.execute(self._count(attempt, numbers, attempt.c.end)):
             if row.end in FAILED_ENDS:
                 counted[row.queue]["failed"] += row.rows
@@ -131,4 +153,5 @@ def _read(row: Row[Any]) -> Queue:
         closed_at=row.closed_at,
         attempts=row.attempts,
         lease_s=row.lease_s,
+        retry_s=row.retry_s,
     )

@@ -1,7 +1,7 @@
 """Which tables are there? The declared schema; the migrations must build exactly this.
 
-Three kinds (measured reasons: docs/design/engine.md): small *hot* ones where rows move (ready, leased, holder, delta,
-counter), *append-only* ones (event, event_key, attempt), and *finished* ones, from which nothing is ever updated. Hot and
+Three kinds (measured reasons: docs/design/engine.md): small *hot* ones where rows move (ready, delayed, leased, holder,
+delta, counter), *append-only* ones (event, event_key, attempt), and *finished* ones, from which nothing is ever updated. Hot and
 append-only tables have their primary key and no other index that an event would have to pay for.
 Times are seconds since the epoch (double), by the database's clock. Event numbers grow with time: the order of arrival.
 """
@@ -123,6 +123,7 @@ queue = Table(
     Column("closed_at", Double),
     Column("attempts", Integer, nullable=False),
     Column("lease_s", Double, nullable=False),
+    Column("retry_s", Double, nullable=False, server_default=text("0")),
 )
 
 # -- events: append-only -------------------------------------------------------------------------------------------------
@@ -162,6 +163,19 @@ ready = Table(
     PrimaryKeyConstraint("queue", "event"),
     sqlite_with_rowid=False,
 )
+
+delayed = Table(
+    "delayed",
+    metadata,
+    Column("queue", Integer, nullable=False),
+    Column("event", BigInteger, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),  # as in `ready`
+    Column("fence", Integer, nullable=False),
+    Column("due", Double, nullable=False, index=True),
+    PrimaryKeyConstraint("queue", "event"),
+    sqlite_with_rowid=False,
+)
+"""Events that failed and wait for their next attempt: they count as waiting, and go to `ready` when they are due."""
 
 leased = Table(
     "leased",
@@ -238,7 +252,7 @@ counter = Table(
     Column("duplicates", BigInteger, nullable=False),  # second results
 )
 
-HOT = (ready, leased, holder, holder_live, delta, counter)
+HOT = (ready, delayed, leased, holder, holder_live, delta, counter)
 
 # -- events: finished ----------------------------------------------------------------------------------------------------
 

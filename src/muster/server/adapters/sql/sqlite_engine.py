@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from muster.domain.attempt import AttemptEnd, Verdict
 from muster.domain.errors import NotFoundError
 from muster.domain.ids import EventIds
-from muster.server.adapters.sql.sqlite_ladder import SQL, Deltas, Ladder, Lease
+from muster.server.adapters.sql.sqlite_ladder import SQL, Deltas, Ladder, Lease, Rule
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.adapters.sql.step_rules import (
     ENDED_EXPIRED,
@@ -16,7 +16,16 @@ from muster.server.adapters.sql.step_rules import (
     check_step,
     name_topics,
 )
-from muster.server.ports.queue_engine import Body, BodyKind, Leased, Reaped, SessionEndedError, Step, StepAnswer
+from muster.server.ports.queue_engine import (
+    Body,
+    BodyKind,
+    Leased,
+    Reaped,
+    Requeued,
+    SessionEndedError,
+    Step,
+    StepAnswer,
+)
 
 _KINDS = {kind.value: kind for kind in BodyKind}
 
@@ -35,12 +44,12 @@ class SqliteEngine:
         self._writer = writer
         self._ids = ids  # used in the writer's thread alone
         self._on_wake = on_wake
-        self._limits: dict[int, int] = {}  # attempts by queue: they never change
+        self._rules: dict[int, Rule] = {}
 
     async def step(self, step: Step) -> StepAnswer:
         check_step(step)
         answer = await self._writer.run(lambda connection: self._step(connection, step))
-        self._wake(answer.published | answer.requeued)
+        self._wake(answer.published | answer.requeued, has_delayed=answer.has_delayed)
         return answer
 
     async def lease_more(self, step: Step) -> StepAnswer:
@@ -60,8 +69,13 @@ class SqliteEngine:
 
     async def reap(self, *, limit: int) -> Reaped:
         reaped = await self._writer.run(lambda connection: self._reap(connection, limit))
-        self._wake(reaped.queues)
+        self._wake(reaped.queues, has_delayed=reaped.has_delayed)
         return reaped
+
+    async def requeue_due(self, *, limit: int) -> Requeued:
+        requeued = await self._writer.run(lambda connection: _requeue_due(connection, limit))
+        self._wake(requeued.queues)
+        return requeued
 
     async def fold(self) -> int:
         def work(connection: sqlite3.Connection) -> int:
@@ -85,7 +99,9 @@ class SqliteEngine:
         leased = self._list_leased(connection, step) if is_repeat else self._lease(connection, step, deltas, now)
         deltas.write(connection)
         published, requeued = frozenset(ladder.published), frozenset(ladder.requeued)
-        return StepAnswer(verdicts, leased, published, requeued, superseded=step.call < newest)
+        return StepAnswer(
+            verdicts, leased, published, requeued, superseded=step.call < newest, has_delayed=ladder.has_delayed
+        )
 
     def _lease_more(self, connection: sqlite3.Connection, step: Step) -> StepAnswer:
         now = time.time()
@@ -110,7 +126,7 @@ class SqliteEngine:
             connection.execute(SQL["lease"], (step.holder, step.call, now, queue, last))
             connection.execute(SQL["unready"], (queue, last))
             deltas.add(queue, waiting=-len(rows), in_work=len(rows))
-            limit = self._limit_of(connection, queue)
+            limit = self._rule_of(connection, queue).limit
             leased += [
                 Leased(
                     event,
@@ -137,7 +153,7 @@ class SqliteEngine:
                 attempts,
                 Body(_KINDS[kind], body),
                 key,
-                self._limit_of(connection, queue),
+                self._rule_of(connection, queue).limit,
                 _deaths(connection, event, fence - 1),
             )
             for event, fence, attempts, kind, key, body, queue in rows
@@ -148,6 +164,7 @@ class SqliteEngine:
         deltas = Deltas()
         requeued = dead = 0
         queues: set[int] = set()
+        has_delayed = False
         expired = connection.execute(SQL["expired"], (now, limit)).fetchall()
         for holder, at_once in expired:
             ladder = self._make_ladder(connection, holder, (), deltas, now)
@@ -160,10 +177,11 @@ class SqliteEngine:
                 dead += is_dead
                 requeued += not is_dead
             queues |= ladder.requeued
+            has_delayed |= ladder.has_delayed
             connection.execute(SQL["end_session"], (ENDED_EXPIRED, holder))
             connection.execute(SQL["unlive"], (holder,))
         deltas.write(connection)
-        return Reaped(len(expired), requeued, dead, frozenset(queues))
+        return Reaped(len(expired), requeued, dead, frozenset(queues), has_delayed)
 
     def _make_ladder(
         self, connection: sqlite3.Connection, holder: int, outputs: Sequence[int], deltas: Deltas, now: float
@@ -173,23 +191,34 @@ class SqliteEngine:
             holder,
             tuple(dict.fromkeys(outputs)),
             now,
-            lambda queue: self._limit_of(connection, queue),
+            lambda queue: self._rule_of(connection, queue),
             lambda count: self._ids.take(count, now_s=now),
             deltas,
         )
 
-    def _limit_of(self, connection: sqlite3.Connection, queue: int) -> int:
-        limit = self._limits.get(queue)
-        if limit is None:
-            row = connection.execute(SQL["limit"], (queue,)).fetchone()
+    def _rule_of(self, connection: sqlite3.Connection, queue: int) -> Rule:
+        rule = self._rules.get(queue)
+        if rule is None:
+            row = connection.execute(SQL["rule"], (queue,)).fetchone()
             if row is None:
                 raise NotFoundError(f"queue number {queue} does not exist")
-            limit = self._limits[queue] = int(row[0])
-        return limit
+            rule = self._rules[queue] = Rule(*row)
+        return rule
 
-    def _wake(self, queues: frozenset[int]) -> None:
-        if queues and self._on_wake is not None:
-            self._on_wake(name_topics(queues))
+    def _wake(self, queues: frozenset[int], *, has_delayed: bool = False) -> None:
+        topics = name_topics(queues, has_delayed=has_delayed)
+        if topics and self._on_wake is not None:
+            self._on_wake(topics)
+
+
+def _requeue_due(connection: sqlite3.Connection, limit: int) -> Requeued:
+    now = time.time()
+    due = connection.execute(SQL["due"], (now, limit)).fetchall()
+    connection.executemany(SQL["undelay"], [row[:2] for row in due])
+    connection.executemany(SQL["ready"], due)
+    next_due = connection.execute(SQL["next_due"]).fetchone()[0]
+    next_s = None if next_due is None else max(0.0, next_due - now)
+    return Requeued(len(due), frozenset(queue for queue, *_ in due), next_s)
 
 
 def _deaths(connection: sqlite3.Connection, event: int, leases: int) -> int:

@@ -7,8 +7,10 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd, Outcome, Verdict
+from muster.domain.retry import next_pause
 from muster.server.adapters.sql.sql_blocks import read_blocks
 from muster.server.adapters.sql.step_rules import clean_wall_s, may_exist, render_error
 from muster.server.ports.queue_engine import Finished
@@ -46,6 +48,20 @@ class Deltas:
         connection.executemany(SQL["delta"], [(queue, *row) for queue, row in self._rows.items() if any(row)])
 
 
+class Rule(NamedTuple):
+    """What a queue says of attempts: how many an event has, and seconds of the first pause. It never changes."""
+
+    limit: int
+    retry_s: float
+
+
+_PLACES_TO_LEAVE: Sequence[tuple[str, Mapping[str, int]]] = (
+    ("take_ready", {"waiting": -1}),
+    ("take_delayed", {"waiting": -1}),
+    ("take_dead", {"dead": -1}),
+)
+
+
 @dataclass(slots=True)
 class Lease:
     """A lease that was taken out of its table, current or ended."""
@@ -64,20 +80,22 @@ class Ladder:
     Args:
         holder: the session that hands them in.
         outputs: queues that results go to.
-        limit_of: how often an event of a queue may be tried.
+        rule_of: how often an event of a queue may be tried, and its first pause.
         take_ids: gives ids of new events, ascending.
         published, requeued: queues that got new events, and old ones back.
+        has_delayed: an event waits for its next attempt.
     """
 
     connection: sqlite3.Connection
     holder: int
     outputs: Sequence[int]
     now: float
-    limit_of: Callable[[int], int]
+    rule_of: Callable[[int], Rule]
     take_ids: Callable[[int], list[int]]
     deltas: Deltas
     published: set[int] = field(default_factory=set)
     requeued: set[int] = field(default_factory=set)
+    has_delayed: bool = False
 
     def judge_all(self, handed_in: Sequence[Finished]) -> list[Verdict]:
         """Judge a step's attempts: those that are simply done under a lease in force as sets, the others one by one in their order."""
@@ -141,13 +159,18 @@ class Ladder:
     def send_back(self, event: int, lease: Lease, *, is_counted: bool) -> Verdict:
         """An event whose lease was taken out of `leased` waits again, or dies at the limit of attempts that count."""
         queue, attempts = lease.queue, lease.attempts - (not is_counted)
-        if is_counted and attempts >= self.limit_of(queue):
+        rule = self.rule_of(queue)
+        if is_counted and attempts >= rule.limit:
             self.connection.execute(SQL["bury"], (queue, event, attempts, lease.fence, self.now))
             self.deltas.add(queue, in_work=-1, dead=1)
             return Verdict.DEAD
-        self.connection.execute(SQL["ready"], (queue, event, attempts, lease.fence))
         self.deltas.add(queue, in_work=-1, waiting=1)
-        self.requeued.add(queue)
+        if is_counted and (pause_s := next_pause(attempts, retry_s=rule.retry_s)):
+            self.connection.execute(SQL["delay"], (queue, event, attempts, lease.fence, self.now + pause_s))
+            self.has_delayed = True
+        else:
+            self.connection.execute(SQL["ready"], (queue, event, attempts, lease.fence))
+            self.requeued.add(queue)
         return Verdict.REQUEUED
 
     def write_attempt(self, event: int, lease: Lease, end: AttemptEnd, finished: Finished | None = None) -> None:
@@ -249,14 +272,11 @@ class Ladder:
             self.write_attempt(event, newer, AttemptEnd.RELEASED)  # its holder learns at its next renewal
             self.deltas.add(queue, in_work=-1)
             return newer.attempts - 1
-        row = self.connection.execute(SQL["take_ready"], (queue, event)).fetchone()
-        if row is not None:
-            self.deltas.add(queue, waiting=-1)
-            return int(row[0])
-        row = self.connection.execute(SQL["take_dead"], (queue, event)).fetchone()
-        if row is not None:
-            self.deltas.add(queue, dead=-1)
-            return int(row[0])
+        for place, change in _PLACES_TO_LEAVE:
+            row = self.connection.execute(SQL[place], (queue, event)).fetchone()
+            if row is not None:
+                self.deltas.add(queue, **change)
+                return int(row[0])
         return None
 
     def _end_attempt(self, finished: Finished, queue: int, before: AttemptEnd, end: AttemptEnd) -> None:

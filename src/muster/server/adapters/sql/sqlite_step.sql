@@ -8,8 +8,8 @@ SELECT call FROM holder WHERE number = ? AND ended IS NULL;
 -- name: renew
 UPDATE holder SET until = max(until, ?), call = max(call, ?) WHERE number = ? AND ended IS NULL;
 
--- name: limit
-SELECT attempts FROM queue WHERE number = ?;
+-- name: rule
+SELECT attempts, retry_s FROM queue WHERE number = ?;
 
 -- name: peek
 SELECT r.event, r.fence, r.attempts, e.kind, e.key, e.body
@@ -45,6 +45,9 @@ DELETE FROM leased WHERE event = ? RETURNING queue, holder, attempts, fence, sin
 
 -- name: take_ready
 DELETE FROM ready WHERE queue = ? AND event = ? RETURNING attempts;
+
+-- name: take_delayed
+DELETE FROM delayed WHERE queue = ? AND event = ? RETURNING attempts;
 
 -- name: take_dead
 DELETE FROM dead WHERE queue = ? AND event = ? RETURNING attempts;
@@ -87,6 +90,18 @@ VALUES (?1, ?2, ?3, ?4, (SELECT key FROM event WHERE id = ?3), ?5);
 
 -- name: ready
 INSERT INTO ready (queue, event, attempts, fence) VALUES (?, ?, ?, ?);
+
+-- name: delay
+INSERT INTO delayed (queue, event, attempts, fence, due) VALUES (?, ?, ?, ?, ?);
+
+-- name: due
+SELECT queue, event, attempts, fence FROM delayed WHERE due <= ? ORDER BY due LIMIT ?;
+
+-- name: undelay
+DELETE FROM delayed WHERE queue = ? AND event = ?;
+
+-- name: next_due
+SELECT min(due) FROM delayed;
 
 -- name: bury
 INSERT INTO dead (queue, event, attempts, fence, at) VALUES (?, ?, ?, ?, ?);

@@ -16,6 +16,8 @@ RESULTS_MAX = (1 << 15) - 1
 _INT32 = 1 << 31
 _INT64 = 1 << 63
 
+RETRY_TOPIC = "retry"
+
 ENDED_EXPIRED = "expired"
 """`holder.ended` of a session that the reaper ended."""
 
@@ -68,6 +70,6 @@ def render_error(error: AttemptError | None) -> tuple[str | None, str | None]:
     return clean_text(error.fingerprint), json.dumps(asdict(error), ensure_ascii=True, separators=(",", ":"))
 
 
-def name_topics(queues: Iterable[int]) -> list[str]:
-    """The topics of queues that have new events (`ports.waking`)."""
-    return [f"queue:{number}" for number in sorted(queues)]
+def name_topics(queues: Iterable[int], *, has_delayed: bool = False) -> list[str]:
+    """The topics of queues that have new events, and of events that wait for their next attempt (`ports.waking`)."""
+    return [*(f"queue:{number}" for number in sorted(queues)), *([RETRY_TOPIC] if has_delayed else ())]

@@ -44,6 +44,7 @@ def render_summary(queue: Queue, row: EventRow) -> EventSummary:
         state=row.state.value,
         attempts=row.attempts,
         key=row.key,
+        retry_at=row.retry_at,
     )
 
 
@@ -60,6 +61,7 @@ def render_with_body(queue: Queue, row: EventRow) -> EventWithBody:
         state=row.state.value,
         attempts=row.attempts,
         key=row.key,
+        retry_at=row.retry_at,
         kind=render_kind(row.body.kind),
         body=render_body(row.body),
     )
@@ -79,6 +81,7 @@ def render_history(history: EventHistory) -> EventView:
         state=row.state.value,
         attempts=row.attempts,
         key=row.key,
+        retry_at=row.retry_at,
         workflow_id=history.workflow.workflow_id,
         kind=render_kind(row.body.kind),
         body=render_body(row.body),

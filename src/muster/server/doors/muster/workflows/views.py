@@ -106,6 +106,7 @@ def _render_task(task: TaskDirective, aliases: Mapping[str, str]) -> TaskView:
         input_queue_aliases=[aliases[one] for one in task.input_queues],
         output_queue_aliases=[aliases[one] for one in task.output_queues],
         attempts=task.attempts,
+        retry_s=task.retry_s,
         timeout_s=task.timeout_s,
         warm=task.warm,
         max_events=task.max_events,

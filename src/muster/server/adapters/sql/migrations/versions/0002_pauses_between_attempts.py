@@ -1,0 +1,27 @@
+"""Pauses between attempts: a place for events that wait for their next one. Queues that are there already go on without a pause."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the table, and the queues' setting."""
+    op.add_column("queue", sa.Column("retry_s", sa.Double(), nullable=False, server_default=sa.text("0")))
+    op.create_table(
+        "delayed",
+        sa.Column("queue", sa.Integer(), nullable=False),
+        sa.Column("event", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.SmallInteger(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("due", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("queue", "event"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_delayed_due"), "delayed", ["due"], unique=False)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE delayed SET (autovacuum_enabled = off, vacuum_truncate = off)")
