@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 
-_FROZEN = {"frozen": True, "use_attribute_docstrings": True, "extra": "ignore"}
+_FROZEN = {"frozen": True, "allow_inf_nan": False, "use_attribute_docstrings": True, "extra": "ignore"}
 
 
 class LocationSettings(BaseModel):

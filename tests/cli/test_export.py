@@ -1,6 +1,7 @@
 """Can results be read again, and what died be taken to a new workflow?"""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def test_results_are_exported_as_often_as_they_are_wanted(running: Stack, tmp_pa
     assert sorted(map(int, before.stdout.split())) == list(range(9))
     assert (before.stdout, before.stderr) == (after.stdout, "9 exported\n")
     assert consumed.stdout + waiting.stdout == after.stdout
-    assert [set(row) for row in rows] == [{"event", "key", "body"}] * 9
+    assert [set(row) for row in rows] == [{"event", "key", "kind", "body"}] * 9
     assert [str(row["body"]) for row in rows] == after.stdout.split()
 
 
@@ -84,19 +85,40 @@ def test_what_died_is_taken_to_a_new_workflow(running: Stack, tmp_path: Path) ->
     wrong = _work_through(running, str(file), task_args="false {{INFILE}} {{OUTFILE}}", attempts=1)
     mended = _submit(running)
 
-    command = (
-        f'"{MUSTER}" event export {wrong} in --state dead --dir {running.state} | '
-        f'"{MUSTER}" queue publish {mended} in - --close --dir {running.state}'
-    )
-    taken = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    watched = running.run("workflow", "watch", mended)
     hint = running.run("dead-letter", "list", wrong).stderr
+    command = hint[hint.index("muster event export") :].replace("$NEW", mended)
 
-    assert (taken.returncode, taken.stdout) == (0, "3 published; the queue is closed\n")
+    def take(command: str) -> "subprocess.CompletedProcess[str]":
+        told = command.replace("muster ", f'"{MUSTER}" ')
+        environment = os.environ | {"MUSTER_DIR": str(running.state)}
+        return subprocess.run(
+            ["bash", "-c", told], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    astray = take(command.replace(wrong, "WF-nonexistent"))
+    still_open = running.run_json("workflow", "show", mended)["queues"][0]["closed_at"]
+    taken = take(command)
+    watched = running.run("workflow", "watch", mended)
+
+    assert (astray.returncode != 0, astray.stdout, still_open) == (True, "", None)
+    assert (taken.returncode, taken.stdout) == (0, "3 published; the queue is closed\n"), command + taken.stderr
     assert watched.returncode == 0
     assert sorted(running.run("event", "export", mended, "out").stdout.splitlines()) == sorted(texts)
     assert running.run_json("workflow", "account", wrong)["dead"] == 3
     assert f"muster event export {wrong} in --state dead" in hint
+
+
+def test_one_queues_dead_letters_are_replayed(running: Stack, tmp_path: Path) -> None:
+    wrong = _work_through(running, _write(tmp_path, 1, 2), task_args="false {{INFILE}} {{OUTFILE}}", attempts=1)
+
+    nothing = running.run("dead-letter", "replay", wrong, "--all", "--queue", "out")
+    unclear = running.run("dead-letter", "replay", wrong, "--queue", "in")
+    replayed = running.run("dead-letter", "replay", wrong, "--all", "--queue", "in")
+    running.run("workflow", "watch", wrong)
+
+    assert (nothing.returncode, unclear.returncode) == (3, 2)
+    assert "queue out has no dead letters" in nothing.stderr
+    assert replayed.stdout == "2 replayed, 0 left\n"
 
 
 def test_files_have_their_paths_as_keys_and_keep_them_on_the_way(running: Stack, tmp_path: Path) -> None:
@@ -127,10 +149,10 @@ def test_files_have_their_paths_as_keys_and_keep_them_on_the_way(running: Stack,
     assert (as_json["known"], [one["key"] for one in as_json["differing"]]) == (2, [paths[1]])
     assert (unkeyed.stdout, unkeyed.stderr) == ("1 published\n", "")
     assert taken.stdout == "3 published\n"
-    assert [(row["key"], row["body"]) for row in rows] == [
-        (paths[0], {"base64": "AP9h"}),
-        (paths[1], {"base64": "AP9i"}),
-        (None, {"base64": "AP9h"}),
+    assert [(row["key"], row["kind"], row["body"]) for row in rows] == [
+        (paths[0], "bytes", "AP9h"),
+        (paths[1], "bytes", "AP9i"),
+        (None, "bytes", "AP9h"),
     ]
     assert plain.stdout.splitlines()[1] == '{"base64":"AP9i"}'
     assert "3 of them are bytes" in plain.stderr

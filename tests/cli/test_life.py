@@ -276,7 +276,8 @@ def test_a_reader_that_goes_away_takes_no_more_than_was_written(running: Stack, 
     *first, status = some.stdout.splitlines()
     again = [json.loads(line) for line in rest.stdout.splitlines()]
     assert (len(first), status) == (3, "141")
-    assert set(again[0]) == {"event", "key", "body"}
+    assert set(again[0]) == {"event", "key", "kind", "body"}
+    assert "--max takes no more" in some.stderr
     assert len({one["event"] for one in again}) == len(again) > 100
     assert {one["body"] for one in again} | {json.loads(line) for line in first} <= set(values)
     assert running.run("queue", "consume", workflow, "out").stdout == ""

@@ -23,6 +23,15 @@ def test_every_wrong_setting_is_named_with_its_value(monkeypatch: pytest.MonkeyP
     assert "'many'" in faults["MUSTER_PORT"]
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf"])
+def test_a_time_without_end_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MUSTER_STOP_GRACE_S", value)
+    monkeypatch.setenv("MUSTER_SITE_STOP_GRACE_S", value)
+
+    assert set(_faults(ServerSettings, "MUSTER_")) == {"MUSTER_STOP_GRACE_S"}
+    assert set(_faults(SiteSettings, "MUSTER_SITE_")) == {"MUSTER_SITE_STOP_GRACE_S"}
+
+
 def test_a_fault_inside_a_setting_is_placed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSTER_LOCATIONS", '{"local": {"schedd": ""}}')
 

@@ -4,10 +4,12 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muster.cli.queue import render_result
 from muster.cli.values import (
     LineReader,
     check_file,
@@ -17,7 +19,7 @@ from muster.cli.values import (
     read_whole_files,
 )
 from muster.client.conversations import FLUSH
-from muster.client.shapes.events import NewEventBody
+from muster.client.shapes.events import EventWithBody, NewEventBody
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 from muster.domain.queue import BODY_BYTES_MAX, KEY_CHARS_MAX
 
@@ -122,16 +124,40 @@ def test_exported_lines_give_body_and_key_back() -> None:
     reader = LineReader("p", with_ids=True)
     lines = [
         b'{"event":"EV-1","key":"k","body":{"x": 1.10}}',
-        b'{"event":"EV-2","key":null,"body":{"base64":"AP8="}}',
-        b'{"body":{"base64":"AP8=","more":1}}',
+        b'{"event":"EV-2","key":null,"kind":"bytes","body":"AP8="}',
+        b'{"kind":"json","body":{"base64":"AP8="}}',
     ]
     events = [reader.read(line, 1) for line in lines]
 
     assert [(one.kind, bytes(one.body), one.key) for one in events if isinstance(one, NewEventBody)] == [
         ("json", b'{"x": 1.10}', "k"),
         ("bytes", b'"AP8="', None),
-        ("json", b'{"base64":"AP8=","more":1}', None),
+        ("json", b'{"base64":"AP8="}', None),
     ]
+
+
+def test_an_event_is_one_line_whatever_the_layout_of_its_body_and_comes_back_as_it_was() -> None:
+    given = [("json", b'{\n "x": 1.10,\r\n "t": "a\\nb"\n}'), ("json", b'{"base64":"AP8="}'), ("bytes", b'"AP8="')]
+    for kind, body in given:
+        event = EventWithBody("EV-1", "out", "done", 1, "k", None, kind, msgspec.Raw(body))
+        line = render_result(event, with_ids=True)
+        assert b"\n" not in line + render_result(event, with_ids=False)
+        assert b"\r" not in line
+
+        back = LineReader("p", with_ids=True).read(line, 1)
+
+        assert isinstance(back, NewEventBody)
+        assert (back.kind, back.key) == (kind, "k")
+        assert msgspec.json.decode(back.body) == msgspec.json.decode(body)
+        assert b"1.10" in bytes(back.body) or b"1.10" not in body
+
+
+def test_what_has_no_length_is_no_event(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    with pytest.raises(InvalidError, match="is no regular file"):
+        check_whole_files([pipe, Path("/dev/zero")], with_keys=True)
 
 
 def test_an_exported_line_may_be_longer_than_its_body() -> None:
@@ -146,6 +172,7 @@ def test_an_exported_line_may_be_longer_than_its_body() -> None:
         b"{}",
         b'{"body":1,"key":""}',
         b'{"body":1,"key":7}',
+        b'{"body":1,"kind":"other"}',
         b'{"body":1,"key":"' + b"k" * 201 + b'"}',
         b'{"body":"' + b"x" * BODY_BYTES_MAX + b'"}',
     ],

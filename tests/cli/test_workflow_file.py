@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.cli.workflow_file import read_workflow
+from muster.cli.workflow_file import list_forgotten, read_workflow
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.domain.errors import InvalidError, NotFoundError
 
@@ -85,6 +85,8 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
         ("n_workers: 2", "image: python", ["is no field; did you mean task_image"]),
         ("n_workers: 2", "command: ls", ["is no field; did you mean task_args"]),
         ("n_workers: 2", "timeout_s: 1m", [r"tasks\[0\].timeout_s: must be a number of seconds, not '1m'"]),
+        ("n_workers: 2", "timeout_s: .nan", [r"flow.yaml:10: tasks\[0\].timeout_s: must be a number, not nan"]),
+        ("n_workers: 2", "timeout_s: .inf", [r"tasks\[0\].timeout_s: must be a number, not inf"]),
         ("n_workers: 2", "lease_s: null", [r"tasks\[0\].lease_s: must be a number of seconds, not nothing"]),
         (
             "n_workers: 2",
@@ -157,6 +159,8 @@ def test_what_is_just_not_too_deep_is_read(tmp_path: Path) -> None:
         ("name: !!bool x", "flow.yaml:1:7: is not YAML: this cannot be read as bool; a text stands in quotes"),
         ("tasks: [0x" + "f" * 5000 + "]", "flow.yaml:1:9: is a number of more than 64 bits"),
         ('{"priority": ' + "9" * 5000 + "}", "flow.yaml: has a number that is too long"),
+        ('{"name": "a", "tasks": [], "name": "b"}', "flow.yaml: 'name' is given twice"),
+        ("tasks: [" + "1," * 100_001 + "1]", "flow.yaml:1:200003: has more than 100000 values"),
         ('name: "\\U00110000"', "flow.yaml:1: is not YAML: chr() arg not in range(0x110000)"),
     ],
 )
@@ -227,6 +231,19 @@ def test_input_files_start_at_the_workflows_file(tmp_path: Path) -> None:
     workflow = read_workflow(tmp_path / "flow.yaml")
 
     assert workflow.tasks[0].input_files == [str(tmp_path / "square.py"), "/etc/hosts"]
+
+
+def test_a_program_beside_the_file_that_no_worker_gets_is_named(tmp_path: Path) -> None:
+    for name in ("task.py", "more.py"):
+        (tmp_path / name).touch()
+    file = tmp_path / "flow.yaml"
+    command = "python task.py more.py /etc/hostname none.py {{INFILE}}"
+    task = {"cluster_locations": ["local"], "task_image": "", "task_args": command, "input_queue_aliases": ["in"]}
+    file.write_text(json.dumps({"tasks": [task | {"input_files": ["more.py"]}, task | {"task_args": "it's"}]}))
+
+    [told] = list_forgotten(read_workflow(file), file)
+
+    assert told.startswith("tasks[0].task_args: task.py stands beside the workflow's file")
 
 
 def test_input_files_that_are_not_there_are_all_named(tmp_path: Path) -> None:

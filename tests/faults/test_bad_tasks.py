@@ -27,6 +27,7 @@ def a_workflow(tally: Tally, *, finish_when_done: bool = True, **fields: object)
         "outfile_ext": "json",
         "n_workers": 2,
         "attempts": 2,
+        "retry_s": 0.3,
         "timeout_s": 3.0,
     }
     return NewWorkflow(

@@ -37,6 +37,7 @@ def a_workflow(tally: Tally, *, warm: bool, finish_when_done: bool) -> NewWorkfl
         n_workers=2,
         warm=warm,
         lease_s=2.0,
+        retry_s=0.3,
     )
     return NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=finish_when_done)
 

@@ -38,6 +38,7 @@ def submit(
         n_workers=workers,
         warm=warm,
         lease_s=2.0,
+        retry_s=0.3,
         slots=slots,
     )
     new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)

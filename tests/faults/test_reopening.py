@@ -20,7 +20,7 @@ GOOD, BAD = 30, 12
 
 def a_workflow(needed: Path) -> NewWorkflow:
     """Two tasks; the first one needs a file for the events that say so, and the second one passes on what it gets."""
-    values = {"cluster_locations": ["local"], "task_image": "", "attempts": 2, "n_workers": 2}
+    values = {"cluster_locations": ["local"], "task_image": "", "attempts": 2, "retry_s": 0.3, "n_workers": 2}
     mend = f"cat {needed} {{{{INFILE}}}} > {{{{OUTFILE}}}}"
     first = NewTask(
         **values,  # type: ignore[arg-type]

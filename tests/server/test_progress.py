@@ -124,7 +124,15 @@ async def test_failures_are_counted_and_grouped_by_cause(stand: Stand) -> None:
         for one in events
     ]
     await stand.step(worker, 2, finished=failed)
-    assert (await progress(stand, workflow))["failures"] == 2
+    now = await progress(stand, workflow)
+    assert (now["failures"], now["input"]["waiting"]) == (2, 2)
+    assert now["why"].startswith(
+        "all that waits failed before, and is tried again after a pause: muster workflow errors"
+    )
+    shown = await stand.get(f"/muster/v1/events/{events[0]['event']}")
+    assert (shown["state"], shown["attempts"]) == ("waiting", 1)
+    assert 0 < shown["retry_at"] - now["at"] < 10
+    assert (await stand.step(worker, 3, want=2))["events"] == []
     errors = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/errors")
     [group] = errors["groups"]
     assert (group["fingerprint"], group["failures"], group["events"], group["hosts"]) == ("no luck", 2, 2, ["node-1"])

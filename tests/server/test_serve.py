@@ -71,7 +71,8 @@ async def test_it_answers_on_the_port_that_it_tells_and_keeps_what_it_knows(tmp_
                                     "task_args": "true",
                                     "input_queue_aliases": ["in"],
                                 }
-                            ]
+                            ],
+                            "public_queue_aliases": ["in"],
                         }
                         workflow_id = (await http.post("/muster/v1/workflows", json=new)).json()["workflow_id"]
                     shown = await http.get(f"/muster/v1/workflows/{workflow_id}")

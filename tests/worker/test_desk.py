@@ -201,6 +201,43 @@ def test_an_event_that_goes_alone_begins_when_all_else_is_handed_in_and_nothing_
     assert plan(desk, LINGER_S).want > 2
 
 
+def test_an_event_that_goes_alone_is_given_back_when_what_is_at_work_goes_on_and_on() -> None:
+    desk = Desk(Pace(slots=2, batch=16), slots=2, wake=lambda: None)
+    desk.put([lease(1)], epoch=1, is_stopping=False)
+    desk.take(Cancel())
+    began = time.monotonic()
+
+    def wait_for_its_turn(fence: int) -> float:
+        """Lease it; how long it is kept."""
+        desk.put([lease(2, fence, is_alone=True)], epoch=1, is_stopping=False)
+        put_at = time.monotonic()
+        again_at = desk.plan(put_at, is_asking=False, may_ask=True, is_stopping=False).again_at
+        assert again_at is not None
+        early = desk.plan(again_at - 0.01, is_asking=False, may_ask=True, is_stopping=False)
+        assert (early.is_due, early.again_at) == (False, again_at), "and until then there is nothing to look at"
+        late = desk.plan(again_at + LINGER_S, is_asking=False, may_ask=True, is_stopping=False)
+        later = desk.plan(time.monotonic() + LINGER_S, is_asking=False, may_ask=True, is_stopping=False)
+        given_back = [*late.finished, *later.finished]
+        assert [(one.event, one.fence, one.outcome) for one in given_back] == [("EV-0002", fence, "released")]
+        desk.note_handed_in(given_back)
+        return again_at - put_at
+
+    kept_s = [wait_for_its_turn(fence) for fence in range(1, 8)]
+
+    assert kept_s == pytest.approx([2, 4, 8, 16, 32, 60, 60], abs=1)
+    desk.bring("EV-0001", Ended(DONE))
+    desk.note_handed_in(desk.plan(began + 1000, is_asking=False, may_ask=True, is_stopping=False).finished)
+    desk.put([lease(2, 8, is_alone=True)], epoch=1, is_stopping=False)
+    assert desk.take(Cancel()) == lease(2, 8, is_alone=True)
+    desk.bring("EV-0002", Ended(DONE))
+    desk.put([lease(3)], epoch=1, is_stopping=False)
+    desk.note_handed_in(desk.plan(began + 1000, is_asking=False, may_ask=True, is_stopping=False).finished)
+    desk.take(Cancel())
+    assert wait_for_its_turn(9) == pytest.approx(2, abs=1), (
+        "it had its turn, so the next one waits no longer than the first did"
+    )
+
+
 def test_an_attempt_that_travels_alone() -> None:
     desk = Desk(Pace(slots=3, batch=1), slots=3, wake=lambda: None)
     desk.put([lease(n) for n in range(3)], epoch=1, is_stopping=False)

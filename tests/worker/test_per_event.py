@@ -175,7 +175,7 @@ def test_a_bad_task_is_told_to_its_user(
     ("args", "text"),
     [
         ("no-such-program --now", "command not found: 'no-such-program'"),
-        ("/etc/hostname", "not an executable program: '/etc/hostname'"),
+        ("/etc/hostname", "not an executable program: '/etc/hostname' (chmod +x, or put its interpreter before it)"),
     ],
 )
 def test_a_command_that_cannot_be_started(start: Start, args: str, text: str) -> None:

@@ -1,5 +1,8 @@
 """`muster dead-letter …`: events whose last attempt failed."""
 
+import sys
+from collections.abc import Sequence
+
 from cyclopts import App
 
 from muster.cli.console import put, put_json, put_table, render_time, say
@@ -9,7 +12,9 @@ from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.events import DeadLetterView
-from muster.domain.errors import ConflictError
+from muster.client.shapes.workflows import QueueView
+from muster.client.synchronous import Client
+from muster.domain.errors import ConflictError, NotFoundError
 
 ERROR_CHARS_SHOWN = 100
 
@@ -18,9 +23,9 @@ app.help_epilogue = """Example:
   muster dead-letter list latest
 
 A replay runs the same workflow again. A mistake in its file (task_args, say) is mended in a new one:
-  NEW=$(muster workflow submit mended.yaml)
-  muster event export WF-… points --state dead |
-    muster queue publish "$NEW" points - --close"""
+  NEW=$(muster workflow submit mended.yaml) &&
+    muster event export WF-… points --state dead --with-ids > dead.jsonl &&
+    muster queue publish "$NEW" points dead.jsonl --with-ids --close"""
 
 
 @app.command(
@@ -54,6 +59,7 @@ def list_(
             after=after,
             limit=limit,
         )
+        queues = client.get_workflow(workflow_id).queues if rows and not service.json else []
     if service.json:
         put_json({"dead_letters": rows, "next_after": next_after})
         return OK
@@ -66,7 +72,8 @@ def list_(
     )
     if next_after is not None:
         say(f"there are more: --after {next_after}")
-    _say_next(workflow_id, rows[0].queue)
+    aliases = {row.queue for row in rows}
+    _say_next(workflow_id, [one for one in queues if one.alias in aliases])
     return OK
 
 
@@ -92,12 +99,21 @@ def show(event: str, /, *, service: Service = HERE) -> int:
     help_epilogue="""Examples:
   muster dead-letter replay latest EV-00c3a1b2c4d5e6f7
   muster dead-letter replay latest --all
+  muster dead-letter replay latest --all --queue points
 
 After a mistake in the workflow file itself, into a new workflow instead:
-  muster event export WF-… points --state dead |
-    muster queue publish latest points - --close"""
+  NEW=$(muster workflow submit mended.yaml) &&
+    muster event export WF-… points --state dead --with-ids > dead.jsonl &&
+    muster queue publish "$NEW" points dead.jsonl --with-ids --close"""
 )
-def replay(workflow: str, /, *events: str, all: bool = False, service: Service = HERE) -> int:  # noqa: A002 - the option's name
+def replay(
+    workflow: str,
+    /,
+    *events: str,
+    all: bool = False,  # noqa: A002 - the option's name
+    queue: str | None = None,
+    service: Service = HERE,
+) -> int:
     """Send dead letters back to their queue: their attempts are counted from zero, the old ones stay in their history.
 
     A workflow that was finished, or that finished itself, is active again and gets workers for them; it stays closed to other events.
@@ -109,18 +125,23 @@ def replay(workflow: str, /, *events: str, all: bool = False, service: Service =
         workflow: its id, or `latest`.
         events: ids of the dead letters.
         all: all of them.
+        queue: with --all: only those of this queue.
     """
     if bool(events) == all:
         raise UsageError("name the dead letters to replay, or --all of them")
-    replayed: list[str] = []
+    if queue is not None and not all:
+        raise UsageError("--queue goes with --all: dead letters that are named have their queue")
     with connect(service) as client:
         workflow_id = get_workflow_id(client, workflow)
-        answer = client.replay_dead_letters(workflow_id, None if all else [check_event_id(one) for one in events])
-        replayed += answer.replayed
-        reopened = answer.reopened
-        while (
-            answer.more and answer.replayed
-        ):  # not while some are left: one that fails at once would go round for ever
+        named = [check_event_id(one) for one in events] if events else None
+        if queue is not None:
+            named = [one.event for one in _list_all(client, workflow_id, queue)]
+            if not named:
+                raise NotFoundError(f"queue {queue} has no dead letters")
+        answer = client.replay_dead_letters(workflow_id, named)
+        replayed, reopened = list(answer.replayed), answer.reopened
+        # Not while some are left: one that fails at once would go round for ever.
+        while named is None and answer.more and answer.replayed:
             answer = client.replay_dead_letters(workflow_id)
             replayed += answer.replayed
             reopened = reopened or answer.reopened
@@ -140,19 +161,33 @@ def replay(workflow: str, /, *events: str, all: bool = False, service: Service =
     return OK
 
 
-def _say_next(workflow_id: str, alias: str) -> None:
-    """What mends them: which of the two depends on where the mistake is, and only the person knows."""
-    lines = (
-        (
-            "where the program or its data were wrong, once they are mended:",
-            f"muster dead-letter replay {workflow_id} --all",
-        ),
-        (
-            "where the workflow file was (task_args, say): submit a mended one, and",
-            f"muster event export {workflow_id} {alias} --state dead | muster queue publish latest {alias} - --close",
-        ),
+def _list_all(client: Client, workflow_id: str, queue: str) -> Sequence[DeadLetterView]:
+    rows, _ = collect(
+        lambda after, limit: client.list_dead_letters(workflow_id, queue=queue, after=after, limit=limit),
+        lambda page: (page.dead_letters, page.next_after),
+        after=None,
+        limit=sys.maxsize,
     )
-    say("next:\n" + "\n".join(f"  {when}\n    {command}" for when, command in lines))
+    return rows
+
+
+def _say_next(workflow_id: str, queues: Sequence[QueueView]) -> None:
+    """What mends them: which of the two depends on where the mistake is, and only the person knows."""
+    lines = [
+        "where the program or its data were wrong, once they are mended:",
+        f"  muster dead-letter replay {workflow_id} --all",
+        "where the workflow file was (task_args, say): mend it, and",
+        "  NEW=$(muster workflow submit mended.yaml) &&",
+    ]
+    for queue in queues:
+        file = f"dead-{queue.alias}.jsonl"
+        if not queue.is_public:
+            lines.append(f"  # {queue.alias} must be public in mended.yaml: so far only tasks publish into it")
+        lines += [
+            f"  muster event export {workflow_id} {queue.alias} --state dead --with-ids > {file} &&",
+            f'  muster queue publish "$NEW" {queue.alias} {file} --with-ids --close',
+        ]
+    say("next:\n" + "\n".join(f"  {line}" for line in lines))
 
 
 def _summarise(one: DeadLetterView) -> str:

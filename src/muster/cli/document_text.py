@@ -33,7 +33,7 @@ def parse_json(text: str, name: str) -> Any:
         if depth > DEPTH_MAX:
             raise InvalidError([Finding(_place(text, match.start(), name), _TOO_DEEP)])
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=lambda pairs: _make_object(pairs, name))
     except json.JSONDecodeError as error:
         raise InvalidError([Finding(_place(text, error.pos, name), f"is not JSON: {error.msg}")]) from error
     except ValueError as error:  # a number with thousands of digits
@@ -75,6 +75,15 @@ def parse_yaml(text: str, name: str) -> tuple[Any, dict[str, int]]:
         loader.dispose()
 
 
+def _make_object(pairs: list[tuple[str, Any]], name: str) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise InvalidError([Finding(name, f"{repeated[:_NAME_CHARS_SHOWN]!r} is given twice")])
+    return made
+
+
 class _LimitError(Exception):
     """The document goes over a limit of ours, at the mark."""
 
@@ -89,6 +98,7 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
+        self._count = 0
         # By identity: an alias gives the node that it repeats.
         self._sizes: dict[yaml.Node, int] = {}
         self._heights: dict[yaml.Node, int] = {}
@@ -98,6 +108,9 @@ class _Loader(yaml.SafeLoader):
         is_alias = self.check_event(yaml.AliasEvent)
         if self._depth >= DEPTH_MAX and self.check_event(yaml.CollectionStartEvent):
             raise _LimitError(_TOO_DEEP, mark)
+        self._count += 1
+        if self._count > VALUES_MAX:
+            raise _LimitError(f"has more than {VALUES_MAX} values", mark)
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1

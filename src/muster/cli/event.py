@@ -112,9 +112,10 @@ def show(event: str, /, *, body: bool = False, service: Service = HERE) -> int:
   muster event export latest points --state dead --with-ids > dead.jsonl
 
 A mistake in the workflow file itself: mend it, and take what died to a new workflow:
-  NEW=$(muster workflow submit mended.yaml)
-  muster event export WF-… points --state dead |
-    muster queue publish "$NEW" points - --close"""
+  NEW=$(muster workflow submit mended.yaml) &&
+    muster event export WF-… points --state dead --with-ids > dead.jsonl &&
+    muster queue publish "$NEW" points dead.jsonl --with-ids --close
+Into a queue between two tasks nobody publishes: make it public in the mended file, or send the events of the first queue again."""
 )
 def export(
     workflow: str,
@@ -135,7 +136,7 @@ def export(
         workflow: its id, or `latest`.
         alias: the queue's name in the workflow: results are in the output queue, whether consumed (done) or not (waiting).
         state: only those in this state. One that changes its state meanwhile may be left out.
-        with_ids: write {"event": id, "key": key, "body": body}.
+        with_ids: write {"event": id, "key": key, "kind": "json", "body": body}; bytes have the kind bytes and a base64 text as body.
     """
     count, n_bytes = 0, 0
     is_shown = sys.stderr.isatty()

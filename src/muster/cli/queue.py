@@ -45,8 +45,10 @@ DIFFERING_SHOWN = 10
   generate | muster queue publish latest points -
   muster queue publish latest images --bytes *.png
   muster queue publish latest points points.jsonl --key-field id
-  muster event export WF-… points --state dead --with-ids |
-    muster queue publish latest points - --with-ids"""
+
+The dead letters of a workflow whose file was mended, into the new one:
+  muster event export WF-… points --state dead --with-ids > dead.jsonl &&
+    muster queue publish WF-… points dead.jsonl --with-ids --close"""
 )
 def publish(
     workflow: str,
@@ -76,7 +78,7 @@ def publish(
         bytes: each file is one event, as it is. Its key is its path as given, so a path published twice is one event.
         no_keys: with --bytes: the events have no keys; a path published twice is two events.
         key_field: the field of each line whose value is its key.
-        with_ids: the lines are what `muster event export --with-ids` writes: bodies and keys are published, {"base64": "…"} as bytes.
+        with_ids: the lines are what `muster event export --with-ids` writes: bodies and keys are published, bytes as bytes.
         close: these are the last events of this queue.
         batch: events of one call; each call is all or nothing.
         idempotency_key: repeating the command with the same key and files publishes nothing twice.
@@ -148,7 +150,7 @@ def consume(
         alias: the queue's name in the workflow.
         max: end after so many.
         no_wait: end when the queue has none at the moment.
-        with_ids: write {"event": id, "key": key, "body": body}.
+        with_ids: write {"event": id, "key": key, "kind": "json", "body": body}; bytes have the kind bytes and a base64 text as body.
     """
     if max is not None and max < 1:
         raise UsageError(f"--max {max} is below 1")
@@ -156,9 +158,16 @@ def consume(
     with connect(service) as client:
         workflow_id = get_workflow_id(client, workflow)
         with contextlib.closing(client.consume(workflow_id, alias, limit=max, wait=not no_wait)) as events:
-            for event in events:
-                put_data(render_result(event, with_ids=with_ids) + b"\n")
-                count += 1
+            try:
+                for event in events:
+                    put_data(render_result(event, with_ids=with_ids) + b"\n")
+                    count += 1
+            except BrokenPipeError:
+                say(
+                    f"{count} were written and are consumed, though whoever reads ended before that: --max takes no more than "
+                    f"so many, and muster event export {workflow_id} {alias} shows all of them again"
+                )
+                raise
     say(f"{count} consumed")
     return OK
 
@@ -213,10 +222,10 @@ def list_(workflow: str, /, *, service: Service = HERE) -> int:
 
 def render_result(event: LeasedEvent | EventWithBody, *, with_ids: bool) -> bytes:
     """An event as one line of JSON, without its end."""
-    body = msgspec.Raw(b'{"base64":' + bytes(event.body) + b"}") if event.kind == "bytes" else event.body
     if with_ids:
-        return msgspec.json.encode({"event": event.event, "key": event.key, "body": body})
-    line = bytes(body)
+        line = msgspec.json.encode({"event": event.event, "key": event.key, "kind": event.kind, "body": event.body})
+    else:
+        line = b'{"base64":' + bytes(event.body) + b"}" if event.kind == "bytes" else bytes(event.body)
     # Published JSON may have been laid out over several lines; a line break inside a string is always escaped.
     return line.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in line or b"\r" in line else line
 

@@ -5,7 +5,7 @@ import select
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -28,7 +28,7 @@ class LineReader:
     Args:
         name: of the file, for messages.
         key_field: the field of each line's object that is its dedupe key; None for no keys.
-        with_ids: the lines are exported ones, `{"event": …, "key": …, "body": …}`: body and key are taken, `{"base64": …}` as bytes.
+        with_ids: the lines are exported ones, `{"event": …, "key": …, "kind": …, "body": …}`: all but the id is taken.
     """
 
     name: str
@@ -119,8 +119,15 @@ def check_whole_files(paths: Sequence[Path], *, with_keys: bool) -> int:
             raise NotFoundError(f"there is no file {path}")
         if path.is_dir():
             findings.append(Finding(str(path), "is a folder"))
+        elif not path.is_file():
+            findings.append(
+                Finding(str(path), "is no regular file (a pipe or a device): its length is not known before it is read")
+            )
         elif (size_bytes := path.stat().st_size) > BODY_BYTES_MAX:
-            findings.append(Finding(str(path), f"has {size_bytes} bytes; an event may have {BODY_BYTES_MAX}"))
+            limit = (
+                f"an event may have {BODY_BYTES_MAX}. Of larger files publish the paths, for tasks that can read them"
+            )
+            findings.append(Finding(str(path), f"has {size_bytes} bytes; {limit}"))
         elif with_keys and (reason := _find_fault_of_path(str(path))) is not None:
             findings.append(Finding(str(path), f"{reason}; with --no-keys it is published without"))
     if findings:
@@ -148,16 +155,11 @@ def open_file(path: Path) -> BinaryIO:
 
 
 class _Exported(msgspec.Struct):
-    """A line that was exported with ids."""
+    """A line that was exported with ids. Of bytes the body is a base64 text."""
 
     body: msgspec.Raw
     key: str | None = None
-
-
-class _Base64(msgspec.Struct, forbid_unknown_fields=True):
-    """How bytes stand in such a line."""
-
-    base64: str
+    kind: Literal["json", "bytes"] = "json"
 
 
 def _read_exported(line: bytes, where: str) -> NewEventBody | Finding:
@@ -167,13 +169,9 @@ def _read_exported(line: bytes, where: str) -> NewEventBody | Finding:
         return Finding(where, f'is no {{"event": …, "key": …, "body": …}} ({str(error)[:100]}): {_show(line)}')
     if exported.key is not None and not 1 <= len(exported.key) <= KEY_CHARS_MAX:
         return Finding(where, f"has a key of {len(exported.key)} characters; 1 to {KEY_CHARS_MAX} are allowed")
-    try:
-        content = msgspec.json.decode(exported.body, type=_Base64).base64
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        if len(bytes(exported.body)) > BODY_BYTES_MAX:
-            return Finding(where, f"has a body that is longer than {BODY_BYTES_MAX} bytes")
-        return NewEventBody(body=exported.body, key=exported.key)
-    return NewEventBody(body=msgspec.Raw(msgspec.json.encode(content)), kind="bytes", key=exported.key)
+    if exported.kind == "json" and len(bytes(exported.body)) > BODY_BYTES_MAX:
+        return Finding(where, f"has a body that is longer than {BODY_BYTES_MAX} bytes")
+    return NewEventBody(body=exported.body, kind=exported.kind, key=exported.key)
 
 
 def _find_fault_of_path(path: str) -> str | None:

@@ -13,7 +13,7 @@ from muster.cli.listing import collect
 from muster.cli.lookup import get_workflow_id
 from muster.cli.service import HERE, Service, connect
 from muster.cli.watch import say_left_behind, watch_workflow
-from muster.cli.workflow_file import read_workflow
+from muster.cli.workflow_file import list_forgotten, read_workflow
 from muster.client.shapes.account import Account, CountsView, Errors
 from muster.client.shapes.workflows import EndedView, WorkflowSummary, WorkflowView
 from muster.client.synchronous import Client
@@ -51,6 +51,8 @@ def submit(
         workflow = msgspec.structs.replace(workflow, name=name)
     with connect(service) as client:
         view = client.submit_workflow(workflow, idempotency_key=idempotency_key)
+        for one in list_forgotten(workflow, file):
+            say(f"mind: {one}")
         if not service.json:
             put(view.workflow_id)
             _say_next(view, is_watched=watch)

@@ -6,6 +6,8 @@ and files that do not exist.
 
 import contextlib
 import difflib
+import math
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -87,6 +89,23 @@ def resolve_files(workflow: NewWorkflow, document: Document) -> NewWorkflow:
     return msgspec.structs.replace(workflow, tasks=tasks)
 
 
+def list_forgotten(workflow: NewWorkflow, path: Path) -> list[str]:
+    """Words of commands that name files beside the workflow's file which are not among the task's `input_files`, each with its place."""
+    folder = Path.cwd() if str(path) == "-" else path.resolve().parent
+    forgotten = []
+    for number, task in enumerate(workflow.tasks):
+        given = {Path(one).name for one in (*task.input_files, *task.pilot_config.input_files)}
+        with contextlib.suppress(ValueError, OSError):  # words that none can be made of, names that no file can have
+            words = [] if task.task_image else shlex.split(task.task_args)
+            forgotten += [
+                f"tasks[{number}].task_args: {word} stands beside the workflow's file, and is not among its input_files: "
+                "the workers do not have it"
+                for word in words
+                if Path(word).name not in given and not Path(word).is_absolute() and (folder / word).is_file()
+            ]
+    return forgotten
+
+
 def _read_text(path: Path, name: str) -> str:
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
@@ -118,6 +137,9 @@ def _judge(value: Any, wanted: Any, path: str) -> Iterator[Finding]:
             if where.endswith("_s"):
                 reason = f"must be a number of seconds, not {_describe(value)}"
             yield Finding(where, f"{reason[:1].lower()}{reason[1:]}" + _advise(value, wanted))
+            return
+        if isinstance(value, float) and not math.isfinite(value):
+            yield Finding(path, f"must be a number, not {value}")
             return
         try:
             msgspec.json.encode(value)

@@ -246,7 +246,7 @@ def _judge_start(error: Exception, argv: Sequence[str], folder: str) -> Exceptio
         return StartError(f"command not found: {argv[0]!r}")
     is_no_program = isinstance(error, OSError) and error.errno in (errno.EACCES, errno.ENOEXEC)
     if is_no_program and os.access(folder, os.X_OK):
-        return StartError(f"not an executable program: {argv[0]!r}")
+        return StartError(f"not an executable program: {argv[0]!r} (chmod +x, or put its interpreter before it)")
     if isinstance(error, ValueError):
         return StartError(f"cannot be started: {error}")
     if isinstance(error, OSError) and error.errno in _TASKS_FAULT:

@@ -20,6 +20,8 @@ LINGER_S = 0.008
 """A result waits at most that long for others to travel with."""
 STUCK_S = 2.0
 """When no slot has taken an event for that long, those that wait are given back for others."""
+PATIENCE_S_MAX = 60.0
+"""An event that goes alone is given back, too, when what is at work goes on so long; each time it comes again the wait is doubled."""
 CALL_ATTEMPTS_MAX = 1000
 CALL_BYTES_MAX = 8 << 20
 """Attempts, and bytes of results, of one call (one more result may come on top)."""
@@ -61,6 +63,8 @@ class Desk:
         self._finished: List[Handed] = []
         self._finished_at = 0.0
         self._taken_at = time.monotonic()
+        self._put_at = self._taken_at
+        self._patience_s = STUCK_S
         self._flying = 0  # attempts of calls under way
         self._is_wary = False  # the last call brought an event that goes alone
         self._travels_alone: Set[Tuple[str, int]] = set()
@@ -79,6 +83,8 @@ class Desk:
                 self._taking.wait()
             lease, epoch = self._ready.popleft()
             now = self._taken_at = time.monotonic()
+            if lease.is_alone:
+                self._patience_s = STUCK_S
             cancel.clear()
             self._working[lease.event] = Work(lease, cancel, epoch, now)
             return lease
@@ -107,6 +113,8 @@ class Desk:
         They are worked at in the order of their ids: that is the order in which the service counts them, should this worker die.
         """
         with self._lock:
+            if leases:
+                self._put_at = time.monotonic()
             for lease in sorted(leases, key=lambda one: one.event):
                 work = self._working.get(lease.event)
                 if work is not None:
@@ -149,7 +157,7 @@ class Desk:
                 return Errand(again_at=self._finished_at + LINGER_S)
             if want and may_ask and not is_asking and (is_starving or want > ahead // 2):
                 return Errand(want=want, is_due=True)
-            return Errand(again_at=self._taken_at + STUCK_S if self._ready else None)
+            return Errand(again_at=self._stuck_at() if self._ready else None)
 
     def hand_in_again(self, finished: Sequence[Handed], *, alone: bool = False) -> None:
         """Attempts whose call came to nothing; `alone`: each in a call of its own from now on."""
@@ -261,9 +269,20 @@ class Desk:
         self._flying += len(taken)
         return taken
 
+    def _waits_to_be_alone(self) -> bool:
+        return bool(self._ready) and self._ready[0][0].is_alone and 0 < len(self._working) < self._slots
+
+    def _stuck_at(self) -> float:
+        return self._put_at + self._patience_s if self._waits_to_be_alone() else self._taken_at + STUCK_S
+
     def _give_back_stuck(self, now: float) -> None:
         """A task takes long, and others wait behind it that another worker could do."""
-        if self._ready and len(self._working) >= self._slots and now - self._taken_at >= STUCK_S:
+        if not self._ready or now < self._stuck_at():
+            return
+        if self._waits_to_be_alone():
+            self._patience_s = min(PATIENCE_S_MAX, 2 * self._patience_s)
+            self._release_ready()
+        elif len(self._working) >= self._slots:
             self._pace.note_stuck(min(now - one.began for one in self._working.values()))
             self._release_ready()
 

@@ -76,7 +76,15 @@ def test_a_queue_may_loop_and_names_of_one_place_may_be_given_side_by_side() -> 
 
 @pytest.mark.parametrize(("asked", "stored"), [(-5, 1), (0, 1), (1, 1), (50, 50), (100, 100), (10_000, 100)])
 def test_priority_is_kept_within_its_bounds(asked: int, stored: int) -> None:
-    assert plan(NewWorkflow([TASK], priority=asked)).priority == stored
+    assert plan(NewWorkflow([TASK], ["in"], priority=asked)).priority == stored
+
+
+def test_a_warm_task_has_no_files_to_name() -> None:
+    assert refused(with_task(warm=True)) == ["tasks[0].task_args"]
+    assert refused(with_task(pilot_config=PilotConfig(environment={"MUSTER_TASK_WARM": "yes"}))) == [
+        "tasks[0].task_args"
+    ]
+    assert plan(with_task(warm=True, task_args="python task.py")).tasks[0].settings.warm
 
 
 BAD = {
@@ -150,13 +158,24 @@ def test_no_task_at_all_is_refused() -> None:
 
 @pytest.mark.parametrize("alias", ["", "a/b", "..", "a b", "-x", "x" * 101, "\n"])
 def test_an_alias_that_no_address_could_hold_is_refused(alias: str) -> None:
-    assert refused(with_task(input_queue_aliases=["in", alias])) == ["tasks"]
+    assert refused(with_task(output_queue_aliases=["out", alias])) == ["tasks"]
 
 
 def test_an_unknown_public_alias_is_refused_by_us_and_passed_over_for_upstream() -> None:
     workflow = NewWorkflow([TASK], ["in", "else"])
     assert refused(workflow) == ["public_queue_aliases[1]"]
     assert [queue.alias for queue in plan(workflow, ignores=True).queues] == ["in", "out"]
+
+
+def test_an_input_that_nothing_can_come_into_is_refused_by_us_and_passed_over_for_upstream() -> None:
+    behind = msgspec.structs.replace(TASK, input_queue_aliases=["oot"], output_queue_aliases=[])
+    workflow = NewWorkflow([TASK, behind], ["in"])
+
+    with pytest.raises(
+        InvalidError, match=r"tasks\[1\]\.input_queue_aliases\[0\].*nothing can come into 'oot'.*are: in, out"
+    ):
+        plan(workflow)
+    assert [queue.alias for queue in plan(workflow, ignores=True).queues] == ["in", "out", "oot"]
 
 
 def test_a_workflow_is_served_by_one_kind_of_agent() -> None:
@@ -182,7 +201,8 @@ def test_tasks_that_share_a_queue_must_agree_on_its_rules() -> None:
 
 
 def test_a_workflow_that_finishes_itself_needs_a_door_that_can_be_closed() -> None:
-    assert refused(NewWorkflow([TASK], ["out"], finish_when_done=True)) == ["finish_when_done"]
+    feeds_itself = msgspec.structs.replace(TASK, output_queue_aliases=["in"])
+    assert refused(NewWorkflow([feeds_itself], finish_when_done=True)) == ["finish_when_done"]
     assert plan(NewWorkflow([TASK], ["in"], finish_when_done=True)).finish_when_done
 
 

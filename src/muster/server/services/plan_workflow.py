@@ -63,7 +63,8 @@ def plan_workflow(
 
     Args:
         locations: every name and alias that there is.
-        ignores_unknown_aliases: a public alias that no task uses is passed over, as upstream does, instead of refused.
+        ignores_unknown_aliases: a public alias that no task uses, and an input that nothing can come into, are passed over, as
+            upstream does, instead of refused.
 
     Raises:
         InvalidError: every fault is a finding.
@@ -74,7 +75,8 @@ def plan_workflow(
         path = f"tasks[{index}]"
         settings = resolve_task_settings(task, path, findings)
         places = _find_locations(task, path, locations, findings)
-        findings.extend(judge_task(task, path, is_ours=any(one.agent is Agent.MUSTER for one in places)))
+        is_ours = any(one.agent is Agent.MUSTER for one in places)
+        findings.extend(judge_task(task, path, is_ours=is_ours, is_warm=settings.warm))
         tasks.append(PlannedTask(task, settings, places))
     agents = {place.agent for task in tasks for place in task.locations}
     if len(agents) > 1:
@@ -105,13 +107,26 @@ def _judge_whole(request: NewWorkflow, *, ignores_unknown_aliases: bool) -> Iter
         yield Finding("name", f"must be at most {NAME_CHARS_MAX} characters, without control characters")
     for index in find_duplicates(request.public_queue_aliases):
         yield Finding(f"public_queue_aliases[{index}]", "items must be unique")
-    if ignores_unknown_aliases:
-        return
+    if not ignores_unknown_aliases:
+        yield from _judge_aliases(request)
+
+
+def _judge_aliases(request: NewWorkflow) -> Iterator[Finding]:
+    """Names of queues that mean nothing: most are misspelt."""
     used = {alias for task in request.tasks for alias in (*task.input_queue_aliases, *task.output_queue_aliases)}
     for index, alias in enumerate(request.public_queue_aliases):
         if alias not in used:
             known = ", ".join(sorted(used)) or "none"
             yield Finding(f"public_queue_aliases[{index}]", f"no task uses a queue {alias[:100]!r}; used are: {known}")
+    fed = {*request.public_queue_aliases, *(alias for task in request.tasks for alias in task.output_queue_aliases)}
+    for number, task in enumerate(request.tasks):
+        for index, alias in enumerate(task.input_queue_aliases):
+            if alias not in fed:
+                yield Finding(
+                    f"tasks[{number}].input_queue_aliases[{index}]",
+                    f"nothing can come into {alias[:100]!r}: no task writes into it and it is not public; "
+                    f"those into which something can come are: {', '.join(sorted(fed)) or 'none'}",
+                )
 
 
 def _find_locations(
