@@ -1,4 +1,4 @@
-"""What do the queues that people use reach with empty jobs? pgqueuer and procrastinate on the same PostgreSQL, one worker or several.
+"""What do the queues that people use reach with empty jobs? pgqueuer and procrastinate on the same PostgreSQL.
 
 Run as a program it is one such worker: it says when it is ready, begins at a line on stdin, and ends when the queue is dry.
 """
@@ -12,28 +12,27 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
-PGQUEUER_BATCH = 64
 PROCRASTINATE_CONCURRENCY = 10
 BODY = "x" * 500
 BLOCK = 1000
 
 
-def pgqueuer_rate(database_url: str, events: int, *, workers: int) -> float:
-    """Empty jobs a second, asyncpg, batches of 64, drain mode; enqueueing is not counted."""
+def pgqueuer_rate(database_url: str, events: int, *, workers: int, batch: int) -> float:
+    """Empty jobs a second, asyncpg, drain mode; enqueueing is not counted."""
     asyncio.run(_fill_pgqueuer(database_url, events))
-    return _drain("pgqueuer", database_url, events, workers=workers)
+    return _drain("pgqueuer", database_url, events, workers=workers, batch=batch)
 
 
 def procrastinate_rate(database_url: str, events: int, *, workers: int) -> float:
     """Empty jobs a second, psycopg, concurrency 10; deferring is not counted."""
     asyncio.run(_fill_procrastinate(database_url, events))
-    return _drain("procrastinate", database_url, events, workers=workers)
+    return _drain("procrastinate", database_url, events, workers=workers, batch=1)
 
 
-def _drain(name: str, database_url: str, events: int, *, workers: int) -> float:
+def _drain(name: str, database_url: str, events: int, *, workers: int, batch: int) -> float:
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.anchors", name, database_url],
+            [sys.executable, "-m", "benchmarks.anchors", name, database_url, str(batch)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -69,7 +68,7 @@ async def _fill_pgqueuer(database_url: str, events: int) -> None:
     await connection.close()
 
 
-async def _work_pgqueuer(database_url: str) -> None:
+async def _work_pgqueuer(database_url: str, batch: int) -> None:
     from pgqueuer import PgQueuer
     from pgqueuer.db import AsyncpgDriver
     from pgqueuer.domain.types import QueueExecutionMode
@@ -84,7 +83,7 @@ async def _work_pgqueuer(database_url: str) -> None:
         nonlocal done
         done += 1
 
-    await _run(lambda: queuer.qm.run(batch_size=PGQUEUER_BATCH, mode=QueueExecutionMode.drain), lambda: done)
+    await _run(lambda: queuer.qm.run(batch_size=batch, mode=QueueExecutionMode.drain), lambda: done)
     await connection.close()
 
 
@@ -100,7 +99,7 @@ async def _fill_procrastinate(database_url: str, events: int) -> None:
             await app.configure_task("empty").batch_defer_async(*batch)
 
 
-async def _work_procrastinate(database_url: str) -> None:
+async def _work_procrastinate(database_url: str, _batch: int) -> None:
     import procrastinate
 
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=database_url))
@@ -129,4 +128,6 @@ async def _run(work: Callable[[], Awaitable[None]], count: Callable[[], int]) ->
 
 
 if __name__ == "__main__":
-    asyncio.run({"pgqueuer": _work_pgqueuer, "procrastinate": _work_procrastinate}[sys.argv[1]](sys.argv[2]))
+    asyncio.run(
+        {"pgqueuer": _work_pgqueuer, "procrastinate": _work_procrastinate}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+    )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks.engine_over_http import BATCH, BODY, WORKERS
+from benchmarks.engine_over_http import BATCHES, BODY, WORKERS
 from benchmarks.postgres import fresh_database, running_postgres
 from benchmarks.record import Record, Series, keep
 from benchmarks.stage import Stage
@@ -93,7 +93,7 @@ def _start_workers(url: str, taskforce: str, secret: str) -> "list[subprocess.Po
     processes = []
     for proc in range(WORKERS):
         process = subprocess.Popen(
-            [sys.executable, str(script), url, taskforce, str(proc), str(BATCH), "3600", "keep-on"],
+            [sys.executable, str(script), url, taskforce, str(proc), str(BATCHES[0]), "3600", "keep-on"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
