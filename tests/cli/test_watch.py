@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
+
 from muster.cli.watch import Rate, find_reasons, render_line
 from muster.client.shapes.account import CountsView
-from muster.client.shapes.workflows import Progress
+from muster.client.shapes.workflows import Progress, QueueView
 
 
 def _progress(
@@ -40,6 +42,22 @@ def test_there_is_a_rate_once_there_are_two_looks_and_none_when_it_is_over() -> 
         "active: 4 waiting, 0 in work, 6 done, 0 dead of 10; 3 events/s, 2 workers, 1 failed attempt",
         "finished: 0 waiting, 0 in work, 10 done, 0 dead of 10; 2 failed attempts",
     ]
+
+
+def test_of_a_chain_each_stage_is_told() -> None:
+    def queue(alias: str, *, is_input: bool, **counts: int) -> QueueView:
+        states: dict[str, Any] = {"waiting": 0, "in_work": 0, "done": 0, "dead": 0} | counts
+        return QueueView(alias, "a1", True, is_input, True, None, CountsView(sum(states.values()), **states))
+
+    chain = [
+        queue("in", is_input=True, waiting=5, done=4, dead=1),
+        queue("mid", is_input=True, done=3, waiting=1),
+        queue("out", is_input=False, waiting=3),
+    ]
+    progress = msgspec.structs.replace(_progress(waiting=6, done=7, dead=1), queues=chain)
+
+    assert "dead of 14 (in 5 of 10, mid 3 of 4); 1 worker" in render_line(progress, None)
+    assert "(" not in render_line(msgspec.structs.replace(progress, queues=chain[1:]), None)
 
 
 def test_the_reasons_for_a_bad_end() -> None:

@@ -1,17 +1,21 @@
 """Does every taskforce have one agent at a time, and is the former one's word refused?"""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 import anyio
 import pytest
 
 from contracts.store_bench import AN_ENTRY
-from muster.server.ports.store import Transaction
+from muster.domain.taskforce_phase import Phase
+from muster.server.ports.store import Store, Transaction
 from muster.server.services.claim_taskforces import ClaimRequest, claim_taskforces
 from muster.server.services.worker_token import enrolment_secret
 from server.stand import KEY, NEW, NEW_TASK, TMS, USER, Json, Stand
 
 pytestmark = pytest.mark.anyio
+T = TypeVar("T")
 ASKED = ClaimRequest("site-a", ["local"], limit=9, wait_s=0.0, lease_s=30.0, held=frozenset())
 
 
@@ -114,6 +118,38 @@ async def test_two_agents_at_once_never_get_the_same(stand: Stand) -> None:
             group.start_soon(claim, agent)
     given = [uuid for uuids in got.values() for uuid in uuids]
     assert len(given) == len(set(given)) == 6
+
+
+class OutrunStore:
+    """A store in which something happens between an agent's look and its claim."""
+
+    def __init__(self, store: Store, happening: Callable[[Transaction], None]) -> None:
+        self._store, self._happening = store, happening
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        seen = await self._store.read(work)
+        await self._store.write(self._happening)
+        return seen
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"held_reason": "no such image"}, {"phase": Phase.CONDOR_COMPLETE}, {"claim_agent": "b", "claim_until": 1e12}],
+)
+async def test_what_was_held_moved_on_or_taken_since_the_look_is_not_claimed(stand: Stand, changes: Json) -> None:
+    workflow = await ready(stand)
+    uuid = workflow["taskforces"][0]["taskforce_uuid"]
+
+    def happen(tx: Transaction) -> None:
+        tx.taskforces.update(replace(tx.taskforces.get(uuid), **changes))
+
+    outrun = replace(stand.parts, store=cast("Store", OutrunStore(stand.parts.store, happen)))
+    assert not (await claim_taskforces(outrun, ASKED)).start
+    after = await stand.parts.store.read(lambda tx: tx.taskforces.get(uuid))
+    assert (after.claim_agent, after.claim_fence) == (changes.get("claim_agent"), 0)
 
 
 async def test_the_limit_is_kept_and_what_is_held_does_not_count(stand: Stand) -> None:

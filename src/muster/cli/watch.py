@@ -98,6 +98,10 @@ def render_line(progress: Progress, rate: float | None) -> str:
         f"{progress.state}: {counts.waiting} waiting, {counts.in_work} in work, {counts.done} done, {counts.dead} dead "
         f"of {counts.published}"
     )
+    inputs = [queue for queue in progress.queues if queue.is_input]
+    if len(inputs) > 1:  # the sum says little of a chain, which grows as it goes on
+        stages = (f"{clean(one.alias)} {one.counts.done + one.counts.dead} of {one.counts.published}" for one in inputs)
+        text += f" ({', '.join(stages)})"
     movement = _list_movement(progress, rate)
     if progress.failures:
         movement.append(render_count(progress.failures, "failed attempt"))
