@@ -21,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 UP_S_MAX = 30.0
 """Seconds that `muster up` may take until it says that it is up."""
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_S_MAX = 30.0
 PULL_MAX = 0.5
 """The best fit must be this near to the published values, in published standard deviations."""
@@ -122,6 +123,8 @@ class Demo:
         if self.up is None or self.up.poll() is not None:
             return
         begun = time.monotonic()
+        # A second Ctrl-C does not leave it behind: this takes STOP_S_MAX at most.
+        heard = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
         self.up.send_signal(signal.SIGINT)
         try:
             status = self.up.wait(STOP_S_MAX)
@@ -131,6 +134,9 @@ class Demo:
             raise DemoError(
                 f"muster up did not stop in {STOP_S_MAX:.0f} s; see {self.output / 'muster/logs'}"
             ) from None
+        finally:
+            for number, handler in heard.items():
+                signal.signal(number, handler)
         if status:
             raise DemoError(f"muster up ended with status {status}; see {self.output / 'up.log'}")
         self.times.append(("stopping everything", time.monotonic() - begun))
@@ -248,6 +254,7 @@ def end_leftover(lock: Path) -> None:
     if not lock.exists():
         return
     begun = time.monotonic()
+    asked = ""
     with lock.open() as file:
         while True:
             try:
@@ -256,7 +263,9 @@ def end_leftover(lock: Path) -> None:
                 holder = lock.read_text().strip()
                 if time.monotonic() - begun > STOP_S_MAX:
                     raise DemoError(f"process {holder} still uses {lock.parent}: kill it, then start again") from None
-                os.kill(int(holder), signal.SIGTERM)
+                if holder.isdigit() and holder != asked:  # once: the second time it would not wait for its workers
+                    os.kill(int(holder), signal.SIGTERM)
+                    asked = holder
                 time.sleep(0.5)
             else:
                 return

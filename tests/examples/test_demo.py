@@ -41,15 +41,22 @@ def _listen_to_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def _ignores(pid: int, number: signal.Signals) -> bool:
+    lines = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(lines["SigIgn"], 16) >> (number - 1) & 1)
+
+
 def _command(output: Path) -> list[str]:
     return [sys.executable, str(DEMO), "--output", str(output)]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_demo_that_is_ended_takes_everything_with_it(
+def test_a_demo_that_is_ended_takes_everything_with_it_however_often_it_is_told(
     demo: "subprocess.Popen[bytes]", output: Path, how: signal.Signals
 ) -> None:
     demo.send_signal(how)
+    wait_for(lambda: demo.poll() is not None or _ignores(demo.pid, signal.SIGINT), "it stops what it started")
+    demo.send_signal(signal.SIGINT)
 
     assert demo.wait(timeout=60) == 128 + how
     assert "nothing of it runs any more" in (output.parent / "demo.log").read_text()
