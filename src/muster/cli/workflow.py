@@ -339,6 +339,11 @@ def _put_ended(client: Client, answer: EndedView, service: Service) -> int:
         put_json(answer)
         return OK
     put(f"{answer.workflow_id} {answer.state}")
-    say(f"{render_count(answer.n_taskforces, 'taskforce')} {'is' if answer.n_taskforces == 1 else 'are'} being stopped")
+    n = answer.n_taskforces
+    say(
+        f"{render_count(n, 'taskforce')} {'is' if n == 1 else 'are'} being stopped"
+        if n
+        else "it had no taskforce left to stop"
+    )
     say_left_behind(answer.workflow_id, client.get_progress(answer.workflow_id).input.waiting)
     return OK

@@ -61,7 +61,9 @@ class LocalToken:
     async def identify(self, token: str) -> Caller:
         """Raises UnauthenticatedError. Takes as long for a wrong token as for a right one."""
         if not hmac.compare_digest(self._token, token.encode("utf-8", "surrogateescape")):
-            raise UnauthenticatedError("the token is not good here; it stands in the service's token file")
+            raise UnauthenticatedError(
+                "the token is not that of this service; the right one stands in the service's token file"
+            )
         return self._caller
 
 
