@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness.processes import workers_alive
-from harness.stack import Stack
+from harness.stack import Part, Stack
 from harness.tally import TASKS, Tally, check_after_fault
 from harness.waiting import wait_for
 from muster.client.patience import Patience
@@ -64,13 +64,8 @@ def test_a_full_disk_refuses_in_words_and_loses_nothing(stack: Stack, tmp_path: 
 
 
 def test_muster_up_outlives_a_full_disk_and_its_log_goes_on_after_it(stack: Stack) -> None:
-    disk = stack.state
-    disk.mkdir()
-    stack.wrapper = (*_namespace(), "sh", "-c", f'mount -t tmpfs -o size=8m tmpfs "{disk}" && exec "$@"', "sh")
-    up = stack._start("up", ["up", "--dir", str(disk)], crash=None, times=0)
-    inside = Path(f"/proc/{up.process.pid}/root{disk}")
+    up, inside = _start_up_on_a_disk(stack, size_mib=8)
     log = inside / "logs" / "muster.log"
-    wait_for(lambda: not up.is_alive or "Muster is up" in up.log.read_text(), "it is up", deadline_s=30)
     _fill(inside / "ballast")
     wait_for(lambda: not up.is_alive or not log.read_text().endswith("\n"), "the log has met the full disk")
     assert up.is_alive, up.log.read_text()
@@ -89,13 +84,8 @@ def test_muster_up_outlives_a_full_disk_and_its_log_goes_on_after_it(stack: Stac
 
 
 def test_workers_that_died_of_a_full_disk_are_back_when_there_is_room(stack: Stack) -> None:
-    disk = stack.state
-    disk.mkdir()
-    stack.wrapper = (*_namespace(), "sh", "-c", f'mount -t tmpfs -o size=16m tmpfs "{disk}" && exec "$@"', "sh")
-    up = stack._start("up", ["up", "--dir", str(disk)], crash=None, times=0)
-    inside = Path(f"/proc/{up.process.pid}/root{disk}")
+    up, inside = _start_up_on_a_disk(stack, size_mib=16)
     log = inside / "logs" / "muster.log"
-    wait_for(lambda: not up.is_alive or "Muster is up" in up.log.read_text(), "it is up", deadline_s=30)
     token = (inside / "token").read_text().strip()
     tally = Tally(stack.root / "tally.jsonl")
     with Client((inside / "address").read_text().strip(), token) as client:
@@ -131,6 +121,17 @@ def test_muster_up_says_what_to_do_where_the_disk_keeps_it_from_starting(stack: 
         told = up.log.read_text()
         assert f"muster: the disk of {disk / 'muster'} is full (" in told
         assert "free space on it and start again" in told
+
+
+def _start_up_on_a_disk(stack: Stack, *, size_mib: int) -> tuple[Part, Path]:
+    """`muster up` with its folder on a disk of its own, and that folder as it is seen from here."""
+    disk = stack.state
+    disk.mkdir()
+    script = f'mount -t tmpfs -o size={size_mib}m tmpfs "{disk}" && exec "$@"'
+    stack.wrapper = (*_namespace(), "sh", "-c", script, "sh")
+    up = stack._start("up", ["up", "--dir", str(disk)], crash=None, times=0)
+    wait_for(lambda: not up.is_alive or "Muster is up" in up.log.read_text(), "it is up", deadline_s=30)
+    return up, Path(f"/proc/{up.process.pid}/root{disk}")
 
 
 def _fill(ballast: Path) -> None:
