@@ -17,6 +17,8 @@ from muster.client.synchronous import Client
 from muster.domain.errors import ConflictError, NotFoundError
 
 ERROR_CHARS_SHOWN = 100
+NAMED_MAX = 10_000
+"""Dead letters that one call names."""
 
 app = App(name="dead-letter", help="See and replay events whose last attempt failed.", help_format="plaintext")
 app.help_epilogue = """Example:
@@ -138,9 +140,14 @@ def replay(
             named = [one.event for one in _list_all(client, workflow_id, queue)]
             if not named:
                 raise NotFoundError(f"queue {queue} has no dead letters")
-        answer = client.replay_dead_letters(workflow_id, named)
-        replayed, reopened = list(answer.replayed), answer.reopened
-        # Not while some are left: one that fails at once would go round for ever.
+        # All that are named were dead before the first call: one that fails again meanwhile does not go round for ever.
+        parts = [named[start : start + NAMED_MAX] for start in range(0, len(named), NAMED_MAX)] if named else [None]
+        replayed: list[str] = []
+        reopened = False
+        for part in parts:
+            answer = client.replay_dead_letters(workflow_id, part)
+            replayed += answer.replayed
+            reopened = reopened or answer.reopened
         while named is None and answer.more and answer.replayed:
             answer = client.replay_dead_letters(workflow_id)
             replayed += answer.replayed
