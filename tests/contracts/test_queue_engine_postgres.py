@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from contracts.queue_engine_bench import LIVE_S, Bench, postgres_bench
-from contracts.queue_engine_contract import Worker, done, failed, step
+from contracts.queue_engine_contract import Worker, done, failed, released, step
 from muster.domain.attempt import Verdict
 from muster.domain.errors import UnavailableError
 from muster.domain.ids import EventIds
@@ -226,6 +226,83 @@ async def test_a_cancelled_caller_disturbs_nobody(narrow: Bench) -> None:
             group.cancel_scope.cancel()
         answer = await narrow.engine.step(step(second, 1, [queue], want=2))
     assert answer.leased
+
+
+N_ROWS = 6_000
+"""Of each table: any of them read whole is far more than a step of a few events needs."""
+
+
+async def do_one_of_each(bench: Bench, worker: Worker, kin: Worker) -> None:
+    """Each statement of a step: done, failed, released, late from the queue and from another's lease, a repeat, a parked call."""
+    (queue,) = worker.queues
+    await bench.publish(queue, 6)
+    a, b, c, d, e = await worker.lease(5)
+    answer = await worker.call(done(a, b"1"), failed(b), released(c), done(c, b"1"))
+    assert list(answer.verdicts) == [Verdict.DONE, Verdict.REQUEUED, Verdict.REQUEUED, Verdict.LATE]
+    answer = await kin.call(done(d, b"1"), failed(e), done(a, b"1"), want=2)
+    assert list(answer.verdicts) == [Verdict.LATE, Verdict.STALE, Verdict.DONE]
+    again = step(kin.holder, kin.calls, [queue], want=2)
+    for repeated in (await kin.engine.step(again), await kin.engine.lease_more(again)):
+        assert [one.event for one in repeated.leased] == [one.event for one in answer.leased]
+    await worker.call(failed(e))
+    await kin.call(*map(done, answer.leased))
+
+
+async def fill(bench: Bench, queue: int, holder: int) -> None:
+    """Give every table that a step looks into many rows of no concern to it: all leases are the holder's."""
+    events: list[int] = []
+    for table, columns, values in (
+        ("event", "id, queue, kind, body", "i, {queue}, 0, '1'"),
+        ("ready", "event, queue, attempts, fence", "i, {queue}, 0, 0"),
+        ("leased", "event, queue, holder, call, attempts, fence, since", "i, {queue}, {holder}, 1000000, 1, 1, 0"),
+        ("attempt", 'event, fence, queue, holder, "end", since, at, wall_s', "i, 1, {queue}, {holder}, 2, 0, 0, 0"),
+        (
+            "finished",
+            "event, queue, holder, fence, attempts, late, since, at, wall_s, results",
+            "i, {queue}, {holder}, 2, 1, false, 0, 0, 0, 0",
+        ),
+        (
+            "holder",
+            "number, taskforce_uuid, owner, cluster, proc, start, at_once, host, site, begun_at, until, call",
+            "i, 'TF-x', '', 'c', 0, 1, 1, 'h', 's', 0, 0, 0",
+        ),
+    ):
+        chosen = values.format(queue=queue, holder=holder)
+        if table != "ready":  # what is ready has a body
+            events = list(bench.ids.take(N_ROWS, now_s=time.time()))
+        await bench.sql.run(f"INSERT INTO {table} ({columns}) SELECT {chosen} FROM unnest(?::bigint[]) i", events)
+
+
+async def test_plans_made_while_the_tables_were_empty_read_no_more_when_they_are_full(
+    bench: Bench, postgres_url: str
+) -> None:
+    ((schema,),) = await bench.sql.run("SELECT current_schema()::text")
+    opened: list[asyncpg.Connection[asyncpg.Record]] = []
+
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+        opened.append(await asyncpg.connect(postgres_url, server_settings={"search_path": schema}))
+        return opened[-1]
+
+    async def count_rows_read() -> int:
+        await opened[0].execute("SELECT pg_stat_force_next_flush()")
+        ((rows,),) = await bench.sql.run(
+            "SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = current_schema())"
+            " + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = current_schema())"
+        )
+        return int(rows)
+
+    queue, output = await bench.add_queue(attempts=99), await bench.add_queue()
+    async with PostgresEngine(connect, EventIds(node=9), connections=1) as engine:
+        worker, kin = [Worker(engine, await bench.add_session(), [queue], [output]) for _ in range(2)]
+        await do_one_of_each(bench, worker, kin)
+        while_empty = await count_rows_read()
+        await fill(bench, queue, worker.holder)
+        before = await count_rows_read()
+        await do_one_of_each(bench, worker, kin)
+        while_full = await count_rows_read() - before
+
+    assert while_empty > 0
+    assert while_full < N_ROWS / 2
 
 
 async def test_tending_takes_away_dead_rows_and_is_idle_otherwise(bench: Bench) -> None:

@@ -7,7 +7,9 @@
 -- A row leaves a table in the statement that says who takes it on (DELETE ... RETURNING), so nothing moves twice.
 -- Locks: sessions first, in order of number; whoever ends a lease that is not its own waits for one row at a time.
 -- VOLATILE: each statement sees what was committed before it began, which the ladder needs.
--- force_custom_plan: a plan made while tables were empty would stay, and be hundreds of times too slow.
+-- Plans: a plan made while tables were empty stays, and may be hundreds of times too slow. The step, which planning would cost half
+-- of its time, leaves no choice: every table is looked up by its key, `= ANY` of an array, and joined by hash; no condition of its
+-- fits a partial index. (Its `enable_*` hold in the functions that it calls.) The others are planned for each call: force_custom_plan.
 
 -- Seconds from a failed attempt to the next one: domain.retry.
 CREATE FUNCTION pg_temp.muster_pause(p_attempts integer, p_retry_s float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS $function$
@@ -24,7 +26,7 @@ CREATE FUNCTION pg_temp.muster_judge(
     OUT o_verdict smallint, OUT o_queue integer,
     OUT o_waiting integer, OUT o_in_work integer, OUT o_done integer, OUT o_dead integer,
     OUT o_failed integer, OUT o_duplicates integer, OUT o_delayed boolean
-) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_custom_plan AS $function$
+) LANGUAGE plpgsql VOLATILE AS $function$
 DECLARE
     v_lease leased%ROWTYPE;
     v_newer leased%ROWTYPE;
@@ -192,7 +194,8 @@ CREATE FUNCTION pg_temp.muster_step(
 ) RETURNS TABLE (
     o_what integer, o_of integer, o_event bigint, o_fence integer, o_attempts integer, o_limit integer, o_queue integer,
     o_kind smallint, o_key text, o_body bytea, o_deaths integer
-) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_custom_plan AS $function$
+) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan
+SET enable_nestloop = off SET enable_seqscan = off SET enable_bitmapscan = off AS $function$
 DECLARE
     v_now CONSTANT float8 := extract(epoch FROM clock_timestamp());
     v_newest bigint[];  -- by call: null when the session is over
@@ -225,13 +228,13 @@ DECLARE
 BEGIN
     -- The sessions.
     WITH locked AS MATERIALIZED (
-        SELECT number, call FROM holder WHERE number = ANY (p_holder) AND ended IS NULL ORDER BY number FOR UPDATE
+        SELECT number, call, ended FROM holder WHERE number = ANY (p_holder) ORDER BY number FOR UPDATE
     )
-    SELECT array_agg(l.call ORDER BY a.i) INTO v_newest
+    SELECT array_agg(CASE WHEN l.ended IS NULL THEN l.call END ORDER BY a.i) INTO v_newest
     FROM unnest(p_holder) WITH ORDINALITY AS a (number, i) LEFT JOIN locked l ON l.number = a.number;
     UPDATE holder h SET until = greatest(h.until, v_now + a.lease_s), call = greatest(h.call, a.call)
-    FROM unnest(p_holder, p_call, p_lease_s) AS a (number, call, lease_s)
-    WHERE h.number = a.number AND h.number = ANY (p_holder) AND h.ended IS NULL;
+    FROM unnest(p_holder, p_call, p_lease_s, v_newest) AS a (number, call, lease_s, newest)
+    WHERE h.number = a.number AND h.number = ANY (p_holder) AND a.newest IS NOT NULL;
     RETURN QUERY
     SELECT 1, a.i::integer, a.newest, 0, 0, 0, 0, 0::smallint, NULL::text, NULL::bytea, 0
     FROM unnest(v_newest) WITH ORDINALITY AS a (newest, i);
@@ -254,7 +257,7 @@ BEGIN
                 t.first_result, t.kind, t.result
             FROM taken t
         ), keyed AS MATERIALIZED (  -- looked up once for all: a result carries the key of its source
-            SELECT e.id, e.key FROM event e WHERE e.id = ANY (f_event) AND e.key IS NOT NULL
+            SELECT e.id, e.key FROM event e WHERE e.id = ANY (f_event)
         ), made AS MATERIALIZED (
             SELECT r.event, r.queue, t.event AS parent, r.kind, k.key, r.body
             FROM unnest(r_of, r_event, r_queue, r_kind, r_body) AS r (of, event, queue, kind, body)
@@ -312,7 +315,7 @@ BEGIN
         END LOOP;
         IF cardinality(v_late) > 0 THEN
             WITH keyed AS MATERIALIZED (
-                SELECT e.id, e.key FROM event e WHERE e.id = ANY (f_event) AND e.key IS NOT NULL
+                SELECT e.id, e.key FROM event e WHERE e.id = ANY (f_event)
             ), made AS MATERIALIZED (
                 SELECT r.event, r.queue, f_event[r.of] AS parent, r.kind, k.key, r.body
                 FROM unnest(r_of, r_event, r_queue, r_kind, r_body) AS r (of, event, queue, kind, body)
@@ -413,7 +416,7 @@ BEGIN
                 SELECT count(*)::integer FROM attempt a WHERE a.event = l.event AND a."end" IN (3, 6)) ELSE 0 END
         FROM unnest(l_of, l_event, l_fence, l_attempts, l_queue) AS l (of, event, fence, attempts, queue)
         JOIN event e ON e.id = l.event AND e.id = ANY (l_event)
-        JOIN queue q ON q.number = l.queue;
+        JOIN queue q ON q.number = l.queue AND q.number = ANY (l_queue);
     END IF;
 END
 $function$;
