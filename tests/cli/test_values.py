@@ -31,15 +31,16 @@ def _write(folder: Path, content: bytes) -> Path:
 
 
 def test_good_lines_are_counted_and_blank_ones_passed_over(tmp_path: Path) -> None:
-    file = _write(tmp_path, b'{"a": 1}\n\n  \n[2]\r\n"three"\n4')
+    file = _write(tmp_path, b'{"a": 1}\n\n  \n[2]\r\n"three"\n4\n{"x": 1e400}')
 
-    assert check_file(file, LineReader("points.jsonl")) == 4
+    assert check_file(file, LineReader("points.jsonl")) == 5
     with file.open("rb") as lines:
         assert [bytes(one.body) for one in read_lines(lines, LineReader("x"))] == [
             b'{"a": 1}',
             b"[2]",
             b'"three"',
             b"4",
+            b'{"x": 1e400}',
         ]
 
 

@@ -141,5 +141,7 @@ def test_an_answer_may_have_fields_that_are_not_known() -> None:
 
 def test_all_dead_letters_are_meant_by_leaving_the_names_out() -> None:
     every, named = calls.replay_dead_letters(WF), calls.replay_dead_letters(WF, ["EV-1"])
+    of_one = calls.replay_dead_letters(WF, queue="in")
 
-    assert [msgspec.json.decode(call.body or b"") for call in (every, named)] == [{}, {"events": ["EV-1"]}]
+    bodies = [msgspec.json.decode(call.body or b"") for call in (every, named, of_one)]
+    assert bodies == [{}, {"events": ["EV-1"]}, {"queue": "in"}]

@@ -50,6 +50,14 @@ def _command(output: Path) -> list[str]:
     return [sys.executable, str(DEMO), "--output", str(output)]
 
 
+def test_the_demo_gives_the_physics_and_the_account(output: Path) -> None:
+    run = subprocess.run([*_command(output), "--side", "40"], capture_output=True, text=True, check=False, timeout=300)
+
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    assert "1600 published, 1600 done, 0 lost, 0 counted twice" in run.stdout
+    assert sorted(path.suffix for path in output.glob("*.png")) == [".png", ".png"]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_demo_that_is_ended_takes_everything_with_it_however_often_it_is_told(
     demo: "subprocess.Popen[bytes]", output: Path, how: signal.Signals

@@ -133,11 +133,30 @@ def test_muster_up_says_what_to_do_where_the_disk_keeps_it_from_starting(stack: 
         assert "free space on it and start again" in told
 
 
-def _start_up_on_a_disk(stack: Stack, *, size_mib: int) -> tuple[Part, Path]:
-    """`muster up` with its folder on a disk of its own, and that folder as it is seen from here."""
+def test_muster_up_leaves_no_worker_where_the_disk_takes_no_more_files(stack: Stack) -> None:
+    up, inside = _start_up_on_a_disk(stack, size_mib=64, files_max=400)
+    tally = Tally(stack.root / "tally.jsonl")
+    with Client((inside / "address").read_text().strip(), (inside / "token").read_text().strip()) as client:
+        workflows = [client.submit_workflow(_squares(tally)).workflow_id for _ in range(2)]
+        for workflow in workflows:
+            tally.publish(client, workflow, [{"n": 1}])
+        wait_for(lambda: all(client.get_progress(one).input.done == 1 for one in workflows), "both work")
+    with contextlib.suppress(OSError):
+        for number in count():  # ends with the disk
+            (inside / f"file-{number}").touch()
+
+    up.process.send_signal(signal.SIGINT)
+
+    up.process.wait(timeout=60)
+    assert workers_alive(stack.root) == {}
+    assert "No space left on device" in up.log.read_text()
+
+
+def _start_up_on_a_disk(stack: Stack, *, size_mib: int, files_max: int = 0) -> tuple[Part, Path]:
+    """`muster up` with its folder on a disk of its own, and that folder as it is seen from here. `files_max`: 0 for any number."""
     disk = stack.state
     disk.mkdir()
-    script = f'mount -t tmpfs -o size={size_mib}m tmpfs "{disk}" && exec "$@"'
+    script = f'mount -t tmpfs -o size={size_mib}m,nr_inodes={files_max} tmpfs "{disk}" && exec "$@"'
     stack.wrapper = (*_namespace(), "sh", "-c", script, "sh")
     up = stack._start("up", ["up", "--dir", str(disk)], crash=None, times=0)
     wait_for(lambda: not up.is_alive or "Muster is up" in up.log.read_text(), "it is up", deadline_s=30)

@@ -4,18 +4,22 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
 import anyio
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from contracts.store_bench import open_bench
+from muster.client.shapes.new_workflow import NewTask
 from muster.domain.errors import InvalidError
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql.database import open_database
@@ -102,6 +106,31 @@ async def test_on_sqlite_one_that_fails_leaves_nothing_behind(tmp_path: Path) ->
         connection.execute("DROP TABLE workflow")
     async with open_database(f"sqlite:///{path}") as database:
         await database.store.check()
+
+
+async def test_tasks_from_before_the_pauses_get_the_pause_that_is_shown_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "muster.db"
+    path.touch(mode=0o600)
+    config = Config()
+    config.set_main_option("script_location", str(files("muster.server.adapters.sql").joinpath("migrations")))
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for number, is_input in enumerate((True, False)):
+            connection.execute(
+                text(
+                    "INSERT INTO queue (number, queue_id, workflow_id, alias, is_public, is_input, is_output, attempts, lease_s)"
+                    f" VALUES ({number}, 'a{number}', 'WF', 'q{number}', true, {is_input}, true, 5, 60)"
+                )
+            )
+
+    async with open_database(f"sqlite:///{path}"):
+        pass
+
+    with closing(sqlite3.connect(path)) as looked:
+        pauses = looked.execute("SELECT retry_s FROM queue ORDER BY number").fetchall()
+    assert pauses == [(NewTask([], "", "", [], []).retry_s,), (0.0,)]
 
 
 async def test_on_sqlite_a_newer_schema_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: ASYNC240  # small local files, in tests
 
+import errno
 import json
 import os
 import signal
@@ -386,6 +387,41 @@ async def test_a_pause_leaves_no_worker_and_the_next_agent_goes_on(reopen: Reope
     await wait_for(lambda: starts(folder, tag, 0) + starts(folder, tag, 1) == ["0", "1", "0", "1"], later)
     assert (await later.observe(cluster)).counts == {RUNNING: 2}
     assert (await later.observe(over)).counts == {DONE: 1}
+
+
+async def test_a_pause_that_cannot_be_written_down_leaves_no_worker_either(
+    reopen: Reopen, folder: Path, tag: str
+) -> None:
+    pool = await reopen()
+    broken, whole = tag, f"{tag}-other"
+    for one in (broken, whole):
+        await pool.submit(ClusterSpec(2, "s3cret", argv=NOTES_ITS_START), tag=one)
+    await wait_for(lambda: leaders(broken) == leaders(whole) == {"0": 1, "1": 1}, pool)
+    (folder / "clusters" / broken / "paused").mkdir()  # in the way of the mark
+
+    with pytest.raises(UnavailableError, match=broken):
+        await pool.pause(grace_s=0.1)
+
+    assert marked(broken) + marked(whole) == []
+    (folder / "clusters" / broken / "paused").rmdir()
+
+
+async def test_a_worker_that_cannot_be_watched_is_not_left_beside_another(
+    reopen: Reopen, tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await reopen()
+    open_pidfd = os.pidfd_open
+
+    def refuse_once(_pid: int) -> int:
+        monkeypatch.setattr(os, "pidfd_open", open_pidfd)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse_once)
+    with pytest.raises(UnavailableError, match="Too many open files"):
+        await pool.submit(ClusterSpec(1, "s3cret", argv=STAYS), tag=tag)
+
+    assert marked(tag) == []
+    await wait_for(lambda: leaders(tag) == {"0": 1}, pool)
 
 
 async def test_a_cluster_that_cannot_be_read_is_moved_aside_and_stops_nobody(

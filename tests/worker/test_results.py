@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muster.domain import queue
 from muster.worker.results import BODY_BYTES_MAX, ResultError, read_outfile, render_bytes, render_json, render_text
 
 JSON = st.recursive(
@@ -37,6 +38,10 @@ def test_text_becomes_one_string(text: str) -> None:
 def test_bytes_travel_as_base64(data: bytes) -> None:
     message = json.loads(render_bytes(data, "x"))
     assert (message["kind"], base64.b64decode(message["body"])) == ("bytes", data)
+
+
+def test_worker_and_service_have_one_limit() -> None:
+    assert BODY_BYTES_MAX == queue.BODY_BYTES_MAX
 
 
 @pytest.mark.parametrize(

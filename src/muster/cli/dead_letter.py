@@ -1,6 +1,5 @@
 """`muster dead-letter …`: events whose last attempt failed."""
 
-import sys
 from collections.abc import Sequence
 
 from cyclopts import App
@@ -13,12 +12,9 @@ from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.events import DeadLetterView
 from muster.client.shapes.workflows import QueueView
-from muster.client.synchronous import Client
-from muster.domain.errors import ConflictError, NotFoundError
+from muster.domain.errors import ConflictError
 
 ERROR_CHARS_SHOWN = 100
-NAMED_MAX = 10_000
-"""Dead letters that one call names."""
 
 app = App(name="dead-letter", help="See and replay events whose last attempt failed.", help_format="plaintext")
 app.help_epilogue = """Example:
@@ -136,20 +132,10 @@ def replay(
     with connect(service) as client:
         workflow_id = get_workflow_id(client, workflow)
         named = [check_event_id(one) for one in events] if events else None
-        if queue is not None:
-            named = [one.event for one in _list_all(client, workflow_id, queue)]
-            if not named:
-                raise NotFoundError(f"queue {queue} has no dead letters")
-        # All that are named were dead before the first call: one that fails again meanwhile does not go round for ever.
-        parts = [named[start : start + NAMED_MAX] for start in range(0, len(named), NAMED_MAX)] if named else [None]
-        replayed: list[str] = []
-        reopened = False
-        for part in parts:
-            answer = client.replay_dead_letters(workflow_id, part)
-            replayed += answer.replayed
-            reopened = reopened or answer.reopened
-        while named is None and answer.more and answer.replayed:
-            answer = client.replay_dead_letters(workflow_id)
+        answer = client.replay_dead_letters(workflow_id, named, queue=queue)
+        replayed, reopened = list(answer.replayed), answer.reopened
+        while answer.more and answer.replayed:
+            answer = client.replay_dead_letters(workflow_id, queue=queue)
             replayed += answer.replayed
             reopened = reopened or answer.reopened
         view = client.get_workflow(workflow_id) if reopened and not service.json else None
@@ -166,16 +152,6 @@ def replay(
             )
         say("next:\n" + "\n".join(f"  {line}" for line in next_steps))
     return OK
-
-
-def _list_all(client: Client, workflow_id: str, queue: str) -> Sequence[DeadLetterView]:
-    rows, _ = collect(
-        lambda after, limit: client.list_dead_letters(workflow_id, queue=queue, after=after, limit=limit),
-        lambda page: (page.dead_letters, page.next_after),
-        after=None,
-        limit=sys.maxsize,
-    )
-    return rows
 
 
 def _say_next(workflow_id: str, queues: Sequence[QueueView]) -> None:

@@ -45,21 +45,18 @@ class LineReader:
         where = f"{self.name}:{number}"
         if len(line) > self.bytes_max:
             return Finding(where, f"is longer than {self.bytes_max} bytes")
-        if self.with_ids:
-            return _read_exported(line, where)
         try:
-            value = msgspec.json.decode(line)
+            line.decode()
+            body = msgspec.json.decode(line, type=msgspec.Raw)  # the text is the event: 1e400 is JSON, though no float
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Finding(where, f"is not JSON ({str(error)[:100]}): {_show(line)}")
+        if self.with_ids:
+            return _read_exported(line, where)
         key = None
-        if self.key_field is not None:
-            key = value.get(self.key_field) if isinstance(value, dict) else None
-            if isinstance(key, int) and not isinstance(key, bool):
-                key = str(key)
-            if not isinstance(key, str) or not 1 <= len(key) <= KEY_CHARS_MAX:
-                what = f"a text of 1 to {KEY_CHARS_MAX} characters, or a whole number"
-                return Finding(where, f"has no field {self.key_field!r} that is {what}: {_show(line)}")
-        return NewEventBody(body=msgspec.Raw(line), key=key)
+        if self.key_field is not None and (key := _find_key(line, self.key_field)) is None:
+            what = f"a text of 1 to {KEY_CHARS_MAX} characters, or a whole number"
+            return Finding(where, f"has no field {self.key_field!r} that is {what}: {_show(line)}")
+        return NewEventBody(body=body, key=key)
 
 
 def check_file(path: Path, reader: LineReader) -> int:
@@ -172,6 +169,17 @@ def _read_exported(line: bytes, where: str) -> NewEventBody | Finding:
     if exported.kind == "json" and len(bytes(exported.body)) > BODY_BYTES_MAX:
         return Finding(where, f"has a body that is longer than {BODY_BYTES_MAX} bytes")
     return NewEventBody(body=exported.body, kind=exported.kind, key=exported.key)
+
+
+def _find_key(line: bytes, field: str) -> str | None:
+    """What stands in a field of an object, as a key; None when it cannot be one."""
+    try:
+        found = msgspec.json.decode(line, type=dict[str, msgspec.Raw]).get(field, msgspec.Raw(b"null"))
+        value = msgspec.json.decode(found, type=str | int)
+    except msgspec.MsgspecError:
+        return None
+    key = str(value)
+    return key if 1 <= len(key) <= KEY_CHARS_MAX else None
 
 
 def _find_fault_of_path(path: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
+from msgspec import UNSET
 
 from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
@@ -159,13 +160,20 @@ def list_dead_letters(
 
 
 def replay_dead_letters(
-    workflow_id: str, events: Sequence[str] | None = None, *, idempotency_key: str | None = None
+    workflow_id: str,
+    events: Sequence[str] | None = None,
+    *,
+    queue: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[Replayed]:
-    """Send dead letters back to their queue: the named ones, or (None) all of them, as many as one call takes.
+    """Send dead letters back to their queue: the named ones, or (None) all of them, or of one queue, as many as one call takes.
 
     A workflow that was finished is active again with the first that goes back.
     """
-    replay = Replay() if events is None else Replay(events=list(events))
+    replay = Replay(
+        events=UNSET if events is None else list(events),
+        queue=UNSET if queue is None else queue,
+    )
     path = f"/workflows/{_part(workflow_id)}/dead-letters/actions/replay"
     return _post(path, replay, Replayed, headers=_idempotency(idempotency_key))
 

@@ -13,11 +13,10 @@ import re
 import stat
 from typing import NoReturn, Optional
 
-BODY_BYTES_MAX = 1 << 20
-DEPTH_MAX = 256
-DIGITS_MAX = 4000
+from muster.worker.body_rules import find_excess
 
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]|[0-9]+', re.DOTALL)
+BODY_BYTES_MAX = 1 << 20
+
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -41,8 +40,9 @@ def render_json(raw: bytes, name: str) -> bytes:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ResultError(f"{name} promised JSON: it holds half of a surrogate pair") from None
-    if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX or len(raw) > DIGITS_MAX:
-        _check_excess(raw, name)
+    excess = find_excess(raw)
+    if excess is not None:
+        raise ResultError(f"{name} promised JSON: it {excess}")
     return b'{"kind":"json","body":' + raw + b"}"
 
 
@@ -105,20 +105,6 @@ def _check_size(size_bytes: int, name: str) -> None:
             f"{name} is {size_bytes} bytes; a result may have {BODY_BYTES_MAX}. Put larger ones where others can "
             "read them and return the place"
         )
-
-
-def _check_excess(raw: bytes, name: str) -> None:
-    depth = 0
-    for match in _TOKENS.finditer(raw):
-        first = raw[match.start() : match.start() + 1]
-        if first in b"[{":
-            depth += 1
-            if depth > DEPTH_MAX:
-                raise ResultError(f"{name} promised JSON: it is nested deeper than {DEPTH_MAX} levels")
-        elif first in b"]}":
-            depth -= 1
-        elif first != b'"' and match.end() - match.start() > DIGITS_MAX:
-            raise ResultError(f"{name} promised JSON: it holds a number of more than {DIGITS_MAX} digits")
 
 
 def _refuse_constant(word: str) -> NoReturn:

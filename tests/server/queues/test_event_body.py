@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 
 import msgspec
 import pytest
@@ -11,13 +12,12 @@ from hypothesis import strategies as st
 from muster.domain.queue import BODY_BYTES_MAX
 from muster.server.ports.queue_engine import Body, BodyKind
 from muster.server.services.event_body import (
-    DEPTH_MAX,
-    DIGITS_MAX,
     BodyTooLargeError,
     find_flaw,
     parse_body,
     render_body,
 )
+from muster.worker.body_rules import DEPTH_MAX, DIGITS_MAX
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -80,6 +80,7 @@ def test_what_some_parser_refuses_does_not_travel(raw: bytes, reason: str) -> No
         b'"' + b"[" * 5000 + b'"',
         b'"' + b"1" * 9000 + b'"',
         b'"' + b'\\"[' * 5000 + b'"',
+        b'["' + b"\\\\" * 5000 + b'","' + b"[" * 300 + b'"]',
         b"1" * DIGITS_MAX,
     ],
 )
@@ -97,6 +98,17 @@ def test_the_limit_of_a_body_is_one_mebibyte() -> None:
     assert len(parse_body("bytes", b'"' + encoded + b'"').data) == BODY_BYTES_MAX
     with pytest.raises(BodyTooLargeError):
         parse_body("bytes", b'"' + base64.b64encode(bytes(BODY_BYTES_MAX + 1)) + b'"')
+
+
+@pytest.mark.parametrize("inside", [b"x", b"\\\\", b'\\"', b"\\n", b"1"])
+def test_a_long_string_is_judged_in_little_memory(inside: bytes) -> None:
+    raw = b'"' + inside * ((BODY_BYTES_MAX - 2) // len(inside)) + b'"'
+    tracemalloc.start()
+    try:
+        assert find_flaw(raw) is None
+        assert tracemalloc.get_traced_memory()[1] < 5 * BODY_BYTES_MAX
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_long_run_of_digits_is_judged_in_linear_time() -> None:

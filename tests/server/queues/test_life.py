@@ -309,8 +309,11 @@ async def test_more_dead_letters_than_one_transaction_takes_are_replayed_in_orde
     path = door.of_workflow("/dead-letters/actions/replay")
 
     named = await door.post(path, {"events": [ids[5], ids[3], ids[5]]})
-    rest = await door.post(path, {})
+    of_another = await door.post(path, {"queue": "sink"})
+    rest = await door.post(path, {"queue": "source"})
     again = await worker.lease(2)
+
+    assert (of_another["replayed"], of_another["left"]) == ([], 1008)
 
     assert (named["replayed"], named["left"]) == ([ids[3], ids[5]], 1008)
     assert (rest["replayed"], rest["left"]) == ([one for one in ids if one not in {ids[3], ids[5]}], 0)

@@ -247,7 +247,11 @@ async def test_only_dead_letters_are_replayed_and_nothing_when_one_is_not(door: 
     unknown = await door.ask("POST", path, body={"events": [alive, "EV-0000000000000001"]})
     stranger = await door.ask("POST", path, token=STRANGER, body={})
     nothing = await door.ask("POST", path, body={})
+    astray = await door.ask("POST", path, body={"queue": "sauce"})
+    both = await door.ask("POST", path, body={"queue": "source", "events": [alive]})
 
+    assert (astray.status_code, "its queues: " in astray.json()["error"]) == (404, True)
+    assert [finding["field"] for finding in both.json()["findings"]] == ["queue"]
     assert waiting.status_code == 409
     assert f"{alive} is waiting" in waiting.json()["error"]
     assert [finding["field"] for finding in foreign.json()["findings"]] == ["events[2]"]

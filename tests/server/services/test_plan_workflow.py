@@ -79,14 +79,6 @@ def test_priority_is_kept_within_its_bounds(asked: int, stored: int) -> None:
     assert plan(NewWorkflow([TASK], ["in"], priority=asked)).priority == stored
 
 
-def test_a_warm_task_has_no_files_to_name() -> None:
-    assert refused(with_task(warm=True)) == ["tasks[0].task_args"]
-    assert refused(with_task(pilot_config=PilotConfig(environment={"MUSTER_TASK_WARM": "yes"}))) == [
-        "tasks[0].task_args"
-    ]
-    assert plan(with_task(warm=True, task_args="python task.py")).tasks[0].settings.warm
-
-
 BAD = {
     "n_workers": with_task(n_workers=0),
     "n_workers (negative)": with_task(n_workers=-1),
@@ -203,6 +195,8 @@ def test_tasks_that_share_a_queue_must_agree_on_its_rules() -> None:
 def test_a_workflow_that_finishes_itself_needs_a_door_that_can_be_closed() -> None:
     feeds_itself = msgspec.structs.replace(TASK, output_queue_aliases=["in"])
     assert refused(NewWorkflow([feeds_itself], finish_when_done=True)) == ["finish_when_done"]
+    shows_all = msgspec.structs.replace(TASK, output_queue_aliases=["in", "out"])
+    assert refused(NewWorkflow([shows_all], ["out"], finish_when_done=True)) == ["finish_when_done"]
     assert plan(NewWorkflow([TASK], ["in"], finish_when_done=True)).finish_when_done
 
 

@@ -119,13 +119,15 @@ class DeadLetterPage(Answer):
 
 
 class Replay(Request):
-    """POST /muster/v1/workflows/{id}/dead-letters/actions/replay: the named events, or all of them (`events` left out).
+    """POST /muster/v1/workflows/{id}/dead-letters/actions/replay: the named events, or (`events` left out) all of them, or all of
+    a queue.
 
     A workflow that was finished is active again with the first event that goes back. With an Idempotency-Key a repeat goes on where
     the first request was cut off.
     """
 
     events: list[str] | UnsetType = UNSET
+    queue: str | UnsetType = UNSET
 
 
 class Replayed(Answer):

@@ -7,19 +7,12 @@ of surrogate pairs never get here: msgspec takes the message that holds one for 
 
 import base64
 import binascii
-import re
 
 import msgspec
 
 from muster.domain.queue import BODY_BYTES_MAX
 from muster.server.ports.queue_engine import Body, BodyKind
-
-DEPTH_MAX = 256
-"""How deep arrays and objects of a body may be nested."""
-DIGITS_MAX = 4000
-"""Digits of one number: CPython's parser refuses more than 4300."""
-
-_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]|[0-9]++')
+from muster.worker.body_rules import find_excess
 
 
 class BodyTooLargeError(ValueError):
@@ -64,27 +57,7 @@ def find_flaw(raw: bytes) -> str | None:
         raw.decode()
     except UnicodeDecodeError as error:
         return f"is not UTF-8 (byte {error.start})"
-    if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX or len(raw) > DIGITS_MAX:
-        return _find_excess(raw)
-    return None
-
-
-def _find_excess(raw: bytes) -> str | None:
-    depth = 0
-    for match in _TOKENS.finditer(raw):
-        match raw[match.start()]:
-            case 0x22:  # a string
-                continue
-            case 0x5B | 0x7B:
-                depth += 1
-                if depth > DEPTH_MAX:
-                    return f"is nested deeper than {DEPTH_MAX} levels"
-            case 0x5D | 0x7D:
-                depth -= 1
-            case _:
-                if match.end() - match.start() > DIGITS_MAX:
-                    return f"holds a number of more than {DIGITS_MAX} digits"
-    return None
+    return find_excess(raw)
 
 
 def _parse_base64(raw: bytes) -> bytes:

@@ -27,7 +27,6 @@ INT_MAX = 2**31 - 1
 PLACEHOLDERS = frozenset({"INFILE", "IN_FILE", "OUTFILE", "OUT_FILE", "DATA_HUB", "DATAHUB"})
 """What stands between double braces in a command (pilot.md section 5.2)."""
 _PLACEHOLDER = re.compile(r"\{\{([A-Z_]+)\}\}")
-_OF_AN_EVENT = re.compile(r"\{\{(IN|OUT)_?FILE\}\}")
 _SHELL_SIGNS = frozenset({">", ">>", "<", "|", "&&", "||", ";", "&", "2>", "2>&1"})
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 TAG = re.compile(r"v?[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|latest|[a-z0-9._-]+-[a-z0-9]{1,128}")
@@ -56,12 +55,11 @@ def has_control_characters(text: str) -> bool:
     return CONTROL.search(text) is not None
 
 
-def judge_task(task: NewTask, path: str, *, is_ours: bool, is_warm: bool) -> Iterator[Finding]:
+def judge_task(task: NewTask, path: str, *, is_ours: bool) -> Iterator[Finding]:
     """Every fault of a task but those of its locations and settings.
 
     Args:
         is_ours: Muster's own workers run it: then it needs an input queue, and its files must be ones that they can be given.
-        is_warm: its process stays up and gets events, not files.
     """
     if not 1 <= task.n_workers <= N_WORKERS_MAX:
         yield Finding(f"{path}.n_workers", f"must be 1 to {N_WORKERS_MAX}")
@@ -73,12 +71,6 @@ def judge_task(task: NewTask, path: str, *, is_ours: bool, is_warm: bool) -> Ite
     if is_ours and not task.input_queue_aliases:
         yield Finding(f"{path}.input_queue_aliases", "must have at least 1 items: workers run the task on its events")
     yield from _judge_command(task.task_image, task.task_args, f"{path}.task", is_needed=True, is_ours=is_ours)
-    if is_ours and is_warm and (named := _OF_AN_EVENT.search(task.task_args)):
-        yield Finding(
-            f"{path}.task_args",
-            f"has {named[0]}, and a warm task gets no files: its program takes events by muster.task.run "
-            "(docs/reference/task.md). Leave out `warm` for one that is run once for each event",
-        )
     yield from _judge_command(task.init_image, task.init_args, f"{path}.init", is_needed=False, is_ours=is_ours)
     yield from judge_variables(task.task_env, f"{path}.task_env")
     yield from judge_variables(task.init_env, f"{path}.init_env")

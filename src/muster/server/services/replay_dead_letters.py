@@ -19,7 +19,7 @@ from muster.domain.workflow import Workflow, WorkflowState
 from muster.server.ports.store import Transaction
 from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.parts import Parts
-from muster.server.services.queue_access import get_owned_workflow
+from muster.server.services.queue_access import get_owned_workflow, get_queue
 from muster.server.services.reopen_workflow import bring_workers
 from muster.worker.crash_points import reach
 
@@ -33,10 +33,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Replaying:
-    """A request to replay. `events` None: all, the oldest `REPLAY_MAX` of them. `key` None: a second request replays again."""
+    """A request to replay.
+
+    Args:
+        events: None for all, the oldest `REPLAY_MAX` of them.
+        queue: with all: the alias of the queue that they are to be of.
+        key: None where a second request replays again.
+    """
 
     workflow_id: str
     events: Sequence[int] | None
+    queue: str | None
     key: RequestKey | None
 
 
@@ -79,7 +86,7 @@ async def replay_dead_letters(parts: Parts, caller: Caller, replaying: Replaying
     """Replay the named dead letters, or all.
 
     Raises:
-        NotFoundError: the workflow.
+        NotFoundError: the workflow, or its queue.
         ForbiddenError: the caller is not the owner.
         InvalidError: some named event is not one of the workflow's; nothing was replayed.
         ConflictError: the workflow was aborted, or some named event is not dead; nothing was replayed.
@@ -143,7 +150,10 @@ def _plan(tx: Transaction, *, caller: Caller, replaying: Replaying) -> _Plan:
             cuts = [named[start : start + BATCH_MAX] for start in range(0, len(named), BATCH_MAX)]
             batches += [_Batch(queue, cut, len(cut)) for cut in cuts]
         return _Plan(batches, more=False)
-    numbers = [queue.number for queue in tx.queues.list_of_workflow(workflow_id)]
+    if replaying.queue is None:
+        numbers = [queue.number for queue in tx.queues.list_of_workflow(workflow_id)]
+    else:
+        numbers = [get_queue(tx, workflow_id, replaying.queue).number]
     counts = tx.queues.counts(numbers)
     left = REPLAY_MAX
     for number in numbers:

@@ -188,7 +188,12 @@ class LocalCluster:
         if process is None:
             raise ChildProcessError(f"process {pid} of {self.folder.path} vanished unawaited")
         worker.state = self._running(state, state.start, process)
-        self._follow(worker)  # first: it runs, whether or not that can be written down
+        try:
+            self._follow(worker)  # first: it runs, whether or not that can be written down
+        except OSError:  # no handle is left, say: nobody would see it end, and another would be started beside it
+            kill_covered([self._marks(worker)], deadline_s=KILL_S)
+            os.waitpid(pid, os.WNOHANG)
+            raise
         self.folder.write_proc(worker.number, worker.state)
 
     def _environment(self, worker: Worker) -> dict[str, str]:
@@ -305,11 +310,14 @@ class LocalCluster:
                 signal_exactly(Process(state.pid, state.started, state.pid, is_zombie=False), signal.SIGTERM)
 
     def begin_pause(self) -> None:
-        """From now on nothing is started, until a later agent takes over; it starts what ended since."""
-        self.folder.mark("paused")
+        """From now on nothing is started, until a later agent takes over; it starts what ended since.
+
+        Raises OSError when that could not be written down: the later agent then judges by what the workers left.
+        """
         self.is_paused = True
         for worker in self.workers:
             worker.due = None
+        self.folder.mark("paused")
 
     def begin_removal(self) -> None:
         """From now on, also for later agents, nothing is started."""

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 import anyio
 import anyio.to_thread
 
-from muster.domain.errors import ConflictError, MusterError, NotFoundError, UnavailableError
+from muster.domain.errors import ConflictError, NotFoundError, UnavailableError
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.processes.cluster import LocalCluster, WorkerSettings
 from muster.site.adapters.processes.exits import Exits
@@ -139,20 +139,26 @@ class ProcessPool:
     async def pause(self, *, grace_s: float) -> None:
         """Stop every worker and see that none is left, but keep the clusters: a pool opened later starts the workers again.
 
-        Raises UnavailableError naming what is still there. Nothing else may be called afterwards but `close`.
+        Raises UnavailableError naming what is still there or could not be written down, when everything was tried.
+        Nothing else may be called afterwards but `close`.
         """
         clusters = [one for one in self._clusters.values() if one.observe().n_left]
+        failures: list[UnavailableError] = []
+
+        async def do(cluster: LocalCluster, *works: Callable[[], None]) -> None:
+            for work in works:
+                try:
+                    await self._with_turn(cluster, work)
+                except (
+                    UnavailableError
+                ) as error:  # whatever could not be done or written down: all workers are still to be stopped
+                    failures.append(error)
+
         for cluster in clusters:
-            await self._with_turn(cluster, cluster.begin_pause)
-            await self._with_turn(cluster, cluster.ask_to_end)
+            await do(cluster, cluster.begin_pause, cluster.ask_to_end)
         await self._await_ends(clusters, grace_s)
-        failures: list[MusterError] = []
         for cluster in clusters:
-            try:
-                await self._with_turn(cluster, cluster.kill_all)
-            except UnavailableError as error:  # the other clusters' workers are still to be killed
-                failures.append(error)
-            await self._with_turn(cluster, cluster.note_paused)
+            await do(cluster, cluster.kill_all, cluster.note_paused)
         if failures:
             raise UnavailableError("; ".join(map(str, failures)))
 

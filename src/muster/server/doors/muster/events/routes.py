@@ -92,6 +92,8 @@ async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: 
     message = await read_body(request, Replay)
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     events = None
+    if message.events is not UNSET and message.queue is not UNSET:
+        raise InvalidError([Finding("queue", "goes without `events`: dead letters that are named have their queue")])
     if message.events is not UNSET:
         if len(message.events) > REPLAY_MAX:
             raise TooLargeError(f"events: {len(message.events)} are named; at most {REPLAY_MAX} are allowed")
@@ -105,7 +107,8 @@ async def replay(request: SignedIn, parts: NamedDependency[Parts], workflow_id: 
             raise InvalidError(findings)
         events = [event for event in parsed if event is not None]
     key = await read_key(request)
-    return render_replay(await replay_dead_letters(parts, request.user, Replaying(workflow_id, events, key)))
+    queue = None if message.queue is UNSET else message.queue
+    return render_replay(await replay_dead_letters(parts, request.user, Replaying(workflow_id, events, queue, key)))
 
 
 @get("/events/{event:str}", media_type=MediaType.JSON)

@@ -1,4 +1,4 @@
-"""Pauses between attempts: a place for events that wait for their next one. Queues that are there already go on without a pause."""
+"""Pauses between attempts: a place for events that wait for their next one. Tasks that are there already get the usual pause."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     """Make the table, and the queues' setting."""
     op.add_column("queue", sa.Column("retry_s", sa.Double(), nullable=False, server_default=sa.text("0")))
+    op.execute("UPDATE queue SET retry_s = 2.0 WHERE is_input")
     op.create_table(
         "delayed",
         sa.Column("queue", sa.Integer(), nullable=False),
