@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.stack import MUSTER, Stack
+from harness.waiting import wait_for
 
 pytestmark = pytest.mark.system
 
@@ -106,6 +107,42 @@ def test_what_died_is_taken_to_a_new_workflow(running: Stack, tmp_path: Path) ->
     assert sorted(running.run("event", "export", mended, "out").stdout.splitlines()) == sorted(texts)
     assert running.run_json("workflow", "account", wrong)["dead"] == 3
     assert f"muster event export {wrong} in --state dead" in hint
+
+
+def test_what_an_aborted_workflow_left_is_taken_to_a_new_one(running: Stack, tmp_path: Path) -> None:
+    wrong = _submit(running, task_args="sleep 600", n_workers=1)
+    running.run("queue", "publish", wrong, "in", _write(tmp_path, 1, 2, 3))
+    wait_for(lambda: running.run_json("workflow", "account", wrong)["in_work"] == 1, "one is in work")
+    mended = _submit(running)
+
+    aborted = running.run("workflow", "abort", wrong)
+    wait_for(lambda: running.run_json("workflow", "account", wrong)["waiting"] == 3, "all wait")
+    told = [running.run(*command, wrong).stderr for command in (("workflow", "watch"), ("dead-letter", "list"))]
+    refused = running.run("dead-letter", "replay", wrong, "--all")
+    command = told[0][told[0].index("muster event export") : told[0].index("--close") + 7].replace("$NEW", mended)
+    taken = subprocess.run(
+        ["bash", "-c", command.replace("muster ", f'"{MUSTER}" ')],
+        cwd=tmp_path,
+        env=os.environ | {"MUSTER_DIR": str(running.state)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "will not be worked on" in aborted.stderr
+    assert all(f"muster event export {wrong} in --state dead --state waiting" in one for one in (aborted.stderr, *told))
+    assert f"muster dead-letter list {wrong}" in refused.stderr
+    assert (taken.returncode, taken.stdout) == (0, "3 published; the queue is closed\n"), command + taken.stderr
+    assert running.run("workflow", "watch", mended).returncode == 0
+
+
+def test_a_file_without_events_closes_nothing(running: Stack, tmp_path: Path) -> None:
+    workflow = _submit(running)
+
+    refused = running.run("queue", "publish", workflow, "in", _write(tmp_path), "--close")
+
+    assert (refused.returncode != 0, "holds no events, so in is left open" in refused.stderr) == (True, True)
+    assert running.run_json("workflow", "show", workflow)["queues"][0]["closed_at"] is None
 
 
 def test_one_queues_dead_letters_are_replayed(running: Stack, tmp_path: Path) -> None:

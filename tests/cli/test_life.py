@@ -189,13 +189,14 @@ def test_what_an_ended_workflow_leaves_waiting_is_told_with_what_one_can_do(runn
     finished = running.run("workflow", "finish", workflow)
     watched = running.run("workflow", "watch", workflow)
 
-    told = (
-        rf"events wait and will not be worked on; to keep what waits: muster event export {workflow} --state waiting\n"
-    )
+    told = r"events wait and will not be worked on\n"
+    commands = f"muster event export {workflow} in --state dead --state waiting --with-ids > left-in.jsonl &&\n"
     assert "1 taskforce is being stopped\n" in finished.stderr
     assert re.search(r"\n[45] " + told, finished.stderr)
+    assert all("next:\n  to take what is not done to a new workflow" in one.stderr for one in (finished, watched))
+    assert all(commands in one.stderr for one in (finished, watched))
     assert watched.returncode == 1
-    assert re.search(r"[45] " + told + r"status 1: [45] events waiting(, 1 event in work)?\n$", watched.stderr)
+    assert re.search(r"[45] " + told + r"status 1: [45] events waiting(, 1 event in work)?\nnext:", watched.stderr)
     assert re.fullmatch(r"finished: [45] waiting, [01] in work, 0 done, 0 dead of 5\n", watched.stdout)
 
 

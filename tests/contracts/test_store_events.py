@@ -245,6 +245,12 @@ class EventLifeContract:
         await bench.step(holder, queue, call=2, finished=[Finished(event, leased.fence, Outcome.FAILED)])
         assert not await has_ready(queue, other)
 
+        async def find_next_due(*queues: int) -> float | None:
+            return await bench.read(lambda tx: tx.queues.find_next_due(queues))
+
+        assert await find_next_due(other) is None
+        assert await find_next_due(queue, other) == pytest.approx(await bench.read(lambda tx: tx.now()) + 100, abs=20)
+
     async def test_the_attempt_in_force_is_not_listed(self, bench: Bench) -> None:
         queue = await bench.add_queue()
         [event] = await bench.publish(queue, b"1")

@@ -54,7 +54,7 @@ def test_after_the_fix_one_command_brings_it_to_its_end_with_everything_done(sta
         workflow = finish_with_dead_letters(client, needed)
         watched = stack.run("workflow", "watch", "latest")
         assert watched.returncode == 1
-        assert f"after the fix: muster dead-letter replay {workflow} --all" in watched.stderr
+        assert f"muster dead-letter replay {workflow} --all" in watched.stderr
         early = len(list(client.consume(workflow, "out")))
         needed.write_text("calibrated ")
 

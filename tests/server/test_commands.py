@@ -8,7 +8,7 @@ from muster.server.services.judge_task import judge_task
 
 def find_faults(arguments: str, *, is_ours: bool = True) -> list[str]:
     task = NewTask(cluster_locations=["local"], task_image="", task_args=arguments, input_queue_aliases=["in"])
-    return [str(finding) for finding in judge_task(task, "tasks[0]", is_ours=is_ours, is_warm=task.warm)]
+    return [str(finding) for finding in judge_task(task, "tasks[0]", is_ours=is_ours)]
 
 
 @pytest.mark.parametrize("sign", [">", ">>", "<", "|", "&&", ";"])

@@ -195,7 +195,7 @@ async def test_an_aborted_workflow_stays_over(stand: Stand) -> None:
     answer = await stand.ask("POST", path_of(workflow, "/dead-letters/actions/replay"), {})
 
     assert answer.status_code == 409
-    assert "was aborted, and stays so: submit it again and publish the bodies" in answer.json()["error"]
+    assert "was aborted, and stays so: submit it again and publish there what is not done" in answer.json()["error"]
     assert (await stand.show(workflow))["state"] == "aborted"
     assert (await counts(stand, workflow))[3] == 2
 

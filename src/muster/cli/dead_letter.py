@@ -1,7 +1,5 @@
 """`muster dead-letter …`: events whose last attempt failed."""
 
-from collections.abc import Sequence
-
 from cyclopts import App
 
 from muster.cli.console import put, put_json, put_table, render_time, say
@@ -9,9 +7,10 @@ from muster.cli.event import put_event
 from muster.cli.failure import OK, UsageError
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
+from muster.cli.remedies import say_remedies
 from muster.cli.service import HERE, Service, connect
+from muster.cli.watch import say_left_behind
 from muster.client.shapes.events import DeadLetterView
-from muster.client.shapes.workflows import QueueView
 from muster.domain.errors import ConflictError
 
 ERROR_CHARS_SHOWN = 100
@@ -22,8 +21,8 @@ app.help_epilogue = """Example:
 
 A replay runs the same workflow again. A mistake in its file (task_args, say) is mended in a new one:
   NEW=$(muster workflow submit mended.yaml) &&
-    muster event export WF-… points --state dead --with-ids > dead.jsonl &&
-    muster queue publish "$NEW" points dead.jsonl --with-ids --close"""
+    muster event export WF-… points --state dead --state waiting --with-ids > left.jsonl &&
+    muster queue publish "$NEW" points left.jsonl --with-ids --close"""
 
 
 @app.command(
@@ -57,12 +56,14 @@ def list_(
             after=after,
             limit=limit,
         )
-        queues = client.get_workflow(workflow_id).queues if rows and not service.json else []
-    if service.json:
+        view = None if service.json else client.get_workflow(workflow_id)
+    if view is None:
         put_json({"dead_letters": rows, "next_after": next_after})
         return OK
     if not rows:
         say("there are no dead letters")
+        say_left_behind(0 if view.state == "active" else sum(one.counts.waiting for one in view.queues if one.is_input))
+        say_remedies(view)
         return OK
     put_table(
         ("event", "queue", "attempts", "died", "error"),
@@ -70,8 +71,7 @@ def list_(
     )
     if next_after is not None:
         say(f"there are more: --after {next_after}")
-    aliases = {row.queue for row in rows}
-    _say_next(workflow_id, [one for one in queues if one.alias in aliases])
+    say_remedies(view)
     return OK
 
 
@@ -101,8 +101,8 @@ def show(event: str, /, *, service: Service = HERE) -> int:
 
 After a mistake in the workflow file itself, into a new workflow instead:
   NEW=$(muster workflow submit mended.yaml) &&
-    muster event export WF-… points --state dead --with-ids > dead.jsonl &&
-    muster queue publish "$NEW" points dead.jsonl --with-ids --close"""
+    muster event export WF-… points --state dead --state waiting --with-ids > left.jsonl &&
+    muster queue publish "$NEW" points left.jsonl --with-ids --close"""
 )
 def replay(
     workflow: str,
@@ -152,25 +152,6 @@ def replay(
             )
         say("next:\n" + "\n".join(f"  {line}" for line in next_steps))
     return OK
-
-
-def _say_next(workflow_id: str, queues: Sequence[QueueView]) -> None:
-    """What mends them: which of the two depends on where the mistake is, and only the person knows."""
-    lines = [
-        "where the program or its data were wrong, once they are mended:",
-        f"  muster dead-letter replay {workflow_id} --all",
-        "where the workflow file was (task_args, say): mend it, and",
-        "  NEW=$(muster workflow submit mended.yaml) &&",
-    ]
-    for queue in queues:
-        file = f"dead-{queue.alias}.jsonl"
-        if not queue.is_public:
-            lines.append(f"  # {queue.alias} must be public in mended.yaml: so far only tasks publish into it")
-        lines += [
-            f"  muster event export {workflow_id} {queue.alias} --state dead --with-ids > {file} &&",
-            f'  muster queue publish "$NEW" {queue.alias} {file} --with-ids --close',
-        ]
-    say("next:\n" + "\n".join(f"  {line}" for line in lines))
 
 
 def _summarise(one: DeadLetterView) -> str:

@@ -109,12 +109,12 @@ def show(event: str, /, *, body: bool = False, service: Service = HERE) -> int:
 @app.command(
     help_epilogue="""Examples:
   muster event export latest chi2 > results.jsonl
-  muster event export latest points --state dead --with-ids > dead.jsonl
+  muster event export latest points --state dead --state waiting --with-ids > left.jsonl
 
-A mistake in the workflow file itself: mend it, and take what died to a new workflow:
+A mistake in the workflow file itself: mend it, and take what is not done to a new workflow:
   NEW=$(muster workflow submit mended.yaml) &&
-    muster event export WF-… points --state dead --with-ids > dead.jsonl &&
-    muster queue publish "$NEW" points dead.jsonl --with-ids --close
+    muster event export WF-… points --state dead --state waiting --with-ids > left.jsonl &&
+    muster queue publish "$NEW" points left.jsonl --with-ids --close
 Into a queue between two tasks nobody publishes: make it public in the mended file, or send the events of the first queue again."""
 )
 def export(
@@ -122,7 +122,7 @@ def export(
     alias: str,
     /,
     *,
-    state: State | None = None,
+    state: list[State] | None = None,
     with_ids: bool = False,
     service: Service = HERE,
 ) -> int:
@@ -135,7 +135,7 @@ def export(
     Args:
         workflow: its id, or `latest`.
         alias: the queue's name in the workflow: results are in the output queue, whether consumed (done) or not (waiting).
-        state: only those in this state. One that changes its state meanwhile may be left out.
+        state: only those in this state; may be given again for others. One that changes its state meanwhile may be left out.
         with_ids: write {"event": id, "key": key, "kind": "json", "body": body}; bytes have the kind bytes and a base64 text as body.
     """
     count, n_bytes = 0, 0
@@ -143,13 +143,15 @@ def export(
     try:
         with connect(service) as client:
             workflow_id = get_workflow_id(client, workflow)
-            with contextlib.closing(client.export_events(workflow_id, queue=alias, state=state)) as events:
-                for event in events:
-                    put_data(render_result(event, with_ids=with_ids) + b"\n")
-                    count += 1
-                    n_bytes += event.kind == "bytes"
-                    if is_shown and count % EVENTS_BETWEEN_NEWS == 0:
-                        print(f"\r{count} exported ", end="", file=sys.stderr, flush=True)
+            every: tuple[State | None, ...] = tuple(dict.fromkeys(state)) if state else (None,)
+            for wanted in every:
+                with contextlib.closing(client.export_events(workflow_id, queue=alias, state=wanted)) as events:
+                    for event in events:
+                        put_data(render_result(event, with_ids=with_ids) + b"\n")
+                        count += 1
+                        n_bytes += event.kind == "bytes"
+                        if is_shown and count % EVENTS_BETWEEN_NEWS == 0:
+                            print(f"\r{count} exported ", end="", file=sys.stderr, flush=True)
     except BrokenPipeError:
         give_up_output()  # whoever reads has enough, and nothing was taken
         return OK

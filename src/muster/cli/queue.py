@@ -30,7 +30,7 @@ from muster.client.conversations import Publication
 from muster.client.shapes.consumers import LeasedEvent
 from muster.client.shapes.events import EventWithBody, PublishedView
 from muster.client.synchronous import Client
-from muster.domain.errors import MusterError
+from muster.domain.errors import Finding, InvalidError, MusterError
 
 app = App(name="queue", help="Publish events, consume results, close and see queues.", help_format="plaintext")
 app.help_epilogue = "Example:\n  muster queue publish latest points points.jsonl --close"
@@ -93,6 +93,15 @@ def publish(
         raise UsageError("--with-ids brings the keys along: it does not go with --key-field")
     lines = LineReader("", key_field, with_ids=with_ids)
     total = _check_all(files, None if bytes else lines, with_keys=not no_keys)
+    if close and files and total == 0:
+        raise InvalidError(
+            [
+                Finding(
+                    str(files[0]),
+                    f"holds no events, so {alias} is left open; --close without files closes it nevertheless",
+                )
+            ]
+        )
     values: Iterator[object] = read_whole_files(files, with_keys=not no_keys)
     if not bytes:
         values = _read_all(files, lines, is_flushed=idempotency_key is None)
@@ -285,8 +294,8 @@ def _publish(client: Client, publication: Publication, *, total: int | None) -> 
     except (MusterError, KeyboardInterrupt):
         if publication.events:
             say(
-                f"{publication.events} events are published, the others are not. The same command with --idempotency-key "
-                f"{publication.idempotency_key} publishes only what is missing"
+                f"{publication.events} events are published, and of the next {publication.batch} perhaps some. The same command with "
+                f"--idempotency-key {publication.idempotency_key} publishes only what is missing"
             )
         raise
     finally:

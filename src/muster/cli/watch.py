@@ -12,6 +12,7 @@ from rich.text import Text
 
 from muster.cli.console import clean, make_console, put, put_json, render_count, render_duration, say
 from muster.cli.failure import FAILED, OK
+from muster.cli.remedies import say_remedies
 from muster.client.shapes.account import CountsView
 from muster.client.shapes.workflows import Progress
 from muster.client.synchronous import Client
@@ -56,10 +57,9 @@ def watch_workflow(client: Client, workflow_id: str, *, as_json: bool) -> int:
     counts = progress.input
     if counts.dead:
         say(f"{render_count(counts.dead, 'dead letter')}; why: muster workflow errors {workflow_id}")
-        if progress.state != "aborted":
-            say(f"after the fix: muster dead-letter replay {workflow_id} --all")
-    say_left_behind(workflow_id, counts.waiting)
+    say_left_behind(counts.waiting)
     say(f"status {FAILED}: {', '.join(reasons)}")
+    say_remedies(client.get_workflow(workflow_id))
     return FAILED
 
 
@@ -72,11 +72,11 @@ def find_reasons(ended: Progress) -> Iterator[str]:
             yield f"{render_count(count, 'event')} {what}"
 
 
-def say_left_behind(workflow_id: str, waiting: int) -> None:
-    """Tell of the events that an ended workflow has left, if there are any, and what one can do."""
+def say_left_behind(waiting: int) -> None:
+    """Tell of the events that an ended workflow has left, if there are any."""
     if waiting:
         what = "1 event waits" if waiting == 1 else f"{waiting} events wait"
-        say(f"{what} and will not be worked on; to keep what waits: muster event export {workflow_id} --state waiting")
+        say(f"{what} and will not be worked on")
 
 
 def follow(client: Client, workflow_id: str) -> Iterator[Progress]:

@@ -11,6 +11,7 @@ from muster.cli.console import clean, put, put_block, put_fields, put_json, put_
 from muster.cli.failure import FAILED, OK
 from muster.cli.listing import collect
 from muster.cli.lookup import get_workflow_id
+from muster.cli.remedies import say_remedies
 from muster.cli.service import HERE, Service, connect
 from muster.cli.watch import say_left_behind, watch_workflow
 from muster.cli.workflow_file import list_forgotten, read_workflow
@@ -163,9 +164,8 @@ def account(workflow: str, /, *, recount: bool = False, service: Service = HERE)
   muster workflow errors latest
   muster workflow errors latest --json
 
-A mistake in the workflow file itself (task_args, say) no replay mends. Submit a mended one, and:
-  muster event export WF-… points --state dead |
-    muster queue publish latest points - --close"""
+What to do about events that died:
+  muster dead-letter list latest"""
 )
 def errors(workflow: str, /, *, service: Service = HERE) -> int:
     """Show why attempts failed, grouped by cause, the most frequent first.
@@ -179,6 +179,8 @@ def errors(workflow: str, /, *, service: Service = HERE) -> int:
         put_json(found)
     else:
         _put_errors(found)
+        if any(group.done < group.events for group in found.groups):
+            say(f"what became of them, and what can be done: muster dead-letter list {found.workflow_id}")
     return OK
 
 
@@ -345,5 +347,7 @@ def _put_ended(client: Client, answer: EndedView, service: Service) -> int:
         if n
         else "it had no taskforce left to stop"
     )
-    say_left_behind(answer.workflow_id, client.get_progress(answer.workflow_id).input.waiting)
+    if waiting := client.get_progress(answer.workflow_id).input.waiting:
+        say_left_behind(waiting)
+        say_remedies(client.get_workflow(answer.workflow_id))
     return OK

@@ -160,6 +160,9 @@ class Queues(Protocol):
     def has_ready(self, numbers: Sequence[int]) -> bool:
         """Does any of them have an event that can be leased now (not one that waits for its next attempt)?"""
 
+    def find_next_due(self, numbers: Sequence[int]) -> float | None:
+        """When the first event of them that waits for its next attempt has waited enough; None where none waits for that."""
+
     def recount(self, numbers: Sequence[int]) -> Mapping[int, Recount]:
         """Count rows afresh beside the counters, in one snapshot. Slow: it reads every row of the queues. Only in `Store.read`."""
 

@@ -70,7 +70,9 @@ async def open_consumer(parts: Parts, caller: Caller, workflow_id: str, alias: s
         get_owned_workflow(tx, caller, workflow_id)
         queue = get_queue(tx, workflow_id, alias)
         if not queue.is_public:
-            raise ForbiddenError(f"queue {alias} is not public")
+            raise ForbiddenError(
+                f"queue {alias} is not public; `muster event export` shows its events without taking them"
+            )
         if queue.is_input:
             raise ConflictError(f"tasks read queue {alias}: events that a person consumed would never reach them")
         now = tx.now()

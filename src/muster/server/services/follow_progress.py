@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import anyio
 import msgspec
@@ -103,12 +104,17 @@ async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
                 queues,
                 counts,
                 workers,
-                has_ready=lambda: tx.queues.has_ready([queue.number for queue in queues if queue.is_input]),
+                has_ready=lambda: tx.queues.has_ready(_list_inputs(queues)),
+                find_next_due=lambda: tx.queues.find_next_due(_list_inputs(queues)),
                 list_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
             ),
         )
 
     return await parts.store.read(look)
+
+
+def _list_inputs(queues: Sequence[Queue]) -> Sequence[int]:
+    return [queue.number for queue in queues if queue.is_input]
 
 
 def explain_stall(  # noqa: PLR0911 - one a cause
@@ -118,12 +124,14 @@ def explain_stall(  # noqa: PLR0911 - one a cause
     workers: int,
     *,
     has_ready: Callable[[], bool],
+    find_next_due: Callable[[], float | None],
     list_taskforces: Callable[[], Sequence[Taskforce]],
 ) -> str | None:
     """One sentence when nothing can move, the cause first that somebody can do something about; None when something can.
 
     Args:
         has_ready: could a worker take an event now? Asked only where workers wait.
+        find_next_due: when can one take the first of those that wait for their next attempt? Asked only where `has_ready` says no.
         list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
     """
     total = sum_inputs(queues, counts)
@@ -132,7 +140,9 @@ def explain_stall(  # noqa: PLR0911 - one a cause
     if total.waiting and workers:
         if has_ready():
             return None
-        return f"all that waits failed before, and is tried again after a pause: muster workflow errors {workflow.workflow_id}"
+        due = find_next_due()
+        when = "" if due is None else f", the next at {datetime.fromtimestamp(due, UTC):%H:%M:%S} UTC"
+        return f"all that waits failed before, and is tried again after a pause{when}: muster workflow errors {workflow.workflow_id}"
     if total.waiting == 0:
         return _explain_no_input(workflow, queues, total)
     # Those that were told to stop before the workflow was reopened are no help, and no trouble either.

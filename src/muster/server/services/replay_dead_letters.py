@@ -193,8 +193,9 @@ def _get_replayable(tx: Transaction, caller: Caller, workflow_id: str, *, lock: 
     workflow = get_owned_workflow(tx, caller, workflow_id, lock=lock)
     if workflow.state is WorkflowState.ABORTED:
         raise ConflictError(
-            f"workflow {workflow_id} was aborted, and stays so: submit it again and publish the bodies of its dead letters "
-            "there (`muster event show` has them); only a workflow that is active or finished takes its dead letters back"
+            f"workflow {workflow_id} was aborted, and stays so: submit it again and publish there what is not done "
+            f"(`muster dead-letter list {workflow_id}` prints the commands); "
+            "only a workflow that is active or finished takes its dead letters back"
         )
     return workflow
 

@@ -92,6 +92,10 @@ class SqlQueues:
         query = select(ready.c.event).where(ready.c.queue.in_(numbers)).limit(1)
         return self._session.connection.scalar(query) is not None
 
+    def find_next_due(self, numbers: Sequence[int]) -> float | None:
+        query = select(delayed.c.due).where(delayed.c.queue.in_(numbers)).order_by(delayed.c.due).limit(1)
+        return self._session.connection.scalar(query)
+
     def recount(self, numbers: Sequence[int]) -> Mapping[int, Recount]:
         kept = self.counts(numbers)
         counted = {number: dict.fromkeys(_PARTS, 0) for number in numbers}

@@ -310,10 +310,7 @@ class LocalCluster:
                 signal_exactly(Process(state.pid, state.started, state.pid, is_zombie=False), signal.SIGTERM)
 
     def begin_pause(self) -> None:
-        """From now on nothing is started, until a later agent takes over; it starts what ended since.
-
-        Raises OSError when that could not be written down: the later agent then judges by what the workers left.
-        """
+        """From now on nothing is started, until a later agent takes over; it starts what ended since (OSError: it cannot know)."""
         self.is_paused = True
         for worker in self.workers:
             worker.due = None

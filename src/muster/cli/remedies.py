@@ -1,0 +1,47 @@
+"""What can be done about events that are dead, or left in a workflow that is over? Commands that can be typed as they are printed."""
+
+from collections.abc import Iterator, Sequence
+
+from muster.cli.console import clean, say
+from muster.client.shapes.workflows import QueueView, WorkflowView
+
+
+def say_remedies(view: WorkflowView) -> None:
+    """Say what mends a workflow; nothing where nothing is dead or left.
+
+    A replay helps where the program was wrong, a new workflow where the workflow's file was: only the person knows which.
+    """
+    inputs = [queue for queue in view.queues if queue.is_input]
+    unfinished = [queue for queue in inputs if queue.counts.dead or (queue.counts.waiting and view.state != "active")]
+    if not unfinished:
+        return
+    lines = ["next:"]
+    if view.state != "aborted" and any(queue.counts.dead for queue in unfinished):
+        lines += [
+            "  where the program or its data were wrong, once they are mended:",
+            f"    muster dead-letter replay {view.workflow_id} --all",
+            "  where the workflow file was (task_args, say): mend it, and",
+        ]
+    else:
+        lines.append("  to take what is not done to a new workflow, once its file is mended:")
+    lines += [f"    {line}" for line in list_moves(view.workflow_id, inputs, unfinished)]
+    say("\n".join(lines))
+
+
+def list_moves(workflow_id: str, inputs: Sequence[QueueView], unfinished: Sequence[QueueView]) -> Iterator[str]:
+    """Lines for a shell that take the dead and waiting events of some of the input queues to a new workflow, and close all others."""
+    for queue in unfinished:
+        if not queue.is_public:
+            yield f"# first make {clean(queue.alias)} public in mended.yaml: so far only tasks publish into it"
+    commands = ["NEW=$(muster workflow submit mended.yaml)"]
+    for queue in unfinished:
+        alias = queue.alias
+        commands.append(
+            f"muster event export {workflow_id} {alias} --state dead --state waiting --with-ids > left-{alias}.jsonl"
+        )
+        commands.append(f'muster queue publish "$NEW" {alias} left-{alias}.jsonl --with-ids --close')
+    others = [queue.alias for queue in inputs if queue.is_public and queue not in unfinished]
+    commands += [f'muster queue close "$NEW" {alias}' for alias in others]
+    for command in commands[:-1]:
+        yield f"{command} &&"
+    yield commands[-1]
