@@ -83,7 +83,7 @@ class Bench:
         await self.step(
             holder, queue, call=2, finished=[Finished(leased.event, leased.fence, Outcome.FAILED, error=error)]
         )
-        await self.write(lambda tx: tx.holders.end(holder, reason="left"))
+        await self.write(lambda tx: tx.holders.end([holder], reason="left"))
         return leased.event
 
 

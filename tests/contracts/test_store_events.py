@@ -14,7 +14,7 @@ from muster.domain.errors import NotFoundError
 from muster.domain.event_state import EventState
 from muster.domain.queue import Counts
 from muster.domain.workflow import Taskforce
-from muster.server.adapters.sql import schema
+from muster.server.adapters.sql import holders, schema
 from muster.server.ports.events import DeadLetter, EventRow, Published
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, SessionEndedError
 from muster.server.ports.store import Transaction
@@ -40,7 +40,7 @@ def _insert_taskforce(tx: Transaction, *, taskforce: Taskforce) -> None:
 
 async def _let_die(bench: Bench, holder: int) -> None:
     """Its worker died with one event in work."""
-    await bench.write(lambda tx: tx.holders.end(holder, reason="died", is_death=True))
+    await bench.write(lambda tx: tx.holders.end([holder], reason="died", are_deaths=True))
 
 
 async def _end_pauses(bench: Bench) -> None:
@@ -262,7 +262,7 @@ class EventLifeContract:
         [event] = await bench.publish(queue, b"1")
         first = await bench.enrol(proc=0)
         await bench.step(first, queue, want=1)
-        await bench.write(lambda tx: tx.holders.end(first, reason="replaced"))
+        await bench.write(lambda tx: tx.holders.end([first], reason="replaced"))
         second = await bench.enrol(proc=0, start=2)
         late = Finished(event, 1, Outcome.DONE, wall_s=2.0)
 
@@ -382,7 +382,7 @@ class HolderContract:
 
     async def test_live_sessions_are_listed_oldest_first(self, bench: Bench) -> None:
         numbers = [await bench.enrol(uuid) for uuid in ("TF-2", "TF-1", "TF-1", "TF-3")]
-        await bench.write(lambda tx: tx.holders.end(numbers[2], reason="left"))
+        await bench.write(lambda tx: tx.holders.end([numbers[2]], reason="left"))
 
         live = await bench.read(lambda tx: tx.holders.list_live(["TF-1", "TF-2"]))
 
@@ -393,8 +393,8 @@ class HolderContract:
             one = a_taskforce(uuid, workflow_id=workflow)
             await bench.write(partial(_insert_taskforce, taskforce=one))
         numbers = [await bench.enrol(uuid) for uuid in ("TF-1", "TF-2", "TF-1", "TF-4", "TF-2", "TF-3")]
-        await bench.write(lambda tx: tx.holders.end(numbers[4], reason="left"))
-        await bench.write(lambda tx: tx.holders.end(numbers[5], reason="left"))
+        await bench.write(lambda tx: tx.holders.end([numbers[4]], reason="left"))
+        await bench.write(lambda tx: tx.holders.end([numbers[5]], reason="left"))
 
         assert await bench.read(lambda tx: tx.holders.count_live("WF-1")) == {"TF-1": 2, "TF-2": 1}
         assert await bench.read(lambda tx: tx.holders.count_live("WF-9")) == {}
@@ -462,7 +462,7 @@ class HolderContract:
         holder = await bench.enrol()
         await bench.step(holder, queue, want=2)
 
-        await bench.write(lambda tx: tx.holders.end(holder, reason="replaced"))
+        await bench.write(lambda tx: tx.holders.end([holder], reason="replaced"))
 
         assert await bench.counts(queue) == Counts(published=3, waiting=3)
         rows = await bench.read(lambda tx: tx.events.list_page(queue, EventState.WAITING, after=0, limit=9))
@@ -478,11 +478,44 @@ class HolderContract:
             (events[2], 1, 1),
         ]
 
+    async def test_sessions_that_die_together_are_judged_each_by_itself(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(holders, "TOGETHER_MAX", 2)
+        queue, paused = await bench.add_queue(attempts=1), await bench.add_queue("paused", attempts=2, retry_s=100.0)
+        events = await bench.publish(queue, b"1", b"2", b"3", b"4")
+        [later] = await bench.publish(paused, b"5")
+        sessions = [await bench.enrol(at_once=1) for _ in range(4)]
+        for session, want in zip(sessions, (2, 1, 0, 1), strict=True):
+            if want:
+                await bench.step(session, queue, want=want)
+        await bench.step(sessions[2], paused, want=1)
+        await bench.write(lambda tx: tx.holders.end([sessions[3]], reason="left"))
+
+        await bench.write(lambda tx: tx.holders.end(list(reversed(sessions)), reason="the end", are_deaths=True))
+
+        assert await bench.counts(queue) == Counts(published=4, waiting=2, dead=2, failed=2)
+        assert await bench.counts(paused) == Counts(published=1, waiting=1, failed=1)
+        dead = await bench.read(lambda tx: tx.events.list_page(queue, EventState.DEAD, after=0, limit=9))
+        assert [row.event for row in dead] == [events[0], events[2]]
+        assert (await _look(bench, later)).retry_at is not None
+
+        async def find_end(event: int) -> AttemptEnd | None:
+            return (await bench.read(lambda tx: tx.events.list_attempts(event)))[-1].end
+
+        async def find_reason(session: int) -> str | None:
+            return (await bench.read(lambda tx: tx.holders.get(session))).ended
+
+        ends = [await find_end(event) for event in events]
+        assert ends == [AttemptEnd.EXPIRED, AttemptEnd.ABANDONED, AttemptEnd.EXPIRED, AttemptEnd.RELEASED]
+        kept = [await find_reason(session) for session in sessions]
+        assert kept == ["the end", "the end", "the end", "left"]
+
     async def test_a_session_keeps_the_reason_it_ended_for_first(self, bench: Bench) -> None:
         holder = await bench.enrol()
 
-        await bench.write(lambda tx: tx.holders.end(holder, reason="left"))
-        await bench.write(lambda tx: tx.holders.end(holder, reason="replaced"))
+        await bench.write(lambda tx: tx.holders.end([holder], reason="left"))
+        await bench.write(lambda tx: tx.holders.end([holder], reason="replaced"))
 
         assert (await bench.read(lambda tx: tx.holders.get(holder))).ended == "left"
 
@@ -539,7 +572,7 @@ class AccountContract:
         [event] = await bench.publish(queue, b"1")
         first = await bench.enrol(proc=0)
         await bench.step(first, queue, want=1)
-        await bench.write(lambda tx: tx.holders.end(first, reason="replaced"))
+        await bench.write(lambda tx: tx.holders.end([first], reason="replaced"))
         second = await bench.enrol(proc=0, start=2)
         await bench.step(second, queue, want=1)
         results = [Body(BodyKind.JSON, b"1")]

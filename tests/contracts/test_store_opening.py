@@ -51,7 +51,7 @@ class OpeningContract:
             expired = await bench.enrol(proc=0, until=now - 1000)
             longer = await bench.enrol(proc=1, until=now + 1000)
             ended = await bench.enrol(proc=2, until=now - 1000)
-            await bench.write(lambda tx: tx.holders.end(ended, reason="left"))
+            await bench.write(lambda tx: tx.holders.end([ended], reason="left"))
 
         async with reopen() as bench:
             await bench.store.begin_service(lease_s=LEASE_S)

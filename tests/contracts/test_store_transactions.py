@@ -252,7 +252,7 @@ class WakingContract:
             assert await bell.wait(5)
             await bench.step(holder, queue, want=1)
             assert not await bell.wait(0)
-            await bench.write(lambda tx: tx.holders.end(holder, reason="left"))
+            await bench.write(lambda tx: tx.holders.end([holder], reason="left"))
             assert await bell.wait(5)
         dead = await bench.bury(await bench.add_queue("other", attempts=1))
         other = (await bench.read(lambda tx: tx.events.get(dead))).queue

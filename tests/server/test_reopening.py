@@ -502,7 +502,7 @@ async def test_a_consumer_that_was_told_drained_finds_the_new_results_afterwards
 
 
 def end_by_death(tx: Transaction, *, session: int) -> None:
-    tx.holders.end(session, reason="it died", is_death=True)
+    tx.holders.end([session], reason="it died", are_deaths=True)
 
 
 async def test_results_that_consumers_take_with_them_into_death_are_given_again_however_often(stand: Stand) -> None:

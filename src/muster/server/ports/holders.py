@@ -51,11 +51,11 @@ class Holders(Protocol):
     def find_of_proc(self, taskforce_uuid: str, cluster: str, proc: int) -> Sequence[Session]:
         """Sessions of a proc that have not ended."""
 
-    def end(self, number: int, *, reason: str, is_death: bool = False) -> None:
-        """End a session: what it holds goes back, in this transaction. One ended before keeps its reason.
+    def end(self, numbers: Sequence[int], *, reason: str, are_deaths: bool = False) -> None:
+        """End sessions: what they hold goes back, in this transaction. One ended before keeps its reason.
 
-        `is_death`: the worker has died, as if its lease had run out. What it was working on (`Session.at_once`) counts as an attempt
-        each, a dead letter at the limit; the rest goes back uncounted.
+        `are_deaths`: the workers have died, as if their leases had run out. What they were working on (`Session.at_once`) counts as an
+        attempt each, a dead letter at the limit; the rest goes back uncounted.
         """
 
     def count_live(self, workflow_id: str) -> Mapping[str, int]:

@@ -113,6 +113,5 @@ def notify(tx: Transaction, taskforce: Taskforce) -> None:
 def end_sessions(tx: Transaction, taskforce_uuids: Sequence[str], *, reason: str, are_deaths: bool = False) -> int:
     """End the sessions of these taskforces' workers; returns how many. `are_deaths`: what they worked on may be why they are over."""
     sessions = tx.holders.list_live(taskforce_uuids)
-    for session in sessions:
-        tx.holders.end(session.number, reason=reason, is_death=are_deaths)
+    tx.holders.end([session.number for session in sessions], reason=reason, are_deaths=are_deaths)
     return len(sessions)

@@ -127,7 +127,7 @@ async def step_consumer(parts: Parts, caller: Caller, consumer: ConsumerId, aske
 async def close_consumer(parts: Parts, caller: Caller, consumer: ConsumerId) -> None:
     """End a consumer: what it holds goes back uncounted. Once is as good as twice. Raises NotFoundError, ForbiddenError."""
     session, _ = await _get_consumer(parts, caller, consumer)
-    await parts.store.write(lambda tx: tx.holders.end(session.number, reason="closed"))
+    await parts.store.write(lambda tx: tx.holders.end([session.number], reason="closed"))
 
 
 async def is_drained(parts: Parts, number: int) -> bool:

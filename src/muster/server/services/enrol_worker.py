@@ -142,10 +142,10 @@ def _end_former(tx: Transaction, enrolment: Enrolment) -> None:
         raise StartOutrunError(f"start {newest} of this proc is at work; start {enrolment.start} is over")
     for session in former:
         if session.start == enrolment.start:
-            tx.holders.end(session.number, reason="enrolled again")
+            tx.holders.end([session.number], reason="enrolled again")
         else:
             # A worker that ends well leaves; this one died, and what it was working on may be why. What it held ahead is not.
-            tx.holders.end(session.number, reason=f"replaced by start {enrolment.start}", is_death=True)
+            tx.holders.end([session.number], reason=f"replaced by start {enrolment.start}", are_deaths=True)
 
 
 def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> TaskPlan:

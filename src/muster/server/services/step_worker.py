@@ -135,7 +135,7 @@ async def leave_worker(parts: Parts, claims: WorkerClaims, *, reason: str) -> No
 
     def leave(tx: Transaction) -> None:
         tx.holders.get(claims.session)
-        tx.holders.end(claims.session, reason=f"left: {reason}" if reason else "left")
+        tx.holders.end([claims.session], reason=f"left: {reason}" if reason else "left")
         tx.wake(f"workflow:{tx.taskforces.get(claims.taskforce_uuid).workflow_id}")  # its number of workers changed
 
     try:

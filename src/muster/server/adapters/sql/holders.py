@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, Table, delete, func, insert, select, update
 
 from muster.domain.attempt import AttemptEnd
 from muster.domain.errors import NotFoundError
@@ -16,6 +16,9 @@ from muster.server.adapters.sql.schema import attempt, dead, delayed, holder, ho
 from muster.server.adapters.sql.schema import queue as queue_table
 from muster.server.adapters.sql.step_rules import RETRY_TOPIC
 from muster.server.ports import holders as port
+
+TOGETHER_MAX = 1000
+"""Sessions that end with the same statements."""
 
 
 class SqlHolders:
@@ -58,75 +61,60 @@ class SqlHolders:
         )
         return [_read(row) for row in self._session.execute(query)]
 
-    def end(self, number: int, *, reason: str, is_death: bool = False) -> None:
+    def end(self, numbers: Sequence[int], *, reason: str, are_deaths: bool = False) -> None:
+        ordered = sorted(numbers)
+        for start in range(0, len(ordered), TOGETHER_MAX):
+            self._end(ordered[start : start + TOGETHER_MAX], reason=reason, are_deaths=are_deaths)
+
+    def _end(self, numbers: Sequence[int], *, reason: str, are_deaths: bool) -> None:
+        living = select(holder.c.number).where(holder.c.number.in_(numbers), holder.c.ended.is_(None))
+        # In order of number, as the engine locks them: each way round waits for the other.
+        locked = list(self._session.execute(living.order_by(holder.c.number).with_for_update()).scalars())
+        if not locked:
+            return
         ended = self._session.execute(
             update(holder)
-            .where(holder.c.number == number, holder.c.ended.is_(None))
+            .where(holder.c.number.in_(locked))
             .values(ended=reason)
-            .returning(holder.c.at_once)
-        ).one_or_none()
-        if ended is None:
-            return
-        self._session.execute(delete(holder_live).where(holder_live.c.number == number))
-        self._give_back(number, at_once=ended.at_once if is_death else None)
+            .returning(holder.c.number, holder.c.at_once)
+        ).all()
+        self._session.execute(delete(holder_live).where(holder_live.c.number.in_(locked)))
+        held = self._session.execute(delete(leased).where(leased.c.holder.in_(locked)).returning(leased)).all()
+        if held:
+            self._give_back(held, {row.number: row.at_once for row in ended} if are_deaths else None)
 
-    def _give_back(self, number: int, *, at_once: int | None) -> None:
-        """What the session holds waits again; a row keeps who had it, by which a late result is known. `at_once` None: nobody died."""
-        held = self._session.execute(delete(leased).where(leased.c.holder == number).returning(leased)).all()
-        if not held:
-            return
-        oldest = sorted(held, key=lambda row: (row.call, row.event))[: at_once or 0]
-        counted = {row.event for row in oldest}
-        uncounted = AttemptEnd.RELEASED if at_once is None else AttemptEnd.ABANDONED
+    def _give_back(self, held: Sequence[Row[Any]], at_once: Mapping[int, int] | None) -> None:
+        """What sessions held waits again, or is dead. `at_once`: by session, how many events it worked on as it died; None: nobody did."""
+        counted = _find_tried(held, at_once or {})
         rules = self._rules({row.queue for row in held}) if counted else {}
-        over = [row for row in held if row.event in counted and row.attempts >= rules[row.queue].attempts]
-        later = [row for row in held if row.event in counted and row not in over and rules[row.queue].retry_s]
-        back = [row for row in held if row not in over and row not in later]
+        over, later, back = list[Row[Any]](), list[Row[Any]](), list[Row[Any]]()
+        for row in held:
+            if row.event not in counted:
+                back.append(row)
+            elif row.attempts >= rules[row.queue].attempts:
+                over.append(row)
+            else:
+                (later if rules[row.queue].retry_s else back).append(row)
         now = self._session.now()
-        if over:
-            self._session.execute(
-                insert(dead),
-                [
-                    {"queue": row.queue, "event": row.event, "attempts": row.attempts, "fence": row.fence, "at": now}
-                    for row in over
-                ],
-            )
-        if later:
-            self._session.execute(
-                insert(delayed),
-                [
-                    {
-                        "queue": row.queue,
-                        "event": row.event,
-                        "attempts": row.attempts,
-                        "fence": row.fence,
-                        "due": now + next_pause(row.attempts, retry_s=rules[row.queue].retry_s),
-                    }
-                    for row in later
-                ],
-            )
-            self._session.topics[RETRY_TOPIC] = None
-        if back:
-            self._session.execute(
-                insert(ready),
-                [
-                    {
-                        "queue": row.queue,
-                        "event": row.event,
-                        "attempts": row.attempts if row.event in counted else row.attempts - 1,
-                        "fence": row.fence,
-                    }
-                    for row in back
-                ],
-            )
-        self._session.execute(
-            insert(attempt),
+        self._insert(dead, [_place(row, attempts=row.attempts, at=now) for row in over])
+        self._insert(
+            delayed,
+            [
+                _place(row, attempts=row.attempts, due=now + next_pause(row.attempts, retry_s=rules[row.queue].retry_s))
+                for row in later
+            ],
+        )
+        self._insert(ready, [_place(row, attempts=row.attempts - (row.event not in counted)) for row in back])
+        uncounted = AttemptEnd.RELEASED if at_once is None else AttemptEnd.ABANDONED
+        # Who had it is kept: by that a late result is known.
+        self._insert(
+            attempt,
             [
                 {
                     "event": row.event,
                     "fence": row.fence,
                     "queue": row.queue,
-                    "holder": number,
+                    "holder": row.holder,
                     "end": (AttemptEnd.EXPIRED if row.event in counted else uncounted).value,
                     "since": row.since,
                     "at": now,
@@ -135,7 +123,9 @@ class SqlHolders:
                 for row in held
             ],
         )
-        died, failed = Counter(row.queue for row in over), Counter(row.queue for row in oldest)
+        if later:
+            self._session.topics[RETRY_TOPIC] = None
+        died, failed = Counter(row.queue for row in over), Counter(row.queue for row in held if row.event in counted)
         for queue, count in sorted(Counter(row.queue for row in held).items()):
             add_delta(
                 self._session,
@@ -146,6 +136,10 @@ class SqlHolders:
                 failed=failed[queue],
             )
             self._session.topics[f"queue:{queue}"] = None
+
+    def _insert(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        if rows:
+            self._session.execute(insert(table), list(rows))
 
     def _rules(self, queues: set[int]) -> dict[int, Row[Any]]:
         """`attempts` and `retry_s` by queue."""
@@ -161,6 +155,22 @@ class SqlHolders:
             .group_by(holder.c.taskforce_uuid)
         )
         return {uuid: int(count) for uuid, count in self._session.execute(query)}
+
+
+def _find_tried(held: Sequence[Row[Any]], at_once: Mapping[int, int]) -> set[int]:
+    """The events that sessions were working on: of each the oldest that it held, so many as it works on at once."""
+    tried: set[int] = set()
+    seen: Counter[int] = Counter()
+    for row in sorted(held, key=lambda row: (row.holder, row.call, row.event)):
+        if seen[row.holder] < at_once.get(row.holder, 0):
+            tried.add(row.event)
+        seen[row.holder] += 1
+    return tried
+
+
+def _place(row: Row[Any], *, attempts: int, **more: float) -> dict[str, object]:
+    """The row of an event in the table that it goes to."""
+    return {"queue": row.queue, "event": row.event, "attempts": attempts, "fence": row.fence} | more
 
 
 def _read(row: Row[Any]) -> port.Session:
