@@ -29,7 +29,7 @@ from muster.server.daemons.retry import requeue_due
 from muster.server.daemons.rhythm import Every, WhenRung
 from muster.server.doors.access import guard
 from muster.server.doors.documents import make_config
-from muster.server.doors.errors import EWMS_PREFIX, HANDLERS
+from muster.server.doors.errors import HANDLERS
 from muster.server.doors.ewms import routes as ewms
 from muster.server.doors.front import Front, Meters
 from muster.server.doors.muster.consumers import routes as consumers
@@ -41,6 +41,7 @@ from muster.server.doors.muster.taskforces import routes as taskforces
 from muster.server.doors.muster.tasks import routes as tasks
 from muster.server.doors.muster.workers import routes as workers
 from muster.server.doors.muster.workflows import routes as workflows
+from muster.server.doors.status_line import PhrasingProtocol
 from muster.server.services.parts import Parts
 from muster.settings import ServerSettings
 
@@ -79,7 +80,7 @@ def make_app(parts: Parts) -> Litestar:
         route_handlers=[
             *health.at_root,
             Router(MUSTER_PREFIX, route_handlers=[handler for door in _OURS for handler in door.handlers]),
-            Router(EWMS_PREFIX, route_handlers=list(ewms.handlers), include_in_schema=False),
+            Router("/v1", route_handlers=list(ewms.handlers), include_in_schema=False),
         ],
         dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},
         guards=[guard],
@@ -202,7 +203,7 @@ class HttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=PhrasingProtocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,

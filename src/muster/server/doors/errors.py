@@ -1,7 +1,7 @@
 """What does an error look like to a client? One table from our errors to statuses; a body a door.
 
-Our own door answers with a `Problem`. The door for EWMS clients answers with `{"code", "error"}`, knows no 401 and says 400
-for a body that breaks the rules (wms.md section 2).
+Our own door answers with a `Problem`. The doors for EWMS clients answer with `{"code", "error"}` and the same text in the status line,
+know no 401 and say 400 for a body that breaks the rules (wms.md section 2).
 """
 
 import traceback
@@ -29,6 +29,7 @@ from muster.domain.errors import (
     UnavailableError,
 )
 from muster.server.doors.reading import UnreadableError
+from muster.server.doors.status_line import make_one_line, set_phrase
 from muster.server.ports.queue_engine import SessionEndedError
 from muster.server.services.enrol_worker import TaskforceEndedError
 from muster.server.services.findings import tell_upstream
@@ -36,17 +37,18 @@ from muster.server.services.idempotent import IdempotencyMismatchError
 
 log = structlog.get_logger(__name__)
 
-EWMS_PREFIX = "/v1"
+UPSTREAM_PREFIXES = ("/v1", "/v0", "/mqbroker-issuer")
+"""Where the doors for EWMS clients are."""
 RETRY_AFTER_S = 2
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How an error is told: status and word on our door, status on the EWMS door."""
+    """How an error is told: status and word on our door, status on the doors for EWMS clients."""
 
     status: HTTPStatus
     code: str
-    ewms: HTTPStatus
+    upstream: HTTPStatus
 
 
 KINDS: Mapping[type[Exception], Kind] = {
@@ -67,7 +69,7 @@ KINDS: Mapping[type[Exception], Kind] = {
 }
 """An error is told as the first of its classes that stands here."""
 
-_EWMS_TEXTS = {UnauthenticatedError: "authentication failed", ForbiddenError: "authorization failed"}
+_UPSTREAM_TEXTS = {UnauthenticatedError: "authentication failed", ForbiddenError: "authorization failed"}
 _CODES = {
     HTTPStatus.BAD_REQUEST: "invalid",
     HTTPStatus.UNAUTHORIZED: "unauthenticated",
@@ -79,8 +81,8 @@ _CODES = {
 }
 
 
-class EwmsError(msgspec.Struct):
-    """Every error of the EWMS door."""
+class UpstreamError(msgspec.Struct):
+    """Every error of the doors for EWMS clients."""
 
     code: int
     error: str
@@ -91,9 +93,9 @@ def kind_of(error: Exception) -> Kind | None:
     return next((KINDS[class_] for class_ in type(error).__mro__ if class_ in KINDS), None)
 
 
-def is_ewms(path: str) -> bool:
-    """Is it a path of the door for EWMS clients?"""
-    return path == EWMS_PREFIX or path.startswith(EWMS_PREFIX + "/")
+def is_upstream(path: str) -> bool:
+    """Is it a path of a door for EWMS clients?"""
+    return any(path == prefix or path.startswith(prefix + "/") for prefix in UPSTREAM_PREFIXES)
 
 
 def answer_muster_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
@@ -102,11 +104,11 @@ def answer_muster_error(request: Request[Any, Any, Any], error: Exception) -> Re
     if kind is None:
         return answer_unexpected(request, error)
     headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, UnavailableError) else {}
-    if is_ewms(request.scope["path"]):
-        text = next((_EWMS_TEXTS[one] for one in type(error).__mro__ if one in _EWMS_TEXTS), None)
+    if is_upstream(request.scope["path"]):
+        text = next((_UPSTREAM_TEXTS[one] for one in type(error).__mro__ if one in _UPSTREAM_TEXTS), None)
         if text is None:
             text = tell_upstream(error.findings) if isinstance(error, InvalidError) else str(error)
-        return _render(EwmsError(kind.ewms.value, text), kind.ewms.value, headers)
+        return _tell_upstream_client(request, kind.upstream, text, headers)
     if kind.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     findings = error.findings if isinstance(error, InvalidError) else ()
@@ -126,8 +128,8 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected(request, error)
     headers = dict(error.headers or {})
-    if is_ewms(request.scope["path"]):
-        return _render(EwmsError(status.value, status.phrase), status.value, headers)
+    if is_upstream(request.scope["path"]):
+        return _tell_upstream_client(request, status, status.phrase, headers)
     text = {HTTPStatus.NOT_FOUND: "no such route", HTTPStatus.METHOD_NOT_ALLOWED: "this route has no such method"}
     return _problem(request, status.value, _CODES.get(status, "invalid"), text.get(status, status.phrase), (), headers)
 
@@ -139,8 +141,8 @@ def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Resp
     trace = "".join(traceback.format_exception(error))
     log.error("unexpected error", request_id=request_id, path=request.scope["path"], trace=trace)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    if is_ewms(request.scope["path"]):
-        return _render(EwmsError(status.value, "internal server error"), status.value, {})
+    if is_upstream(request.scope["path"]):
+        return _tell_upstream_client(request, status, "internal server error", {})
     return _problem(request, status.value, "internal", "internal error; the service's log has it under the id", (), {})
 
 
@@ -170,6 +172,14 @@ def _problem(
     request_id = request.scope.get("request_id")
     body = Problem(code, text, views, request_id if isinstance(request_id, str) else None)
     return _render(body, status, headers)
+
+
+def _tell_upstream_client(
+    request: Request[Any, Any, Any], status: HTTPStatus, text: str, headers: Mapping[str, str]
+) -> Response[Any]:
+    text = make_one_line(text)
+    set_phrase(request.scope, text)  # type: ignore[arg-type]
+    return _render(UpstreamError(status.value, text), status.value, headers)
 
 
 def _render(body: msgspec.Struct, status: int, headers: Mapping[str, str]) -> Response[Any]:

@@ -15,13 +15,13 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from muster.server.doors.errors import is_ewms
+from muster.server.doors.errors import is_upstream
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _NO_ROUTE = "no route"
-_WITH_SLASH = "/v1/"
-"""The only route that ends in a slash; `/v1` is none (wms.md section 2)."""
+_WITH_SLASH = ("/v1/", "/v0/")
+"""The only routes that end in a slash; without it they are none (wms.md section 2)."""
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -85,7 +85,7 @@ class Front:
         request_id = _read_request_id(scope["headers"])
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        with_charset = is_ewms(scope["path"])
+        with_charset = is_upstream(scope["path"])
         _make_exact(scope)
         begun = time.perf_counter()
         status = 500
@@ -144,7 +144,7 @@ def _mark(headers: object, request_id: str, *, with_charset: bool) -> Headers:
 def _make_exact(scope: HTTPScope) -> None:
     """A path with a slash too many, or too few, is no route; the framework would let it pass. OPTIONS is no method of EWMS."""
     path = scope["path"]
-    if (path != "/" and path.endswith("/") and path != _WITH_SLASH) or path == _WITH_SLASH.rstrip("/"):
-        scope["path"] = "/no/such/route" if not is_ewms(path) else "/v1/no/such/route"
-    if scope["method"] == "OPTIONS" and is_ewms(path):
+    if (path != "/" and path.endswith("/") and path not in _WITH_SLASH) or path + "/" in _WITH_SLASH:
+        scope["path"] = "/v1/no/such/route" if is_upstream(path) else "/no/such/route"
+    if scope["method"] == "OPTIONS" and is_upstream(path):
         scope["method"] = "DELETE"  # which is none either: the framework would answer OPTIONS itself
