@@ -5,10 +5,11 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a caller may do. The first two are upstream's words (wms.md section 3)."""
+    """What a caller may do. The first three are upstream's words (wms.md section 3, mqs.md section 3)."""
 
     USER = "user"
     SYSTEM_TMS = "system-tms"  # a site agent, ours or upstream's
+    SYSTEM_WMS = "system-wms"  # a workflow service that has its queues here
     OPERATOR = "operator"  # everything, everybody's
 
 

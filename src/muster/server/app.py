@@ -156,12 +156,13 @@ async def serve(
     """
     with bind(settings.host, settings.port) as listener:
         async with open_parts(settings) as parts:
-            await _run(parts, listener, on_ready, handle_signals=handle_signals)
+            await run_parts(parts, listener, on_ready, handle_signals=handle_signals)
 
 
-async def _run(
+async def run_parts(
     parts: Parts, listener: socket.socket, on_ready: Callable[[str], None] | None, *, handle_signals: bool
 ) -> None:
+    """As `serve`, over parts and a socket that are open."""
     server = HttpServer(make_app(parts))
     is_over = anyio.Event()  # a signal came, or the HTTP server ended by itself
     async with anyio.create_task_group() as group:
