@@ -122,14 +122,56 @@ async def test_a_submission_is_answered_with_exactly_upstreams_fields(stand: Sta
     assert await stand.get(f"/v1/taskforces/{taskforce['taskforce_uuid']}") == taskforce
 
 
-async def test_a_taskforce_has_the_collector_of_its_location(stand: Stand) -> None:
+async def test_only_the_older_version_shows_the_collector_of_a_location(stand: Stand) -> None:
     new = {**EWMS_NEW, "tasks": [{**EWMS_TASK, "cluster_locations": ["beside"]}]}
     [first] = (await stand.post("/v1/workflows", new))["taskforces"]
-    path = f"/v1/task-directives/{first['task_id']}/actions/add-workers"
-    more = await stand.post(path, {"cluster_location": "beside", "n_workers": 1})
+    path = f"task-directives/{first['task_id']}/actions/add-workers"
+    more = await stand.post(f"/v0/{path}", {"cluster_location": "beside", "n_workers": 1})
 
-    assert (first["collector"], more["collector"]) == ("cm.example.org", "cm.example.org")
-    assert await stand.get(f"/v1/taskforces/{first['taskforce_uuid']}") == first
+    assert (first["collector"], more["collector"]) == (None, "cm.example.org")
+    assert (await stand.get(f"/v0/taskforces/{first['taskforce_uuid']}"))["collector"] == "cm.example.org"
+
+
+async def test_an_agent_of_the_older_version_finds_what_is_at_its_collector_or_at_none(stand: Stand) -> None:
+    beside = await ready(stand, tasks=[{**EWMS_TASK, "cluster_locations": ["beside"]}])
+    anywhere = await ready(stand)  # its location names no collector
+
+    async def offered(schedd: str, collector: str) -> Json:
+        path = f"/v0/tms/pending-starter/taskforces?schedd={schedd}&collector={collector}"
+        return (await stand.get(path, by=TMS)).get("taskforce_uuid")
+
+    assert await offered("local", "cm.example.org") == beside["taskforce_uuid"]
+    assert await offered("local", "other") is None
+    assert await offered("SCHEDD1", "other") == anywhere["taskforce_uuid"]
+
+
+async def test_the_older_version_has_the_pilots_variables_of_the_task_in_the_taskforce(stand: Stand) -> None:
+    task = {**EWMS_TASK, "task_env": {"A": "x", "N": 5, "L": [1, {"b": None}]}, "init_image": "init:1"}
+    task = {**task, "pilot_config": {"tag": "latest", "environment": {"B": 2}, "input_files": []}}
+    worker_config = {**EWMS_TASK["worker_config"], "worker_memory": "1G"}
+    new = {"public_queue_aliases": ["in", "out"], "tasks": [{**task, "worker_config": worker_config}]}
+
+    [made] = (await stand.post("/v0/workflows", new))["taskforces"]
+
+    assert made["pilot_config"] == {
+        "tag": "latest",
+        "environment": {
+            "B": 2,
+            "EWMS_PILOT_TASK_IMAGE": EWMS_TASK["task_image"],
+            "EWMS_PILOT_TASK_ARGS": EWMS_TASK["task_args"],
+            "EWMS_PILOT_TASK_ENV_JSON": '{"A": "x", "N": "5", "L": "[1, {\\"b\\": null}]"}',
+            "EWMS_PILOT_INIT_IMAGE": "init:1",
+        },
+        "input_files": [],
+    }
+    assert (await show(stand, made["taskforce_uuid"]))["pilot_config"]["environment"] == {"B": 2}
+
+
+async def test_sizes_in_bytes_are_text_in_the_older_version(stand: Stand) -> None:
+    made = await ready(stand)
+
+    config = (await stand.get(f"/v0/taskforces/{made['taskforce_uuid']}"))["worker_config"]
+    assert (config["worker_disk"], config["worker_memory"]) == ("512M", "524288K")
 
 
 async def test_the_example_of_upstreams_readme_is_accepted_as_it_stands(stand: Stand) -> None:

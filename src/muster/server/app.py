@@ -3,7 +3,7 @@
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 
+from muster.client.shapes.message import Problem
 from muster.domain.location import index_locations
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
 from muster.server.adapters.sql.database import open_database
@@ -28,9 +29,10 @@ from muster.server.daemons.retry import FLOOR_S as RETRY_FLOOR_S
 from muster.server.daemons.retry import requeue_due
 from muster.server.daemons.rhythm import Every, WhenRung
 from muster.server.doors.access import guard
-from muster.server.doors.documents import make_config
-from muster.server.doors.errors import HANDLERS
+from muster.server.doors.documents import Documents, Door, make_closed_config
+from muster.server.doors.errors import HANDLERS, UpstreamError
 from muster.server.doors.ewms import routes as ewms
+from muster.server.doors.ewms.versions import VERSIONS
 from muster.server.doors.front import Front, Meters
 from muster.server.doors.muster.consumers import routes as consumers
 from muster.server.doors.muster.events import routes as events
@@ -73,21 +75,39 @@ class Daemon(Protocol):
     async def run(self, *, task_status: TaskStatus[None]) -> Never: ...
 
 
+def _make_doors(parts: Parts) -> Mapping[str, Door]:
+    """Every door by its name; it is named so in the description that it gives of itself."""
+    ours = [handler for resource in _OURS for handler in resource.handlers]
+    muster = Door("Muster", parts.version, {"/": health.at_root, MUSTER_PREFIX: ours}, Problem)
+    upstream = {
+        version.prefix: Door(
+            "Muster for clients of the EWMS workflow management service",
+            version.number,
+            {version.prefix: ewms.make_handlers(version)},
+            UpstreamError,
+            is_upstream=True,
+        )
+        for version in VERSIONS
+    }
+    return {health.NAME: muster, **upstream}
+
+
 def make_app(parts: Parts) -> Litestar:
     """The routes of all doors over these parts."""
     meters = Meters()
+    doors = _make_doors(parts)
     app = Litestar(
         route_handlers=[
-            *health.at_root,
-            Router(MUSTER_PREFIX, route_handlers=[handler for door in _OURS for handler in door.handlers]),
-            Router("/v1", route_handlers=list(ewms.handlers), include_in_schema=False),
+            Router(prefix, route_handlers=list(handlers))
+            for door in doors.values()
+            for prefix, handlers in door.routes.items()
         ],
         dependencies={"parts": Provide(lambda: parts, sync_to_thread=False)},
         guards=[guard],
         exception_handlers=HANDLERS,
-        openapi_config=make_config(parts.version),
+        openapi_config=make_closed_config(),
         request_max_body_size=BODY_BYTES_MAX,
-        state=State({"parts": parts, "meters": meters}),
+        state=State({"parts": parts, "meters": meters, "documents": Documents(doors)}),
         logging_config=None,
     )
     app.asgi_handler = Front(app.asgi_handler, meters)

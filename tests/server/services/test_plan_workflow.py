@@ -206,9 +206,10 @@ def test_upstreams_clients_are_told_in_upstreams_words() -> None:
     )
     with pytest.raises(InvalidError) as caught:
         plan(workflow)
-    assert tell_upstream(caught.value.findings) == (
+    assert tell_upstream(caught.value.findings, is_v0=False) == (
         "condor cluster location not found: nowhere; "
         "'tasks[0].n_workers': must be 1 to 1000000; "
         "tasks[0].pilot_config.environment cannot include the attribute 'EWMS_PILOT_TASK_ARGS'. "
         "Use the top-level equivalent attribute instead."
     )
+    assert tell_upstream(caught.value.findings, is_v0=True).startswith("condor location not found: nowhere; ")

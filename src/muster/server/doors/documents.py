@@ -1,13 +1,16 @@
-"""How is our door described to programs? Its OpenAPI document, with the bodies that the routes read themselves."""
+"""How are the doors described to programs? An OpenAPI document each, with the bodies that the routes read themselves."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPMethod
+from importlib.metadata import metadata
 from typing import Any, ClassVar
 
 import msgspec
 from litestar import Litestar, Router
 from litestar.connection import ASGIConnection
+from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
@@ -16,7 +19,6 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 
-from muster.client.shapes.message import Problem
 from muster.server.doors.access import ANYONE, CHECKED_BY_ROUTE, PUBLIC
 
 _FRAMEWORKS = "/muster/v1/openapi"
@@ -50,15 +52,11 @@ def gives(status: int, type_: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
     return {status: ResponseSpec(data_container=type_, generate_examples=False, description="done")}
 
 
-def make_config(version: str) -> OpenAPIConfig:
-    """What the document says of itself. The framework's own pages are closed: ours is the only one."""
+def make_closed_config() -> OpenAPIConfig:
+    """For the application itself: the framework's own pages are closed, since each door has its document."""
     closed = Router(_FRAMEWORKS, route_handlers=[], include_in_schema=False, guards=[_close], opt={"access": PUBLIC})
     return OpenAPIConfig(
-        title="Muster",
-        version=version,
-        use_handler_docstrings=True,
-        render_plugins=[JsonRenderPlugin()],
-        openapi_router=closed,
+        title="", version="", use_handler_docstrings=True, render_plugins=[JsonRenderPlugin()], openapi_router=closed
     )
 
 
@@ -66,24 +64,64 @@ async def _close(_connection: ASGIConnection[Any, Any, Any, Any], _handler: Base
     raise NotFoundException
 
 
-def describe(app: Litestar) -> dict[str, Any]:
-    """The document of our own door."""
+@dataclass(frozen=True)
+class Door:
+    """What a document tells of.
+
+    Args:
+        version: of the door, not of the service.
+        routes: prefix → handlers.
+        error_type: the body of every error.
+        is_upstream: its `info` has what the originals' have (wms.md 4.2).
+    """
+
+    title: str
+    version: str
+    routes: Mapping[str, Sequence[HTTPRouteHandler]]
+    error_type: type[msgspec.Struct]
+    is_upstream: bool = False
+
+
+class Documents:
+    """The documents of all doors, by a door's name. Each is made when somebody first asks for it."""
+
+    def __init__(self, doors: Mapping[str, Door]) -> None:
+        self._doors = doors
+        self._made: dict[str, dict[str, Any]] = {}
+
+    def get(self, name: str) -> dict[str, Any]:
+        """The document of a door."""
+        if name not in self._made:
+            self._made[name] = _describe(self._doors[name])
+        return self._made[name]
+
+
+def find_documents(app: Litestar) -> Documents:
+    """The documents of an application."""
+    documents: Documents = app.state.documents
+    return documents
+
+
+def _describe(door: Door) -> dict[str, Any]:
+    """The routes of a door, put together for their description alone."""
+    handlers = [handler for some in door.routes.values() for handler in some if handler.include_in_schema is not False]
+    app = Litestar(
+        route_handlers=[Router(prefix, route_handlers=list(some)) for prefix, some in door.routes.items()],
+        dependencies={"parts": Provide(lambda: None, sync_to_thread=False)},
+        openapi_config=OpenAPIConfig(title=door.title, version=door.version, use_handler_docstrings=True),
+    )
     document = app.openapi_schema.to_schema()
-    types = {
-        handler.operation_class.body_type
-        for route in app.routes
-        for handler in getattr(route, "route_handlers", ())
-        if isinstance(handler, HTTPRouteHandler) and issubclass(handler.operation_class, _Described)
-    }
+    document.pop("servers", None)
+    types = {one.operation_class.body_type for one in handlers if issubclass(one.operation_class, _Described)}
     _, schemas = msgspec.json.schema_components(
-        sorted([*types, Problem], key=lambda one: one.__name__), ref_template=_REF
+        sorted([*types, door.error_type], key=lambda one: one.__name__), ref_template=_REF
     )
     document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
-    problem = {
-        "description": "any error",
-        "content": {"application/json": {"schema": {"$ref": _REF.format(name=Problem.__name__)}}},
-    }
     document["components"]["securitySchemes"] = {_BEARER: {"type": "http", "scheme": "bearer"}}
+    error = {
+        "description": "any error",
+        "content": {"application/json": {"schema": {"$ref": _REF.format(name=door.error_type.__name__)}}},
+    }
     open_ = {
         (route.path_format, method.lower())
         for route in app.routes
@@ -97,5 +135,17 @@ def describe(app: Litestar) -> dict[str, Any]:
             item[method]["security"] = [] if (path, method) in open_ else [{_BEARER: []}]
             # The framework documents its own shape of a 400, which this service never sends.
             item[method]["responses"].pop("400", None)
-            item[method]["responses"]["default"] = problem
+            item[method]["responses"]["default"] = error
+    if door.is_upstream:
+        document["info"] |= _read_package()
     return document
+
+
+def _read_package() -> dict[str, Any]:
+    package = metadata("muster-compute")
+    return {
+        "summary": package["Summary"],
+        "description": package["Description"],
+        "contact": {"name": package["Author"]},
+        "license": {"name": package["License-Expression"]},
+    }

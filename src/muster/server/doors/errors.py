@@ -37,7 +37,8 @@ from muster.server.services.idempotent import IdempotencyMismatchError
 
 log = structlog.get_logger(__name__)
 
-UPSTREAM_PREFIXES = ("/v1", "/v0", "/mqbroker-issuer")
+V0_PREFIX = "/v0"
+UPSTREAM_PREFIXES = ("/v1", V0_PREFIX, "/mqbroker-issuer")
 """Where the doors for EWMS clients are."""
 RETRY_AFTER_S = 2
 
@@ -105,9 +106,10 @@ def answer_muster_error(request: Request[Any, Any, Any], error: Exception) -> Re
         return answer_unexpected(request, error)
     headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, UnavailableError) else {}
     if is_upstream(request.scope["path"]):
+        is_v0 = request.scope["path"].startswith(V0_PREFIX)
         text = next((_UPSTREAM_TEXTS[one] for one in type(error).__mro__ if one in _UPSTREAM_TEXTS), None)
         if text is None:
-            text = tell_upstream(error.findings) if isinstance(error, InvalidError) else str(error)
+            text = tell_upstream(error.findings, is_v0=is_v0) if isinstance(error, InvalidError) else str(error)
         return _tell_upstream_client(request, kind.upstream, text, headers)
     if kind.status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

@@ -67,11 +67,12 @@ class OurAgent:
 @dataclass(frozen=True)
 class UpstreamAgent:
     """Upstream's agent looks for work at an access point: it sees nothing that one of ours ever claimed, and nothing that
-    stands at one of `our_locations`. A location that is not known any more is nobody's of ours.
+    stands at one of `other_locations`: ours, and those that it did not ask about. A location that is not known any more is
+    nobody's of ours.
     """
 
     schedd: str
-    our_locations: Sequence[str]
+    other_locations: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

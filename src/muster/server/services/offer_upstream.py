@@ -3,41 +3,32 @@
 What one of our agents has claimed, and what stands at a location of ours, is not for it.
 """
 
-from dataclasses import dataclass
-
-from muster.domain.location import Agent
-from muster.domain.workflow import TaskDirective, Taskforce
+from muster.domain.location import Agent, Location
+from muster.domain.workflow import Taskforce
 from muster.server.ports.store import Transaction, UpstreamAgent
 from muster.server.services.parts import Parts
 from muster.server.services.read_workflow import WholeTaskforce, read_one_taskforce
 
 
-@dataclass(frozen=True)
-class StartOffer:
-    """A taskforce to start, with its task."""
+async def find_start(parts: Parts, schedd: str, collector: str | None = None) -> WholeTaskforce | None:
+    """The next taskforce to start at an access point; the same again until it is confirmed.
 
-    taskforce: WholeTaskforce
-    directive: TaskDirective
+    Args:
+        collector: None: whatever its location's is; else locations whose setting names another one are passed over.
+    """
 
-
-async def find_start(parts: Parts, schedd: str) -> StartOffer | None:
-    """The next taskforce to start at an access point; the same again until it is confirmed."""
-
-    def look(tx: Transaction) -> StartOffer | None:
-        found = tx.taskforces.find_startable(_upstream_at(parts, schedd), now=tx.now(), limit=1)
-        if not found:
-            return None
-        directive = tx.workflows.get_directive(found[0].task_id)
-        return StartOffer(read_one_taskforce(tx, found[0].taskforce_uuid), directive)
+    def look(tx: Transaction) -> WholeTaskforce | None:
+        found = tx.taskforces.find_startable(_upstream_at(parts, schedd, collector), now=tx.now(), limit=1)
+        return read_one_taskforce(tx, found[0].taskforce_uuid) if found else None
 
     return await parts.store.read(look)
 
 
-async def find_stop(parts: Parts, schedd: str) -> WholeTaskforce | None:
-    """The next taskforce to stop at an access point."""
+async def find_stop(parts: Parts, schedd: str, collector: str | None = None) -> WholeTaskforce | None:
+    """The next taskforce to stop at an access point; arguments as of `find_start`."""
 
     def look(tx: Transaction) -> WholeTaskforce | None:
-        found = tx.taskforces.find_stoppable(_upstream_at(parts, schedd), now=tx.now(), limit=1)
+        found = tx.taskforces.find_stoppable(_upstream_at(parts, schedd, collector), now=tx.now(), limit=1)
         return read_one_taskforce(tx, found[0].taskforce_uuid) if found else None
 
     return await parts.store.read(look)
@@ -49,6 +40,14 @@ def is_for_upstream(parts: Parts, taskforce: Taskforce) -> bool:
     return taskforce.claim_agent is None and (location is None or location.agent is Agent.UPSTREAM)
 
 
-def _upstream_at(parts: Parts, schedd: str) -> UpstreamAgent:
-    ours = sorted(name for name, location in parts.locations.items() if location.agent is Agent.MUSTER)
-    return UpstreamAgent(schedd, ours)
+def _upstream_at(parts: Parts, schedd: str, collector: str | None) -> UpstreamAgent:
+    others = sorted(
+        name
+        for name, location in parts.locations.items()
+        if location.agent is Agent.MUSTER or _is_elsewhere(location, collector)
+    )
+    return UpstreamAgent(schedd, others)
+
+
+def _is_elsewhere(location: Location, collector: str | None) -> bool:
+    return collector is not None and location.collector not in (None, collector)

@@ -158,6 +158,7 @@ def get_location(locations: Mapping[str, Location], name: str, *, field: str) ->
                 field,
                 f"there is no location {name[:100]!r}; known are: {known}",
                 text=f"condor cluster location not found: {name[:100]}",
+                text_v0=f"condor location not found: {name[:100]}",
             )
         ]
     )

@@ -15,9 +15,10 @@ SCAN_MAX = 20
 
 @dataclass(frozen=True)
 class WholeTaskforce:
-    """A taskforce with its log; `workers` is how many sessions live now."""
+    """A taskforce with its task and its log; `workers` is how many sessions live now."""
 
     taskforce: Taskforce
+    directive: TaskDirective
     log: Sequence[PhaseLogEntry]
     workers: int
 
@@ -56,8 +57,12 @@ def _complete(tx: Transaction, taskforces: Sequence[Taskforce]) -> list[WholeTas
         return []
     logs = tx.taskforces.list_log([one.taskforce_uuid for one in taskforces])
     workers = tx.holders.count_live(taskforces[0].workflow_id)
+    directives = {one.task_id: one for one in tx.workflows.list_directives(taskforces[0].workflow_id)}
     return [
-        WholeTaskforce(one, logs.get(one.taskforce_uuid, ()), workers.get(one.taskforce_uuid, 0)) for one in taskforces
+        WholeTaskforce(
+            one, directives[one.task_id], logs.get(one.taskforce_uuid, ()), workers.get(one.taskforce_uuid, 0)
+        )
+        for one in taskforces
     ]
 
 

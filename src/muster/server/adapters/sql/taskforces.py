@@ -180,7 +180,7 @@ def _is_for(agent: OurAgent | UpstreamAgent, now: float) -> Sequence[ColumnEleme
         return (
             is_tried,
             taskforce.c.schedd == agent.schedd,
-            taskforce.c.location.not_in(agent.our_locations),
+            taskforce.c.location.not_in(agent.other_locations),
             taskforce.c.claim_agent.is_(None),
         )
     return (

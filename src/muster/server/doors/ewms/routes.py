@@ -1,9 +1,13 @@
-"""Which routes are there for EWMS clients? All of them under `/v1`."""
+"""Which routes are there for EWMS clients? All of them, under each version."""
 
 from collections.abc import Sequence
 
 from litestar.handlers import HTTPRouteHandler
 
 from muster.server.doors.ewms import tms, workflows
+from muster.server.doors.ewms.versions import Version
 
-handlers: Sequence[HTTPRouteHandler] = (*workflows.handlers, *tms.handlers)
+
+def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
+    """Every route of a version."""
+    return (*workflows.make_handlers(version), *tms.make_handlers(version))

@@ -15,19 +15,18 @@ from msgspec import UNSET, UnsetType
 from muster.domain.caller import Role
 from muster.domain.errors import Finding, InvalidError
 from muster.server.doors.access import SignedIn, roles
+from muster.server.doors.documents import gives, takes
 from muster.server.doors.ewms.naming import said
 from muster.server.doors.ewms.shapes import (
     CondorComplete,
     CondorSubmit,
     Failed,
-    PendingStarter,
     StatusResult,
     StatusResults,
     StatusUpdate,
-    TaskforceObject,
     TaskforceUuid,
 )
-from muster.server.doors.ewms.views import render_directive, render_taskforce
+from muster.server.doors.ewms.versions import Version
 from muster.server.doors.muster.sites.policy import check_time, judge_cluster
 from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_body, read_body
 from muster.server.services import offer_upstream
@@ -41,27 +40,7 @@ EITHER = {"access": roles(Role.USER, Role.SYSTEM_TMS)}
 AGENT = {"access": roles(Role.SYSTEM_TMS)}
 
 
-@get("/tms/pending-starter/taskforces", opt=EITHER)
-async def pending_starter(
-    parts: NamedDependency[Parts], schedd: FromQuery[str | None] = None
-) -> PendingStarter | dict[str, str]:
-    """4.13"""
-    offer = await offer_upstream.find_start(parts, _require_schedd(schedd))
-    if offer is None:
-        return {}
-    return PendingStarter(render_taskforce(offer.taskforce), render_directive(offer.directive), [])
-
-
-@get("/tms/pending-stopper/taskforces", opt=EITHER)
-async def pending_stopper(
-    parts: NamedDependency[Parts], schedd: FromQuery[str | None] = None
-) -> TaskforceObject | dict[str, str]:
-    """4.15"""
-    found = await offer_upstream.find_stop(parts, _require_schedd(schedd))
-    return {} if found is None else render_taskforce(found)
-
-
-@post("/tms/condor-submit/taskforces/{uuid:str}", status_code=OK, opt=AGENT)
+@post("/tms/condor-submit/taskforces/{uuid:str}", status_code=OK, opt=AGENT, operation_class=takes(CondorSubmit))
 async def condor_submit(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceUuid:
     """4.14"""
     told = await read_body(request, CondorSubmit)
@@ -74,7 +53,12 @@ async def condor_submit(request: SignedIn, parts: NamedDependency[Parts], uuid: 
     return TaskforceUuid(uuid)
 
 
-@post("/tms/condor-submit/taskforces/{uuid:str}/failed", status_code=OK, opt=AGENT)
+@post(
+    "/tms/condor-submit/taskforces/{uuid:str}/failed",
+    status_code=OK,
+    opt=AGENT,
+    operation_class=takes(Failed, is_needed=False),
+)
 async def condor_submit_failed(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceUuid:
     """4.14, failed"""
     told = await _read_failed(request)
@@ -91,7 +75,12 @@ async def condor_rm(parts: NamedDependency[Parts], uuid: FromPath[str]) -> Taskf
     return TaskforceUuid(uuid)
 
 
-@post("/tms/condor-rm/taskforces/{uuid:str}/failed", status_code=OK, opt=AGENT)
+@post(
+    "/tms/condor-rm/taskforces/{uuid:str}/failed",
+    status_code=OK,
+    opt=AGENT,
+    operation_class=takes(Failed, is_needed=False),
+)
 async def condor_rm_failed(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceUuid:
     """4.16, failed"""
     told = await _read_failed(request)
@@ -105,6 +94,8 @@ async def condor_rm_failed(request: SignedIn, parts: NamedDependency[Parts], uui
     status_code=OK,
     opt=AGENT,
     request_max_body_size=SMALL_BODY_BYTES_MAX,
+    operation_class=takes(StatusUpdate),
+    responses=gives(SOME_FAILED, StatusResults),
 )
 async def statuses(request: SignedIn, parts: NamedDependency[Parts]) -> Response[StatusResults]:
     """4.17"""
@@ -119,7 +110,7 @@ async def statuses(request: SignedIn, parts: NamedDependency[Parts]) -> Response
     return Response(results, status_code=SOME_FAILED if failed else OK)
 
 
-@post("/tms/condor-complete/taskforces/{uuid:str}", status_code=OK, opt=AGENT)
+@post("/tms/condor-complete/taskforces/{uuid:str}", status_code=OK, opt=AGENT, operation_class=takes(CondorComplete))
 async def condor_complete(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> TaskforceUuid:
     """4.18"""
     told = await read_body(request, CondorComplete)
@@ -129,22 +120,48 @@ async def condor_complete(request: SignedIn, parts: NamedDependency[Parts], uuid
     return TaskforceUuid(uuid)
 
 
-handlers: Sequence[HTTPRouteHandler] = (
-    pending_starter,
-    pending_stopper,
-    condor_submit,
-    condor_submit_failed,
-    condor_rm,
-    condor_rm_failed,
-    statuses,
-    condor_complete,
-)
+def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
+    """The routes of a version."""
+
+    @get("/tms/pending-starter/taskforces", opt=EITHER, responses=gives(OK, version.offer_type))
+    async def pending_starter(
+        parts: NamedDependency[Parts], schedd: FromQuery[str | None] = None, collector: FromQuery[str | None] = None
+    ) -> Response[Any]:
+        """4.13. `{}`: there is nothing to start."""
+        found = await offer_upstream.find_start(parts, *_read_agent(version, schedd, collector))
+        return Response({} if found is None else version.render_offer(found))
+
+    @get("/tms/pending-stopper/taskforces", opt=EITHER, responses=gives(OK, version.taskforce_type))
+    async def pending_stopper(
+        parts: NamedDependency[Parts], schedd: FromQuery[str | None] = None, collector: FromQuery[str | None] = None
+    ) -> Response[Any]:
+        """4.15. `{}`: there is nothing to stop."""
+        found = await offer_upstream.find_stop(parts, *_read_agent(version, schedd, collector))
+        return Response({} if found is None else version.render_taskforce(found))
+
+    return (
+        pending_starter,
+        pending_stopper,
+        condor_submit,
+        condor_submit_failed,
+        condor_rm,
+        condor_rm_failed,
+        statuses,
+        condor_complete,
+    )
 
 
-def _require_schedd(schedd: str | None) -> str:
-    if not schedd or "\0" in schedd:
-        raise InvalidError([Finding("", "Missing required query parameter: schedd")])
-    return schedd
+def _read_agent(version: Version, schedd: str | None, collector: str | None) -> tuple[str, str | None]:
+    """Who asks. `/v1` passes a collector over (wms.md 4.13). Raises InvalidError for one that does not say."""
+    given = {"collector": collector, "schedd": schedd} if version.needs_collector else {"schedd": schedd}
+    findings = [
+        Finding("", f"Missing required query parameter: {name}")
+        for name, value in given.items()
+        if not value or "\0" in value
+    ]
+    if findings:
+        raise InvalidError(findings)
+    return given["schedd"] or "", given.get("collector")
 
 
 def _require_some(told: dict[str, Any] | UnsetType, field: str) -> dict[str, Any]:

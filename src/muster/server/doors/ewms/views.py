@@ -1,24 +1,26 @@
 """How does what we keep look to EWMS clients? Exactly upstream's fields, nothing of ours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from muster.client.shapes import new_workflow as ours
 from muster.domain.errors import Finding, InvalidError
-from muster.domain.workflow import PhaseLogEntry, TaskDirective, Workflow, WorkflowState
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, WorkflowState
 from muster.server.doors.ewms.shapes import (
     NewTask,
     NewWorkflow,
     NewWorkflowAnswer,
+    PendingStarter,
     PhaseLogObject,
     TaskDirectiveObject,
     TaskforceObject,
     WorkflowObject,
 )
+from muster.server.doors.ewms.shapes_v0 import NewTaskV0
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 
-_DEACTIVATED: Mapping[WorkflowState, str | None] = {
+DEACTIVATED: Mapping[WorkflowState, str | None] = {
     WorkflowState.ACTIVE: None,
     WorkflowState.FINISHED: "FINISHED",
     WorkflowState.ABORTED: "ABORTED",
@@ -28,23 +30,26 @@ _DEACTIVATED: Mapping[WorkflowState, str | None] = {
 
 def parse_new_workflow(new: NewWorkflow) -> ours.NewWorkflow:
     """The request in our own door's words. Raises InvalidError for what only this door can refuse."""
-    findings = [
-        Finding(f"tasks[{index}].n_workers", "must be at least 1")
-        for index, task in enumerate(new.tasks)
-        if task.n_workers is None
-    ]
-    findings += [
-        Finding(f"tasks[{index}]", "items must be unique")
-        for index, task in enumerate(new.tasks)
-        if task in new.tasks[:index]
-    ]
-    if findings:
-        raise InvalidError(findings)
+    check_tasks(new.tasks)
     return ours.NewWorkflow(
         tasks=[_parse_task(task) for task in new.tasks],
         public_queue_aliases=new.public_queue_aliases,
         priority=new.priority,
     )
+
+
+def check_tasks(tasks: Sequence[NewTask | NewTaskV0]) -> None:
+    """Raise InvalidError for tasks that stand twice, and for those without a number of workers."""
+    findings = [
+        Finding(f"tasks[{index}].n_workers", "must be at least 1")
+        for index, task in enumerate(tasks)
+        if task.n_workers is None
+    ]
+    findings += [
+        Finding(f"tasks[{index}]", "items must be unique") for index, task in enumerate(tasks) if task in tasks[:index]
+    ]
+    if findings:
+        raise InvalidError(findings)
 
 
 def _parse_task(task: NewTask) -> ours.NewTask:
@@ -67,25 +72,26 @@ def _parse_task(task: NewTask) -> ours.NewTask:
 def render_new_workflow(whole: WholeWorkflow) -> NewWorkflowAnswer:
     """A workflow that was just made, with its parts."""
     return NewWorkflowAnswer(
-        render_workflow(whole.workflow),
+        render_workflow(whole),
         [render_directive(one) for one in whole.directives],
-        [render_taskforce(one) for one in _in_order_of_request(whole)],
+        [render_taskforce(one) for one in list_in_order_of_request(whole)],
     )
 
 
-def _in_order_of_request(whole: WholeWorkflow) -> list[WholeTaskforce]:
+def list_in_order_of_request(whole: WholeWorkflow) -> list[WholeTaskforce]:
     """By task, then by location, as they were asked for."""
     positions = {one.task_id: one.position for one in whole.directives}
     return sorted(whole.taskforces, key=lambda one: positions[one.taskforce.task_id])
 
 
-def render_workflow(workflow: Workflow) -> WorkflowObject:
+def render_workflow(whole: WholeWorkflow) -> WorkflowObject:
     """wms.md 5.1"""
+    workflow = whole.workflow
     return WorkflowObject(
         workflow.workflow_id,
         workflow.created_at,
         workflow.priority,
-        _DEACTIVATED[workflow.state],
+        DEACTIVATED[workflow.state],
         workflow.ended_at,
     )
 
@@ -117,7 +123,7 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObject:
         workflow_id=one.workflow_id,
         timestamp=one.created_at,
         priority=one.priority,
-        collector=one.collector,
+        collector=None,  # as upstream, whatever the location says: clients of this version do not expect one
         schedd=one.schedd,
         n_workers=one.n_workers,
         worker_config=dict(one.worker_config),
@@ -130,6 +136,11 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObject:
         compound_statuses={status: dict(counts) for status, counts in one.compound_statuses.items()},
         top_task_errors=dict(one.top_task_errors),
     )
+
+
+def render_offer(whole: WholeTaskforce) -> PendingStarter:
+    """wms.md 4.13. No queue of ours is on a broker."""
+    return PendingStarter(render_taskforce(whole), render_directive(whole.directive), [])
 
 
 def _render_entry(entry: PhaseLogEntry) -> PhaseLogObject:

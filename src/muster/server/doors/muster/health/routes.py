@@ -11,10 +11,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from muster.client.shapes.service import Health, Whoami
 from muster.domain.errors import InvalidError, UnavailableError
 from muster.server.doors.access import ANYONE, PUBLIC, SignedIn
-from muster.server.doors.documents import describe
+from muster.server.doors.documents import find_documents
 from muster.server.doors.front import find_meters
 from muster.server.services.parts import Parts
 
+NAME = "muster"
+"""Of this door, among the documents."""
 _METRICS_TYPE = CONTENT_TYPE_LATEST.partition("; charset")[0]
 """The framework adds the character set."""
 
@@ -55,7 +57,7 @@ async def whoami(request: SignedIn) -> Whoami:
 @get("/openapi.json", opt={"access": PUBLIC}, include_in_schema=False, sync_to_thread=False)
 def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """The description of this door."""
-    return describe(request.app)
+    return find_documents(request.app).get(NAME)
 
 
 at_root: Sequence[HTTPRouteHandler] = (healthz, readyz, metrics)
