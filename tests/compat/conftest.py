@@ -20,7 +20,7 @@ from harness.addresses import take_address
 from harness.waiting import wait_for
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import UnauthenticatedError
-from muster.domain.location import TEST_LOCATIONS
+from muster.domain.location import TEST_LOCATIONS, Agent
 from muster.server.app import bind, open_parts, run_parts
 from muster.settings import LocationSettings, ServerSettings
 
@@ -55,7 +55,7 @@ class Service:
 
 
 def settings(folder: Path, database_url: str, host: str) -> ServerSettings:
-    """The two test locations, with collectors, as upstream's test mode has them."""
+    """The two test locations, with collectors, as upstream's test mode has them, and upstream's own (wms.md 14.4, 17)."""
     return ServerSettings(
         database_url=database_url,
         host=host,
@@ -63,6 +63,14 @@ def settings(folder: Path, database_url: str, host: str) -> ServerSettings:
         locations={
             one.name: LocationSettings(schedd=one.schedd, agent=one.agent, collector=COLLECTORS[one.name])
             for one in TEST_LOCATIONS
+        }
+        | {
+            "osg": LocationSettings(
+                schedd="grid-submitter.icecube.wisc.edu",
+                agent=Agent.UPSTREAM,
+                aliases=("OSG", "sub-2"),
+                collector="glidein-cm.icecube.wisc.edu",
+            )
         },
     )
 

@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from muster.server.doors.errors import is_upstream
+from muster.server.doors.upstream_wire import NO_ROUTE, UpstreamWire
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -71,7 +72,7 @@ class Front:
     """Wraps the application."""
 
     def __init__(self, inner: ASGIApp, meters: Meters) -> None:
-        self._inner = inner
+        self._inner = UpstreamWire(inner)
         self._meters = meters
         self._log = structlog.get_logger(__name__).bind()  # bound once, not at each request
 
@@ -85,7 +86,6 @@ class Front:
         request_id = _read_request_id(scope["headers"])
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        with_charset = is_upstream(scope["path"])
         _make_exact(scope)
         begun = time.perf_counter()
         status = 500
@@ -94,8 +94,7 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = _mark(message.setdefault("headers", []), request_id, with_charset=with_charset)
-                message["headers"] = headers
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
             await send(message)
 
         self._meters.underway.inc()
@@ -132,19 +131,10 @@ def _read_request_id(headers: object) -> str:
     return secrets.token_hex(8)
 
 
-def _mark(headers: object, request_id: str, *, with_charset: bool) -> Headers:
-    """The answer's headers with its id; EWMS services name the character set too (wms.md section 2)."""
-    marked = [
-        (name, b"application/json; charset=UTF-8" if with_charset and value == b"application/json" else value)
-        for name, value in cast("Headers", headers)
-    ]
-    return [*marked, (b"x-request-id", request_id.encode())]
-
-
 def _make_exact(scope: HTTPScope) -> None:
     """A path with a slash too many, or too few, is no route; the framework would let it pass. OPTIONS is no method of EWMS."""
     path = scope["path"]
     if (path != "/" and path.endswith("/") and path not in _WITH_SLASH) or path + "/" in _WITH_SLASH:
-        scope["path"] = "/v1/no/such/route" if is_upstream(path) else "/no/such/route"
+        scope["path"] = NO_ROUTE if is_upstream(path) else "/no/such/route"
     if scope["method"] == "OPTIONS" and is_upstream(path):
         scope["method"] = "DELETE"  # which is none either: the framework would answer OPTIONS itself
