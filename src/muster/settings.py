@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from muster.domain.admission import Limit
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 
 _FROZEN = {"frozen": True, "allow_inf_nan": False, "use_attribute_docstrings": True, "extra": "ignore"}
@@ -82,6 +83,24 @@ class ServerSettings(BaseSettings):
     answer_kept_s: float = Field(default=72 * 3600.0, ge=60)
     """Seconds that answers to requests with an Idempotency-Key are kept."""
 
+    queues_max: int | None = Field(default=None, ge=1)
+    """Queues of active workflows at once, in all; a workflow for which there is no room waits. Without it: any number."""
+
+    queues_max_per_owner: int | None = Field(default=None, ge=1)
+    """The same, of one owner."""
+
+    workers_max: int | None = Field(default=None, ge=1)
+    """Workers of active workflows at once, in all; a workflow for which there is no room waits. Without it: any number."""
+
+    workers_max_per_owner: int | None = Field(default=None, ge=1)
+    """The same, of one owner."""
+
+    events_max: int | None = Field(default=None, ge=1)
+    """Events that wait or are in work at once, in all; over it no further workflow is let in. Without it: any number."""
+
+    events_max_per_owner: int | None = Field(default=None, ge=1)
+    """The same, of one owner."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """What is logged: debug, info, warning or error."""
 
@@ -92,6 +111,16 @@ class ServerSettings(BaseSettings):
     def _names_are_unique(self) -> Self:
         index_locations(self.all_locations())
         return self
+
+    @property
+    def limit(self) -> Limit:
+        """How much may be in use at once, in all."""
+        return Limit(self.queues_max, self.workers_max, self.events_max)
+
+    @property
+    def owner_limit(self) -> Limit:
+        """How much of one owner may be in use at once."""
+        return Limit(self.queues_max_per_owner, self.workers_max_per_owner, self.events_max_per_owner)
 
     def all_locations(self) -> tuple[Location, ...]:
         """The locations as the domain knows them."""

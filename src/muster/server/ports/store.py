@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from muster.domain.admission import Use, Waiting
 from muster.domain.outbox import Cursor, Notice
 from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
@@ -28,6 +29,17 @@ class Workflows(Protocol):
         """Raises NotFoundError. With `lock` nobody else changes the workflow or its parts until the commit; every use case
         that changes a workflow, its queues or its taskforces locks the workflow first, so no two can deadlock.
         """
+
+    def find_free(self, workflow_id: str) -> Workflow | None:
+        """As `get` with `lock`, but it does not wait: None while somebody else has the workflow, and where there is none."""
+
+    def list_waiting(self, phase: Phase, *, limit: int) -> Sequence[Waiting]:
+        """Those with taskforces in this phase, by their taskforces' highest priority and earliest creation. At most `limit`,
+        and of each owner at most a quarter of that; the most urgent ones (`domain.admission`).
+        """
+
+    def measure_use(self, workflow_id: str, owner: str) -> "Uses":
+        """What its owner's workflows and all workflows use, and what this one would take on top."""
 
     def update(self, workflow: Workflow) -> None:
         """Store the fields that may change: `state`, `ended_at`, `ended_by`."""
@@ -53,6 +65,22 @@ class Drained:
 
     workflow_ids: Sequence[str]
     draining: int
+
+
+@dataclass(frozen=True)
+class Uses:
+    """How much is in use, by active workflows whose queues are activated, and how much one that waits wants.
+
+    Args:
+        own: by its owner's workflows.
+        every: by all.
+        wanted: by the one that waits: the queues of a workflow without an activated taskforce, the workers of its taskforces that
+            are not activated yet, and the events that wait in queues which are not in use yet.
+    """
+
+    own: Use
+    every: Use
+    wanted: Use
 
 
 @dataclass(frozen=True)
@@ -116,9 +144,6 @@ class Taskforces(Protocol):
 
     def list_of_task(self, task_id: str) -> Sequence[Taskforce]:
         """Oldest first."""
-
-    def list_in_phase(self, phase: Phase, *, limit: int) -> Sequence[Taskforce]:
-        """Highest priority first, then oldest."""
 
     def find_startable(self, agent: OurAgent | UpstreamAgent, *, now: float, limit: int) -> Sequence[Taskforce]:
         """In `pending-starter`, not held, and for this agent, by its place and by its claim: in force is one with `claim_until`
@@ -236,6 +261,9 @@ class Transaction(Protocol):
 
     def now(self) -> float:
         """Seconds since the epoch by the database's clock; the same throughout a transaction."""
+
+    def take_turn(self, name: str) -> None:
+        """Wait until no other transaction has the name, and have it to the end of this one."""
 
     def wake(self, topic: str) -> None:
         """After the commit, wake those who wait for `topic`, here and on other replicas."""

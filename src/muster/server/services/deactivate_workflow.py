@@ -78,6 +78,7 @@ def deactivate(
     data = {"state": ended.state.value, "by": by, "n_taskforces": moved}
     tx.outbox.insert(Notice(workflow.workflow_id, "workflow.ended", now, data))
     tx.wake(f"workflow:{workflow.workflow_id}")
+    tx.wake("activate")  # there may be room for another one now
     for queue in tx.queues.list_of_workflow(workflow.workflow_id):
         tx.wake(f"queue:{queue.number}")
     return Ended(workflow.workflow_id, moved, ended.state)

@@ -109,15 +109,6 @@ class SqlTaskforces:
         )
         return self._list(query)
 
-    def list_in_phase(self, phase: Phase, *, limit: int) -> Sequence[Taskforce]:
-        query = (
-            select(taskforce)
-            .where(taskforce.c.phase == phase)
-            .order_by(taskforce.c.priority.desc(), taskforce.c.created_at, taskforce.c.taskforce_uuid)
-            .limit(limit)
-        )
-        return self._list(query)
-
     def find_startable(self, agent: OurAgent | UpstreamAgent, *, now: float, limit: int) -> Sequence[Taskforce]:
         query = (
             select(taskforce)

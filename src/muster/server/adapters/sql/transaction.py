@@ -2,6 +2,8 @@
 
 from functools import cached_property
 
+from sqlalchemy import func, select
+
 from muster.server.adapters.sql.answers import SqlAnswers
 from muster.server.adapters.sql.events import SqlEvents
 from muster.server.adapters.sql.holders import SqlHolders
@@ -48,6 +50,10 @@ class SqlTransaction:
 
     def now(self) -> float:
         return self._session.now()
+
+    def take_turn(self, name: str) -> None:
+        if self._session.is_postgres:  # on SQLite there is one writer
+            self._session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
     def wake(self, topic: str) -> None:
         self._session.topics[topic] = None

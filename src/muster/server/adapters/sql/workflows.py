@@ -7,11 +7,14 @@ from typing import Any
 
 from sqlalchemy import Row, case, exists, func, insert, select, update
 
+from muster.domain.admission import Waiting
 from muster.domain.errors import NotFoundError
+from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
+from muster.server.adapters.sql.admission import list_waiting, measure_use
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
-from muster.server.ports.store import Drained
+from muster.server.ports.store import Drained, Uses
 
 _IN_COLUMNS = ("task_id", "workflow_id", "created_at", "position")
 _FIELDS = frozenset(field.name for field in fields(TaskDirective))
@@ -36,6 +39,17 @@ class SqlWorkflows:
         if row is None:
             raise NotFoundError(f"no workflow found with id: {workflow_id}")
         return _read_workflow(row)
+
+    def find_free(self, workflow_id: str) -> Workflow | None:
+        query = select(workflow).where(workflow.c.workflow_id == workflow_id).with_for_update(skip_locked=True)
+        row = self._session.execute(query).one_or_none()
+        return None if row is None else _read_workflow(row)
+
+    def list_waiting(self, phase: Phase, *, limit: int) -> Sequence[Waiting]:
+        return list_waiting(self._session, phase, limit=limit)
+
+    def measure_use(self, workflow_id: str, owner: str) -> Uses:
+        return measure_use(self._session, workflow_id, owner)
 
     def update(self, changed: Workflow) -> None:
         self._session.execute(
