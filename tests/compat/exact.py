@@ -16,10 +16,6 @@ class Exact(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """An object that has all of its fields and no other."""
 
 
-class Nothing(Exact):
-    """The object `{}`."""
-
-
 def check(value: object, shape: type[T], what: str = "the answer") -> T:
     """The value as its shape.
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import requests
 
 from compat.caller import Answer, Caller, Service
-from compat.dialects import COLLECTORS, DIALECTS, OTHER_VERSION, LogLine
+from compat.dialects import COLLECTORS, DIALECTS, LogLine
 from compat.exact import Json, check
 from compat.mqs_shapes import MQGroupObject, MQProfileObject, PublicProfiles, Reserved
 from compat.samples import request, submit_report, task
@@ -63,10 +63,6 @@ class Desk:
         """A caller with this header; it speaks this version unless a prefix says otherwise."""
         prefix = f"/{self.version}" if prefix is None else prefix
         return Caller(self.service.url, self.session, prefix, authorization)
-
-    def other_version(self) -> "Desk":
-        """The same parties on the other version; to be closed apart."""
-        return Desk(self.service, OTHER_VERSION[self.version])
 
     # -- the user ----------------------------------------------------------------------------------------------
 

@@ -135,12 +135,10 @@ def test_what_a_task_says_is_kept(desk: Desk) -> None:
 
 
 def test_an_automatic_image_source_is_stored_as_cvmfs(desk: Desk) -> None:
-    v1 = desk if desk.version == "v1" else desk.other_version()
-    for source in ("auto", "cvmfs"):
-        created = v1.create(request(task(pilot_config=pilot_config("v1", image_source=source))))
-        assert created["taskforces"][0]["pilot_config"]["image_source"] == "cvmfs"
-    if v1 is not desk:
-        v1.session.close()
+    with Desk(desk.service, "v1") as v1:
+        for source in ("auto", "cvmfs"):
+            created = v1.create(request(task(pilot_config=pilot_config("v1", image_source=source))))
+            assert created["taskforces"][0]["pilot_config"]["image_source"] == "cvmfs"
 
 
 @pytest.mark.parametrize("tag", ["1.2.3", "999.999.999", "v1.2.3", "branch-name-0123abc"])
