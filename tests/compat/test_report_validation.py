@@ -133,7 +133,7 @@ def test_a_hard_value_is_taken_or_refused_but_no_failure_of_the_service(desk: De
     assert phase == ("condor-submit" if answer.status == 200 else "pending-starter")
 
 
-@pytest.mark.parametrize("error", ["", "nul \0", "half \ud800", "x" * 100_000, "</script>", "süd\r\nline"], ids=ascii)
+@pytest.mark.parametrize("error", ["", "nul \0", "half \ud800", "x" * 9_000, "</script>", "süd\r\nline"], ids=ascii)
 def test_a_hard_text_of_a_failure_is_taken_or_refused(desk: Desk, error: str) -> None:
     before = desk.ready()
     uuid = before["taskforce_uuid"]

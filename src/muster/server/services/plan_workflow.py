@@ -18,6 +18,8 @@ from muster.server.services.judge_task import (
 from muster.server.services.task_settings import TaskSettings, resolve_task_settings, wants_to_finish
 
 TASKS_MAX = 100
+NAME_SHOWN_MAX = 2000
+"""Characters of a name that upstream's sentence repeats."""
 NAME_CHARS_MAX = 200
 OF_THE_QUEUE = ("attempts", "retry_s", "lease_s")
 """Settings of a task that are its input queues'."""
@@ -157,8 +159,8 @@ def get_location(locations: Mapping[str, Location], name: str, *, field: str) ->
             UpstreamFinding(
                 field,
                 f"there is no location {name[:100]!r}; known are: {known}",
-                text=f"condor cluster location not found: {name[:100]}",
-                text_v0=f"condor location not found: {name[:100]}",
+                text=f"condor cluster location not found: {name[:NAME_SHOWN_MAX]}",
+                text_v0=f"condor location not found: {name[:NAME_SHOWN_MAX]}",
             )
         ]
     )

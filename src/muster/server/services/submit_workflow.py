@@ -77,7 +77,7 @@ async def _resolve_tags(parts: Parts, plan: WorkflowPlan) -> Sequence[str]:
     """The pilot's tag of each task. Raises InvalidError for one that there is not."""
     folder = parts.settings.pilot_images_dir
     known = None if folder is None else await list_pilot_tags(folder)
-    tags = [find_pilot_tag(task.new.pilot_config.tag, known) for task in plan.tasks]
+    tags = [find_pilot_tag(task.new.pilot_config.tag, known, own=parts.version) for task in plan.tasks]
     missing: list[Finding] = [
         UpstreamFinding(f"tasks[{index}].pilot_config.tag", NOT_FOUND, text=NOT_FOUND)
         for index, tag in enumerate(tags)
