@@ -44,6 +44,7 @@ from muster.server.doors.muster.tasks import routes as tasks
 from muster.server.doors.muster.workers import routes as workers
 from muster.server.doors.muster.workflows import routes as workflows
 from muster.server.doors.status_line import PhrasingProtocol
+from muster.server.doors.tallies import TallyCollector
 from muster.server.services.parts import Parts
 from muster.settings import ServerSettings
 
@@ -95,6 +96,7 @@ def _make_doors(parts: Parts) -> Mapping[str, Door]:
 def make_app(parts: Parts) -> Litestar:
     """The routes of all doors over these parts."""
     meters = Meters()
+    meters.registry.register(TallyCollector(parts.tally))
     doors = _make_doors(parts)
     app = Litestar(
         route_handlers=[

@@ -34,14 +34,14 @@ class Turn(Enum):
 async def activate_workflows(parts: Parts) -> int:
     """One pass, the most urgent first, a transaction for each workflow. Returns how many were looked at; 0 when none moved."""
 
-    def look(tx: Transaction) -> tuple[list[str], float]:
+    def look(tx: Transaction) -> list[str]:
         waiting = tx.workflows.list_waiting(Phase.PRE_MQ_ACTIVATION, limit=BATCH_MAX)
-        return [one.workflow_id for one in order(waiting, now=tx.now())], tx.now()
+        return [one.workflow_id for one in order(waiting, now=tx.now())]
 
-    workflow_ids, _ = await parts.store.read(look)
-    turns = []
-    for workflow_id in workflow_ids:
+    turns: list[Turn] = []
+    for workflow_id in await parts.store.read(look):
         turns.append(await parts.store.write(partial(_activate, parts=parts, workflow_id=workflow_id)))
+        parts.tally.activated += turns[-1] is Turn.MOVED
         reach("server.activate.committed")
     return len(turns) if Turn.MOVED in turns else 0
 
@@ -73,6 +73,7 @@ def _activate(tx: Transaction, *, parts: Parts, workflow_id: str) -> Turn:
     for taskforce in waiting:
         advance(tx, taskforce, Happened(PhaseEvent.ACTIVATED, ACTIVATOR, context))
     tx.wake("launch")
+    reach("server.activate.moved")
     return Turn.MOVED
 
 

@@ -23,6 +23,7 @@ async def launch_taskforces(parts: Parts) -> int:
     moved = 0
     for workflow_id in workflow_ids:
         moved += await parts.store.write(partial(_launch, workflow_id=workflow_id))
+    parts.tally.launched += moved
     return len(workflow_ids) if moved else 0
 
 

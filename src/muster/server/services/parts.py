@@ -25,6 +25,19 @@ class Stopping:
     asked: bool = False
 
 
+@dataclass
+class Tally:
+    """What this service has done by itself since it started; shown among its metrics.
+
+    Args:
+        activated: workflows let in.
+        launched: taskforces let through to their sites.
+    """
+
+    activated: int = 0
+    launched: int = 0
+
+
 @dataclass(frozen=True)
 class Parts:
     """The server's ports and values."""
@@ -40,5 +53,6 @@ class Parts:
     version: str
     random: Callable[[int], str] = random_hex
     stopping: Stopping = field(default_factory=Stopping)
+    tally: Tally = field(default_factory=Tally)
     desk: WorkerDesk = field(default_factory=WorkerDesk)
     """What this process remembers of workers and parked calls."""
