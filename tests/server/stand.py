@@ -77,6 +77,9 @@ class People:
             raise UnauthenticatedError("this token is not known")
         return Caller(token, frozenset(known[token]))
 
+    async def refresh(self) -> None:
+        """They stay who they are."""
+
 
 @dataclass
 class Stand:

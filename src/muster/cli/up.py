@@ -7,7 +7,7 @@ import errno
 import os
 import shlex
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,10 +23,19 @@ from muster.cli.home import Home
 from muster.cli.service import DIRECTORY_DEFAULT, find_directory
 from muster.domain.errors import ConflictError, MusterError
 from muster.settings import LocationSettings, ServerSettings, SiteSettings
+from muster.sign_in_settings import SignIn
 
 HOST = "127.0.0.1"
 LOCATION = "local"
 EXAMPLE = Path("examples/daya-bay/workflow.yaml")
+OWN_SIGN_IN: Mapping[str, Any] = {
+    "sign_in": SignIn.LOCAL,
+    "oidc_url": None,
+    "oidc_audience": "",
+    "oidc_operator_group": "",
+    "oidc_issuers": (),
+}
+"""The token of the folder signs in here, whatever the variables of a service elsewhere say."""
 
 app = App(
     name="up",
@@ -163,6 +172,7 @@ class Run:
             database_url=f"sqlite:///{home.database}",
             host=HOST,
             port=self._crew.port,
+            **OWN_SIGN_IN,
             token_file=home.token,
             locations={LOCATION: LocationSettings(schedd=LOCATION)},
             log_level=self._crew.log_level,

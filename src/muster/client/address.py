@@ -1,6 +1,5 @@
 """May a token travel to this address, and how is it reached?"""
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import httpx
 
 from muster.client.calls import Call
 from muster.domain.errors import Finding, InvalidError
+from muster.domain.loopback import is_loopback
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
@@ -40,12 +40,12 @@ def parse_address(url: str) -> Address:
         raise _invalid(
             url.partition("://")[0] + "://…", "must hold no user name, query or fragment; give the token as a file"
         )
-    is_loopback = _is_loopback(parsed.host)
-    if parsed.scheme == "http" and not is_loopback:
+    is_here = is_loopback(parsed.host)
+    if parsed.scheme == "http" and not is_here:
         raise _invalid(
             url, "plain HTTP would show your token to the network: use https (plain http only to this machine)"
         )
-    return Address(str(parsed).rstrip("/"), is_loopback)
+    return Address(str(parsed).rstrip("/"), is_here)
 
 
 def http_options(address: Address, token: str | None) -> dict[str, Any]:
@@ -89,13 +89,6 @@ def render_silence(error: httpx.TransportError) -> str:
             return "no answer in time"
         case _:
             return str(error) or "the connection broke"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _invalid(url: str, reason: str) -> InvalidError:

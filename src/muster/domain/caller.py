@@ -5,19 +5,28 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a caller may do. The first two are upstream's words (wms.md section 3)."""
+    """What a caller may do. The first three are upstream's words (wms.md section 3, mqs.md section 3)."""
 
     USER = "user"
     SYSTEM_TMS = "system-tms"  # a site agent, ours or upstream's
+    SYSTEM_WMS = "system-wms"  # a workflow service that has its queues here
     OPERATOR = "operator"  # everything, everybody's
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A person or a program that a token was checked for."""
+    """A person or a program that a token was checked for.
+
+    Args:
+        name: what owns things; unique among all who can sign in here.
+        groups: what the provider says that the caller belongs to, in its words.
+        issuer: who said all of this: the provider's address, or the way of signing in that knows no provider.
+    """
 
     name: str
     roles: frozenset[Role]
+    groups: frozenset[str] = frozenset()
+    issuer: str = ""
 
     def has(self, *roles: Role) -> bool:
         """True for a caller with one of the roles, or an operator."""

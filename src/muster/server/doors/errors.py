@@ -28,6 +28,7 @@ from muster.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from muster.server.doors.audit import note_refusal
 from muster.server.doors.reading import UnreadableError
 from muster.server.ports.queue_engine import SessionEndedError
 from muster.server.services.enrol_worker import TaskforceEndedError
@@ -101,6 +102,8 @@ def answer_muster_error(request: Request[Any, Any, Any], error: Exception) -> Re
     kind = kind_of(error)
     if kind is None:
         return answer_unexpected(request, error)
+    if isinstance(error, ForbiddenError):
+        note_refusal(request, str(error))
     headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, UnavailableError) else {}
     if is_ewms(request.scope["path"]):
         text = next((_EWMS_TEXTS[one] for one in type(error).__mro__ if one in _EWMS_TEXTS), None)

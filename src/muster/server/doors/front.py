@@ -15,6 +15,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from muster.server.doors.audit import AnyScope, write_audit
 from muster.server.doors.errors import is_ewms
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
@@ -87,7 +88,7 @@ class Front:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         with_charset = is_ewms(scope["path"])
         _make_exact(scope)
-        begun = time.perf_counter()
+        at, begun = time.time(), time.perf_counter()
         status = 500
 
         async def send_marked(message: Message) -> None:
@@ -104,6 +105,7 @@ class Front:
         finally:
             self._meters.underway.dec()
             self._count(scope, method, status, time.perf_counter() - begun)
+            write_audit(cast("AnyScope", scope), status=status, at=at)
 
     def _count(self, scope: HTTPScope, method: str, status: int, seconds: float) -> None:
         route = scope.get("path_template") or _NO_ROUTE

@@ -1,6 +1,6 @@
 """Which queue is meant, and may this caller touch it?"""
 
-from muster.domain.caller import Caller
+from muster.domain.caller import Caller, Role
 from muster.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from muster.domain.queue import Queue
 from muster.domain.workflow import Workflow
@@ -13,10 +13,19 @@ def require_owner(caller: Caller, owner: str, *, what: str) -> None:
         raise ForbiddenError(f"{what} belongs to {owner}; only the owner and operators may do this")
 
 
-def get_owned_workflow(tx: Transaction, caller: Caller, workflow_id: str, *, lock: bool = False) -> Workflow:
-    """Raises NotFoundError, ForbiddenError."""
+def get_owned_workflow(
+    tx: Transaction, caller: Caller, workflow_id: str, *, lock: bool = False, shared: bool = False
+) -> Workflow:
+    """A workflow that the caller may act on.
+
+    Args:
+        shared: users may act so on everybody's workflows.
+
+    Raises NotFoundError, ForbiddenError.
+    """
     workflow = tx.workflows.get(workflow_id, lock=lock)
-    require_owner(caller, workflow.owner, what=f"workflow {workflow_id}")
+    if not (shared and caller.has(Role.USER)):
+        require_owner(caller, workflow.owner, what=f"workflow {workflow_id}")
     return workflow
 
 

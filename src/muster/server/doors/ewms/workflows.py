@@ -12,6 +12,7 @@ from muster.domain.caller import Role
 from muster.domain.errors import ConflictError, Finding, InvalidError
 from muster.domain.workflow import WorkflowEvent
 from muster.server.doors.access import SignedIn, roles
+from muster.server.doors.audit import note_made
 from muster.server.doors.ewms.naming import said
 from muster.server.doors.ewms.shapes import (
     AddWorkers,
@@ -59,6 +60,7 @@ async def submit(request: SignedIn, parts: NamedDependency[Parts]) -> Response[b
         ignores_unknown_aliases=True,
     )
     answer = await submit_workflow(parts, submission)
+    note_made(request, answer.body)
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
 
