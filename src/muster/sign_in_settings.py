@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -186,6 +186,11 @@ class SignInSettings(BaseSettings):
 
 
 _OF_ONE_PROVIDER = ("oidc_url", "oidc_audience", "oidc_operator_group")
+
+
+def list_defaults(settings: type[BaseSettings]) -> dict[str, Any]:
+    """Every field at its default, for a part that is not to look into the environment."""
+    return {name: field.get_default(call_default_factory=True) for name, field in settings.model_fields.items()}
 
 
 def render_open_door(host: str) -> str:

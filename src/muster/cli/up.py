@@ -23,18 +23,13 @@ from muster.cli.home import Home
 from muster.cli.service import DIRECTORY_DEFAULT, find_directory
 from muster.domain.errors import ConflictError, MusterError
 from muster.settings import LocationSettings, ServerSettings, SiteSettings
-from muster.sign_in_settings import SignIn
+from muster.sign_in_settings import CredentialSettings, SignIn, SignInSettings, list_defaults
 
 HOST = "127.0.0.1"
 LOCATION = "local"
 EXAMPLE = Path("examples/daya-bay/workflow.yaml")
-OWN_SIGN_IN: Mapping[str, Any] = {
-    "sign_in": SignIn.LOCAL,
-    "oidc_url": None,
-    "oidc_audience": "",
-    "oidc_operator_group": "",
-    "oidc_issuers": (),
-}
+OWN_SIGN_IN: Mapping[str, Any] = list_defaults(SignInSettings) | {"sign_in": SignIn.LOCAL}
+OWN_CREDENTIALS: Mapping[str, Any] = list_defaults(CredentialSettings)
 """The token of the folder signs in here, whatever the variables of a service elsewhere say."""
 
 app = App(
@@ -196,6 +191,7 @@ class Run:
         settings = SiteSettings(
             name=LOCATION,
             url=url,
+            **OWN_CREDENTIALS,
             token_file=home.token,
             locations=(LOCATION,),
             directory=home.site,

@@ -1,7 +1,7 @@
 """May a token travel to this address, and how is it reached?"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -11,6 +11,9 @@ from muster.domain.loopback import is_loopback
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
+
+Token: TypeAlias = str | httpx.Auth | None
+"""What signs the caller in: a token, or what gets one whenever it is needed; None for the public calls only."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,14 @@ def parse_address(url: str) -> Address:
     return Address(str(parsed).rstrip("/"), is_here)
 
 
-def http_options(address: Address, token: str | None) -> dict[str, Any]:
+def http_options(address: Address, token: Token) -> dict[str, Any]:
     """Keyword arguments for either of httpx's clients."""
     headers = {"Accept": "application/json"}
-    if token is not None:
+    if isinstance(token, str):
         headers["Authorization"] = f"Bearer {token}"
     return {
         "base_url": address.url,
+        "auth": token if isinstance(token, httpx.Auth) else None,
         "headers": headers,
         # A proxy of the environment cannot reach this machine's own addresses.
         "trust_env": not address.is_loopback,
