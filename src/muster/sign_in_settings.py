@@ -47,7 +47,10 @@ def _check_provider(url: str) -> str:
 
 
 def _check_path(path: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    parse_path(path)
+    try:
+        parse_path(path)
+    except ValueError as error:
+        raise PydanticCustomError("path", "{flaw}", {"flaw": str(error)}) from None
     return path
 
 

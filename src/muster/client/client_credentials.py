@@ -10,7 +10,7 @@ import base64
 import ssl
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -49,10 +49,16 @@ class Grant:
 
 
 class ClientCredentials(httpx.Auth):
-    """Signs requests of either client; the settings name the client, its secret's file and the provider."""
+    """Signs requests of either client.
 
-    def __init__(self, settings: CredentialSettings) -> None:
+    Args:
+        settings: name the client, the file of its secret, and the provider.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, settings: CredentialSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._clock = clock
         self._grant: Grant | None = None
         self._token_url = settings.oidc_token_url
         self._lock = threading.Lock()
@@ -110,7 +116,7 @@ class ClientCredentials(httpx.Auth):
 
     def _find_grant(self) -> Grant | None:
         """The token at hand, if it need not be renewed yet."""
-        return self._grant if self._grant is not None and time.monotonic() < self._grant.due_at else None
+        return self._grant if self._grant is not None and self._clock() < self._grant.due_at else None
 
     def _keep(self, grant: Grant) -> Grant:
         self._grant = grant
@@ -119,14 +125,14 @@ class ClientCredentials(httpx.Auth):
     def _drop(self, refused: Grant) -> bool:
         """The service does not take it. True if another one is at hand, or may be asked for."""
         if self._grant is refused:
-            if time.monotonic() - refused.given_at < REFUSED_S:
+            if self._clock() - refused.given_at < REFUSED_S:
                 return False
             self._grant = None
         return True
 
     def _make_do(self, error: httpx.TransportError | UnavailableError) -> Grant:
         """The provider does not answer: go on with what is still good. Raises UnavailableError when nothing is."""
-        now = time.monotonic()
+        now = self._clock()
         if self._grant is not None and now < self._grant.ends_at:
             self._grant = Grant(self._grant.token, self._grant.given_at, now + RETRY_S, self._grant.ends_at)
             return self._grant
@@ -146,7 +152,7 @@ class ClientCredentials(httpx.Auth):
         credentials = base64.b64encode(":".join(names).encode()).decode()
         headers = {"Authorization": f"Basic {credentials}", "Accept": "application/json"}
         form = {"grant_type": "client_credentials", **settings.oidc_request}
-        asked_at = time.monotonic()
+        asked_at = self._clock()
         response = yield httpx.Request("POST", self._token_url, data=form, headers=headers)
         if response.status_code in (400, 401, 403):
             raise UnauthenticatedError(

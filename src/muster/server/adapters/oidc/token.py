@@ -96,7 +96,9 @@ def check_claims(claims: Mapping[str, object], *, audiences: frozenset[str], now
 
 def _get_time(claims: Mapping[str, object], name: str) -> float:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < TIME_MAX:  # nor is "not a number" one
+    if (
+        isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < TIME_MAX
+    ):  # nor is "not a number" one
         raise UnauthenticatedError(f"the token has no `{name}` in seconds since the epoch")
     return float(value)
 
