@@ -1,8 +1,8 @@
 """Who did what? One line for every call of a person or a program that may change something, and for every one that was not theirs to make.
 
-Written after the answer, in one place, for all doors: the guard has noted who called, the framework which route, and a route may
-note what it made. A stream of the log of its own (`"stream": "audit"`), which no level turns off. It has names, never tokens or
-bodies. What workers do under their own tokens is not in it: that is the account's.
+Written when the answer is made and before it is sent, in one place, for all doors: the guard has noted who called, the framework which
+route, and a route may note what it made. A stream of the log of its own (`"stream": "audit"`), which no level turns off. It has names,
+never tokens or bodies. What workers do under their own tokens is not in it: that is the account's.
 """
 
 import logging
@@ -52,10 +52,10 @@ def note_refusal(request: Request[Any, Any, Any], reason: str) -> None:
 
 
 def write_audit(scope: AnyScope, *, status: int, at: float) -> None:
-    """Write the line of a request that was answered, if it has one.
+    """Write the line of a request, if it is to have one.
 
     Args:
-        status: HTTP status of the answer.
+        status: HTTP status of its answer; 500 for one that gets none.
         at: when the request came, seconds since the epoch.
     """
     caller, refusal = scope.get("user"), scope.get(_REFUSAL)

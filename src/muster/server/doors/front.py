@@ -90,11 +90,14 @@ class Front:
         _make_exact(scope)
         at, begun = time.time(), time.perf_counter()
         status = 500
+        is_answered = False
 
         async def send_marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, is_answered = message["status"], True
+                # First, so that no answer is known to anybody that the audit does not know.
+                write_audit(cast("AnyScope", scope), status=status, at=at)
                 headers = _mark(message.setdefault("headers", []), request_id, with_charset=with_charset)
                 message["headers"] = headers
             await send(message)
@@ -105,7 +108,8 @@ class Front:
         finally:
             self._meters.underway.dec()
             self._count(scope, method, status, time.perf_counter() - begun)
-            write_audit(cast("AnyScope", scope), status=status, at=at)
+            if not is_answered:
+                write_audit(cast("AnyScope", scope), status=status, at=at)
 
     def _count(self, scope: HTTPScope, method: str, status: int, seconds: float) -> None:
         route = scope.get("path_template") or _NO_ROUTE
