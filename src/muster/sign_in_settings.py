@@ -151,8 +151,8 @@ class SignInSettings(BaseSettings):
 
     @property
     def way_in(self) -> SignIn:
-        """How callers sign in."""
-        return self.sign_in or (SignIn.OIDC if self.all_issuers() else SignIn.LOCAL)
+        """How callers sign in. Looked at by every request."""
+        return self.sign_in or (SignIn.OIDC if self.oidc_url or self.oidc_issuers else SignIn.LOCAL)
 
     def all_issuers(self) -> tuple[IssuerSettings, ...]:
         """The identity providers whose tokens are taken."""
