@@ -30,7 +30,7 @@ def test_one_provider_is_named_by_two_variables(monkeypatch: pytest.MonkeyPatch)
     chosen = server(monkeypatch, oidc_url=URL + "/", oidc_audience="muster", oidc_operator_group="/ops")
 
     [issuer] = chosen.all_issuers()
-    assert (chosen.way_in, issuer.url, issuer.list_audiences()) == (SignIn.OIDC, URL, {"muster"})
+    assert (chosen.way_in, issuer.url, issuer.list_audiences()) == (SignIn.OIDC, URL, frozenset({"muster"}))
     assert issuer.list_rules()[:-1] == UPSTREAM_RULES
     assert (issuer.list_rules()[-1].role, issuer.list_rules()[-1].equals) == (Role.OPERATOR, "/ops")
 
@@ -160,7 +160,7 @@ CREDENTIALS = {"OIDC_CLIENT_ID": "site-1", "OIDC_CLIENT_SECRET_FILE": "secret", 
 def test_credentials_are_whole(
     monkeypatch: pytest.MonkeyPatch, prefix: str, changes: dict[str, str | None], sentence: str
 ) -> None:
-    settings = {"MUSTER_SITE_": SiteSettings, "MUSTER_CLIENT_": ClientSettings}[prefix]
+    settings: type[SiteSettings | ClientSettings] = SiteSettings if prefix == "MUSTER_SITE_" else ClientSettings
     for name, value in (CREDENTIALS | changes).items():
         if value is not None:
             monkeypatch.setenv(prefix + name, value)

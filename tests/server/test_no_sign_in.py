@@ -33,8 +33,10 @@ async def test_with_the_switch_nobody_needs_a_token_and_every_start_warns(tmp_pa
                     answers.append(await http.get("/v1/", headers={"authorization": "Bearer what-ever"}))
                 group.cancel_scope.cancel()
 
-            chosen = settings(tmp_path, sign_in=SignIn.OFF)
-            await serve(chosen, on_ready=lambda url: group.start_soon(use, url), handle_signals=False)
+            def begin(url: str) -> None:
+                group.start_soon(use, url)
+
+            await serve(settings(tmp_path, sign_in=SignIn.OFF), on_ready=begin, handle_signals=False)
 
     assert answers[0].json()["name"] == "anybody"
     assert [one.status_code for one in answers] == [200, 200]

@@ -35,7 +35,7 @@ NEW = NewWorkflow(
 )
 
 
-def of_service(provider: OidcProvider) -> dict[str, str]:
+def of_service(provider: OidcProvider) -> dict[str, Any]:
     """Variables of a service that takes the provider's tokens."""
     return {
         "MUSTER_OIDC_URL": provider.url,
@@ -45,7 +45,7 @@ def of_service(provider: OidcProvider) -> dict[str, str]:
     }
 
 
-def of_program(provider: OidcProvider, name: str, prefix: str, folder: Path) -> dict[str, str]:
+def of_program(provider: OidcProvider, name: str, prefix: str, folder: Path) -> dict[str, Any]:
     """Variables of a program that signs in as the account."""
     secret = folder / f"{name}.secret"
     secret.touch(mode=0o600)
@@ -86,10 +86,10 @@ def test_a_whole_workflow_is_done_by_callers_of_the_provider(
     assert consumed.returncode == 0, consumed.stderr
     assert len(consumed.stdout.splitlines()) == 2
     with sign_in(stack, oidc_provider, "eve") as eve:
-        view = wait_for(lambda: (one := eve.get_workflow(workflow)).state == "finished" and one, "it finishes itself")
+        wait_for(lambda: eve.get_workflow(workflow).state == "finished", "it finishes itself")
         with pytest.raises(ForbiddenError, match="belongs to ada"):
             eve.abort_workflow(workflow)
-    assert view.owner == "ada"
+        assert eve.get_workflow(workflow).owner == "ada"
     assert not (stack.state / "token").exists()
     _check_audit_and_secrecy(stack, oidc_provider, workflow)
 

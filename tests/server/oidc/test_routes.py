@@ -14,7 +14,8 @@ from server.stand import EWMS_NEW, NEW, Stand, open_stand
 
 pytestmark = pytest.mark.anyio
 
-NOBODY = {"groups": [], "ewms_role": None}
+Claims = dict[str, Any]
+NOBODY: Claims = {"groups": [], "ewms_role": None}
 USER, TMS, WMS = ({**NOBODY, "ewms_role": role} for role in ("user", "system-tms", "system-wms"))
 
 
@@ -54,7 +55,7 @@ async def test_roles_are_upstreams_unless_they_are_set(
 
 
 async def test_routes_are_for_their_roles_at_both_doors(issuer: FakeIssuer, tmp_path: Path) -> None:
-    report = {"top_task_errors_by_taskforce": {"x": {}}}
+    report: Claims = {"top_task_errors_by_taskforce": {"x": {}}}
     claim = {"agent": "a", "locations": ["local"], "wait_s": 0}
     async with stand_over(issuer, tmp_path) as stand:
         statuses = {
@@ -120,3 +121,55 @@ async def test_odd_headers_are_no_token(issuer: FakeIssuer, tmp_path: Path) -> N
         assert (
             await stand.ask("GET", "/muster/v1/whoami", by=None, headers={"authorization": f"bearer  {good}"})
         ).is_success
+
+
+async def test_a_workflow_of_a_group_is_its_members_too(issuer: FakeIssuer, tmp_path: Path) -> None:
+    ice, other = "/institutions/IceCube/UW", "/institutions/IceCube/Aachen"
+    ada, eve = issuer.token(groups=[ice, other]), issuer.token(sub="eve", groups=[other])
+    bob = issuer.token(sub="bob", groups=[ice])
+    async with stand_over(issuer, tmp_path) as stand:
+        made = await stand.post("/muster/v1/workflows", {**NEW, "group": ice}, by=ada)
+        path = f"/muster/v1/workflows/{made['workflow_id']}"
+        refused = await stand.ask("POST", f"{path}/actions/abort", {}, by=eve)
+        batch = {"events": [{"body": 1}]}
+        event = (await stand.post(f"{path}/queues/in/events", batch, by=bob))["events"][0]
+        read = [(await stand.ask("GET", f"/muster/v1/events/{event}", by=one)).status_code for one in (ada, bob, eve)]
+        ended = await stand.post(f"{path}/actions/abort", by=bob)
+        shown = await stand.get(path, by=eve)
+
+    assert (made["owner"], made["group"]) == ("ada", ice)
+    assert refused.json()["error"] == (
+        f"workflow {made['workflow_id']} belongs to ada; only the owner, the group {ice} and operators may do this"
+    )
+    assert read == [200, 200, 403]
+    assert (ended["state"], shown["ended_by"]) == ("aborted", "bob")
+
+
+async def test_a_workflow_without_a_group_is_its_owners_alone(issuer: FakeIssuer, tmp_path: Path) -> None:
+    async with stand_over(issuer, tmp_path) as stand:
+        made = await stand.post("/muster/v1/workflows", NEW, by=issuer.token())
+        path = f"/muster/v1/workflows/{made['workflow_id']}/actions/abort"
+
+        assert made["group"] is None
+        assert (await stand.ask("POST", path, {}, by=issuer.token(sub="bob"))).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("group", "reason"),
+    [
+        (
+            "/institutions/IceCube/Aachen",
+            "you are not in '/institutions/IceCube/Aachen'; your groups: /institutions/Ice",
+        ),
+        ("x" * 300, "must be at most 256 characters, without control characters"),
+        ("a\x1bb", "must be at most 256 characters, without control characters"),
+    ],
+)
+async def test_a_group_that_is_not_the_callers_is_refused(
+    issuer: FakeIssuer, tmp_path: Path, group: str, reason: str
+) -> None:
+    async with stand_over(issuer, tmp_path) as stand:
+        refused = await stand.ask("POST", "/muster/v1/workflows", {**NEW, "group": group}, by=issuer.token())
+
+    assert (refused.status_code, [one["field"] for one in refused.json()["findings"]]) == (422, ["group"])
+    assert refused.json()["findings"][0]["reason"].startswith(reason)

@@ -336,7 +336,9 @@ async def test_issuers_know_only_their_own_keys_and_callers(issuer: FakeIssuer) 
             realm = {"roles": ["compute"], "units": ["ice"]}
             eve = other.token(rsa("second"), sub="ada", email="eve", realm=realm)
             assert await identity.identify(issuer.token()) == ada(issuer)
-            assert await identity.identify(eve) == Caller("lab:eve", USER, frozenset({"ice"}), other.url)
+            assert await identity.identify(eve) == Caller("lab:eve", USER, frozenset({"lab:ice"}), other.url)
+            forged = await identity.identify(issuer.token(sub="bob", groups=["lab:ice", INSTITUTE]))
+            assert forged.groups == {INSTITUTE}
             with pytest.raises(UnauthenticatedError, match="not signed with a key"):
                 await identity.identify(other.token(rsa(), email="ada"))  # the first issuer's key
             with pytest.raises(UnauthenticatedError, match="kept for callers of another issuer"):

@@ -63,11 +63,17 @@ class Issuer:
             raise UnauthenticatedError(
                 f"the token's claim `{claim}` is no name: a text of 1 to {NAME_CHARS_MAX} characters"
             )
-        if self._label == PRIMARY and name.partition(":")[0] in self._labels:
+        full_name = self._qualify(name)
+        if full_name is None:
             raise UnauthenticatedError(f"the name {name!r} is kept for callers of another issuer")
-        groups = frozenset(list_texts(claims, self._groups_path))
-        full_name = f"{self._label}:{name}" if self._label else name
+        groups = frozenset(filter(None, map(self._qualify, list_texts(claims, self._groups_path))))
         return Caller(full_name, find_roles(self._rules, claims), groups, self.url)
+
+    def _qualify(self, text: str) -> str | None:
+        """A name of a caller or a group as it is unique among all issuers; None where it would be another issuer's."""
+        if self._label != PRIMARY:
+            return f"{self._label}:{text}"
+        return None if text.partition(":")[0] in self._labels else text
 
 
 @dataclass(frozen=True)
