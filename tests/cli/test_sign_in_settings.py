@@ -1,6 +1,8 @@
 """Is a setting of sign-in that cannot be meant refused at the start, in a sentence that says what to do?"""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from muster.domain.caller import Role
 from muster.domain.errors import InvalidError
 from muster.domain.role_rules import UPSTREAM_RULES
 from muster.settings import ClientSettings, ServerSettings, SiteSettings
-from muster.sign_in_settings import SignIn
+from muster.sign_in_settings import IssuerSettings, SignIn
 
 URL = "https://idp.example.org/realms/IceCube"
 
@@ -168,3 +170,18 @@ def test_credentials_are_whole(
     with pytest.raises(InvalidError) as refused:
         read_settings(settings, prefix=prefix)
     assert sentence.format(prefix) in str(refused.value)
+
+
+def test_the_example_of_the_page_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "sign-in.md").read_text()
+    [example] = re.findall(r"```json\n(\[.*?\])\n```", page, re.DOTALL)
+
+    issuers = server(monkeypatch, oidc_issuers=example).all_issuers()
+
+    assert [(one.label, len(one.list_rules())) for one in issuers] == [("", 5), ("lab", 3)]
+
+
+def test_every_field_of_an_issuer_stands_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "sign-in.md").read_text()
+
+    assert [one for one in IssuerSettings.model_fields if f'"{one}"' not in page] == []

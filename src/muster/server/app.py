@@ -22,7 +22,6 @@ from muster.domain.location import index_locations
 from muster.domain.loopback import is_loopback
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
 from muster.server.adapters.no_sign_in.identity import NoSignIn
-from muster.server.adapters.oidc.identity import open_oidc
 from muster.server.adapters.sql.database import open_database
 from muster.server.daemons.expire_answers import expire_answers
 from muster.server.daemons.finish import FLOOR_S, finish_those_drained
@@ -153,6 +152,10 @@ async def open_identity(settings: ServerSettings) -> AsyncIterator[Identity]:
     """What callers sign in by. Raises TokenFileError, InvalidError; a provider that does not answer is no error."""
     match settings.way_in:
         case SignIn.OIDC:
+            from muster.server.adapters.oidc.identity import (
+                open_oidc,
+            )  # its cryptography takes a tenth of a second to load
+
             async with open_oidc(settings.all_issuers(), ca_file=settings.oidc_ca_file) as identity:
                 yield identity
         case SignIn.LOCAL:
