@@ -96,7 +96,7 @@ class IssuerSettings(BaseModel):
     url: ProviderUrl
     """The provider's address, as its tokens have it in `iss`."""
 
-    audience: str | tuple[str, ...] = ()
+    audience: str | tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """What a token must have been made for (`aud`), one of these; none: that is not looked at."""
 
     label: str = Field(default="", pattern="^[a-z0-9-]{0,30}$")
@@ -116,7 +116,9 @@ class IssuerSettings(BaseModel):
 
     def list_audiences(self) -> frozenset[str]:
         """What a token may have been made for; empty: anything."""
-        return frozenset([self.audience] if isinstance(self.audience, str) else self.audience) - {""}
+        if isinstance(self.audience, tuple):
+            return frozenset(self.audience)
+        return frozenset([self.audience] if self.audience else [])
 
     def list_rules(self) -> tuple[RoleRule, ...]:
         """The rules as the domain knows them."""

@@ -108,6 +108,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"oidc_issuers": [{"url": URL, "audiences": "x"}]},
         "MUSTER_OIDC_ISSUERS.0.audiences: Extra inputs are not permitted",
     ),
+    "an audience without a name": (
+        {"oidc_issuers": [{"url": URL, "audience": [""]}]},
+        "MUSTER_OIDC_ISSUERS.0.audience.",
+    ),
     "a rule of no kind": (
         {"oidc_issuers": [{"url": URL, "roles": [{"role": "user", "claim": "groups"}]}]},
         "MUSTER_OIDC_ISSUERS.0.roles.0: a rule has either `equals` or `matches`",

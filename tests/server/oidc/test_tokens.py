@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import OctKey
+from structlog.testing import capture_logs
 
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import UnauthenticatedError
@@ -284,10 +285,15 @@ async def test_a_token_that_names_no_key_opens_where_there_is_just_one(
     assert await identity.identify(issuer.token(aud="muster", header={"kid": None})) == ada(issuer)
 
 
-async def test_without_an_audience_any_is_taken_as_upstream_does(issuer: FakeIssuer) -> None:
-    async with open_oidc([IssuerSettings(url=issuer.url)]) as identity:
-        for token in (issuer.token(), issuer.token(aud="other"), issuer.token(aud=7)):
-            assert await identity.identify(token) == ada(issuer)
+async def test_without_an_audience_any_is_taken_as_upstream_does_and_the_start_says_so(issuer: FakeIssuer) -> None:
+    with capture_logs() as lines:
+        async with open_oidc([IssuerSettings(url=issuer.url, audience="muster")]):
+            assert lines == []
+    with capture_logs() as lines:
+        async with open_oidc([IssuerSettings(url=issuer.url)]) as identity:
+            assert ["no audience is set" in one["event"] for one in lines] == [True]
+            for token in (issuer.token(), issuer.token(aud="other"), issuer.token(aud=7)):
+                assert await identity.identify(token) == ada(issuer)
 
 
 async def test_a_good_token_is_not_checked_again_for_a_while_and_never_past_its_end(issuer: FakeIssuer) -> None:

@@ -158,6 +158,10 @@ async def open_oidc(
                 trust_env=not is_here,  # a proxy of the environment cannot reach this machine's own addresses
                 limits=httpx.Limits(max_connections=2, max_keepalive_connections=1),
             )
+            if not one.list_audiences():
+                log.warning(
+                    "no audience is set: tokens that were made for other services are taken too", issuer=one.url
+                )
             provider = Provider(one.url, await stack.enter_async_context(http), reread_s=reread_s)
             known.append(Issuer(one, provider, labels=labels))
         yield OidcIdentity(known)
