@@ -1,17 +1,20 @@
 """What can be set? Every setting of every part, one sentence each: environment first, then `.env`-like file, then default.
 
 Read once, checked whole, frozen, passed down as values. Names: `MUSTER_<PART>_<FIELD>`; locations are JSON in
-`MUSTER_LOCATIONS`.
+`MUSTER_LOCATIONS`. Those of signing in stand in `sign_in_settings`.
 """
 
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from muster.domain.admission import Limit
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
+from muster.domain.loopback import is_loopback
+from muster.sign_in_settings import CredentialSettings, SignIn, SignInSettings, render_open_door
 
 _FROZEN = {"frozen": True, "allow_inf_nan": False, "use_attribute_docstrings": True, "extra": "ignore"}
 
@@ -27,7 +30,7 @@ class LocationSettings(BaseModel):
     collector: str | None = None
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(SignInSettings):
     """`muster serve`."""
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_", **_FROZEN)  # type: ignore[typeddict-item]
@@ -42,7 +45,10 @@ class ServerSettings(BaseSettings):
     """Port to listen on; 0 takes a free one."""
 
     token_file: Path = Field(default=Path(".muster/token"))
-    """File that holds the token which opens every route (0600); made at the first start where it is missing."""
+    """File that holds the token of `local` sign-in, which opens every route (0600); made at the first start where it is missing."""
+
+    shared_workflows: bool = Field(default=False)
+    """The rule of the EWMS services: every user may finish and abort any workflow and add workers to it, not its owner alone."""
 
     locations: dict[str, LocationSettings] = Field(default_factory=dict)
     """Where workers can run: name → schedd, agent (muster or upstream), aliases, collector (EWMS clients see it)."""
@@ -122,6 +128,12 @@ class ServerSettings(BaseSettings):
         """How much of one owner may be in use at once."""
         return Limit(self.queues_max_per_owner, self.workers_max_per_owner, self.events_max_per_owner)
 
+    @model_validator(mode="after")
+    def _is_closed_to_others(self) -> Self:
+        if self.way_in is SignIn.OFF and not is_loopback(self.host):
+            raise PydanticCustomError("sign_in", "{fault}", {"fault": render_open_door(self.host)})
+        return self
+
     def all_locations(self) -> tuple[Location, ...]:
         """The locations as the domain knows them."""
         named = tuple(
@@ -131,7 +143,13 @@ class ServerSettings(BaseSettings):
         return (*named, *(TEST_LOCATIONS if self.test_locations else ()))
 
 
-class SiteSettings(BaseSettings):
+class ClientSettings(CredentialSettings):
+    """The command line, where it is a program that calls it."""
+
+    model_config = SettingsConfigDict(env_prefix="MUSTER_CLIENT_", **_FROZEN)  # type: ignore[typeddict-item]
+
+
+class SiteSettings(CredentialSettings):
     """`muster site`."""
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_SITE_", **_FROZEN)  # type: ignore[typeddict-item]

@@ -51,3 +51,54 @@ def test_in_a_fresh_folder_everything_is_its_owners_and_an_open_database_is_refu
     assert refused.returncode == 4
     assert "others may read or write it" in said
     assert "say `chmod 600 .muster/muster.db`" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        (
+            {"MUSTER_SIGN_IN": "off", "MUSTER_HOST": "0.0.0.0"},
+            "MUSTER_SIGN_IN is off and the service would listen on 0.0.0.0",
+        ),
+        ({"MUSTER_SIGN_IN": "oidc"}, "MUSTER_SIGN_IN is oidc and no provider is named: name it with MUSTER_OIDC_URL"),
+        (
+            {"MUSTER_OIDC_URL": "https://idp.example.org", "MUSTER_OIDC_CA_FILE": "none.pem"},
+            "MUSTER_OIDC_CA_FILE: none.pem cannot be used as certificates: No such file or directory",
+        ),
+    ],
+)
+def test_settings_of_sign_in_that_cannot_be_meant_end_the_start(
+    tmp_path: Path, variables: dict[str, str], sentence: str
+) -> None:
+    with _serve(tmp_path, **variables) as process:
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 4
+    assert sentence in said
+    assert not (tmp_path / ".muster" / "token").exists()
+
+
+def test_how_callers_sign_in_is_said_at_every_start(tmp_path: Path) -> None:
+    said = {}
+    for name, variables in {
+        "off": {"MUSTER_SIGN_IN": "off", "CI": "true"},
+        "oidc": {"MUSTER_OIDC_URL": "https://idp.example.org", "CI": "true"},
+        "local": {"CI": "true"},
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        with _serve(folder, **variables) as process:
+            assert process.stderr is not None
+            lines: list[str] = []
+            while not (lines and "the service answers at" in lines[-1]):
+                lines.append(process.stderr.readline())
+                assert lines[-1], lines
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+        said[name] = (lines[-1].partition("; ")[2].strip(), (folder / ".muster" / "token").exists())
+
+    assert said == {
+        "off": ("SIGN-IN IS OFF: whoever reaches it may do everything (MUSTER_SIGN_IN)", False),
+        "oidc": ("sign-in: tokens of https://idp.example.org", False),
+        "local": ("token: .muster/token", True),
+    }

@@ -13,6 +13,7 @@ from muster.domain.errors import UnauthenticatedError
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 from muster.server.adapters.sql.database import open_database
 from muster.server.app import make_app
+from muster.server.ports.identity import Identity
 from muster.server.services.activate_workflows import activate_workflows
 from muster.server.services.launch_taskforces import launch_taskforces
 from muster.server.services.parts import Parts
@@ -76,6 +77,9 @@ class People:
         if token not in known:
             raise UnauthenticatedError("this token is not known")
         return Caller(token, frozenset(known[token]))
+
+    async def refresh(self) -> None:
+        """They stay who they are."""
 
 
 @dataclass
@@ -174,16 +178,16 @@ def ok(response: httpx.Response) -> Json:
 
 
 @contextlib.asynccontextmanager
-async def open_stand(database_url: str) -> AsyncIterator[Stand]:
-    """A service over a database of its own."""
-    chosen = ServerSettings(database_url=database_url, park_s_max=5.0)
+async def open_stand(database_url: str, *, identity: Identity | None = None, **changes: Any) -> AsyncIterator[Stand]:
+    """A service over a database of its own; `identity` None is `People`, `changes` are of its settings."""
+    chosen = ServerSettings(database_url=database_url, park_s_max=5.0, **changes)
     async with open_database(chosen.database_url, hot_connections=2) as database:
         parts = Parts(
             settings=chosen,
             store=database.store,
             engine=database.engine,
             waking=database.waking,
-            identity=People(),
+            identity=identity or People(),
             locations=index_locations(LOCATIONS),
             worker_key=KEY,
             version="0.1.0",

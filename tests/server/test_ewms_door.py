@@ -154,7 +154,7 @@ async def test_the_older_version_has_the_pilots_variables_of_the_task_in_the_tas
     [made] = (await stand.post("/v0/workflows", new))["taskforces"]
 
     assert made["pilot_config"] == {
-        "tag": "latest",
+        "tag": "0.1.0",
         "environment": {
             "B": 2,
             "EWMS_PILOT_TASK_IMAGE": EWMS_TASK["task_image"],
@@ -180,7 +180,7 @@ async def test_the_example_of_upstreams_readme_is_accepted_as_it_stands(stand: S
     made = await submit(stand, tasks=[task])
     [taskforce] = made["taskforces"]
     assert taskforce["worker_config"]["condor_requirements"] == ""
-    assert taskforce["pilot_config"] == {"tag": "latest", "image_source": "cvmfs", "environment": {}, "input_files": []}
+    assert taskforce["pilot_config"] == {"tag": "0.1.0", "image_source": "cvmfs", "environment": {}, "input_files": []}
 
 
 async def test_a_partial_pilot_config_and_unused_public_aliases_are_accepted(stand: Stand) -> None:

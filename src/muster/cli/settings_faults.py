@@ -13,6 +13,8 @@ from muster.domain.errors import Finding, InvalidError
 S = TypeVar("S", bound=BaseSettings)
 SECRET = frozenset({"database_url"})
 """Values that may hold a password, so they are not repeated."""
+_USER = re.compile(r"://[^/?#\s]*@")
+"""Name and password in an address, which does not belong there."""
 
 
 def read_settings(settings: type[S], *, prefix: str) -> S:
@@ -47,6 +49,6 @@ def render_faults(error: ValidationError, *, prefix: str) -> InvalidError:
         if not path:  # of several settings together; the input would be all of them
             findings.append(Finding("the settings", one["msg"]))
             continue
-        shown = "" if path[0] in SECRET else f" (it is {str(one['input'])[:100]!r})"
+        shown = "" if path[0] in SECRET else f" (it is {_USER.sub('://…@', str(one['input']))[:100]!r})"
         findings.append(Finding(".".join([prefix + path[0].upper(), *path[1:]]), one["msg"] + shown))
     return InvalidError(findings)

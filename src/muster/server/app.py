@@ -18,8 +18,11 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from muster.client.shapes.message import Problem
+from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import index_locations
+from muster.domain.loopback import is_loopback
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
+from muster.server.adapters.no_sign_in.identity import NoSignIn
 from muster.server.adapters.sql.database import open_database
 from muster.server.daemons.expire_answers import expire_answers
 from muster.server.daemons.finish import FLOOR_S, finish_those_drained
@@ -45,8 +48,10 @@ from muster.server.doors.muster.workers import routes as workers
 from muster.server.doors.muster.workflows import routes as workflows
 from muster.server.doors.status_line import PhrasingProtocol
 from muster.server.doors.tallies import TallyCollector
+from muster.server.ports.identity import Identity
 from muster.server.services.parts import Parts
 from muster.settings import ServerSettings
+from muster.sign_in_settings import SignIn, render_open_door
 
 log = structlog.get_logger()
 
@@ -62,6 +67,8 @@ BODY_BYTES_MAX = 1 << 20
 BACKLOG = 2048
 HEARTBEAT_S = 3.0
 EXPIRY_S = 60.0
+REFRESH_S = 300.0
+"""Seconds between two looks at the keys of identity providers, which may have been withdrawn; new ones are found when they are used."""
 
 _OURS = (health, workflows, tasks, taskforces, sites, queues, events, consumers, workers)
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -132,6 +139,7 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         Every(settings.fold_interval_s, "folding of counters", engine.fold),
         Every(settings.tend_interval_s, "tending of hot tables", engine.tend),
         Every(EXPIRY_S, "expiry of answers", partial(expire_answers, store, kept_s=settings.answer_kept_s)),
+        Every(REFRESH_S, "refresh of sign-in keys", parts.identity.refresh),
     )
 
 
@@ -142,9 +150,12 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
     Raises:
         UnavailableError: the database does not answer.
         TokenFileError: the token's file cannot be used.
+        InvalidError: so does that of certificates.
     """
-    identity = LocalToken(read_or_make_token(settings.token_file))
-    async with open_database(settings.database_url, hot_connections=settings.postgres_hot_connections) as database:
+    async with (
+        open_identity(settings) as identity,
+        open_database(settings.database_url, hot_connections=settings.postgres_hot_connections) as database,
+    ):
         await database.store.check()
         await database.store.begin_service(lease_s=START_LEASE_S)
         yield Parts(
@@ -157,6 +168,24 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
             worker_key=await database.store.get_secret("worker"),
             version=version("muster-compute"),
         )
+
+
+@asynccontextmanager
+async def open_identity(settings: ServerSettings) -> AsyncIterator[Identity]:
+    """What callers sign in by. Raises TokenFileError, InvalidError; a provider that does not answer is no error."""
+    match settings.way_in:
+        case SignIn.OIDC:
+            from muster.server.adapters.oidc.identity import (
+                open_oidc,
+            )  # its cryptography takes a tenth of a second to load
+
+            async with open_oidc(settings.all_issuers(), ca_file=settings.oidc_ca_file) as identity:
+                yield identity
+        case SignIn.LOCAL:
+            yield LocalToken(read_or_make_token(settings.token_file))
+        case SignIn.OFF:
+            log.warning("sign-in is off: whoever reaches the service may do everything")
+            yield NoSignIn()
 
 
 async def serve(
@@ -177,6 +206,8 @@ async def serve(
         ExceptionGroup: a daemon met an error that it does not know; the service has stopped.
     """
     with bind(settings.host, settings.port) as listener:
+        if settings.way_in is SignIn.OFF and not is_loopback(listener.getsockname()[0]):  # a name that looked like one
+            raise InvalidError([Finding("sign_in", render_open_door(str(listener.getsockname()[0])))])
         async with open_parts(settings) as parts:
             await run_parts(parts, listener, on_ready, handle_signals=handle_signals)
 

@@ -34,7 +34,8 @@ async def deactivate_workflow(parts: Parts, caller: Caller, workflow_id: str, ev
     """
 
     def end(tx: Transaction) -> Ended:
-        workflow = get_owned_workflow(tx, caller, workflow_id, lock=True)
+        shared = parts.settings.shared_workflows
+        workflow = get_owned_workflow(tx, caller, workflow_id, lock=True, shared=shared)
         context = f"User deactivated ({event.name}) workflow"  # the log's words are upstream's (wms.md section 8)
         ended = deactivate(tx, workflow, event, by=caller.name, source=DEACTIVATOR, context=context)
         return ended or Ended(workflow_id, 0, workflow.state)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent, Location
+from muster.domain.role_rules import TEXT_CHARS_MAX
 from muster.domain.workflow import PRIORITY_MAX
 from muster.server.services.findings import UpstreamFinding
 from muster.server.services.judge_task import (
@@ -107,6 +108,8 @@ def _judge_whole(request: NewWorkflow, *, ignores_unknown_aliases: bool) -> Iter
         yield Finding("tasks", f"must have no more than {TASKS_MAX} items")
     if len(request.name) > NAME_CHARS_MAX or has_control_characters(request.name):
         yield Finding("name", f"must be at most {NAME_CHARS_MAX} characters, without control characters")
+    if len(request.group) > TEXT_CHARS_MAX or has_control_characters(request.group):
+        yield Finding("group", f"must be at most {TEXT_CHARS_MAX} characters, without control characters")
     for index in find_duplicates(request.public_queue_aliases):
         yield Finding(f"public_queue_aliases[{index}]", "items must be unique")
     if not ignores_unknown_aliases:

@@ -58,11 +58,12 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
         locations=parts.locations,
         ignores_unknown_aliases=submission.ignores_unknown_aliases,
     )
+    _require_member(submission.caller, submission.request.group)
     tags = await _resolve_tags(parts, plan)
 
     def store(tx: Transaction) -> StoredAnswer:
         def make() -> bytes:
-            workflow_id = _insert(tx, parts, plan, owner=submission.caller.name, tags=tags)
+            workflow_id = _insert(tx, parts, plan, submission, tags=tags)
             return submission.render(read_whole(tx, workflow_id))
 
         answer, _ = answer_once(tx, submission.key, status=submission.status, work=make)
@@ -88,13 +89,21 @@ async def _resolve_tags(parts: Parts, plan: WorkflowPlan) -> Sequence[str]:
     return [tag for tag in tags if tag is not None]
 
 
-def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, *, owner: str, tags: Sequence[str]) -> str:
+def _require_member(caller: Caller, group: str) -> None:
+    """Raises InvalidError: the caller is not of that group."""
+    if group and group not in caller.groups and not caller.has():
+        own = ", ".join(sorted(caller.groups)) or "none"
+        raise InvalidError([Finding("group", f"you are not in {group[:100]!r}; your groups: {own[:1000]}")])
+
+
+def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, submission: Submission, *, tags: Sequence[str]) -> str:
     now = tx.now()
     workflow = Workflow(
         workflow_id=ids.make_workflow_id(now_s=now, random=parts.random(8)),
         created_at=now,
         priority=plan.priority,
-        owner=owner,
+        owner=submission.caller.name,
+        owner_group=submission.request.group or None,
         name=plan.name,
         finish_when_done=plan.finish_when_done,
     )
@@ -116,7 +125,9 @@ def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, *, owner: str, ta
                 pilot_config=_make_pilot_config(task, tag),
             )
             insert_taskforce(tx, taskforce, source=USER, context=CREATED)
-    tx.outbox.insert(Notice(workflow.workflow_id, "workflow.created", now, {"owner": owner, "name": plan.name}))
+    tx.outbox.insert(
+        Notice(workflow.workflow_id, "workflow.created", now, {"owner": workflow.owner, "name": plan.name})
+    )
     return workflow.workflow_id
 
 

@@ -42,6 +42,7 @@ workflow = Table(
     Column("state", Text, nullable=False),
     Column("ended_at", Double),
     Column("ended_by", Text),
+    Column("owner_group", Text),
     Index("workflow_to_finish", "state", "finish_when_done"),
 )
 

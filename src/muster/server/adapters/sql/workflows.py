@@ -134,6 +134,7 @@ def _read_workflow(row: Row[Any]) -> Workflow:
         state=WorkflowState(row.state),
         ended_at=row.ended_at,
         ended_by=row.ended_by,
+        owner_group=row.owner_group,
     )
 
 
