@@ -1,7 +1,7 @@
 """What can be set? Every setting of every part, one sentence each: environment first, then `.env`-like file, then default.
 
 Read once, checked whole, frozen, passed down as values. Names: `MUSTER_<PART>_<FIELD>`; locations are JSON in
-`MUSTER_LOCATIONS`.
+`MUSTER_LOCATIONS`. Those of the broker stand in `broker_settings`.
 """
 
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from muster.broker_settings import BrokerSettings
 from muster.domain.admission import Limit
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 
@@ -27,7 +28,7 @@ class LocationSettings(BaseModel):
     collector: str | None = None
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(BrokerSettings):
     """`muster serve`."""
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_", **_FROZEN)  # type: ignore[typeddict-item]
@@ -41,8 +42,17 @@ class ServerSettings(BaseSettings):
     port: int = Field(default=0, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
 
+    tls_certificate_file: Path | None = Field(default=None)
+    """File with the certificate (PEM, with its chain) that the service shows; with it everything is served by https alone."""
+
+    tls_key_file: Path | None = Field(default=None)
+    """File with the key (PEM, not encrypted) of that certificate; both may be exchanged while the service runs."""
+
     token_file: Path = Field(default=Path(".muster/token"))
     """File that holds the token which opens every route (0600); made at the first start where it is missing."""
+
+    upstream_ownership: bool = Field(default=False)
+    """The rule of the EWMS services: every user may do with any workflow what its owner may, and sees its queues' tokens."""
 
     locations: dict[str, LocationSettings] = Field(default_factory=dict)
     """Where workers can run: name → schedd, agent (muster or upstream), aliases, collector (EWMS clients see it)."""

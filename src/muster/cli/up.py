@@ -163,6 +163,8 @@ class Run:
             database_url=f"sqlite:///{home.database}",
             host=HOST,
             port=self._crew.port,
+            tls_certificate_file=None,
+            tls_key_file=None,
             token_file=home.token,
             locations={LOCATION: LocationSettings(schedd=LOCATION)},
             log_level=self._crew.log_level,

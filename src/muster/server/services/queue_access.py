@@ -7,9 +7,14 @@ from muster.domain.workflow import Workflow
 from muster.server.ports.store import Transaction
 
 
+def owns(caller: Caller, owner: str) -> bool:
+    """Is the caller the owner, or an operator?"""
+    return caller.name == owner or caller.has()
+
+
 def require_owner(caller: Caller, owner: str, *, what: str) -> None:
     """Raises ForbiddenError unless the caller is the owner or an operator. `what`: e.g. `workflow WF-…`."""
-    if caller.name != owner and not caller.has():
+    if not owns(caller, owner):
         raise ForbiddenError(f"{what} belongs to {owner}; only the owner and operators may do this")
 
 
