@@ -16,7 +16,7 @@ from muster.domain.errors import Finding, InvalidError
 from muster.domain.queue_token import Broker, join_issuer, limit_ttl
 
 PREFIX = "MUSTER_"
-_ADDRESS = re.compile(r"[^\s@/?#]+(/[^\s@?#]*)?")
+_ADDRESS = re.compile(r"(?!\w+://)[^\s@/?#]+(/[^\s@?#]*)?")
 _USER = re.compile(r"[^\s@]+")
 
 

@@ -17,10 +17,12 @@ class KeyBook:
     Args:
         newest: kid of the pair that was noted last.
         noted: keys that are not stored yet, oldest first.
+        storing: held by who stores them.
     """
 
     newest: str = ""
     noted: list[PublicKey] = field(default_factory=list)
+    storing: anyio.Lock = field(default_factory=anyio.Lock)
     _stored: Sequence[PublicKey] | None = None
     _asked: int = 0
     _answered: int = 0

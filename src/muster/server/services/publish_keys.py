@@ -26,11 +26,11 @@ async def store_noted_keys(parts: Parts) -> None:
     if parts.queue_keys is None:
         return
     _note(parts, await parts.queue_keys.find_current(reads=True))
-    book, ttl_s = parts.key_book, limit_ttl(parts.settings.broker_token_ttl_s)
-    while book.noted:
-        key = book.noted[0]
-        await parts.store.write(partial(_make_current, key=key, ttl_s=ttl_s))
-        book.noted.remove(key)
+    book, ttl_s = parts.key_book, _find_ttl(parts)
+    async with book.storing:
+        while book.noted:
+            await parts.store.write(partial(_make_current, key=book.noted[0], ttl_s=ttl_s))
+            del book.noted[0]
 
 
 async def list_published_keys(parts: Parts) -> Sequence[PublicKey]:
@@ -56,6 +56,11 @@ def _note(parts: Parts, key: SigningKey | None) -> SigningKey | None:
         book.noted.append(key.public)
         parts.waking.wake(TOPIC)
     return key
+
+
+def _find_ttl(parts: Parts) -> float:
+    """Seconds that the tokens of these keys are good for; without a broker none are made, but they may have been."""
+    return limit_ttl(parts.settings.broker_token_ttl_s) if parts.broker is None else parts.broker.ttl_s
 
 
 def _make_current(tx: Transaction, *, key: PublicKey, ttl_s: float) -> None:

@@ -26,8 +26,8 @@ def find_certificate(certificate: Path | None, key: Path | None) -> "Certificate
         return CertificateFiles(certificate=certificate, key=key)
     if certificate is None and key is None:
         return None
-    missing, set_ = (KEY_FIELD, CERTIFICATE_FIELD) if key is None else (CERTIFICATE_FIELD, KEY_FIELD)
-    raise InvalidError([Finding(missing, f"is not set, and {set_} is: name both PEM files, or none")])
+    missing, other = (KEY_FIELD, "certificate") if key is None else (CERTIFICATE_FIELD, "key")
+    raise InvalidError([Finding(missing, f"is not set, and the file of the {other} is: name both PEM files, or none")])
 
 
 class CertificateFiles:

@@ -57,7 +57,7 @@ def parse_pair(public: bytes, private: bytes) -> Pair:
     if verifying is None or signing is None:
         raise InvalidError(findings)
     if verifying.public_numbers() != signing.public_key().public_numbers():
-        reason = f"is not the public half of the key in {PRIVATE_FIELD}: {_MAKE_PUBLIC}"
+        reason = f"is not the public half of the key in the private key's file: {_MAKE_PUBLIC}"
         raise InvalidError([Finding(PUBLIC_FIELD, reason)])
     key = RSAKey.import_key(signing)
     said = key.as_dict(private=False)
@@ -105,12 +105,9 @@ class KeyFiles:
         self._lock = anyio.Lock()
 
     async def find_current(self, *, reads: bool = False) -> Pair | None:
-        if reads or self._marks is None or self._marks != self._look():
+        if reads or self._marks != self._look():
             async with self._lock:
-                try:
-                    await self._reload()
-                except InvalidError as error:
-                    self._tell(str(error))
+                await self._look_again(reads=reads)
         return self._pair
 
     async def get_current(self) -> Pair:
@@ -118,13 +115,25 @@ class KeyFiles:
         async with self._lock:
             return await self._reload()
 
+    async def _look_again(self, *, reads: bool) -> None:
+        """Whoever had the lock before may have read what we came to read."""
+        if not reads and self._marks == self._look():
+            return
+        try:
+            await self._reload()
+        except InvalidError as error:
+            self._tell(str(error))
+
     async def _reload(self) -> Pair:
-        self._marks = self._look()  # before the contents are read: what changes later is seen at the next look
-        contents = await anyio.to_thread.run_sync(self._read)
-        if contents != self._contents or self._pair is None:
-            pair = await anyio.to_thread.run_sync(partial(parse_pair, *contents))
-            log.info("the pair of keys for queue tokens is taken", kid=pair.public.kid)
-            self._contents, self._pair, self._told = contents, pair, ""
+        marks = self._look()  # before the contents are read: what changes later is seen at the next look
+        try:
+            contents = await anyio.to_thread.run_sync(self._read)
+            if contents != self._contents or self._pair is None:
+                pair = await anyio.to_thread.run_sync(partial(parse_pair, *contents))
+                log.info("the pair of keys for queue tokens is taken", kid=pair.public.kid)
+                self._contents, self._pair, self._told = contents, pair, ""
+        finally:
+            self._marks = marks
         return self._pair
 
     def _look(self) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, case, delete, func, or_, select, update
+from sqlalchemy import Row, Select, case, delete, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from muster.domain.mq_profile import Direction, GroupedProfile, Kind, MqGroup, MqProfile, TokenStamp
@@ -13,6 +13,8 @@ from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import taskforce, workflow
+
+_KEYS_LOCK = 0x6B657973
 
 
 class SqlMqGroups:
@@ -102,6 +104,8 @@ class SqlPublishedKeys:
         return [PublicKey(row.kid, row.n, row.e) for row in self._session.execute(query)]
 
     def make_current(self, key: PublicKey, *, now: float, ttl_s: float) -> None:
+        if self._session.is_postgres:  # two that changed each other's rows would wait for each other
+            self._session.execute(select(func.pg_advisory_xact_lock(literal(_KEYS_LOCK))))
         new = _insert(self._session, jwk).values(kid=key.kid, n=key.n, e=key.e, created_at=now)
         self._session.execute(new.on_conflict_do_update(index_elements=[jwk.c.kid], set_={"expires_at": None}))
         last = func.coalesce(jwk.c.tokens_until, 0.0)
