@@ -19,7 +19,7 @@ from muster.domain.mq_profile import (
     TokenStamp,
     find_direction,
 )
-from muster.domain.queue_token import Broker, PublicKey, join_issuer, limit_ttl, render_claims, render_jwk
+from muster.domain.queue_token import Broker, join_issuer, limit_ttl, render_claims
 
 BROKER = Broker("rabbitmq", "mq.example.org", "user", "my-server", "my-type", "https://h/mqbroker-issuer", 3600.0, 0.5)
 QUEUE = "a0123456789abcdef0123"
@@ -111,16 +111,6 @@ def test_the_issuer_keeps_the_path_of_the_address(base: str, issuer: str) -> Non
 def test_a_life_has_its_most() -> None:
     year = 366 * 86_400.0
     assert [limit_ttl(one) for one in (60.0, year, year + 1, 0.0)] == [60.0, year, year, year]
-
-
-def test_a_key_is_published_with_what_verifying_takes() -> None:
-    assert render_jwk(PublicKey("k1", "modulus", "AQAB")) == {
-        "kid": "k1",
-        "kty": "RSA",
-        "key_ops": ["verify"],
-        "n": "modulus",
-        "e": "AQAB",
-    }
 
 
 # -- renewal -------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import aio_pika
+import anyio
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import InvalidFrameError
@@ -44,6 +45,24 @@ def consume(queue: str) -> Deed:
     return do
 
 
+def delete(queue: str) -> Deed:
+    """The queue itself."""
+
+    async def do(channel: AbstractChannel) -> None:
+        await channel.queue_delete(queue, timeout=DEADLINE_S)
+
+    return do
+
+
+def purge(queue: str) -> Deed:
+    """What is in the queue."""
+
+    async def do(channel: AbstractChannel) -> None:
+        await (await channel.get_queue(queue, ensure=False)).purge(timeout=DEADLINE_S)
+
+    return do
+
+
 async def attempt(address: str, token: str, *deeds: Deed) -> list[object]:
     """Log in with the token and do the deeds, each on a channel of its own.
 
@@ -56,6 +75,15 @@ async def attempt(address: str, token: str, *deeds: Deed) -> list[object]:
         return ["login refused"]
     async with connection:
         return [await _try(connection, deed) for deed in deeds]
+
+
+async def stay(address: str, token: str) -> None:
+    """Log in and do nothing until the broker ends the connection. Raises TimeoutError when it does not."""
+    is_over = anyio.Event()
+    connection = await aio_pika.connect(f"amqp://user:{token}@{address}:5672/", timeout=DEADLINE_S)
+    connection.close_callbacks.add(lambda *_: is_over.set())
+    with anyio.fail_after(DEADLINE_S):
+        await is_over.wait()
 
 
 async def _try(connection: aio_pika.abc.AbstractConnection, deed: Deed) -> object:

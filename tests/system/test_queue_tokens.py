@@ -22,7 +22,7 @@ from joserfc import jws
 from joserfc.jwk import RSAKey
 
 from harness.addresses import take_address
-from harness.amqp import Deed, attempt, consume, declare, publish
+from harness.amqp import Deed, attempt, consume, declare, delete, publish, purge, stay
 from harness.certificates import Authority
 from harness.waiting import wait_for
 from muster.domain.mq_profile import ALL, TokenStamp
@@ -240,6 +240,22 @@ def test_another_queue_can_be_neither_read_nor_declared(scene: Scene) -> None:
     assert scene.attempt(other["auth_token"], consume(queue)) == [b"theirs"]
 
 
+def test_what_cannot_be_prevented_is_as_the_docs_say(scene: Scene) -> None:
+    """Not that it were wanted: who writes to the default exchange reaches every queue by its name, and `configure` deletes."""
+    mine, other = scene.submit("local", (["in"], ["out"])), scene.reserve("WF-reached")
+    queue, token = mine["in"]["mqid"], mine["in"]["auth_token"]
+    assert scene.attempt(other["auth_token"], declare(other["mqid"])) == [None]
+
+    assert scene.attempt(token, declare(queue), publish(other["mqid"], b"hello"), purge(queue), delete(queue)) == [
+        None,
+        None,
+        "refused",
+        None,
+    ]
+    assert scene.attempt(token, purge(other["mqid"]), delete(other["mqid"])) == ["refused", "refused"]
+    assert scene.attempt(other["auth_token"], consume(other["mqid"])) == [b"hello"]
+
+
 # -- keys ----------------------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +274,13 @@ def test_tokens_of_both_keys_are_taken_across_rotations(scene: Scene) -> None:
                 ]
     finally:
         scene.files.write(pair(0))
+
+
+def test_a_connection_ends_with_its_token(scene: Scene) -> None:
+    queue = scene.reserve("WF-short")["mqid"]
+    token = scene.sign(queue, pair(0), exp=time.time() + 4)
+    anyio.run(partial(stay, scene.address, token))
+    assert scene.attempt(token, declare(queue)) == ["login refused"]
 
 
 # -- what is refused -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Whose keys sign in these tests? Real RSA pairs, made once a run, written to files as an operator would; and who verifies."""
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,6 +84,12 @@ def verify(token: str, key_set: Mapping[str, Any], *, now: float | None = None) 
     at = time.time() if now is None else now
     assert decoded.claims["nbf"] <= at < decoded.claims["exp"]
     return decoded.claims
+
+
+def claims_of(token: str) -> Mapping[str, Any]:
+    """What a token says, verified or not."""
+    claims: Mapping[str, Any] = json.loads(jws.extract_compact(token.encode()).payload)
+    return claims
 
 
 def kid_of(token: str) -> str:

@@ -297,3 +297,53 @@ async def test_a_starter_is_given_the_queues_of_the_task_with_their_tokens(broke
     assert [list(one) for one in offer["mqprofiles"]] == [PROFILE_FIELDS] * 3
     assert all(one["auth_token"] for one in offer["mqprofiles"])
     assert looked == {**offer, "mqprofiles": [{**one, "auth_token": None} for one in offer["mqprofiles"]]}
+
+
+async def test_a_starter_of_the_older_version_finds_them_among_the_pilots_variables(broker_stand: Stand) -> None:
+    loop = {**EWMS_TASK, "input_queue_aliases": ["in", "again"], "output_queue_aliases": ["again"]}
+    await broker_stand.post("/v1/workflows", {"public_queue_aliases": ["in"], "tasks": [loop]})
+    await broker_stand.advance()
+    path = "/tms/pending-starter/taskforces?schedd=SCHEDD1"
+
+    profiles = (await broker_stand.get(f"/v1{path}", by=TMS))["mqprofiles"]
+    offer = await broker_stand.get(f"/v0{path}&collector=x", by=TMS)
+    looked = await broker_stand.get(f"/v0{path}&collector=x")
+
+    first, again = profiles
+    expected = {
+        f"EWMS_PILOT_QUEUE_{way}{suffix}": [one[name] for one in some]
+        for way, some in (("INCOMING", [first, again]), ("OUTGOING", [again]))
+        for suffix, name in (
+            ("", "mqid"),
+            ("_AUTH_TOKEN", "auth_token"),
+            ("_BROKER_TYPE", "broker_type"),
+            ("_BROKER_ADDRESS", "broker_address"),
+        )
+    }
+    assert variables(offer) == expected
+    assert variables(looked) == {name: value for name, value in expected.items() if not name.endswith("AUTH_TOKEN")}
+
+
+def variables(taskforce: Json) -> Json:
+    environment = taskforce["pilot_config"]["environment"]
+    return {name: value for name, value in environment.items() if name.startswith("EWMS_PILOT_QUEUE_")}
+
+
+@pytest.mark.parametrize(("version", "number"), [("v1", "1"), ("v0", "0.0.0")])
+async def test_the_door_describes_its_routes(stand: Stand, version: str, number: str) -> None:
+    document = await stand.get(f"/{version}/mqs/schema/openapi", by=WMS)
+
+    assert (document["openapi"], document["info"]["version"]) == ("3.1.0", number)
+    described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    base = f"/{version}/mqs"
+    expected = {
+        ("GET", base),
+        ("GET", f"{base}/schema/openapi"),
+        ("POST", f"{base}/workflows/{{workflow_id}}/mq-group/reservation"),
+        ("POST", f"{base}/workflows/{{workflow_id}}/mq-group/activation"),
+        ("GET", f"{base}/workflows/{{workflow_id}}/mq-group"),
+        ("GET", f"{base}/mq-profiles/{{mqid}}"),
+        ("GET", f"{base}/workflows/{{workflow_id}}/mq-profiles/public"),
+    }
+    keys = {("GET", "/mqbroker-issuer/.well-known/jwks.json")} if version == "v1" else set()
+    assert described == expected | keys
