@@ -1,7 +1,7 @@
 """What can be set? Every setting of every part, one sentence each: environment first, then `.env`-like file, then default.
 
 Read once, checked whole, frozen, passed down as values. Names: `MUSTER_<PART>_<FIELD>`; locations are JSON in
-`MUSTER_LOCATIONS`. Those of signing in stand in `sign_in_settings`.
+`MUSTER_LOCATIONS`. Those of signing in stand in `sign_in_settings`, those of the broker in `broker_settings`.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from muster.broker_settings import BrokerSettings
 from muster.domain.admission import Limit
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 from muster.domain.loopback import is_loopback
@@ -30,7 +31,7 @@ class LocationSettings(BaseModel):
     collector: str | None = None
 
 
-class ServerSettings(SignInSettings):
+class ServerSettings(SignInSettings, BrokerSettings):
     """`muster serve`."""
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_", **_FROZEN)  # type: ignore[typeddict-item]
@@ -44,11 +45,18 @@ class ServerSettings(SignInSettings):
     port: int = Field(default=0, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
 
+    tls_certificate_file: Path | None = Field(default=None)
+    """File with the certificate (PEM, with its chain) that the service shows; with it everything is served by https alone."""
+
+    tls_key_file: Path | None = Field(default=None)
+    """File with the key (PEM, not encrypted) of that certificate; both may be exchanged while the service runs."""
+
     token_file: Path = Field(default=Path(".muster/token"))
     """File that holds the token of `local` sign-in, which opens every route (0600); made at the first start where it is missing."""
 
     shared_workflows: bool = Field(default=False)
-    """The rule of the EWMS services: every user may finish and abort any workflow and add workers to it, not its owner alone."""
+    """The rule of the EWMS services: every user, not its owner alone, may finish and abort any workflow, add workers to it and see
+    its queues' tokens."""
 
     locations: dict[str, LocationSettings] = Field(default_factory=dict)
     """Where workers can run: name → schedd, agent (muster or upstream), aliases, collector (EWMS clients see it)."""

@@ -102,3 +102,50 @@ def test_how_callers_sign_in_is_said_at_every_start(tmp_path: Path) -> None:
         "oidc": ("sign-in: tokens of https://idp.example.org", False),
         "local": ("token: .muster/token", True),
     }
+
+
+BROKER = {"HERE_URL": "https://muster.example.org", "BROKER_URL": "broker.example.org"}
+
+
+def test_a_broker_without_its_keys_is_refused_with_what_would_do(tmp_path: Path) -> None:
+    files = {
+        "BROKER_QUEUE_AUTH_PUBLIC_KEY_FILE": str(tmp_path / "public.pem"),
+        "MUSTER_BROKER_PRIVATE_KEY_FILE": str(tmp_path / "private.pem"),
+    }
+    (tmp_path / "private.pem").write_text("no key")
+    with _serve(tmp_path, **BROKER) as unset:
+        _, said_of_unset = unset.communicate(timeout=60)
+    with _serve(tmp_path, **BROKER, **files) as missing:
+        _, said_of_missing = missing.communicate(timeout=60)
+    (tmp_path / "public.pem").write_text("no key either")
+    with _serve(tmp_path, **BROKER, **files) as unfit:
+        _, said_of_unfit = unfit.communicate(timeout=60)
+
+    assert (unset.returncode, missing.returncode, unfit.returncode) == (4, 4, 4)
+    for name in ("MUSTER_BROKER_PUBLIC_KEY_FILE", "MUSTER_BROKER_PRIVATE_KEY_FILE"):
+        assert f"{name}: is not set, and a broker is" in said_of_unset
+    assert f"BROKER_QUEUE_AUTH_PUBLIC_KEY_FILE: {tmp_path}/public.pem cannot be read" in said_of_missing
+    assert "BROKER_QUEUE_AUTH_PUBLIC_KEY_FILE: does not hold an RSA public key" in said_of_unfit
+    assert "MUSTER_BROKER_PRIVATE_KEY_FILE: does not hold an RSA private key" in said_of_unfit
+    assert "openssl genpkey" in said_of_unfit
+
+
+def test_keys_that_do_not_do_are_only_told_where_there_is_no_broker(tmp_path: Path) -> None:
+    named = {
+        name: str(tmp_path / "nowhere.pem")
+        for name in ("MUSTER_BROKER_PUBLIC_KEY_FILE", "MUSTER_BROKER_PRIVATE_KEY_FILE")
+    }
+    with _serve(tmp_path, **named) as process:
+        wait_for((tmp_path / ".muster/muster.db-wal").exists, "it goes on to its database")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+
+    assert "key files for queue tokens cannot be used" in said
+
+
+def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
+    with _serve(tmp_path, MUSTER_TLS_CERTIFICATE_FILE=str(tmp_path / "certificate.pem")) as process:
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 4
+    assert "MUSTER_TLS_KEY_FILE: is not set, and the file of the certificate is" in said

@@ -340,8 +340,12 @@ async def test_the_whole_life_as_upstreams_parties_live_it(stand: Stand) -> None
 
     offer = await pending(stand, "starter")
     assert set(offer) == {"taskforce", "task_directive", "mqprofiles"}
-    assert (offer["taskforce"]["taskforce_uuid"], offer["mqprofiles"]) == (uuid, [])
+    assert offer["taskforce"]["taskforce_uuid"] == uuid
     assert offer["task_directive"] == made["task_directives"][0]
+    assert [one["mqid"] for one in offer["mqprofiles"]] == [
+        *offer["task_directive"]["input_queues"],
+        *offer["task_directive"]["output_queues"],
+    ]
     assert await pending(stand, "starter") == offer  # nothing is leased
     assert await pending(stand, "starter", "SCHEDD2") == {}
     assert (await show(stand, uuid))["phase"] == "pending-starter"

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from muster.cli.failure import MEANINGS
 from muster.cli.main import make_app
+from muster.cli.settings_faults import list_variables
 from muster.settings import ClientSettings, ServerSettings, SiteSettings
 
 PLACE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
@@ -66,9 +67,8 @@ def render_settings(settings: type[ServerSettings | SiteSettings | ClientSetting
     for name, field in settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
-        rows.append(
-            f"| `{field.alias or prefix + name.upper()}` | {f'`{shown}`' if shown else ''} | {field.description} |"
-        )
+        variables = " or ".join(f"`{one}`" for one in list_variables(settings, name, prefix=prefix))
+        rows.append(f"| {variables} | {f'`{shown}`' if shown else ''} | {field.description} |")
     return "\n".join([f"## Settings of {command}", "", "| variable | default | |", "| --- | --- | --- |", *rows, ""])
 
 

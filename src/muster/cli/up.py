@@ -168,6 +168,8 @@ class Run:
             host=HOST,
             port=self._crew.port,
             **OWN_SIGN_IN,
+            tls_certificate_file=None,
+            tls_key_file=None,
             token_file=home.token,
             locations={LOCATION: LocationSettings(schedd=LOCATION)},
             log_level=self._crew.log_level,

@@ -16,6 +16,7 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.events import Events
 from muster.server.ports.holders import Holders
+from muster.server.ports.mq import MqGroups, PublishedKeys
 
 T = TypeVar("T")
 
@@ -258,6 +259,10 @@ class Transaction(Protocol):
     def answers(self) -> Answers: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def mq_groups(self) -> MqGroups: ...
+    @property
+    def published_keys(self) -> PublishedKeys: ...
 
     def now(self) -> float:
         """Seconds since the epoch by the database's clock; the same throughout a transaction."""

@@ -1,8 +1,8 @@
 """Whose queues are ready? New taskforces of active workflows go on to launch control, where there is room for them.
 
-Queues live in the same database as the workflow, so they are ready as soon as it is stored, and let in. What is let in first, and how
-much at once, `muster.domain.admission` says. Services on one database share the work: a workflow that another one has in hand is
-passed over.
+Queues live in the same database as the workflow, so they are ready as soon as it is stored, and let in; those on a broker are from
+then on. What is let in first, and how much at once, `muster.domain.admission` says. Services on one database share the work: a
+workflow that another one has in hand is passed over.
 """
 
 from enum import Enum, auto
@@ -11,6 +11,7 @@ from functools import partial
 from muster.domain.admission import find_obstacle, order
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.server.ports.store import Transaction
+from muster.server.services.activate_queues import activate_own
 from muster.server.services.advance_taskforce import ACTIVATOR, Happened, advance
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
@@ -72,6 +73,7 @@ def _activate(tx: Transaction, *, parts: Parts, workflow_id: str) -> Turn:
     context = "" if len(waiting) == len(taskforces) else AUTO_ADVANCED
     for taskforce in waiting:
         advance(tx, taskforce, Happened(PhaseEvent.ACTIVATED, ACTIVATOR, context))
+    activate_own(tx, workflow)
     tx.wake("launch")
     reach("server.activate.moved")
     return Turn.MOVED

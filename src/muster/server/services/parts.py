@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from muster.domain.location import Location
+from muster.domain.queue_token import Broker
 from muster.server.ports.identity import Identity
+from muster.server.ports.mq import QueueKeys
 from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
+from muster.server.services.key_book import KeyBook
 from muster.server.services.worker_desk import WorkerDesk
 from muster.settings import ServerSettings
 
@@ -51,8 +54,14 @@ class Parts:
     worker_key: bytes
     """Signs enrolment secrets and workers' tokens; the same for every replica (`Store.get_secret`)."""
     version: str
+    broker: Broker | None = None
+    """The broker that people's programs use."""
+    queue_keys: QueueKeys | None = None
+    """Sign the tokens for it."""
     random: Callable[[int], str] = random_hex
     stopping: Stopping = field(default_factory=Stopping)
     tally: Tally = field(default_factory=Tally)
+    key_book: KeyBook = field(default_factory=KeyBook)
+    """What this process knows of the keys that verify queue tokens."""
     desk: WorkerDesk = field(default_factory=WorkerDesk)
     """What this process remembers of workers and parked calls."""

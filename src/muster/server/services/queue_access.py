@@ -7,9 +7,14 @@ from muster.domain.workflow import Workflow
 from muster.server.ports.store import Transaction
 
 
+def owns(caller: Caller, owner: str, *, group: str | None) -> bool:
+    """Is the caller the owner, of the owner's group, or an operator?"""
+    return caller.name == owner or group in caller.groups or caller.has()
+
+
 def require_owner(caller: Caller, owner: str, *, what: str, group: str | None = None) -> None:
     """Raises ForbiddenError unless the caller is the owner, of the owner's group, or an operator. `what`: e.g. `workflow WF-…`."""
-    if caller.name == owner or group in caller.groups or caller.has():
+    if owns(caller, owner, group=group):
         return
     theirs = "the owner" if group is None else f"the owner, the group {group}"
     raise ForbiddenError(f"{what} belongs to {owner}; only {theirs} and operators may do this")

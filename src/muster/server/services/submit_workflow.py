@@ -10,7 +10,7 @@ from muster.client.shapes.new_workflow import NewWorkflow
 from muster.domain import ids
 from muster.domain.caller import Caller
 from muster.domain.errors import Finding, InvalidError
-from muster.domain.location import Location
+from muster.domain.location import Agent, Location
 from muster.domain.outbox import Notice
 from muster.domain.queue import Queue
 from muster.domain.taskforce_phase import Phase
@@ -23,6 +23,7 @@ from muster.server.services.parts import Parts
 from muster.server.services.pilot_tag import NOT_FOUND, find_pilot_tag, list_pilot_tags
 from muster.server.services.plan_workflow import PlannedTask, WorkflowPlan, plan_workflow
 from muster.server.services.read_workflow import WholeWorkflow, read_whole
+from muster.server.services.reserve_queues import insert_group
 from muster.worker.crash_points import reach
 
 CREATED = "Created during initial workflow request."
@@ -111,6 +112,8 @@ def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, submission: Submi
     directives = [_make_directive(parts, workflow, position, task, queues) for position, task in enumerate(plan.tasks)]
     tx.workflows.insert(workflow, directives)
     tx.queues.insert(list(queues.values()))
+    is_direct = any(place.agent is Agent.UPSTREAM for task in plan.tasks for place in task.locations)
+    insert_group(tx, workflow, queues.values(), is_direct=is_direct)
     for task, directive, tag in zip(plan.tasks, directives, tags, strict=True):
         for location in task.locations:
             taskforce = make_taskforce(

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from muster.server.adapters.sql.answers import SqlAnswers
 from muster.server.adapters.sql.events import SqlEvents
 from muster.server.adapters.sql.holders import SqlHolders
+from muster.server.adapters.sql.mq import SqlMqGroups, SqlPublishedKeys
 from muster.server.adapters.sql.outbox import SqlOutbox
 from muster.server.adapters.sql.queues import SqlQueues
 from muster.server.adapters.sql.rows import Session
@@ -47,6 +48,14 @@ class SqlTransaction:
     @cached_property
     def outbox(self) -> SqlOutbox:
         return SqlOutbox(self._session)
+
+    @cached_property
+    def mq_groups(self) -> SqlMqGroups:
+        return SqlMqGroups(self._session)
+
+    @cached_property
+    def published_keys(self) -> SqlPublishedKeys:
+        return SqlPublishedKeys(self._session)
 
     def now(self) -> float:
         return self._session.now()

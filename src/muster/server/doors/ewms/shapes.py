@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from muster.client.shapes.new_workflow import PilotConfig
+from muster.server.doors.mq_profiles import MQProfileObject
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -183,11 +184,11 @@ class DeactivatedAnswer(Answer):
 
 
 class PendingStarter(Answer):
-    """A taskforce to start. `mqprofiles` is empty: no queue of ours is on a broker."""
+    """A taskforce to start, with the queues of its task, where they are on the broker."""
 
     taskforce: TaskforceObject
     task_directive: TaskDirectiveObject
-    mqprofiles: list[dict[str, Any]]
+    mqprofiles: list[MQProfileObject]
 
 
 class TaskforceUuid(Answer):

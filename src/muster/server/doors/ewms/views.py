@@ -18,6 +18,8 @@ from muster.server.doors.ewms.shapes import (
     WorkflowObject,
 )
 from muster.server.doors.ewms.shapes_v0 import NewTaskV0
+from muster.server.doors.mq_profiles import render_profile
+from muster.server.services.offer_upstream import StartOffer
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 
 DEACTIVATED: Mapping[WorkflowState, str | None] = {
@@ -138,9 +140,10 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObject:
     )
 
 
-def render_offer(whole: WholeTaskforce) -> PendingStarter:
-    """wms.md 4.13. No queue of ours is on a broker."""
-    return PendingStarter(render_taskforce(whole), render_directive(whole.directive), [])
+def render_offer(offer: StartOffer) -> PendingStarter:
+    """wms.md 4.13"""
+    profiles = [render_profile(one) for one in offer.profiles]
+    return PendingStarter(render_taskforce(offer.taskforce), render_directive(offer.taskforce.directive), profiles)
 
 
 def _render_entry(entry: PhaseLogEntry) -> PhaseLogObject:
