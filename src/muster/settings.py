@@ -82,6 +82,9 @@ class ServerSettings(BaseSettings):
     answer_kept_s: float = Field(default=72 * 3600.0, ge=60)
     """Seconds that answers to requests with an Idempotency-Key are kept."""
 
+    query_bytes_max: int = Field(default=10 << 20, ge=1)
+    """Bytes of JSON that the objects of one answer to a query may have together; a single object may have more."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """What is logged: debug, info, warning or error."""
 

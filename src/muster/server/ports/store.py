@@ -14,6 +14,7 @@ from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.events import Events
+from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
 
 T = TypeVar("T")
@@ -222,6 +223,8 @@ class Transaction(Protocol):
     def workflows(self) -> Workflows: ...
     @property
     def taskforces(self) -> Taskforces: ...
+    @property
+    def finder(self) -> Finder: ...
     @property
     def queues(self) -> Queues: ...
     @property

@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import anyio
+
 from muster.domain.location import Location
 from muster.server.ports.identity import Identity
 from muster.server.ports.queue_engine import QueueEngine
@@ -11,6 +13,9 @@ from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
 from muster.server.services.worker_desk import WorkerDesk
 from muster.settings import ServerSettings
+
+QUERY_THREADS = 2
+"""Threads that judge what queries find, for all queries of this process: more of them would only take time from other calls."""
 
 
 def random_hex(digits: int) -> str:
@@ -42,3 +47,5 @@ class Parts:
     stopping: Stopping = field(default_factory=Stopping)
     desk: WorkerDesk = field(default_factory=WorkerDesk)
     """What this process remembers of workers and parked calls."""
+    query_turns: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(QUERY_THREADS))
+    """Threads that judge what queries find."""

@@ -4,6 +4,7 @@ from functools import cached_property
 
 from muster.server.adapters.sql.answers import SqlAnswers
 from muster.server.adapters.sql.events import SqlEvents
+from muster.server.adapters.sql.finder import SqlFinder
 from muster.server.adapters.sql.holders import SqlHolders
 from muster.server.adapters.sql.outbox import SqlOutbox
 from muster.server.adapters.sql.queues import SqlQueues
@@ -25,6 +26,10 @@ class SqlTransaction:
     @cached_property
     def taskforces(self) -> SqlTaskforces:
         return SqlTaskforces(self._session)
+
+    @cached_property
+    def finder(self) -> SqlFinder:
+        return SqlFinder(self._session)
 
     @cached_property
     def queues(self) -> SqlQueues:

@@ -4,6 +4,6 @@ from collections.abc import Sequence
 
 from litestar.handlers import HTTPRouteHandler
 
-from muster.server.doors.ewms import tms, workflows
+from muster.server.doors.ewms import queries, tms, workflows
 
-handlers: Sequence[HTTPRouteHandler] = (*workflows.handlers, *tms.handlers)
+handlers: Sequence[HTTPRouteHandler] = (*workflows.handlers, *queries.handlers, *tms.handlers)

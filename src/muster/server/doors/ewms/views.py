@@ -1,12 +1,12 @@
 """How does what we keep look to EWMS clients? Exactly upstream's fields, nothing of ours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from muster.client.shapes import new_workflow as ours
 from muster.domain.errors import Finding, InvalidError
-from muster.domain.workflow import PhaseLogEntry, TaskDirective, Workflow, WorkflowState
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow, WorkflowState
 from muster.server.doors.ewms.shapes import (
     NewTask,
     NewWorkflow,
@@ -18,7 +18,7 @@ from muster.server.doors.ewms.shapes import (
 )
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 
-_DEACTIVATED: Mapping[WorkflowState, str | None] = {
+DEACTIVATED: Mapping[WorkflowState, str | None] = {
     WorkflowState.ACTIVE: None,
     WorkflowState.FINISHED: "FINISHED",
     WorkflowState.ABORTED: "ABORTED",
@@ -85,7 +85,7 @@ def render_workflow(workflow: Workflow) -> WorkflowObject:
         workflow.workflow_id,
         workflow.created_at,
         workflow.priority,
-        _DEACTIVATED[workflow.state],
+        DEACTIVATED[workflow.state],
         workflow.ended_at,
     )
 
@@ -110,7 +110,11 @@ def render_directive(task: TaskDirective) -> TaskDirectiveObject:
 
 def render_taskforce(whole: WholeTaskforce) -> TaskforceObject:
     """wms.md 5.3"""
-    one = whole.taskforce
+    return render_logged_taskforce(whole.taskforce, whole.log)
+
+
+def render_logged_taskforce(one: Taskforce, log: Sequence[PhaseLogEntry]) -> TaskforceObject:
+    """wms.md 5.3"""
     return TaskforceObject(
         taskforce_uuid=one.taskforce_uuid,
         task_id=one.task_id,
@@ -126,7 +130,7 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObject:
         submit_dict=dict(one.submit_dict),
         job_event_log_fpath=one.job_event_log_fpath,
         phase=one.phase.value,
-        phase_change_log=[_render_entry(entry) for entry in whole.log],
+        phase_change_log=[_render_entry(entry) for entry in log],
         compound_statuses={status: dict(counts) for status, counts in one.compound_statuses.items()},
         top_task_errors=dict(one.top_task_errors),
     )
