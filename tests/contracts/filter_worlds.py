@@ -53,12 +53,14 @@ class World:
 
     Args:
         texts: in columns of text.
+        names: of fields.
         objects: in columns of JSON.
         nested: in columns of JSON whose objects hold objects.
         is_plain: filters ask only what SQL can say.
     """
 
     texts: st.SearchStrategy[str]
+    names: st.SearchStrategy[str]
     objects: st.SearchStrategy[dict[str, Json]]
     nested: st.SearchStrategy[dict[str, Json]]
     values: st.SearchStrategy[Json]
@@ -69,9 +71,9 @@ def make_world(*, is_plain: bool) -> World:
     """A world."""
     if is_plain:
         texts = st.sampled_from(["", "a", "b", "A", "é", "HELD: x $y", "TF-1", "null"]) | st.text("ab ", max_size=3)
-        scalars = st.none() | st.booleans() | st.integers(-3, 3) | texts
+        scalars: st.SearchStrategy[Json] = st.none() | st.booleans() | st.integers(-3, 3) | texts
         values: st.SearchStrategy[Json] = scalars | st.lists(scalars, max_size=3)
-        names = st.sampled_from(["a", "b", "A", "HELD: x $y", "0", "null"])
+        names: st.SearchStrategy[str] = st.sampled_from(["a", "b", "A", "HELD: x $y", "0", "null"])
     else:
         texts = st.sampled_from(ODD_TEXTS) | st.text(max_size=3)
         numbers = st.sampled_from(ODD_NUMBERS) | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -83,7 +85,7 @@ def make_world(*, is_plain: bool) -> World:
     objects = st.dictionaries(names, values, max_size=3)
     if is_plain:
         objects |= st.dictionaries(names, st.dictionaries(names, values, max_size=2), max_size=2)
-    return World(texts, objects, st.dictionaries(names, objects, max_size=2), values, is_plain)
+    return World(texts, names, objects, st.dictionaries(names, objects, max_size=2), values, is_plain)
 
 
 ANYTHING, PLAIN = make_world(is_plain=False), make_world(is_plain=True)
@@ -128,7 +130,7 @@ def taskforces(draw: st.DrawFn, world: World, *, has_nul: bool) -> tuple[Taskfor
 def directives(draw: st.DrawFn, world: World) -> TaskDirective:
     """A task directive. Its id is to be chosen."""
     lists = st.lists(world.texts, max_size=3).map(tuple)
-    variables = st.dictionaries(world.texts, world.texts, max_size=2)
+    variables = st.dictionaries(world.names, world.texts, max_size=2)
     return replace(
         A_DIRECTIVE,
         created_at=draw(st.floats(0, 1e10)),

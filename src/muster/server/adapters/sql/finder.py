@@ -1,13 +1,13 @@
 """Which objects may fit a filter? Those that SQL finds, in order of their numbers, over a stretch that is bounded.
 
-A stretch is what the best index leads to, so many entries at most; where it ends is asked first. So a filter that almost nothing
-fits is looked for piece by piece, whatever the planner thinks of it.
+A stretch is what one index leads to, so many entries at most; where it ends is asked first. So a filter that almost nothing
+fits is looked for piece by piece. SQLite, which knows nothing of how many rows there are, is shown that index alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import Row, Select, select
 from sqlalchemy.sql.elements import False_, True_
 
 from muster.domain.workflow import TaskDirective, Workflow
@@ -43,23 +43,21 @@ class SqlFinder:
     def _find(self, look: Look, stored: Stored, read: Callable[[Row[Any]], T]) -> Found[T]:
         told = compile_filter(look.filter, look.sources, stored, is_postgres=self._session.is_postgres)
         if isinstance(told.upper, False_):
-            return Found((), None)
+            return Found([], None)
+        approach = find_approach(look.filter, look.sources, stored, is_postgres=self._session.is_postgres)
         number = stored.table.c.number
-        query = select(stored.table).where(told.upper, number > look.after).order_by(number).limit(look.limit)
-        end = None if isinstance(told.upper, True_) else self._find_end(look, stored)
+        ahead = (*approach.conditions, number > look.after)
+        end = None
+        if not approach.is_short and not isinstance(told.upper, True_):
+            end = self._find_end(select(number).where(*ahead).order_by(number), look.scan)
         if end is not None:
-            query = query.where(number <= end)
+            ahead = (*ahead, number <= end)
+        query = select(stored.table).where(*ahead, told.upper).order_by(number).limit(look.limit)
         rows = self._session.execute(query).all()
         objects = [(row.number, read(row)) for row in rows]
         return Found(objects, objects[-1][0] if len(objects) == look.limit else end)
 
-    def _find_end(self, look: Look, stored: Stored) -> int | None:
-        """Up to which number the stretch goes; None: there is no more than that."""
-        approach = find_approach(look.filter, look.sources, stored, is_postgres=self._session.is_postgres)
-        return None if approach is None else self._skip(look, stored, approach)
-
-    def _skip(self, look: Look, stored: Stored, approach: Sequence[ColumnElement[bool]]) -> int | None:
-        number = stored.table.c.number
-        query = select(number).where(*approach, number > look.after).order_by(number).offset(look.scan - 1).limit(1)
-        end: int | None = self._session.connection.scalar(query)
-        return end
+    def _find_end(self, stretch: Select[tuple[int]], scan: int) -> int | None:
+        """The number at which so many have been passed; None: there are not so many."""
+        row = self._session.execute(stretch.offset(scan - 1).limit(1)).first()
+        return None if row is None else row.number

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from sqlalchemy import ColumnElement, and_, false, not_, or_, true
+from sqlalchemy.sql.elements import False_, True_
 
 from muster.domain.filter import And, Field, Filter, Not, Or
 
@@ -47,13 +48,28 @@ UNSURE = at_most(true())
 def all_of(parts: Iterable[Between]) -> Between:
     """Every part holds."""
     listed = tuple(parts)
-    return Between(and_(true(), *(one.upper for one in listed)), and_(true(), *(one.lower for one in listed)))
+    return Between(_all(one.upper for one in listed), _all(one.lower for one in listed))
 
 
 def any_of(parts: Iterable[Between]) -> Between:
     """Some part holds."""
     listed = tuple(parts)
-    return Between(or_(false(), *(one.upper for one in listed)), or_(false(), *(one.lower for one in listed)))
+    return Between(_any(one.upper for one in listed), _any(one.lower for one in listed))
+
+
+def _all(conditions: Iterable[Condition]) -> Condition:
+    """All of them, without those that hold for every row; what holds for none is seen to."""
+    kept = [one for one in conditions if not isinstance(one, True_)]
+    if any(isinstance(one, False_) for one in kept):
+        return false()
+    return and_(*kept) if len(kept) > 1 else kept[0] if kept else true()
+
+
+def _any(conditions: Iterable[Condition]) -> Condition:
+    kept = [one for one in conditions if not isinstance(one, False_)]
+    if any(isinstance(one, True_) for one in kept):
+        return true()
+    return or_(*kept) if len(kept) > 1 else kept[0] if kept else false()
 
 
 def deny(part: Between) -> Between:

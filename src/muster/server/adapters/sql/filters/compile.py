@@ -1,24 +1,22 @@
 """Which rows may fit a filter? The filter as SQL conditions, each value bound, and the index that leads to the rows."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from sqlalchemy import Column
-
-from muster.domain.filter import ID, OPAQUE, And, Equals, Field, Filter, IsOneOf
+from muster.domain.filter import ID, OPAQUE, And, Equals, Field, Filter, IsOneOf, Predicate
 from muster.domain.match_filter import matches
 from muster.server.adapters.sql.filters.between import UNSURE, Between, Condition, fixed, fold
 from muster.server.adapters.sql.filters.json_texts import say_json
 from muster.server.adapters.sql.filters.phase_logs import say_log
 from muster.server.adapters.sql.filters.postgres_json import PostgresJson
-from muster.server.adapters.sql.filters.scalars import say_nothing, say_scalar, say_words
+from muster.server.adapters.sql.filters.scalars import Scalar, read_scalar, say_nothing, say_scalar, say_words
 from muster.server.adapters.sql.filters.sqlite_json import SqliteJson
 from muster.server.adapters.sql.filters.stored import Stored
-from muster.server.ports.finder import Attribute, Computed, Constant, Log, Source, Sources, Words
+from muster.server.ports.finder import Attribute, Computed, Constant, Log, Sources, Words
 
 
 def compile_filter(filter_: Filter, sources: Sources, stored: Stored, *, is_postgres: bool) -> Between:
-    """Conditions between which the filter is."""
+    """Conditions between which the filter is. SQLite is shown no way to the rows in them: that is `find_approach`'s business."""
 
     def test(one: Field) -> Between:  # noqa: PLR0911 - one a source
         name, rest = one.path[0], one.path[1:]
@@ -40,19 +38,29 @@ def compile_filter(filter_: Filter, sources: Sources, stored: Stored, *, is_post
                 return say_json(json, place, rest, one.predicate)
             case Attribute() | Words():
                 # A plain value has no fields.
-                return say_nothing(one.predicate) if rest else _say_column(source, one, stored, is_postgres=is_postgres)
+                if rest:
+                    return say_nothing(one.predicate)
+                scalar = read_scalar(stored.columns[source.name], is_postgres=is_postgres, is_hidden=True)
+                return _say_column(source, one.predicate, scalar)
 
     return fold(filter_, test)
 
 
-def find_approach(
-    filter_: Filter, sources: Sources, stored: Stored, *, is_postgres: bool
-) -> Sequence[Condition] | None:
-    """Of what every object that fits must be, what an index can be asked for: it gives them in order of their numbers.
+@dataclass(frozen=True)
+class Approach:
+    """The way by an index to what may fit.
 
-    Returns:
-        Conditions; none: no index helps. None: at most as many objects as the filter has values can fit.
+    Args:
+        conditions: of what every object that fits must be, what the index is asked for; none: that of the numbers alone.
+        is_short: it leads to no more objects than the filter has values; else to any number, in order of their numbers.
     """
+
+    conditions: Sequence[Condition]
+    is_short: bool = False
+
+
+def find_approach(filter_: Filter, sources: Sources, stored: Stored, *, is_postgres: bool) -> Approach:
+    """The narrowest way to what may fit."""
     pinned: dict[str, Condition] = {}
     listed: dict[str, Condition] = {}
     for part in filter_.parts if isinstance(filter_, And) else (filter_,):
@@ -64,25 +72,20 @@ def find_approach(
                 values = (predicate.value,) if isinstance(predicate, Equals) else predicate.values
                 if isinstance(source, Attribute) and None in values:
                     continue  # an index gives rows with null together, but PostgreSQL does not know them as in order
-                condition = _say_column(source, part, stored, is_postgres=is_postgres).upper
-                (pinned if len(values) == 1 else listed)[source.name] = condition
-    if any(attribute in pinned or attribute in listed for attribute in stored.unique):
-        return None
+                scalar = read_scalar(stored.columns[source.name], is_postgres=is_postgres)
+                (pinned if len(values) == 1 else listed)[source.name] = _say_column(source, predicate, scalar).upper
+    for attribute in stored.unique:
+        if attribute in pinned or attribute in listed:
+            return Approach([(listed | pinned)[attribute]], is_short=True)
+    known = pinned | {name: condition for name, condition in listed.items() if name in stored.parents}
     for route in stored.routes:
-        if pinned.keys() >= set(route):
-            return [pinned[attribute] for attribute in route]
-    return [listed[attribute] for attribute in stored.parents if attribute in listed][:1]
+        if known.keys() >= set(route):
+            return Approach([known[attribute] for attribute in route])
+    return Approach([])
 
 
-def _say_column(source: Source, test: Field, stored: Stored, *, is_postgres: bool) -> Between:
-    match source:
-        case Words(name, words):
-            return say_words(stored.columns[name], words, test.predicate)
-        case Attribute(name):
-            column: Column[Any] = stored.columns[name]
-            return say_scalar(column, test.predicate, is_postgres=is_postgres)
-        case _:
-            raise AssertionError(source)
+def _say_column(source: Attribute | Words, predicate: Predicate, scalar: Scalar) -> Between:
+    return say_words(scalar, source.words, predicate) if isinstance(source, Words) else say_scalar(scalar, predicate)
 
 
 def _say_constant(test: Field, value: object) -> Between:

@@ -15,7 +15,7 @@ from muster.domain.filter import (
 )
 from muster.domain.match_filter import holds
 from muster.server.adapters.sql.filters.between import UNSURE, Between, Condition, exactly, fixed, fold
-from muster.server.adapters.sql.filters.scalars import say_nothing, say_scalar
+from muster.server.adapters.sql.filters.scalars import read_scalar, say_nothing, say_scalar
 from muster.server.adapters.sql.schema import phase_log, taskforce
 
 _OF_THIS = phase_log.c.taskforce_uuid == taskforce.c.taskforce_uuid
@@ -33,7 +33,7 @@ def say_log(names: Mapping[str, str], path: Path, predicate: Predicate, *, is_po
         name, *beyond = test.path
         if beyond or name not in names:
             return say_nothing(test.predicate)
-        return say_scalar(phase_log.c[names[name]], test.predicate, is_postgres=is_postgres)
+        return say_scalar(read_scalar(phase_log.c[names[name]], is_postgres=is_postgres), test.predicate)
 
     if not path:
         return _say_list(predicate, say_entry)
