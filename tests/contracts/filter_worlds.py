@@ -56,6 +56,7 @@ class World:
         names: of fields.
         objects: in columns of JSON.
         nested: in columns of JSON whose objects hold objects.
+        scalars, values: what filters compare with.
         is_plain: filters ask only what SQL can say.
     """
 
@@ -63,6 +64,7 @@ class World:
     names: st.SearchStrategy[str]
     objects: st.SearchStrategy[dict[str, Json]]
     nested: st.SearchStrategy[dict[str, Json]]
+    scalars: st.SearchStrategy[Json]
     values: st.SearchStrategy[Json]
     is_plain: bool
 
@@ -85,7 +87,7 @@ def make_world(*, is_plain: bool) -> World:
     objects = st.dictionaries(names, values, max_size=3)
     if is_plain:
         objects |= st.dictionaries(names, st.dictionaries(names, values, max_size=2), max_size=2)
-    return World(texts, names, objects, st.dictionaries(names, objects, max_size=2), values, is_plain)
+    return World(texts, names, objects, st.dictionaries(names, objects, max_size=2), scalars, values, is_plain)
 
 
 ANYTHING, PLAIN = make_world(is_plain=False), make_world(is_plain=True)
@@ -201,39 +203,39 @@ def places(draw: st.DrawFn, world: World, documents: Sequence[Mapping[str, Json]
 
 
 def operands(world: World, value: Json, *, depth: int) -> st.SearchStrategy[Json]:
-    """What may be asked of a place where this value is."""
-    values = st.just(value) | world.values | _near(value)
-    if world.is_plain:
-        values = values.filter(lambda one: not isinstance(one, dict | list))
+    """What may be asked of a place where this value is: operators, or a value."""
+    return operators(world, value, depth=depth) | _values_near(world, value).filter(_is_value)
+
+
+def operators(world: World, value: Json, *, depth: int) -> st.SearchStrategy[Json]:
+    """One operator, with what it is about."""
+    values = _values_near(world, value)
+    lists = st.lists(values.filter(_is_value), max_size=3)
     asked: list[st.SearchStrategy[Json]] = [
         *(st.fixed_dictionaries({name: values}) for name in ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")),
-        *(st.fixed_dictionaries({name: _without_operators(values)}) for name in ("$in", "$nin", "$all")),
+        *(st.fixed_dictionaries({name: lists}) for name in ("$in", "$nin", "$all")),
         st.fixed_dictionaries({"$exists": st.booleans()}),
         st.fixed_dictionaries({"$size": st.integers(0, 3)}),
-        values.filter(lambda one: not (isinstance(one, dict) and any(name.startswith("$") for name in one))),
     ]
     if not world.is_plain:
+        fields = st.fixed_dictionaries({"a": world.values.filter(_is_value)})
         asked.append(st.fixed_dictionaries({"$regex": st.sampled_from(["a", "^a", "A|b", ".", "^$"])}))
-        asked.append(
-            st.fixed_dictionaries({"$elemMatch": st.fixed_dictionaries({"a": world.values.filter(_is_plain)})})
-        )
+        asked.append(st.fixed_dictionaries({"$elemMatch": fields}))
     if depth:
-        inner = operands(world, value, depth=depth - 1).filter(
-            lambda one: isinstance(one, dict) and bool(one) and all(name.startswith("$") for name in one)
-        )
+        inner = operators(world, value, depth=depth - 1)
         asked.append(st.fixed_dictionaries({"$not": inner}))
         asked.append(st.fixed_dictionaries({"$elemMatch": inner}))
     return st.one_of(asked)
 
 
-def _without_operators(values: st.SearchStrategy[Json]) -> st.SearchStrategy[list[Json]]:
-    return st.lists(
-        values.filter(lambda one: not (isinstance(one, dict) and any(name.startswith("$") for name in one))), max_size=3
-    )
+def _values_near(world: World, value: Json) -> st.SearchStrategy[Json]:
+    if not world.is_plain:
+        return st.just(value) | world.values | _near(value)
+    return world.scalars if isinstance(value, dict | list) else st.just(value) | world.scalars | _near(value)
 
 
-def _is_plain(value: Json) -> bool:
-    return not isinstance(value, dict)
+def _is_value(one: Json) -> bool:
+    return not (isinstance(one, dict) and next(iter(one), "").startswith("$"))
 
 
 def _near(value: Json) -> st.SearchStrategy[Json]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 from sqlalchemy.sql import ColumnElement
@@ -129,6 +129,9 @@ def check_within(asked: Asked, collection: Collection[Any], stored: Stored, worl
 
 EXAMPLES = int(os.environ.get("MUSTER_TEST_FILTERS", "12"))
 """Sets of objects, with some queries each."""
+SETTINGS = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 
 
 class FilterContract:
@@ -138,7 +141,7 @@ class FilterContract:
 
     @pytest.mark.parametrize("world", [ANYTHING, PLAIN], ids=["anything", "plain"])
     def test_taskforces(self, asked: Asked, world: World) -> None:
-        @settings(max_examples=EXAMPLES, deadline=None)
+        @SETTINGS
         @given(st.data())
         def check(data: st.DataObject) -> None:
             one = taskforces(world, has_nul=not asked.is_postgres)
@@ -149,7 +152,7 @@ class FilterContract:
 
     @pytest.mark.parametrize("world", [ANYTHING, PLAIN], ids=["anything", "plain"])
     def test_directives(self, asked: Asked, world: World) -> None:
-        @settings(max_examples=EXAMPLES, deadline=None)
+        @SETTINGS
         @given(st.data())
         def check(data: st.DataObject) -> None:
             asked.keep(directives=data.draw(st.lists(directives(world), min_size=1, max_size=4), label="directives"))
@@ -158,7 +161,7 @@ class FilterContract:
         check()
 
     def test_workflows(self, asked: Asked) -> None:
-        @settings(max_examples=EXAMPLES, deadline=None)
+        @SETTINGS
         @given(st.data())
         def check(data: st.DataObject) -> None:
             asked.keep(workflows=data.draw(st.lists(workflows(), min_size=1, max_size=4), label="workflows"))

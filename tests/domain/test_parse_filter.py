@@ -70,6 +70,7 @@ A = ("a",)
         ({"a": 1}, Field(A, Equals(1))),
         ({"a": {}}, Field(A, Equals({}))),
         ({"a.0.b": {"c": {"$d": 1}}}, Field(("a", "0", "b"), Equals({"c": {"$d": 1}}))),
+        ({"a": {"b": 1, "$gt": 2}}, Field(A, Equals({"b": 1, "$gt": 2}))),  # the first name decides
         ({"a": 1, "b": 2}, And((Field(A, Equals(1)), Field(("b",), Equals(2))))),
         ({"a": {"$eq": {"$x": 1}}}, Field(A, Equals({"$x": 1}))),
         ({"a": {"$ne": 1}}, Not(Field(A, Equals(1)))),

@@ -126,7 +126,7 @@ class _Parser:
 
     def _parse_field(self, path: Path, operand: object, where: str, depth: int) -> Filter:
         """What is asked of a field: operators, or the value that it must be."""
-        if isinstance(operand, dict) and _has_operator(operand):
+        if isinstance(operand, dict) and _is_operators(operand):
             return self._parse_operators(path, operand, where, depth)
         self._count_condition(where, depth)
         return Field(path, Equals(self._parse_value(operand, where)))
@@ -172,7 +172,7 @@ class _Parser:
             case "$elemMatch":
                 return self._parse_elem_match(path, operand, where, depth)
             case "$not":
-                if isinstance(operand, dict) and _has_operator(operand):
+                if isinstance(operand, dict) and _is_operators(operand):
                     return Not(self._parse_operators(path, operand, where, depth + 1))
                 return self._refuse(where, "must be type 'object' (dict), of at least 1 operator")
             case _:
@@ -208,7 +208,7 @@ class _Parser:
 
     def _parse_elem_match(self, path: Path, operand: object, where: str, depth: int) -> Filter:
         """About the elements themselves where there is an operator that fields have, else about their fields."""
-        if isinstance(operand, dict) and any(name.startswith("$") and name not in LOGIC for name in operand):
+        if isinstance(operand, dict) and _is_operators(operand) and next(iter(operand)) not in LOGIC:
             return Field(path, HasElement(self._parse_operators((), operand, where, depth + 1), is_value=True))
         return Field(path, HasElement(self.parse_object(operand, where, depth + 1), is_value=False))
 
@@ -256,7 +256,7 @@ class _Parser:
             self._refuse(where, "must be type 'array' (list)")
             return ()
         for place, one in enumerate(operand):
-            if isinstance(one, dict) and _has_operator(one):
+            if isinstance(one, dict) and _is_operators(one):
                 self._refuse(f"{where}[{place}]", "must be a value, without operators")
         return tuple(self._parse_value(one, f"{where}[{place}]") for place, one in enumerate(operand))
 
@@ -279,8 +279,9 @@ class _Parser:
         return NEVER
 
 
-def _has_operator(operand: dict[str, Any]) -> bool:
-    return any(name.startswith("$") for name in operand)
+def _is_operators(operand: dict[str, Any]) -> bool:
+    """Is it what is asked, not a value? The first name decides, as in MongoDB."""
+    return next(iter(operand), "").startswith("$")
 
 
 def _say_unknown(operator: str, known: Sequence[str]) -> str:

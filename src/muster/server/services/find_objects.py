@@ -165,12 +165,13 @@ async def _fill(
     with_log = _needs_log(collection, wanted)
     while page.reached is not None and not page.is_full:
         look_began = anyio.current_time()
-        if seconds is not None and (look_began - began >= seconds or page.judged >= READ_MAX):
-            break
         look = Look(wanted.filter, collection.sources, page.reached, limit=limit, scan=SCAN, with_log=with_log)
         found = await parts.store.read(partial(_find, collection, look))
         await anyio.to_thread.run_sync(_judge, collection, wanted, found, page, limiter=parts.query_turns)
-        limit = _next_limit(limit, took_s=anyio.current_time() - look_began)
+        now = anyio.current_time()
+        if seconds is not None and (now - began >= seconds or page.judged >= READ_MAX):
+            break
+        limit = _next_limit(limit, took_s=now - look_began)
     return page
 
 
