@@ -115,6 +115,9 @@ class ServerSettings(SignInSettings, BrokerSettings):
     events_max_per_owner: int | None = Field(default=None, ge=1)
     """The same, of one owner."""
 
+    query_bytes_max: int = Field(default=10 << 20, ge=1)
+    """Bytes of JSON that the objects of one answer to a query may have together; a single object may have more."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """What is logged: debug, info, warning or error."""
 

@@ -106,7 +106,7 @@ async def test_a_submission_is_answered_with_exactly_upstreams_fields(stand: Sta
     assert list(taskforce) == TASKFORCE_FIELDS
     assert (taskforce["schedd"], taskforce["collector"], taskforce["priority"]) == ("SCHEDD1", None, 7)
     assert taskforce["worker_config"] == EWMS_TASK["worker_config"]
-    assert taskforce["pilot_config"] == {**EWMS_TASK["pilot_config"], "image_source": "cvmfs"}
+    assert taskforce["pilot_config"] == {**EWMS_TASK["pilot_config"], "tag": "0.1.0", "image_source": "cvmfs"}
     assert (taskforce["cluster_id"], taskforce["submit_dict"], taskforce["job_event_log_fpath"]) == (None, {}, "")
     [entry] = taskforce["phase_change_log"]
     assert {**entry, "timestamp": 0} == {

@@ -22,6 +22,9 @@ class MqGroups(Protocol):
     def find(self, mqids: Collection[str]) -> Mapping[str, GroupedProfile]:
         """Those of the named that exist."""
 
+    def list_activations(self, workflow_ids: Collection[str]) -> Mapping[str, float]:
+        """When each group was activated, seconds since the epoch; without those that are not, or have no group."""
+
     def activate(self, workflow_id: str, *, criteria: Mapping[str, int] | None, at: float) -> None:
         """Mark a group activated, and keep the criteria. One activated before keeps its time and takes the criteria."""
 

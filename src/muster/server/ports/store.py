@@ -5,7 +5,7 @@ than through the transaction, so a transaction is as short as the database allow
 database asks for it (so it must not change anything outside). Everything it did is committed together, or nothing is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.events import Events
+from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
 from muster.server.ports.mq import MqGroups, PublishedKeys
 
@@ -50,6 +51,9 @@ class Workflows(Protocol):
 
     def get_directive(self, task_id: str) -> TaskDirective:
         """Raises NotFoundError."""
+
+    def find_directives(self, task_ids: Collection[str]) -> Mapping[str, TaskDirective]:
+        """Those of the named that exist."""
 
     def list_directives(self, workflow_id: str) -> Sequence[TaskDirective]:
         """In the order of the request."""
@@ -138,7 +142,7 @@ class Taskforces(Protocol):
         """Every entry of each, oldest first."""
 
     def list_of_workflow(self, workflow_id: str) -> Sequence[Taskforce]:
-        """By task, then by location, then oldest first."""
+        """By task, then in order of creation: the locations of the request as they stand there."""
 
     def count_phases(self, workflow_id: str) -> Mapping[Phase, int]:
         """How many taskforces of a workflow are in which phase; phases without any are left out."""
@@ -249,6 +253,8 @@ class Transaction(Protocol):
     def workflows(self) -> Workflows: ...
     @property
     def taskforces(self) -> Taskforces: ...
+    @property
+    def finder(self) -> Finder: ...
     @property
     def queues(self) -> Queues: ...
     @property

@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import anyio
+
 from muster.domain.location import Location
 from muster.domain.queue_token import Broker
 from muster.server.ports.identity import Identity
@@ -14,6 +16,9 @@ from muster.server.ports.waking import Waking
 from muster.server.services.key_book import KeyBook
 from muster.server.services.worker_desk import WorkerDesk
 from muster.settings import ServerSettings
+
+QUERY_THREADS = 2
+"""Threads that judge what queries find, for all queries of this process: more of them would only take time from other calls."""
 
 
 def random_hex(digits: int) -> str:
@@ -65,3 +70,5 @@ class Parts:
     """What this process knows of the keys that verify queue tokens."""
     desk: WorkerDesk = field(default_factory=WorkerDesk)
     """What this process remembers of workers and parked calls."""
+    query_turns: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(QUERY_THREADS))
+    """Threads that judge what queries find."""

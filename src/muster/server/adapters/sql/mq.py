@@ -57,6 +57,14 @@ class SqlMqGroups:
         query = _select_profiles().where(mq_profile.c.mqid.in_(mqids))
         return {row.mqid: _read_profile(row) for row in self._session.execute(query)}
 
+    def list_activations(self, workflow_ids: Collection[str]) -> Mapping[str, float]:
+        if not workflow_ids:
+            return {}
+        query = select(mq_group.c.workflow_id, mq_group.c.activated_at).where(
+            mq_group.c.workflow_id.in_(workflow_ids), mq_group.c.activated_at.is_not(None)
+        )
+        return {row.workflow_id: row.activated_at for row in self._session.execute(query)}
+
     def activate(self, workflow_id: str, *, criteria: Mapping[str, int] | None, at: float) -> None:
         self._session.execute(
             update(mq_group)

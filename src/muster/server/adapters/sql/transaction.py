@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from muster.server.adapters.sql.answers import SqlAnswers
 from muster.server.adapters.sql.events import SqlEvents
+from muster.server.adapters.sql.finder import SqlFinder
 from muster.server.adapters.sql.holders import SqlHolders
 from muster.server.adapters.sql.mq import SqlMqGroups, SqlPublishedKeys
 from muster.server.adapters.sql.outbox import SqlOutbox
@@ -28,6 +29,10 @@ class SqlTransaction:
     @cached_property
     def taskforces(self) -> SqlTaskforces:
         return SqlTaskforces(self._session)
+
+    @cached_property
+    def finder(self) -> SqlFinder:
+        return SqlFinder(self._session)
 
     @cached_property
     def queues(self) -> SqlQueues:

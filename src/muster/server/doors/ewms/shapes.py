@@ -1,6 +1,6 @@
 """What travels between EWMS clients and us? One struct a message, with exactly upstream's fields (wms.md sections 4, 5, 14)."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -103,6 +103,14 @@ class StatusUpdate(Request):
 
     top_task_errors_by_taskforce: dict[str, dict[str, int]] | UnsetType = UNSET
     compound_statuses_by_taskforce: dict[str, dict[str, dict[str, int]]] | UnsetType = UNSET
+
+
+class FindObject(Request):
+    """POST /v1/query/...: wms.md 5.4. `after` empty: from the beginning."""
+
+    query: dict[str, Any]
+    projection: Annotated[list[str], msgspec.Meta(min_length=1)] | UnsetType = UNSET
+    after: str = ""
 
 
 # -- answers -------------------------------------------------------------------------------------------------------------
@@ -209,3 +217,24 @@ class StatusResults(Answer):
     """Failures first."""
 
     results: list[StatusResult]
+
+
+class FoundWorkflows(Answer):
+    """A page of workflows; with a projection, as much of each as was asked for. `next_after` null: there is no more."""
+
+    workflows: list[dict[str, Any]]
+    next_after: str | None
+
+
+class FoundDirectives(Answer):
+    """A page of task directives."""
+
+    task_directives: list[dict[str, Any]]
+    next_after: str | None
+
+
+class FoundTaskforces(Answer):
+    """A page of taskforces."""
+
+    taskforces: list[dict[str, Any]]
+    next_after: str | None

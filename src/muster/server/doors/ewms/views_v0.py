@@ -12,7 +12,7 @@ import msgspec
 
 from muster.client.shapes import new_workflow as ours
 from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import PhaseLogEntry, TaskDirective
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, Workflow
 from muster.server.doors.ewms.shapes_v0 import (
     NewTaskV0,
     NewWorkflowAnswerV0,
@@ -76,12 +76,16 @@ def render_new_workflow(whole: WholeWorkflow) -> NewWorkflowAnswerV0:
 def render_workflow(whole: WholeWorkflow) -> WorkflowObjectV0:
     """Its queues were activated when its first taskforce went on."""
     went_on = [entry.at for one in whole.taskforces for entry in one.log if _is_activation(entry)]
-    workflow = whole.workflow
+    return render_activated_workflow(whole.workflow, min(went_on, default=None))
+
+
+def render_activated_workflow(workflow: Workflow, activated_at: float | None) -> WorkflowObjectV0:
+    """A workflow whose queues were activated then, seconds since the epoch."""
     return WorkflowObjectV0(
         workflow.workflow_id,
         workflow.created_at,
         workflow.priority,
-        min(went_on, default=None),
+        activated_at,
         DEACTIVATED[workflow.state],
         workflow.ended_at,
     )
