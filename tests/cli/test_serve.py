@@ -89,7 +89,7 @@ def test_how_callers_sign_in_is_said_at_every_start(tmp_path: Path) -> None:
         folder.mkdir()
         with _serve(folder, **variables) as process:
             assert process.stderr is not None
-            lines = []
+            lines: list[str] = []
             while not (lines and "the service answers at" in lines[-1]):
                 lines.append(process.stderr.readline())
                 assert lines[-1], lines
