@@ -63,6 +63,7 @@ def settings(folder: Path, database_url: str, host: str) -> ServerSettings:
         database_url=database_url,
         host=host,
         token_file=folder / "token",
+        query_bytes_max=1 << 20,
         locations={
             one.name: LocationSettings(schedd=one.schedd, agent=one.agent, collector=COLLECTORS[one.name])
             for one in TEST_LOCATIONS

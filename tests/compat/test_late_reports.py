@@ -1,6 +1,6 @@
 """What does a report do that comes in a phase where nobody waits for it?
 
-Source: wms.md sections 4.14, 4.16, 4.18, 8, 21. Reports of removal and of an end are taken in every phase. Open, so that
+Source: wms.md sections 4.14, 4.16, 4.18, 8, 21. Reports of removal and of an end are answered in every phase; a removal before there is a cluster moves nothing. Open, so that
 either is right: a submit confirmed after an abort (404, or the cluster is remembered and stopped), a removal reported after
 the end (recorded or not).
 """
@@ -24,7 +24,19 @@ def desk(service: Service) -> Iterator[Desk]:
         yield desk
 
 
-@pytest.mark.parametrize("phase", ["pending-starter", "condor-submit", "pending-stopper"])
+def test_a_removal_of_what_was_not_submitted_is_answered_and_recorded(desk: Desk) -> None:
+    before = desk.bring_to("pending-starter")
+    uuid = before["taskforce_uuid"]
+
+    desk.confirm_removal(uuid)
+
+    after = desk.taskforce(uuid)
+    assert after == {**before, "phase_change_log": after["phase_change_log"]}
+    *earlier, last = desk.dialect.read_log(after)
+    assert (earlier, last[:3]) == (desk.dialect.read_log(before), ("condor-rm", False, "TMS"))
+
+
+@pytest.mark.parametrize("phase", ["condor-submit", "pending-stopper"])
 def test_a_removal_is_taken_in_every_earlier_phase(desk: Desk, phase: str) -> None:
     before = desk.bring_to(phase)
     uuid = before["taskforce_uuid"]

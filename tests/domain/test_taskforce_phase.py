@@ -62,7 +62,7 @@ def test_every_pair_is_judged_as_the_reference_says() -> None:
                        activated  activation-delayed  launched  submitted  submit-failed  deactivated  removed  remove-failed  completed
     pre-mq-activation  pre-launch  pre-mq-activation  .  .  .  pending-stopper  .  .  .
     pre-launch         .  .  pending-starter  .  .  pending-stopper  .  .  .
-    pending-starter    .  .  .  condor-submit  pending-starter  pending-stopper  .  .  .
+    pending-starter    .  .  .  condor-submit  pending-starter  pending-stopper  .  .  condor-complete
     condor-submit      .  .  .  condor-submit  .  pending-stopper  condor-rm  condor-submit  condor-complete
     pending-stopper    .  .  .  pending-stopper  pending-stopper  .  condor-rm  pending-stopper  condor-complete
     condor-rm          .  .  .  .  .  .  condor-rm  .  condor-complete

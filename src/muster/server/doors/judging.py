@@ -5,7 +5,7 @@ the same struct, and every fault becomes a finding. An integer written as `5.0` 
 taken as one.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 FINDINGS_MAX = 100
 """Findings of one message that are told; more help nobody."""
+
+REPEATED_LOOKED_AT = 10_000
+"""Items of an array among which repeated ones are looked for."""
 
 _JSON_NAMES: Mapping[type, tuple[str, str]] = {
     inspect.BoolType: ("boolean", "bool"),
@@ -58,7 +61,7 @@ def _describe(type_: Hashable) -> inspect.Type:
     return inspect.type_info(type_)
 
 
-def _walk(value: Any, wanted: inspect.Type, path: str, findings: list[Finding]) -> Any:  # noqa: PLR0911 - one a type
+def _walk(value: Any, wanted: inspect.Type, path: str, findings: list[Finding]) -> Any:  # noqa: C901, PLR0911 - one a type
     """The value with its integers made plain; faults go to `findings`."""
     match wanted:
         case inspect.StructType():
@@ -71,6 +74,10 @@ def _walk(value: Any, wanted: inspect.Type, path: str, findings: list[Finding]) 
             return _walk_tuple(value, wanted, path, findings)
         case inspect.UnionType():
             return _walk_union(value, wanted, path, findings)
+        case inspect.Metadata():
+            if (wanted.extra_json_schema or {}).get("uniqueItems") and isinstance(value, list):
+                findings.extend(Finding(f"{path}[{index}]", "items must be unique") for index in find_repeated(value))
+            return _walk(value, wanted.type, path, findings)
         case inspect.LiteralType():
             if value not in wanted.values or isinstance(value, bool):
                 findings.append(Finding(path, f"must be one of: {', '.join(map(repr, wanted.values))}"))
@@ -170,6 +177,16 @@ def _within(value: float, wanted: inspect.IntType | inspect.FloatType, path: str
     if wanted.lt is not None and value >= wanted.lt:
         findings.append(Finding(path, f"must be less than {wanted.lt}"))
     return value
+
+
+def find_repeated(items: Sequence[Any]) -> Iterator[int]:
+    """Where an item stands that stood before; a few, told apart by what they are in JSON."""
+    seen: set[bytes] = set()
+    for index, item in enumerate(items[:REPEATED_LOOKED_AT]):
+        text = msgspec.json.encode(item, order="deterministic")
+        if text in seen:
+            yield index
+        seen.add(text)
 
 
 def _refuse(wanted: inspect.Type, path: str, findings: list[Finding], value: Any) -> Any:

@@ -46,7 +46,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class Computed:
-    """The field comes from more than one attribute; the store cannot tell what it is."""
+    """The field comes from more than one attribute; the store cannot tell what it is. `has_log`: a taskforce's log is among them."""
+
+    has_log: bool = False
 
 
 Source: TypeAlias = Attribute | Words | Log | Constant | Computed

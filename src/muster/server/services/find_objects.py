@@ -20,7 +20,7 @@ from muster.domain.filter import ID, OPAQUE, Filter, list_roots
 from muster.domain.match_filter import matches
 from muster.domain.parse_filter import parse_filter
 from muster.domain.projection import Projection, parse_projection
-from muster.server.ports.finder import Found, Log, Look, Sources
+from muster.server.ports.finder import Computed, Found, Log, Look, Sources
 from muster.server.ports.store import Transaction
 from muster.server.services.linear_regex import make_pattern
 from muster.server.services.parts import Parts
@@ -186,7 +186,11 @@ def _next_limit(limit: int, *, took_s: float) -> int:
 
 
 def _needs_log(collection: Collection[Any], wanted: Wanted) -> bool:
-    names = {name for name, source in collection.sources.items() if isinstance(source, Log)}
+    names = {
+        name
+        for name, source in collection.sources.items()
+        if isinstance(source, Log) or source == Computed(has_log=True)
+    }
     shown = names if wanted.projection is None else {name for name in names if wanted.projection.wants(name)}
     return bool(shown or names & list_roots(wanted.filter))
 

@@ -99,7 +99,7 @@ def _judge_command(image: str, arguments: str, path: str, *, is_needed: bool, is
     if len(arguments) > TEXT_CHARS_MAX or "\0" in arguments:
         yield Finding(f"{path}_args", f"must be at most {TEXT_CHARS_MAX} characters without NUL")
         return
-    if image or not (is_needed or arguments):
+    if image or not (is_needed or arguments) or not (is_ours or arguments):
         return
     try:
         words = shlex.split(arguments)

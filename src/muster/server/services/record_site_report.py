@@ -73,9 +73,12 @@ async def record_submitted(parts: Parts, uuid: str, claim: HeldClaim | None, clu
         if taskforce.cluster_id is not None:
             if taskforce.cluster_id == cluster.cluster_id:
                 return _now(taskforce)  # told before
+            _require_claim(claim, taskforce)
             context = f"refused: cluster {cluster.cluster_id} was submitted as well as {taskforce.cluster_id}"
             record_refusal(tx, taskforce, happened, context)
             return _now(taskforce, accepted=False)
+        if next_phase(taskforce.phase, happened.event) is None:
+            _require_claim(claim, taskforce)
         late = taskforce.phase is Phase.PENDING_STOPPER
         if late:
             happened = replace(happened, context=f"cluster {cluster.cluster_id} is known late; it is to be stopped")
@@ -105,6 +108,8 @@ async def record_submit_failed(
         happened = Happened(PhaseEvent.SUBMIT_FAILED, TMS, f"ERROR: {error}")
         if _is_repeated(tx, taskforce, claim, happened):
             return _now(taskforce)
+        if next_phase(taskforce.phase, happened.event) is None:
+            _require_claim(claim, taskforce)
         changes: dict[str, object] = {"submit_failures": taskforce.submit_failures + 1, "claim_until": None}
         if taskforce.phase is Phase.PENDING_STARTER and _is_last_try(parts, taskforce.submit_failures + 1, final=final):
             changes["held_reason"] = clean_text(error) or NO_REASON
@@ -135,6 +140,11 @@ async def record_remove_failed(
         happened = Happened(PhaseEvent.REMOVE_FAILED, TMS, f"ERROR: {error}" if error else "ERROR: not told")
         if _is_repeated(tx, taskforce, claim, happened):
             return _now(taskforce)
+        if (
+            next_phase(taskforce.phase, happened.event) is None
+        ):  # nothing was to be removed: the try is kept all the same
+            record_refusal(tx, taskforce, happened, happened.context)
+            return _now(taskforce, accepted=False)
         changes: dict[str, object] = {"remove_failures": taskforce.remove_failures + 1, "claim_until": None}
         if _is_last_try(parts, taskforce.remove_failures + 1, final=final):
             changes["held_reason"] = clean_text(error) or NO_REASON
@@ -189,6 +199,14 @@ def _advance(tx: Transaction, taskforce: Taskforce, happened: Happened, **change
         record_refusal(tx, taskforce, happened, f"refused: {happened.event} does not follow {taskforce.phase}")
         return _now(taskforce, accepted=False)
     return _now(advance(tx, taskforce, happened, **changes))
+
+
+def _require_claim(claim: HeldClaim | None, taskforce: Taskforce) -> None:
+    """What contradicts what is known: an agent of ours hears that it was refused, upstream's that there is no such taskforce to start
+    (wms.md 4.14). Raises NotFoundError.
+    """
+    if claim is None:
+        raise NotFoundError(f"no '{Phase.PENDING_STARTER}' taskforce found with uuid: {taskforce.taskforce_uuid}")
 
 
 def _now(taskforce: Taskforce, *, accepted: bool = True) -> PhaseNow:

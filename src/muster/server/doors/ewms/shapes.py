@@ -1,12 +1,16 @@
 """What travels between EWMS clients and us? One struct a message, with exactly upstream's fields (wms.md sections 4, 5, 14)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from muster.client.shapes.new_workflow import PilotConfig
 from muster.server.doors.mq_profiles import MQProfileObject
+
+Unique: TypeAlias = Annotated[list[str], msgspec.Meta(extra_json_schema={"uniqueItems": True})]
+SomeUnique: TypeAlias = Annotated[list[str], msgspec.Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
+"""At least one."""
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -35,11 +39,11 @@ class NewWorkerConfig(Request):
 class NewTask(Request):
     """One task of a workflow."""
 
-    cluster_locations: list[str]
+    cluster_locations: SomeUnique
     task_image: str
     task_args: str
-    input_queue_aliases: list[str]
-    output_queue_aliases: list[str]
+    input_queue_aliases: Unique
+    output_queue_aliases: Unique
     worker_config: NewWorkerConfig
     n_workers: int | None
     task_env: dict[str, str] = {}
@@ -52,8 +56,8 @@ class NewTask(Request):
 class NewWorkflow(Request):
     """POST /v1/workflows"""
 
-    public_queue_aliases: list[str]
-    tasks: list[NewTask]
+    public_queue_aliases: Unique
+    tasks: Annotated[list[NewTask], msgspec.Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
     priority: int = 50
 
 

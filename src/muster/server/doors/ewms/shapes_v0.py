@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from muster.server.doors.ewms.shapes import Answer, Request
+from muster.server.doors.ewms.shapes import Answer, Request, SomeUnique, Unique
 
 
 class NewWorkerConfigV0(Request):
@@ -31,11 +31,11 @@ class NewPilotConfigV0(Request):
 class NewTaskV0(Request):
     """One task of a workflow. The values of its environments are any JSON."""
 
-    cluster_locations: list[str]
+    cluster_locations: SomeUnique
     task_image: str
     task_args: str
-    input_queue_aliases: list[str]
-    output_queue_aliases: list[str]
+    input_queue_aliases: Unique
+    output_queue_aliases: Unique
     worker_config: NewWorkerConfigV0
     n_workers: int | None
     task_env: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -48,8 +48,8 @@ class NewTaskV0(Request):
 class NewWorkflowV0(Request):
     """POST /v0/workflows"""
 
-    public_queue_aliases: list[str]
-    tasks: list[NewTaskV0]
+    public_queue_aliases: Unique
+    tasks: Annotated[list[NewTaskV0], msgspec.Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
     priority: int = 10
 
 
