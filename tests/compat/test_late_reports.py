@@ -1,6 +1,7 @@
 """What does a report do that comes in a phase where nobody waits for it?
 
-Source: wms.md sections 4.14, 4.16, 4.18, 8, 21. Reports of removal and of an end are answered in every phase; a removal before there is a cluster moves nothing. Open, so that
+Source: wms.md sections 4.14, 4.16, 4.18, 8, 21. Reports of removal and of an end are answered in every
+phase; a removal before there is a cluster moves nothing. Open, so that
 either is right: a submit confirmed after an abort (404, or the cluster is remembered and stopped), a removal reported after
 the end (recorded or not).
 """

@@ -55,11 +55,12 @@ def has_control_characters(text: str) -> bool:
     return CONTROL.search(text) is not None
 
 
-def judge_task(task: NewTask, path: str, *, is_ours: bool) -> Iterator[Finding]:
+def judge_task(task: NewTask, path: str, *, is_ours: bool, is_upstreams: bool = False) -> Iterator[Finding]:
     """Every fault of a task but those of its locations and settings.
 
     Args:
         is_ours: Muster's own workers run it: then it needs an input queue, and its files must be ones that they can be given.
+        is_upstreams: upstream's pilots run it, which know what to do without a command.
     """
     if not 1 <= task.n_workers <= N_WORKERS_MAX:
         yield Finding(f"{path}.n_workers", f"must be 1 to {N_WORKERS_MAX}")
@@ -70,7 +71,9 @@ def judge_task(task: NewTask, path: str, *, is_ours: bool) -> Iterator[Finding]:
             yield Finding(f"{path}.{name}", f"must have no more than {ITEMS_MAX} items")
     if is_ours and not task.input_queue_aliases:
         yield Finding(f"{path}.input_queue_aliases", "must have at least 1 items: workers run the task on its events")
-    yield from _judge_command(task.task_image, task.task_args, f"{path}.task", is_needed=True, is_ours=is_ours)
+    yield from _judge_command(
+        task.task_image, task.task_args, f"{path}.task", is_needed=not is_upstreams, is_ours=is_ours
+    )
     yield from _judge_command(task.init_image, task.init_args, f"{path}.init", is_needed=False, is_ours=is_ours)
     yield from judge_variables(task.task_env, f"{path}.task_env")
     yield from judge_variables(task.init_env, f"{path}.init_env")
@@ -99,7 +102,7 @@ def _judge_command(image: str, arguments: str, path: str, *, is_needed: bool, is
     if len(arguments) > TEXT_CHARS_MAX or "\0" in arguments:
         yield Finding(f"{path}_args", f"must be at most {TEXT_CHARS_MAX} characters without NUL")
         return
-    if image or not (is_needed or arguments) or not (is_ours or arguments):
+    if image or not (is_needed or arguments):
         return
     try:
         words = shlex.split(arguments)

@@ -79,7 +79,7 @@ def plan_workflow(
         settings = resolve_task_settings(task, path, findings)
         places = _find_locations(task, path, locations, findings)
         is_ours = any(one.agent is Agent.MUSTER for one in places)
-        findings.extend(judge_task(task, path, is_ours=is_ours))
+        findings.extend(judge_task(task, path, is_ours=is_ours, is_upstreams=bool(places) and not is_ours))
         tasks.append(PlannedTask(task, settings, places))
     agents = {place.agent for task in tasks for place in task.locations}
     if len(agents) > 1:
