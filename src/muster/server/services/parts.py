@@ -12,6 +12,7 @@ from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
 from muster.server.services.key_book import KeyBook
+from muster.server.services.note_asking import Noted
 from muster.server.services.worker_desk import WorkerDesk
 from muster.settings import ServerSettings
 
@@ -65,3 +66,5 @@ class Parts:
     """What this process knows of the keys that verify queue tokens."""
     desk: WorkerDesk = field(default_factory=WorkerDesk)
     """What this process remembers of workers and parked calls."""
+    noted: Noted = field(default_factory=Noted)
+    """Which agents this process has written down lately."""
