@@ -47,7 +47,7 @@ EXPECTED = Broker(
 def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> ServerSettings:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return read_settings(ServerSettings, prefix="MUSTER_")
+    return read_settings(ServerSettings)
 
 
 def test_a_deployment_of_upstreams_service_moves_over_with_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_a_broker_alone_is_refused_with_everything_that_it_lacks(monkeypatch: py
         ("BROKER_URL", "user@broker.example.org"),
         ("BROKER_URL", "broker example"),
         ("BROKER_QUEUE_USERNAME", "a@b"),
-        ("BROKER_QUEUE_USERNAME", ""),
+        ("MUSTER_BROKER_USER", ""),
         ("HERE_URL", "mqs.example.org"),
         ("HERE_URL", "https://"),
         ("HERE_URL", "https://[::1"),
@@ -134,6 +134,6 @@ def test_a_life_of_nothing_means_the_longest(monkeypatch: pytest.MonkeyPatch, gi
 
 
 def _faults(settings: ServerSettings) -> dict[str, Any]:
-    with pytest.raises(InvalidError) as refused, named_as_variables(ServerSettings, prefix="MUSTER_"):
+    with pytest.raises(InvalidError) as refused, named_as_variables(ServerSettings):
         settings.read_broker()
     return {one.field: one.reason for one in refused.value.findings}

@@ -1,7 +1,7 @@
 """What can be set of the broker that people's programs use? Its address, what its tokens say, and the keys that sign them.
 
 The settings of the service (`muster.settings`) take these in. Those that upstream's queue service knows can be set by its variables too
-(mqs.md section 9).
+(`muster.upstream_variables`).
 """
 
 import re
@@ -9,72 +9,57 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.queue_token import Broker, join_issuer, limit_ttl
+from muster.variables import FromVariables
 
 PREFIX = "MUSTER_"
 _ADDRESS = re.compile(r"(?!\w+://)[^\s@/?#]+(/[^\s@?#]*)?")
 _USER = re.compile(r"[^\s@]+")
 
 
-def _also(name: str, upstreams: str) -> AliasChoices:
-    """The variables of a setting: ours, then upstream's."""
-    return AliasChoices(PREFIX + name.upper(), upstreams)
-
-
-class BrokerSettings(BaseSettings):
+class BrokerSettings(FromVariables):
     """The broker of a service."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         frozen=True,
         allow_inf_nan=False,
-        populate_by_name=True,
         use_attribute_docstrings=True,
         extra="ignore",
     )
 
-    broker_url: str | None = Field(default=None, validation_alias=_also("broker_url", "BROKER_URL"))
+    broker_url: str | None = Field(default=None)
     """Where people's programs find the broker: `host`, `host:port` or `host:port/vhost`; without it queues are reached over REST alone."""
 
-    broker_type: str = Field(default="rabbitmq", validation_alias=_also("broker_type", "BROKER_TYPE"))
+    broker_type: str = Field(default="rabbitmq")
     """What kind of broker it is, as its clients call it."""
 
-    broker_user: str = Field(default="user", validation_alias=_also("broker_user", "BROKER_QUEUE_USERNAME"))
+    broker_user: str = Field(default="user")
     """Name with which programs log in to the broker; their password is the queue's token."""
 
-    broker_public_key_file: Path | None = Field(
-        default=None, validation_alias=_also("broker_public_key_file", "BROKER_QUEUE_AUTH_PUBLIC_KEY_FILE")
-    )
+    broker_public_key_file: Path | None = Field(default=None)
     """File with the RSA key (PEM) by which the broker verifies tokens; it may be exchanged while the service runs."""
 
-    broker_private_key_file: Path | None = Field(
-        default=None, validation_alias=_also("broker_private_key_file", "BROKER_QUEUE_AUTH_PRIVATE_KEY_FILE")
-    )
+    broker_private_key_file: Path | None = Field(default=None)
     """File with the RSA key (PEM, not encrypted) that signs tokens; it may be exchanged while the service runs."""
 
-    broker_token_ttl_s: float = Field(
-        default=86_400.0, ge=0, validation_alias=_also("broker_token_ttl_s", "BROKER_QUEUE_AUTH_TOKEN_EXP")
-    )
+    broker_token_ttl_s: float = Field(default=86_400.0, ge=0)
     """Seconds that a queue's token is good for; 0, and more than 366 days, mean 366 days."""
 
     broker_token_renew_share: float = Field(default=0.5, ge=0, le=1)
     """A token with less than this share of its life left is renewed when its profile is read."""
 
-    broker_resource_server_id: str = Field(
-        default="", validation_alias=_also("broker_resource_server_id", "BROKER_RESOURCE_SERVER_ID")
-    )
+    broker_resource_server_id: str = Field(default="")
     """What the broker calls itself (`auth_oauth2.resource_server_id`): tokens are made out to it."""
 
-    broker_resource_server_type: str = Field(
-        default="", validation_alias=_also("broker_resource_server_type", "BROKER_RESOURCE_SERVER_TYPE")
-    )
+    broker_resource_server_type: str = Field(default="")
     """What kind of resource the broker calls itself (`auth_oauth2.resource_server_type`): rights in tokens are of this type."""
 
-    public_url: str | None = Field(default=None, validation_alias=_also("public_url", "HERE_URL"))
+    public_url: str | None = Field(default=None)
     """Address at which others reach this service; queue tokens name it as their issuer."""
 
     @property

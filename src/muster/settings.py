@@ -1,13 +1,15 @@
 """What can be set? Every setting of every part, one sentence each: environment first, then `.env`-like file, then default.
 
 Read once, checked whole, frozen, passed down as values. Names: `MUSTER_<PART>_<FIELD>`; locations are JSON in
-`MUSTER_LOCATIONS`. Those of signing in stand in `sign_in_settings`, those of the broker in `broker_settings`.
+`MUSTER_LOCATIONS`. Those of signing in stand in `sign_in_settings`, those of the broker in `broker_settings`. The file is the one that
+`MUSTER_SETTINGS_FILE` names (`variables`); the service takes variables of the services that it replaces, too (`upstream_variables`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
@@ -16,8 +18,16 @@ from muster.domain.admission import Limit
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 from muster.domain.loopback import is_loopback
 from muster.sign_in_settings import CredentialSettings, SignIn, SignInSettings, render_open_door
+from muster.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
+from muster.variables import FromVariables
 
 _FROZEN = {"frozen": True, "allow_inf_nan": False, "use_attribute_docstrings": True, "extra": "ignore"}
+Level: TypeAlias = Annotated[
+    str,
+    BeforeValidator(lambda given: given.lower() if isinstance(given, str) else given),
+    Field(pattern="^(debug|info|warning|error)$"),
+]
+"""In any case."""
 
 
 class LocationSettings(BaseModel):
@@ -35,6 +45,7 @@ class ServerSettings(SignInSettings, BrokerSettings):
     """`muster serve`."""
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_", **_FROZEN)  # type: ignore[typeddict-item]
+    upstream: ClassVar[Mapping[str, Alias | Ignored]] = UPSTREAM_VARIABLES
 
     database_url: str = Field(default="sqlite:///.muster/muster.db")
     """Where state and queues are kept: `sqlite:///<path>` (made 0600) or `postgresql://<user>@<host>:<port>/<database>`."""
@@ -97,6 +108,9 @@ class ServerSettings(SignInSettings, BrokerSettings):
     answer_kept_s: float = Field(default=72 * 3600.0, ge=60)
     """Seconds that answers to requests with an Idempotency-Key are kept."""
 
+    query_bytes_max: int = Field(default=10 << 20, ge=1)
+    """Bytes of JSON that the objects of one answer to a query may have together; a single object may have more."""
+
     queues_max: int | None = Field(default=None, ge=1)
     """Queues of active workflows at once, in all; a workflow for which there is no room waits. Without it: any number."""
 
@@ -115,13 +129,10 @@ class ServerSettings(SignInSettings, BrokerSettings):
     events_max_per_owner: int | None = Field(default=None, ge=1)
     """The same, of one owner."""
 
-    query_bytes_max: int = Field(default=10 << 20, ge=1)
-    """Bytes of JSON that the objects of one answer to a query may have together; a single object may have more."""
-
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_level: Level = Field(default="info")
     """What is logged: debug, info, warning or error."""
 
-    pilot_images_dir: Path | None = Field(default=None, alias="CVMFS_PILOT_SINGULARITY_IMAGES_DIR")
+    pilot_images_dir: Path | None = Field(default=None)
     """Folder with the pilot's images, `ewms-pilot:<tag>`; without it a tag is stored as given."""
 
     @model_validator(mode="after")
@@ -207,7 +218,7 @@ class SiteSettings(CredentialSettings):
     stop_grace_s: float = Field(default=20.0, ge=0)
     """Seconds that workers may use to end what they have in hand when the agent stops them, not the service."""
 
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_level: Level = Field(default="info")
     """What is logged: debug, info, warning or error."""
 
     @model_validator(mode="before")
@@ -216,3 +227,8 @@ class SiteSettings(CredentialSettings):
         if isinstance(text := values.get("locations"), str):
             values["locations"] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
+
+
+PARTS: Mapping[str, type[FromVariables]] = {"serve": ServerSettings, "site": SiteSettings, "client": ClientSettings}
+"""By the command whose settings they are."""
+TITLES = {"serve": "muster serve", "site": "muster site", "client": "a program that calls muster"}

@@ -18,6 +18,7 @@ from muster.domain.caller import Role
 from muster.domain.loopback import is_loopback
 from muster.domain.role_rules import UPSTREAM_RULES, RoleRule, parse_path
 from muster.domain.safe_pattern import find_flaw
+from muster.variables import FromVariables
 
 
 class SignIn(StrEnum):
@@ -128,7 +129,7 @@ class IssuerSettings(BaseModel):
         return (*given, RoleRule(Role.OPERATOR, parse_path(self.groups_claim), self.operator_group))
 
 
-class SignInSettings(BaseSettings):
+class SignInSettings(FromVariables):
     """How callers of the service sign in."""
 
     model_config = SettingsConfigDict(frozen=True, use_attribute_docstrings=True, extra="ignore", env_prefix="MUSTER_")
@@ -206,7 +207,7 @@ def render_open_door(host: str) -> str:
     )
 
 
-class CredentialSettings(BaseSettings):
+class CredentialSettings(FromVariables):
     """How a program gets tokens of an identity provider: by client credentials (RFC 6749, section 4.4)."""
 
     model_config = SettingsConfigDict(frozen=True, use_attribute_docstrings=True, extra="ignore")

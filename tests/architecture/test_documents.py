@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from muster.broker_settings import BrokerSettings
-from muster.cli.settings_faults import list_variables
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow, PilotConfig, WorkerConfig
 from muster.server.services.task_settings import FINISH_WHEN_DONE, VARIABLES
+from muster.settings import ServerSettings
+from muster.variables import list_names
 from muster.worker import settings as worker_settings
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +71,7 @@ def test_every_setting_of_the_worker_is_documented_with_who_may_set_it() -> None
 def test_every_setting_of_the_broker_is_documented_with_upstreams_name() -> None:
     rows = [line for line in QUEUE_TOKENS.read_text().splitlines() if line.startswith("| `MUSTER_")]
     shown = {tuple(re.findall(r"`([A-Z_]+)`", row.rpartition("|")[0].rpartition("|")[0])) for row in rows}
-    expected = {tuple(list_variables(BrokerSettings, field, prefix="MUSTER_")) for field in BrokerSettings.model_fields}
+    expected = {tuple(list_names(ServerSettings, field)) for field in BrokerSettings.model_fields}
     assert shown >= expected
 
 

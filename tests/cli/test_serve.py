@@ -14,10 +14,10 @@ from harness.waiting import wait_for
 pytestmark = pytest.mark.system
 
 
-def _serve(folder: Path, **variables: str) -> "subprocess.Popen[str]":
+def _serve(folder: Path, *, part: str = "serve", **variables: str) -> "subprocess.Popen[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")}
     return subprocess.Popen(
-        [MUSTER, "serve"], cwd=folder, env=environment | variables, umask=0o022, stderr=subprocess.PIPE, text=True
+        [MUSTER, part], cwd=folder, env=environment | variables, umask=0o022, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -149,3 +149,35 @@ def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
 
     assert process.returncode == 4
     assert "MUSTER_TLS_KEY_FILE: is not set, and the file of the certificate is" in said
+
+
+@pytest.mark.parametrize("part", ["serve", "site", "up"])
+def test_a_part_does_not_start_with_variables_that_nobody_reads(tmp_path: Path, part: str) -> None:
+    with _serve(
+        tmp_path, part=part, MUSTER_PROT="8080", MUSTER_SITE_WORKER_MAX="1", MUSTER_TASK_COLOUR="blue"
+    ) as process:
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 4
+    assert sorted(said.splitlines()) == [
+        "  MUSTER_PROT: is no variable that Muster knows; did you mean MUSTER_PORT?",
+        "  MUSTER_SITE_WORKER_MAX: is no variable that Muster knows; did you mean MUSTER_SITE_WORKERS_MAX?",
+        "muster: these things are wrong:",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_variables_of_the_services_that_it_replaces_are_enough(tmp_path: Path) -> None:
+    theirs = {"REST_HOST": "127.0.0.1", "REST_PORT": "0", "LOG_LEVEL": "WARNING", "MONGODB_HOST": "db", "CI": "yes"}
+    with _serve(tmp_path, **theirs) as process:
+        try:
+            assert process.stderr is not None
+            said = [process.stderr.readline() for _ in range(3)]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert said[0].startswith("mind: MONGODB_HOST: no effect: state and queues are kept in the database")
+    assert said[1] == "mind: CI: no effect: it switches nothing here; above all, it does not switch sign-in off\n"
+    assert said[2].startswith("the service answers at http://127.0.0.1:")

@@ -1,15 +1,17 @@
 """Is a wrong setting told by the name of its variable?"""
 
+from pathlib import Path
+
 import pytest
 
-from muster.cli.settings_faults import read_settings
+from muster.cli.settings_faults import list_remarks, read_settings, read_settings_at_start
 from muster.domain.errors import InvalidError
 from muster.settings import ServerSettings, SiteSettings
 
 
-def _faults(settings: type[ServerSettings | SiteSettings], prefix: str) -> dict[str, str]:
+def _faults(settings: type[ServerSettings | SiteSettings]) -> dict[str, str]:
     with pytest.raises(InvalidError) as refused:
-        read_settings(settings, prefix=prefix)
+        read_settings(settings)
     return {one.field: one.reason for one in refused.value.findings}
 
 
@@ -17,7 +19,7 @@ def test_every_wrong_setting_is_named_with_its_value(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MUSTER_PORT", "many")
     monkeypatch.setenv("MUSTER_LOG_LEVEL", "loud")
 
-    faults = _faults(ServerSettings, "MUSTER_")
+    faults = _faults(ServerSettings)
 
     assert set(faults) == {"MUSTER_PORT", "MUSTER_LOG_LEVEL"}
     assert "'many'" in faults["MUSTER_PORT"]
@@ -28,21 +30,21 @@ def test_a_time_without_end_is_refused(monkeypatch: pytest.MonkeyPatch, value: s
     monkeypatch.setenv("MUSTER_STOP_GRACE_S", value)
     monkeypatch.setenv("MUSTER_SITE_STOP_GRACE_S", value)
 
-    assert set(_faults(ServerSettings, "MUSTER_")) == {"MUSTER_STOP_GRACE_S"}
-    assert set(_faults(SiteSettings, "MUSTER_SITE_")) == {"MUSTER_SITE_STOP_GRACE_S"}
+    assert set(_faults(ServerSettings)) == {"MUSTER_STOP_GRACE_S"}
+    assert set(_faults(SiteSettings)) == {"MUSTER_SITE_STOP_GRACE_S"}
 
 
 def test_a_fault_inside_a_setting_is_placed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSTER_LOCATIONS", '{"local": {"schedd": ""}}')
 
-    assert set(_faults(ServerSettings, "MUSTER_")) == {"MUSTER_LOCATIONS.local.schedd"}
+    assert set(_faults(ServerSettings)) == {"MUSTER_LOCATIONS.local.schedd"}
 
 
 def test_a_fault_of_several_settings_does_not_show_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSTER_DATABASE_URL", "postgresql://ann:s3cret@db/muster")
     monkeypatch.setenv("MUSTER_LOCATIONS", '{"a": {"schedd": "x", "aliases": ["b"]}, "b": {"schedd": "y"}}')
 
-    faults = _faults(ServerSettings, "MUSTER_")
+    faults = _faults(ServerSettings)
 
     assert "'b' is given twice" in faults["the settings"]
     assert "s3cret" not in str(faults)
@@ -51,12 +53,91 @@ def test_a_fault_of_several_settings_does_not_show_all_of_them(monkeypatch: pyte
 def test_the_agents_settings_have_their_own_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSTER_SITE_WORKERS_MAX", "0")
 
-    assert set(_faults(SiteSettings, "MUSTER_SITE_")) == {"MUSTER_SITE_WORKERS_MAX"}
+    assert set(_faults(SiteSettings)) == {"MUSTER_SITE_WORKERS_MAX"}
 
 
-def test_a_setting_that_must_be_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_must_be_json_is_named_together_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSTER_LOCATIONS", "{local")
+    monkeypatch.setenv("MUSTER_PORT", "many")
 
-    faults = _faults(ServerSettings, "MUSTER_")
+    faults = _faults(ServerSettings)
 
-    assert "property name" in faults["MUSTER_LOCATIONS"]
+    assert set(faults) == {"MUSTER_LOCATIONS", "MUSTER_PORT"}
+    assert faults["MUSTER_LOCATIONS"].startswith("must be a JSON object: JSON is malformed")
+    assert faults["MUSTER_LOCATIONS"].endswith("(it is '{local')")
+
+
+def test_json_of_another_kind_is_not_called_malformed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_LOCATIONS", '"local"')
+
+    assert _faults(ServerSettings)["MUSTER_LOCATIONS"] == "must be a JSON object (it is 'local')"
+
+
+def test_a_fault_is_told_by_the_variable_that_has_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "muster.env"
+    file.write_text("# ours\nMUSTER_PARK_MAX=none\n")
+    monkeypatch.setenv("MUSTER_SETTINGS_FILE", str(file))
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    monkeypatch.setenv("TMS_ACTION_RETRIES", "-1")
+    monkeypatch.setenv("CVMFS_PILOT_SINGULARITY_IMAGES_DIR", "/cvmfs")
+
+    faults = _faults(ServerSettings)
+
+    assert set(faults) == {f"MUSTER_PARK_MAX ({file}, line 2)", "LOG_LEVEL", "TMS_ACTION_RETRIES"}
+
+
+def test_a_setting_given_by_the_program_goes_before_every_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_PORT", "many")
+    monkeypatch.setenv("REST_HOST", "0.0.0.0")
+
+    settings = read_settings(ServerSettings, port=1, host="127.0.0.1")
+
+    assert (settings.port, settings.host) == (1, "127.0.0.1")
+
+
+def test_a_part_that_starts_names_unknown_variables_and_wrong_ones_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_PROT", "1")
+    monkeypatch.setenv("MUSTER_SITE_WORKER_MAX", "1")
+    monkeypatch.setenv("MUSTER_PARK_MAX", "0")
+
+    with pytest.raises(InvalidError) as refused:
+        read_settings_at_start(ServerSettings)
+
+    assert {one.field for one in refused.value.findings} == {"MUSTER_PROT", "MUSTER_SITE_WORKER_MAX", "MUSTER_PARK_MAX"}
+    assert read_settings(SiteSettings) == SiteSettings()  # who only looks is not bothered
+
+
+def test_the_address_that_kubernetes_puts_into_the_port_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_PORT", "tcp://10.0.0.1:80")
+
+    assert _faults(ServerSettings)["MUSTER_PORT"].endswith(
+        "(it is 'tcp://10.0.0.1:80'). Kubernetes sets it for a Service called `muster`: say `enableServiceLinks: false` "
+        "in the pod's spec"
+    )
+
+
+def test_whoever_starts_the_service_is_told_what_is_passed_over_and_what_has_no_effect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    assert list_remarks(ServerSettings) == []
+    for name, text in {
+        "MUSTER_PORT": "8080",
+        "REST_PORT": "8081",
+        "MUSTER_LOG_LEVEL": "debug",
+        "LOG_LEVEL": "DEBUG",
+        "REST_HOST": "0.0.0.0",
+        "MONGODB_HOST": "db",
+        "MONGODB_AUTH_PASS": "s3cret",
+        "MQS_CLIENT_SECRET": "",
+        "CI": "true",
+    }.items():
+        monkeypatch.setenv(name, text)
+
+    mongodb = "state and queues are kept in the database that MUSTER_DATABASE_URL names, not in MongoDB"
+    assert list_remarks(ServerSettings) == [
+        "MUSTER_PORT is used (8080), and not REST_PORT, which says something else",
+        f"MONGODB_HOST, MONGODB_AUTH_PASS: no effect: {mongodb}",
+        "CI: no effect: it switches nothing here; above all, it does not switch sign-in off",
+    ]
+    assert list_remarks(SiteSettings) == []

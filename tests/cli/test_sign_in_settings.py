@@ -21,7 +21,7 @@ def server(monkeypatch: pytest.MonkeyPatch, **variables: Any) -> ServerSettings:
     for name, value in variables.items():
         text = value if isinstance(value, str) else json.dumps(value)
         monkeypatch.setenv(f"MUSTER_{name.upper()}", text)
-    return read_settings(ServerSettings, prefix="MUSTER_")
+    return read_settings(ServerSettings)
 
 
 def test_without_a_provider_there_is_the_local_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_credentials_are_whole(
             monkeypatch.setenv(prefix + name, value)
 
     with pytest.raises(InvalidError) as refused:
-        read_settings(settings, prefix=prefix)
+        read_settings(settings)
     assert sentence.format(prefix) in str(refused.value)
 
 

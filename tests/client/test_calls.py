@@ -31,6 +31,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "abort_workflow": calls.abort_workflow(WF),
     "get_account": calls.get_account(WF),
     "get_errors": calls.get_errors(WF),
+    "explain_workflow": calls.explain_workflow(WF),
     "list_events": calls.list_events(WF),
     "list_event_bodies": calls.list_event_bodies(WF),
     "list_dead_letters": calls.list_dead_letters(WF),

@@ -358,6 +358,27 @@ class DeadLetterContract:
             ("bang", 1, 1, 1),
         ]
 
+    async def test_dead_letters_are_counted_by_the_cause_of_their_last_attempt(self, bench: Bench) -> None:
+        queue, other = await bench.add_queue(attempts=1), await bench.add_queue("other", attempts=1)
+        dead = [await bench.bury(queue, error=error) for error in (BANG, BOOM, BOOM, BANG)]
+        await bench.bury(other, error=BANG)
+        await bench.write(lambda tx: tx.events.replay(queue, dead[:1], limit=1))
+        await bench.publish(queue, b"1")
+        lost = await bench.enrol()
+        await bench.step(lost, queue, want=2)  # the one that was replayed, and the new one
+        await _let_die(bench, lost)
+
+        deaths = await bench.read(lambda tx: tx.events.list_deaths([queue], limit=9))
+
+        assert sorted((one.fingerprint, one.events) for one in deaths)[:2] == [("bang", 1), ("boom in PATH", 2)]
+        assert [one.fingerprint for one in deaths if one.fingerprint.startswith("worker lost")] != []
+        assert deaths[0].first_at < deaths[0].last_at
+        assert [one.events for one in await bench.read(lambda tx: tx.events.list_deaths([queue, other], limit=9))][
+            :2
+        ] == [2, 2]
+        assert len(await bench.read(lambda tx: tx.events.list_deaths([queue], limit=1))) == 1
+        assert list(await bench.read(lambda tx: tx.events.list_deaths([], limit=9))) == []
+
 
 class HolderContract:
     async def test_a_session_comes_back_as_it_was(self, bench: Bench) -> None:

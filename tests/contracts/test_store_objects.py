@@ -18,8 +18,10 @@ from contracts.store_bench import (
     a_workflow,
     open_bench,
 )
+from muster.domain.asking import KEPT_S, Ask
 from muster.domain.attempt import Outcome
 from muster.domain.errors import NotFoundError
+from muster.domain.location import Agent
 from muster.domain.queue import Counts
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Taskforce, WorkflowState
@@ -368,7 +370,34 @@ class QueueContract:
         assert await bench.read(lambda tx: tx.queues.counts([number])) == {number: Counts()}
 
 
-class StoreContract(WorkflowContract, TaskforceContract, QueueContract):
+class AskingContract:
+    async def test_of_each_agent_the_last_time_is_kept_and_found_by_its_place(self, bench: Bench) -> None:
+        now = await bench.read(lambda tx: tx.now())
+        early = [Ask(Agent.MUSTER, "far", "b", now - 9), Ask(Agent.MUSTER, "near", "a", now - 8)]
+        late = [
+            Ask(Agent.UPSTREAM, "far", "", now - 7),
+            Ask(Agent.MUSTER, "far", "b", now),
+            Ask(Agent.MUSTER, "far", "a", now - 1),
+        ]
+        await bench.write(lambda tx: tx.askings.note(early))
+        await bench.write(lambda tx: tx.askings.note(late))
+
+        assert await bench.read(lambda tx: tx.askings.find(locations=["far"], schedds=[])) == [late[1], late[2]]
+        assert await bench.read(lambda tx: tx.askings.find(locations=[], schedds=["far"])) == [late[0]]
+        assert len(await bench.read(lambda tx: tx.askings.find(locations=["far", "near"], schedds=["far"]))) == 4
+        assert await bench.read(lambda tx: tx.askings.find(locations=[], schedds=[])) == []
+
+    async def test_an_agent_that_asks_no_more_is_forgotten(self, bench: Bench) -> None:
+        now = await bench.read(lambda tx: tx.now())
+        gone, there = Ask(Agent.MUSTER, "far", "a", now - KEPT_S - 1), Ask(Agent.MUSTER, "far", "b", now - KEPT_S + 60)
+        await bench.write(lambda tx: tx.askings.note([gone, there]))
+
+        await bench.write(lambda tx: tx.askings.note([]))
+
+        assert await bench.read(lambda tx: tx.askings.find(locations=["far"], schedds=[])) == [there]
+
+
+class StoreContract(WorkflowContract, TaskforceContract, QueueContract, AskingContract):
     """Objects, as the store keeps them."""
 
 

@@ -70,6 +70,7 @@ async def test_a_body_that_cannot_be_used(stand: Stand, body: Json, headers: dic
         f"{WORKFLOWS}/{WORKFLOW_ID}/progress",
         f"{WORKFLOWS}/{WORKFLOW_ID}/account",
         f"{WORKFLOWS}/{WORKFLOW_ID}/errors",
+        f"{WORKFLOWS}/{WORKFLOW_ID}/explanation",
         f"{WORKFLOWS}/%00",
         f"{WORKFLOWS}/%ff",
         f"/muster/v1/taskforces/{UUID}",

@@ -18,6 +18,7 @@ from muster.worker.settings import (
     VARIABLES,
     SettingsError,
     find_fault,
+    list_strays,
     read_settings,
 )
 from worker.fake_service import TASK
@@ -68,6 +69,12 @@ def test_the_start_number_comes_from_the_job_ad(environ: dict[str, str], tmp_pat
 def test_wrong_settings_are_named(environ: dict[str, str], name: str, value: str, reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
         read_settings({**environ, name: value})
+
+
+def test_a_variable_that_it_does_not_know_is_no_fault(environ: dict[str, str]) -> None:
+    strays = {"MUSTER_WORKER_COLOUR": "blue", "MUSTER_WORKER_BATHC": "4", "MUSTER_PORT": "1", "MUSTER_": ""}
+    assert read_settings({**environ, **strays}) == read_settings(environ)
+    assert list_strays({**environ, **strays}) == ["MUSTER_WORKER_BATHC", "MUSTER_WORKER_COLOUR"]
 
 
 def test_what_a_user_may_set_is_read_as_it_was_judged(environ: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
 """What does every command say of itself? The page docs/reference/cli.md, from the commands' own help."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 
@@ -10,8 +10,10 @@ from rich.console import Console
 
 from muster.cli.failure import MEANINGS
 from muster.cli.main import make_app
-from muster.cli.settings_faults import list_variables
-from muster.settings import ClientSettings, ServerSettings, SiteSettings
+from muster.cli.settings import render_value
+from muster.settings import PARTS, TITLES
+from muster.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
+from muster.variables import SETTINGS_FILE, FromVariables, list_names
 
 PLACE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 WIDTH = 100
@@ -24,11 +26,25 @@ Data goes to stdout, talk to stderr, so that every command can stand in a pipe. 
 stands for your newest workflow.
 
 The service is looked for at `--url`, then `MUSTER_URL`, then in the folder of `muster up` (`--dir`, `MUSTER_DIR`, `./.muster`); the
-token in `--token-file`, `MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, at an identity provider (`MUSTER_CLIENT_…`, at the end of this page), and in
-that folder. A token is never an argument.
+token in `--token-file`, `MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, and in that folder. A token is never an argument.
 
 | exit code | meaning |
 | --- | --- |
+"""
+
+SETTINGS = f"""## Settings
+
+Read from the environment, then from the file that `{SETTINGS_FILE}` names, then the default holds. The file has lines like `NAME=value`; a
+value may stand in quotes, nothing in it is expanded, `#` begins a remark. `muster settings` shows each setting, its value and where that
+comes from.
+
+A `MUSTER_…` variable that nobody reads is an error when `muster serve`, `site` or `up` starts, with the nearest name; not so those of
+tasks, tests and benchmarks (`MUSTER_TASK_…`, `MUSTER_TEST_…`, `MUSTER_BENCH_…`).
+"""
+WITHOUT_EFFECT = """## Variables of the EWMS services without effect
+
+`muster serve` takes variables of the EWMS workflow management and message queue services as its own where they mean the same (above, after
+"or"); ours goes first where both are set. These have no effect, which is told at start ([moving over](../how-to/move-from-ewms.md)):
 """
 
 
@@ -55,21 +71,32 @@ def render_page() -> str:
     parts = [HEAD + codes]
     for chain, _ in list_commands(app):
         parts.append(f"{'#' * (len(chain) + 1)} muster {' '.join(chain)}\n\n```text\n{render_help(app, chain)}\n```\n")
-    parts += [render_settings(ServerSettings, "muster serve"), render_settings(SiteSettings, "muster site")]
-    parts += [render_settings(ClientSettings, "a program that calls muster")]
+    parts.append(SETTINGS)
+    parts += [render_settings(settings, TITLES[name]) for name, settings in PARTS.items()]
+    parts.append(render_without_effect(UPSTREAM_VARIABLES))
     return "\n".join(parts)
 
 
-def render_settings(settings: type[ServerSettings | SiteSettings | ClientSettings], command: str) -> str:
+def render_settings(settings: type[FromVariables], command: str) -> str:
     """The variables of a command with their defaults, from the sentences that stand beside them."""
-    prefix = settings.model_config["env_prefix"]
     rows = []
     for name, field in settings.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
-        variables = " or ".join(f"`{one}`" for one in list_variables(settings, name, prefix=prefix))
-        rows.append(f"| {variables} | {f'`{shown}`' if shown else ''} | {field.description} |")
+        default = render_value(field.get_default(call_default_factory=True))
+        variables = " or ".join(f"`{one}`" for one in list_names(settings, name))
+        rows.append(
+            f"| {variables} | {f'`{default}`' if default else ''} | {' '.join((field.description or '').split())} |"
+        )
     return "\n".join([f"## Settings of {command}", "", "| variable | default | |", "| --- | --- | --- |", *rows, ""])
+
+
+def render_without_effect(table: Mapping[str, Alias | Ignored]) -> str:
+    """Variables that do nothing here, by the reason."""
+    names: dict[str, list[str]] = {}
+    for name, row in table.items():
+        if isinstance(row, Ignored):
+            names.setdefault(row.why, []).append(f"`{name}`")
+    rows = [f"| {', '.join(ones)} | {why} |" for why, ones in names.items()]
+    return "\n".join([WITHOUT_EFFECT, "| variable | why |", "| --- | --- |", *rows, ""])
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from cyclopts import App
 from muster.cli.console import put, put_json, say
 from muster.cli.extras import needing
 from muster.cli.failure import OK
-from muster.cli.settings_faults import named_as_variables, read_settings
+from muster.cli.settings_faults import list_remarks, named_as_variables, read_settings_at_start
 from muster.settings import ServerSettings
 from muster.sign_in_settings import SignIn
 
@@ -21,7 +21,7 @@ app = App(
 
 @app.default
 def serve(*, json: bool = False, debug: bool = False) -> int:
-    """Answer REST and run the daemons, until SIGTERM. Settings are read from MUSTER_… (docs/reference/cli.md lists them).
+    """Answer REST and run the daemons, until SIGTERM. Settings are read from MUSTER_… (`muster settings serve` shows them).
 
     Args:
         json: write the address as JSON once it answers.
@@ -31,7 +31,9 @@ def serve(*, json: bool = False, debug: bool = False) -> int:
     with needing("server"):
         from muster.cli.logs import log_to_stderr
         from muster.server.app import serve as serve_service
-    settings = read_settings(ServerSettings, prefix="MUSTER_")
+    settings = read_settings_at_start(ServerSettings)
+    for remark in list_remarks(ServerSettings):
+        say(f"mind: {remark}")
 
     def tell(url: str) -> None:
         file = str(settings.token_file) if settings.way_in is SignIn.LOCAL else None
@@ -42,7 +44,7 @@ def serve(*, json: bool = False, debug: bool = False) -> int:
             say(f"the service answers at {url}; {render_sign_in(settings)}")
 
     log_to_stderr(settings.log_level)
-    with named_as_variables(ServerSettings, prefix="MUSTER_"):
+    with named_as_variables(ServerSettings):
         anyio.run(lambda: serve_service(settings, on_ready=tell), backend_options={"use_uvloop": True})
     return OK
 

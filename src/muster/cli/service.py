@@ -115,7 +115,7 @@ def _make_credentials() -> Token:
     from muster.client.client_credentials import ClientCredentials
     from muster.settings import ClientSettings
 
-    credentials = ClientCredentials(read_settings(ClientSettings, prefix=_CLIENT))
+    credentials = ClientCredentials(read_settings(ClientSettings))
     credentials.check()
     return credentials
 

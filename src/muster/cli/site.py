@@ -6,7 +6,7 @@ from cyclopts import App
 from muster.cli.console import say
 from muster.cli.extras import needing
 from muster.cli.failure import OK
-from muster.cli.settings_faults import read_settings
+from muster.cli.settings_faults import read_settings_at_start
 from muster.settings import SiteSettings
 
 app = App(
@@ -20,7 +20,7 @@ app = App(
 
 @app.default
 def site(*, stop_workers: bool = False, debug: bool = False) -> int:
-    """Start, watch and stop workers, until SIGTERM. Settings are read from MUSTER_SITE_… (docs/reference/cli.md lists them).
+    """Start, watch and stop workers, until SIGTERM. Settings are read from MUSTER_SITE_… (`muster settings site` shows them).
 
     Without --stop-workers the workers go on when the agent ends, and the next agent takes them over.
 
@@ -32,7 +32,7 @@ def site(*, stop_workers: bool = False, debug: bool = False) -> int:
     with needing("site"):
         from muster.cli.logs import log_to_stderr
         from muster.site.app import run_agent
-    settings = read_settings(SiteSettings, prefix="MUSTER_SITE_")
+    settings = read_settings_at_start(SiteSettings)
     log_to_stderr(settings.log_level)
 
     def tell() -> None:

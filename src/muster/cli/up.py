@@ -21,9 +21,12 @@ from muster.cli.extras import needing
 from muster.cli.failure import OK, UsageError
 from muster.cli.home import Home
 from muster.cli.service import DIRECTORY_DEFAULT, find_directory
-from muster.domain.errors import ConflictError, MusterError
+from muster.cli.settings_faults import read_settings
+from muster.cli.variable_names import list_unread
+from muster.domain.errors import ConflictError, InvalidError, MusterError
 from muster.settings import LocationSettings, ServerSettings, SiteSettings
 from muster.sign_in_settings import CredentialSettings, SignIn, SignInSettings, list_defaults
+from muster.variables import read_variables
 
 HOST = "127.0.0.1"
 LOCATION = "local"
@@ -87,6 +90,8 @@ def up(
     del debug  # read by `main`
     if port is not None and not 0 <= port <= 65535:
         raise UsageError(f"--port {port} is not between 0 and 65535")
+    if unread := list(list_unread(read_variables(os.environ))):
+        raise InvalidError(unread)
     home = Home(find_directory(dir, os.environ).absolute())
     say(f"starting in {home.directory} …")
     with needing("server"):
@@ -163,7 +168,8 @@ class Run:
     async def _run_service(self, *, task_status: TaskStatus[str | None]) -> None:
         """Starts with the address, or with None when it was ended before it answered."""
         home = self._crew.home
-        settings = ServerSettings(
+        settings = read_settings(
+            ServerSettings,
             database_url=f"sqlite:///{home.database}",
             host=HOST,
             port=self._crew.port,
@@ -190,7 +196,8 @@ class Run:
 
     async def _run_agent(self, url: str) -> None:
         home = self._crew.home
-        settings = SiteSettings(
+        settings = read_settings(
+            SiteSettings,
             name=LOCATION,
             url=url,
             **OWN_CREDENTIALS,

@@ -8,6 +8,8 @@ from cyclopts import App, Parameter
 
 from muster.cli.add_workers import EXAMPLES, add_workers
 from muster.cli.console import clean, put, put_block, put_fields, put_json, put_table, render_count, render_time, say
+from muster.cli.explain import EXAMPLES as EXAMPLES_OF_EXPLAIN
+from muster.cli.explain import explain
 from muster.cli.failure import FAILED, OK
 from muster.cli.listing import collect
 from muster.cli.lookup import get_workflow_id
@@ -21,6 +23,7 @@ from muster.client.synchronous import Client
 
 app = App(name="workflow", help="Make, see, watch and end workflows.", help_format="plaintext")
 app.help_epilogue = "Example:\n  muster workflow submit examples/daya-bay/workflow.yaml --watch"
+app.command(explain, help_epilogue=EXAMPLES_OF_EXPLAIN)
 app.command(add_workers, help_epilogue=EXAMPLES)
 
 

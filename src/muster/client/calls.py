@@ -24,6 +24,7 @@ from muster.client.shapes.events import (
     Replay,
     Replayed,
 )
+from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.message import Answer, Request
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.service import Health, Whoami
@@ -120,6 +121,11 @@ def get_account(workflow_id: str, *, recount: bool = False) -> Call[Account]:
 def get_errors(workflow_id: str) -> Call[Errors]:
     """Why attempts failed, grouped by cause, most frequent first; and taskforces that could not be started or stopped."""
     return _get(f"/workflows/{_part(workflow_id)}/errors", Errors)
+
+
+def explain_workflow(workflow_id: str) -> Call[ExplanationView]:
+    """Why it is not (or no longer) running: which phase waits for whom, since when, the last error, and what would move it."""
+    return _get(f"/workflows/{_part(workflow_id)}/explanation", ExplanationView)
 
 
 def list_events(

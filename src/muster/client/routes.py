@@ -107,6 +107,7 @@ class Routes:
     abort_workflow = Route(calls.abort_workflow)
     get_account = Route(calls.get_account)
     get_errors = Route(calls.get_errors)
+    explain_workflow = Route(calls.explain_workflow)
     list_events = Route(calls.list_events)
     list_event_bodies = Route(calls.list_event_bodies)
     list_dead_letters = Route(calls.list_dead_letters)

@@ -57,3 +57,18 @@ class AttemptError:
     stdout_tail: str = ""
     stderr_tail: str = ""
     exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CauseOfDeath:
+    """Events that are dead for the same cause.
+
+    Args:
+        fingerprint: of their last attempts.
+        first_at, last_at: when the first and the last of them died, seconds since the epoch.
+    """
+
+    fingerprint: str
+    events: int
+    first_at: float
+    last_at: float

@@ -48,3 +48,8 @@ def index_locations(locations: tuple[Location, ...]) -> Mapping[str, Location]:
                 raise ValueError(f"location name {name!r} is given twice")
             index[name] = location
     return index
+
+
+def list_upstreams(locations: Mapping[str, Location]) -> frozenset[str]:
+    """Names of the locations that upstream's agent serves."""
+    return frozenset(one.name for one in locations.values() if one.agent is Agent.UPSTREAM)

@@ -1,5 +1,6 @@
 """What is a queue, and does its account add up?"""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -88,6 +89,11 @@ class Queue:
     attempts: int
     lease_s: float
     retry_s: float
+
+
+def sum_inputs(queues: Sequence[Queue], counts: Mapping[int, Counts]) -> Counts:
+    """What the tasks have before them and behind them."""
+    return sum((counts[queue.number] for queue in queues if queue.is_input), Counts())
 
 
 def is_workflow_drained(queues: "list[tuple[Queue, Counts]]") -> bool:

@@ -19,10 +19,11 @@ from muster.worker.link import AddressError, parse_address
 from muster.worker.log_lines import LogLines
 from muster.worker.pilot import Pilot, Signalled
 from muster.worker.reaper import Reaper
-from muster.worker.settings import DIR, SettingsError, read_settings
+from muster.worker.settings import DIR, SettingsError, list_strays, read_settings
 
 VERSION = "0.1.0"
 SETTINGS_STATUS = 2
+STRAYS_CHARS_MAX = 500
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -51,6 +52,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: pilot.inbox.put(Signalled(signal.Signals(number).name)))
     log.tell("started", taskforce=settings.taskforce, proc=settings.proc, start=settings.start, pid=os.getpid())
+    if strays := list_strays(os.environ):
+        log.tell("ignored", variables=" ".join(strays)[:STRAYS_CHARS_MAX])
     try:
         # An earlier start that was killed may have left tasks; they would work beside ours, in the same folders.
         reaper.kill_everything(data_folder(settings.workdir))

@@ -1,7 +1,8 @@
 """What is this worker told? Its settings: variables of the environment, over those of a settings file.
 
 Each is described, with its default, in `docs/reference/worker.md`. No other module names them: the service judges by this table what a
-user may set, and the site agent what it sets itself.
+user may set, and the site agent what it sets itself. A variable that it does not know is no fault: at an execution point batch system,
+glidein and site set what they like, and nobody who could mend it would see a worker fail over it. It is told in the log.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional
 
 PREFIX = "MUSTER_WORKER_"
 URL = f"{PREFIX}URL"
@@ -202,6 +203,11 @@ def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = Non
         keep_task_files=_read(given, KEEP_TASK_FILES, False),
         failures_kept=_read(given, KEPT_FAILURES, 20),
     )
+
+
+def list_strays(environ: Mapping[str, str]) -> List[str]:
+    """Names that look like a setting of the worker and are none."""
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in VARIABLES)
 
 
 def _read_settings_file(path: str) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from muster.domain.attempt import AttemptEnd, AttemptError
+from muster.domain.attempt import AttemptEnd, AttemptError, CauseOfDeath
 from muster.domain.event_state import EventState
 from muster.server.ports.queue_engine import Body
 
@@ -114,3 +114,6 @@ class Events(Protocol):
 
     def list_errors(self, queues: Sequence[int], *, limit: int) -> Sequence[ErrorGroup]:
         """Most failures first."""
+
+    def list_deaths(self, queues: Sequence[int], *, limit: int) -> Sequence[CauseOfDeath]:
+        """Dead letters by the cause of their last attempt, most events first."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from muster.domain.admission import Use, Waiting
+from muster.domain.asking import Ask
 from muster.domain.outbox import Cursor, Notice
 from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
@@ -237,6 +238,16 @@ class Answers(Protocol):
     def delete_older(self, before: float, *, limit: int) -> int: ...
 
 
+class Askings(Protocol):
+    """Rows of agents that asked for work."""
+
+    def note(self, asks: Sequence[Ask]) -> None:
+        """Keep when each asked last, and forget those from before `domain.asking.KEPT_S`."""
+
+    def find(self, *, locations: Collection[str], schedds: Collection[str]) -> Sequence[Ask]:
+        """What our agents asked for at these locations, and upstream's at these schedds; newest first."""
+
+
 class Outbox(Protocol):
     """Notices to the world, written with what they tell of."""
 
@@ -263,6 +274,8 @@ class Transaction(Protocol):
     def holders(self) -> Holders: ...
     @property
     def answers(self) -> Answers: ...
+    @property
+    def askings(self) -> Askings: ...
     @property
     def outbox(self) -> Outbox: ...
     @property

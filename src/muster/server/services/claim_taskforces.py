@@ -15,6 +15,7 @@ from muster.domain.location import Agent
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Taskforce, WorkflowState
 from muster.server.ports.store import OurAgent, TaskforceState, Transaction
+from muster.server.services.note_asking import note_asking
 from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
 from muster.server.services.waiting import wait_for
@@ -89,6 +90,8 @@ async def claim_taskforces(parts: Parts, request: ClaimRequest) -> Claimed:
     topics = [f"{word}:{schedd}" for schedd in places.schedds for word in ("start", "stop")]
 
     async def look() -> Claimed | None:
+        # With every look, so also while the call is parked, however long that may be.
+        await note_asking(parts.store, parts.noted, Agent.MUSTER, places.locations, request.agent)
         for _ in range(ROUNDS_MAX):
             # Looked at beside the writer, since an agent may have thousands: what is found is locked and judged again before it is taken.
             seen = await parts.store.read(partial(_look, request=request, places=places))

@@ -1,19 +1,19 @@
 """How far is a workflow, and when did that change? Counts, workers and phases, with a token by which the next call waits."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import anyio
 import msgspec
 
-from muster.domain.queue import Counts, Queue
-from muster.domain.taskforce_phase import ENDING, Phase
-from muster.domain.workflow import Taskforce, Workflow
+from muster.domain.location import list_upstreams
+from muster.domain.queue import Counts, Queue, sum_inputs
+from muster.domain.stall import explain_stall
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import Workflow
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
-from muster.server.services.read_account import sum_inputs
 from muster.server.services.read_workflow import state_of
 from muster.server.services.waiting import STOPPING
 
@@ -107,6 +107,7 @@ async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
                 has_ready=lambda: tx.queues.has_ready(_list_inputs(queues)),
                 find_next_due=lambda: tx.queues.find_next_due(_list_inputs(queues)),
                 list_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
+                upstreams=list_upstreams(parts.locations),
             ),
         )
 
@@ -115,64 +116,3 @@ async def _look(parts: Parts, workflow_id: str) -> ProgressNow:
 
 def _list_inputs(queues: Sequence[Queue]) -> Sequence[int]:
     return [queue.number for queue in queues if queue.is_input]
-
-
-def explain_stall(  # noqa: PLR0911 - one a cause
-    workflow: Workflow,
-    queues: Sequence[Queue],
-    counts: Mapping[int, Counts],
-    workers: int,
-    *,
-    has_ready: Callable[[], bool],
-    find_next_due: Callable[[], float | None],
-    list_taskforces: Callable[[], Sequence[Taskforce]],
-) -> str | None:
-    """One sentence when nothing can move, the cause first that somebody can do something about; None when something can.
-
-    Args:
-        has_ready: could a worker take an event now? Asked only where workers wait.
-        find_next_due: when can one take the first of those that wait for their next attempt? Asked only where `has_ready` says no.
-        list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
-    """
-    total = sum_inputs(queues, counts)
-    if not workflow.is_active or total.in_work:
-        return None
-    if total.waiting and workers:
-        if has_ready():
-            return None
-        due = find_next_due()
-        when = "" if due is None else f", the next at {datetime.fromtimestamp(due, UTC):%H:%M:%S} UTC"
-        return f"all that waits failed before, and is tried again after a pause{when}: muster workflow errors {workflow.workflow_id}"
-    if total.waiting == 0:
-        return _explain_no_input(workflow, queues, total)
-    # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
-    taskforces = [one for one in list_taskforces() if one.phase not in ENDING]
-    held = [one.held_reason for one in taskforces if one.held_reason is not None]
-    if held and len(held) == len(taskforces):
-        return f"no taskforce can be started: {held[0][:500]}"
-    if not taskforces:
-        return (
-            f"{total.waiting} events wait, and every taskforce has ended: "
-            "add workers (muster workflow add-workers), or end the workflow"
-        )
-    unclaimed = [one for one in taskforces if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
-    if unclaimed and not any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces):
-        places = ", ".join(sorted({one.location for one in unclaimed}))
-        return f"no site agent has taken the workers yet: is `muster site` running for {places}?"
-    if any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces):
-        if total.done or total.failed:
-            return "no worker is up at the moment: those that ended are started again by their site"
-        return "the workers were submitted, and none has called yet"
-    return None
-
-
-def _explain_no_input(workflow: Workflow, queues: Sequence[Queue], total: Counts) -> str | None:
-    entrances = [queue for queue in queues if queue.is_public and queue.is_input]
-    waits_for = [queue.alias for queue in entrances if queue.closed_at is None]
-    if total.published == 0 and waits_for:
-        return f"no events were published yet: publish into {', '.join(waits_for)}"
-    if workflow.finish_when_done and waits_for:
-        return f"every event is done: publish more, or close {', '.join(waits_for)} to finish the workflow"
-    if not workflow.finish_when_done and entrances and not waits_for:
-        return "every event is done and the inputs are closed: finish the workflow to release its workers"
-    return None

@@ -6,10 +6,12 @@ What one of our agents has claimed, and what stands at a location of ours, is no
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from muster.domain.caller import Caller, Role
 from muster.domain.location import Agent, Location
 from muster.domain.mq_profile import GroupedProfile, Kind
 from muster.domain.workflow import TaskDirective, Taskforce
 from muster.server.ports.store import Transaction, UpstreamAgent
+from muster.server.services.note_asking import note_asking
 from muster.server.services.parts import Parts
 from muster.server.services.queue_tokens import ShownProfile, show_with_tokens, show_without_tokens
 from muster.server.services.read_workflow import WholeTaskforce, read_one_taskforce
@@ -68,6 +70,13 @@ async def find_stop(parts: Parts, schedd: str, collector: str | None = None) -> 
         return read_one_taskforce(tx, found[0].taskforce_uuid) if found else None
 
     return await parts.store.read(look)
+
+
+async def note_agent(parts: Parts, caller: Caller, schedd: str) -> None:
+    """Write down that upstream's agent asks for work. A person who looks is not it; a schedd where no location stands is not kept."""
+    is_served = any(one.schedd == schedd and one.agent is Agent.UPSTREAM for one in parts.locations.values())
+    if is_served and Role.SYSTEM_TMS in caller.roles:
+        await note_asking(parts.store, parts.noted, Agent.UPSTREAM, [schedd], "")
 
 
 def is_for_upstream(parts: Parts, taskforce: Taskforce) -> bool:

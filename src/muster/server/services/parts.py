@@ -14,6 +14,7 @@ from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
 from muster.server.services.key_book import KeyBook
+from muster.server.services.note_asking import Noted
 from muster.server.services.worker_desk import WorkerDesk
 from muster.settings import ServerSettings
 
@@ -72,3 +73,5 @@ class Parts:
     """What this process remembers of workers and parked calls."""
     query_turns: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(QUERY_THREADS))
     """Threads that judge what queries find."""
+    noted: Noted = field(default_factory=Noted)
+    """Which agents this process has written down lately."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from muster.domain.queue import Counts, Queue
+from muster.domain.queue import Counts, Queue, sum_inputs
 from muster.domain.workflow import Taskforce, Workflow
 from muster.server.ports.events import ErrorGroup
 from muster.server.ports.store import Recount, Transaction
@@ -55,11 +55,6 @@ class WorkflowAccount:
             and all(one.kept == one.counted for one in self.recounts.values())
             and self.counted_twice == 0
         )
-
-
-def sum_inputs(queues: Sequence[Queue], counts: Mapping[int, Counts]) -> Counts:
-    """What the tasks have before them and behind them."""
-    return sum((counts[queue.number] for queue in queues if queue.is_input), Counts())
 
 
 async def get_account(parts: Parts, workflow_id: str, *, recount: bool) -> WorkflowAccount:

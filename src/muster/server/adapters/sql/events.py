@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, delete, func, insert, literal, null, select
 
-from muster.domain.attempt import FAILED_ENDS, AttemptEnd, AttemptError
+from muster.domain.attempt import FAILED_ENDS, AttemptEnd, AttemptError, CauseOfDeath
 from muster.domain.errors import NotFoundError
 from muster.domain.event_state import EventState
 from muster.server.adapters.sql.deltas import add_delta
@@ -222,6 +222,18 @@ class SqlEvents:
             .limit(limit)
         )
         return [self._read_group(row, queues) for row in self._session.execute(query).all()]
+
+    def list_deaths(self, queues: Sequence[int], *, limit: int) -> Sequence[CauseOfDeath]:
+        cause, events = func.coalesce(attempt.c.fingerprint, WORKER_LOST).label("cause"), func.count().label("events")
+        query = (
+            select(cause, events, func.min(dead.c.at).label("first_at"), func.max(dead.c.at).label("last_at"))
+            .outerjoin(attempt, (attempt.c.event == dead.c.event) & (attempt.c.fence == dead.c.fence))
+            .where(dead.c.queue.in_(queues))
+            .group_by(cause)
+            .order_by(events.desc(), cause)
+            .limit(limit)
+        )
+        return [CauseOfDeath(row.cause, row.events, row.first_at, row.last_at) for row in self._session.execute(query)]
 
     # -- reading rows ----------------------------------------------------------------------------------------------
 

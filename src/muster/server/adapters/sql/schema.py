@@ -348,6 +348,18 @@ outbox = Table(
     Index("outbox_in_commit_order", "txid", "number"),
 )
 
+asking = Table(
+    "asking",
+    metadata,
+    Column("kind", Text, nullable=False),  # domain.location.Agent
+    Column("place", Text, nullable=False),  # a location's name; for upstream's agent, a schedd
+    Column("agent", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("kind", "place", "agent"),
+    sqlite_with_rowid=False,
+)
+"""Which agents asked for work, and when last: written once in a while, by whichever service they asked."""
+
 secret = Table(
     "secret",
     metadata,

@@ -5,6 +5,7 @@ from functools import cached_property
 from sqlalchemy import func, select
 
 from muster.server.adapters.sql.answers import SqlAnswers
+from muster.server.adapters.sql.askings import SqlAskings
 from muster.server.adapters.sql.events import SqlEvents
 from muster.server.adapters.sql.finder import SqlFinder
 from muster.server.adapters.sql.holders import SqlHolders
@@ -49,6 +50,10 @@ class SqlTransaction:
     @cached_property
     def answers(self) -> SqlAnswers:
         return SqlAnswers(self._session)
+
+    @cached_property
+    def askings(self) -> SqlAskings:
+        return SqlAskings(self._session)
 
     @cached_property
     def outbox(self) -> SqlOutbox:

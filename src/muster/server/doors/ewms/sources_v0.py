@@ -17,6 +17,6 @@ DIRECTIVE_SOURCES_V0: Final[Mapping[str, Source]] = {
 }
 TASKFORCE_SOURCES_V0: Final[Mapping[str, Source]] = {
     **{name: source for name, source in TASKFORCE_SOURCES.items() if name != "priority"},
-    **dict.fromkeys(("collector", "worker_config", "pilot_config"), Computed()),
-    "phase_change_log": Computed(has_log=True),
+    **dict.fromkeys(("collector", "worker_config"), Computed()),
+    **dict.fromkeys(("pilot_config", "phase_change_log"), Computed(has_log=True)),
 }

@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
 from muster.client.shapes.account import Account, Errors
+from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.workflows import EndedView, Progress, WorkflowPage, WorkflowView
 from muster.domain.ids import WORKFLOW_ID
@@ -17,6 +18,7 @@ from muster.server.doors.access import SignedIn
 from muster.server.doors.audit import note_made
 from muster.server.doors.connection import while_connected
 from muster.server.doors.documents import gives, takes
+from muster.server.doors.muster.workflows.explanation import render_explanation
 from muster.server.doors.muster.workflows.policy import (
     LimitQuery,
     SeenQuery,
@@ -36,6 +38,7 @@ from muster.server.doors.muster.workflows.views import (
 from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_id, read_body, read_key
 from muster.server.services import read_workflow
 from muster.server.services.deactivate_workflow import deactivate_workflow
+from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.follow_progress import follow_progress
 from muster.server.services.parts import Parts
 from muster.server.services.read_account import get_account, get_errors
@@ -134,7 +137,14 @@ async def errors(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> E
     return render_errors(await get_errors(parts, workflow_id))
 
 
-handlers: Sequence[HTTPRouteHandler] = (submit, list_, show, progress, finish, abort, account, errors)
+@get("/workflows/{workflow_id:str}/explanation")
+async def explanation(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> ExplanationView:
+    """Why it is not (or no longer) running: what waits for whom, since when, and what would move it."""
+    _check(workflow_id)
+    return render_explanation(await explain_workflow(parts, workflow_id))
+
+
+handlers: Sequence[HTTPRouteHandler] = (submit, list_, show, progress, finish, abort, account, errors, explanation)
 
 
 def _check(workflow_id: str) -> None:

@@ -1,0 +1,151 @@
+"""`muster settings`: what is set, and by what?"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import msgspec
+from cyclopts import App
+
+from muster.cli.console import put, put_json, say
+from muster.cli.failure import OK
+from muster.cli.masking import mask
+from muster.cli.settings_faults import list_remarks, try_settings
+from muster.cli.variable_names import list_unread
+from muster.domain.errors import InvalidError
+from muster.settings import PARTS, TITLES
+from muster.variables import FromVariables, find_origin, list_names, read_variables
+
+app = App(
+    name="settings",
+    help_format="plaintext",
+    help_epilogue="""Examples:
+  muster settings
+  muster settings serve --set
+  MUSTER_SETTINGS_FILE=/etc/muster.env muster settings site --json""",
+)
+
+
+class Source(msgspec.Struct):
+    """Where a value comes from: `default`, `environment` or `file`; by which variable, in which line of which file."""
+
+    kind: str
+    variable: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+class Setting(msgspec.Struct):
+    """One setting. `variables`: the names that set it, ours first. `value`: as it would be written; secrets are masked."""
+
+    part: str
+    setting: str
+    variables: list[str]
+    value: str
+    default: str
+    source: Source
+    sentence: str
+
+
+@app.default
+def settings(
+    part: Literal["serve", "site", "client"] | None = None,
+    /,
+    *,
+    set: bool = False,  # noqa: A002 - the option's name
+    json: bool = False,
+    debug: bool = False,
+) -> int:
+    """Show every setting, its value, and where that comes from.
+
+    Secrets are masked. Exit code 4 when the settings are not valid: what is wrong is told.
+
+    Args:
+        part: only those of `muster serve`, of `muster site`, or of a program that calls `muster`. `muster up` has the first two, and
+            decides some by itself.
+        set: only those that differ from their default.
+        json: write them as JSON.
+        debug: show the trace of an error.
+    """
+    del debug  # read by `main`
+    chosen = {part: PARTS[part]} if part is not None else PARTS
+    findings = list(list_unread(read_variables(os.environ)))
+    rows: list[Setting] = []
+    remarks: list[str] = []
+    for name, one in chosen.items():
+        made = try_settings(one)
+        if isinstance(made, InvalidError):
+            findings += made.findings
+        rows += _list_rows(name, one, None if isinstance(made, InvalidError) else made)
+        remarks += list_remarks(one)
+    shown = [row for row in rows if not set or row.value != row.default]
+    if json:
+        put_json({"settings": shown, "findings": [str(one) for one in findings], "remarks": remarks})
+    else:
+        _put_rows(shown)
+        for remark in remarks:
+            say(f"mind: {remark}")
+    if findings:
+        raise InvalidError(findings)
+    return OK
+
+
+def _list_rows(part: str, settings: type[FromVariables], made: FromVariables | None) -> Iterator[Setting]:
+    """Every setting of a part; with what is written where it is not valid."""
+    variables = read_variables(os.environ)
+    values = {} if made is None else made.model_dump(mode="json")
+    for name, field in settings.model_fields.items():
+        origin = find_origin(settings, name, variables)
+        used = origin.used
+        default = mask(name, render_value(field.get_default(call_default_factory=True)))
+        value = render_value(values[name]) if name in values else origin.text
+        kind = "default" if used is None else "environment" if used.file is None else "file"
+        yield Setting(
+            part=part,
+            setting=name,
+            variables=list_names(settings, name),
+            value=default if used is None else mask(name, value),
+            default=default,
+            source=Source(
+                kind,
+                variable=None if used is None else used.name,
+                file=None if used is None or used.file is None else str(used.file),
+                line=None if used is None else used.line,
+            ),
+            sentence=" ".join((field.description or "").split()),
+        )
+
+
+def render_value(value: Any) -> str:
+    """A value as it would be written in a variable."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case list() | tuple() if all(isinstance(one, str) for one in value):
+            return ",".join(value)
+        case dict() | list() | tuple():
+            return msgspec.json.encode(value).decode()
+        case _:
+            return str(value)
+
+
+def _put_rows(rows: Sequence[Setting]) -> None:
+    part = None
+    for row in rows:
+        if row.part != part:
+            put(f"{'' if part is None else chr(10)}{TITLES[row.part]}")
+            part = row.part
+        put(f"\n  {row.variables[0]}={row.value}    ({_render_source(row)})")
+        put(f"    {row.sentence}")
+    if not rows:
+        say("every setting has its default")
+
+
+def _render_source(row: Setting) -> str:
+    source = row.source
+    if source.kind == "default":
+        return "default"
+    by = "" if source.variable == row.variables[0] else f"{source.variable}, "
+    return f"{by}environment" if source.file is None else f"{by}{source.file}, line {source.line}"

@@ -1,0 +1,252 @@
+"""Why is a workflow not (or no longer) running? All that is known of it, in sentences, the most important first.
+
+The long form of `domain.stall`: the same causes, with since when, the last error, and what would move each taskforce.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from muster.domain.attempt import CauseOfDeath
+from muster.domain.queue import Counts, Queue, is_workflow_drained, sum_inputs
+from muster.domain.reason import Cause, Party, Reason, count, cut, render_utc
+from muster.domain.stall import find_stall, is_direct
+from muster.domain.taskforce_reason import TaskforceCase, explain_taskforce, is_over, is_working
+from muster.domain.workflow import Taskforce, Workflow, WorkflowState
+
+CAUSES_MAX = 3
+"""Causes of death that one sentence names."""
+
+
+class Verdict(StrEnum):
+    """How a workflow is, in a word."""
+
+    RUNNING = "running"
+    STARTING = "starting"  # events wait, its workers are on their way
+    WAITING = "waiting"  # what waits is tried again after a pause, or there is no room for it yet
+    IDLE = "idle"  # it has nothing to do
+    STALLED = "stalled"  # events wait, and nothing moves until a person does something
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class WorkflowCase:
+    """What is known of a workflow, in one snapshot.
+
+    Args:
+        at: seconds since the epoch.
+        workers: those that are up (`count_up`), by taskforce.
+        taskforces: all of them.
+        cases: those that are to be explained.
+        upstreams: locations that upstream's agent serves.
+        deaths: why events died, the most frequent first.
+        ended_itself: it was not a person who ended it.
+        has_ready, find_next_due: as of `find_stall`.
+        find_failure: why attempts fail, the most frequent cause; None where none did. Asked only where that is why nothing moves.
+    """
+
+    workflow: Workflow
+    at: float
+    queues: Sequence[Queue]
+    counts: Mapping[int, Counts]
+    workers: Mapping[str, int]
+    taskforces: Sequence[Taskforce]
+    cases: Sequence[TaskforceCase]
+    upstreams: Collection[str] = ()
+    deaths: Sequence[CauseOfDeath] = ()
+    ended_itself: bool = False
+    has_ready: Callable[[], bool] = lambda: True
+    find_next_due: Callable[[], float | None] = lambda: None
+    find_failure: Callable[[], str | None] = lambda: None
+
+    @property
+    def total(self) -> Counts:
+        """What the tasks have before them and behind them."""
+        return sum_inputs(self.queues, self.counts)
+
+    @property
+    def live(self) -> int:
+        """Workers that are there now."""
+        return sum(self.workers.values())
+
+    @property
+    def is_direct(self) -> bool:
+        """Do its events go from the broker to its workers, past this service?"""
+        return self.total.published == 0 and is_direct(self.taskforces, self.upstreams)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A taskforce that is not at work, and why."""
+
+    taskforce: Taskforce
+    workers: int
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a workflow is as it is.
+
+    Args:
+        summary: how it is, in one sentence.
+        reasons: of the workflow as a whole.
+        taskforces: those that are not at work.
+        working, over: how many others are at work, and have come to their end.
+        left_out: how many more are not at work.
+    """
+
+    workflow: Workflow
+    at: float
+    verdict: Verdict
+    summary: str
+    reasons: Sequence[Reason]
+    taskforces: Sequence[Explained]
+    working: int
+    over: int
+    left_out: int
+
+
+def explain(case: WorkflowCase) -> Explanation:
+    """Why it is as it is."""
+    explained = [
+        Explained(one.taskforce, one.workers, reason)
+        for one in case.cases
+        if (reason := explain_taskforce(one, now=case.at)) is not None
+    ]
+    working = sum(is_working(one, case.workers.get(one.taskforce_uuid, 0)) for one in case.taskforces)
+    listed = {one.taskforce.taskforce_uuid for one in explained}
+    over = sum(is_over(one) and one.taskforce_uuid not in listed for one in case.taskforces)
+    left_out = len(case.taskforces) - working - over - len(explained)
+    stall = _find_stall(case, explained)
+    verdict = _judge(case, stall, explained)
+    reasons = [
+        *([_explain_end(case)] if verdict is Verdict.ENDED else []),
+        *([stall] if stall is not None else []),
+        *([one] if stall is None and verdict is Verdict.IDLE and (one := _explain_idleness(case)) else []),
+        *([_explain_deaths(case)] if case.total.dead else []),
+        *([_explain_left(case)] if verdict is Verdict.ENDED and case.total.waiting else []),
+    ]
+    to_stop = len(explained) + left_out
+    summary = _summarise(case, verdict, to_stop=to_stop)
+    return Explanation(case.workflow, case.at, verdict, summary, reasons, explained, working, over, left_out)
+
+
+def _find_stall(case: WorkflowCase, explained: Sequence[Explained]) -> Reason | None:
+    """Why nothing can move, with what is known of the taskforces that are to blame."""
+    stall = find_stall(
+        case.workflow,
+        case.queues,
+        case.counts,
+        case.live,
+        has_ready=case.has_ready,
+        find_next_due=case.find_next_due,
+        list_taskforces=lambda: case.taskforces,
+        upstreams=case.upstreams,
+    )
+    if stall is None:
+        return None
+    if stall.cause is Cause.PAUSED:
+        return replace(stall, last_error=case.find_failure())
+    same = Cause.WORKERS_ENDED if stall.cause is Cause.NO_TASKFORCE else stall.cause
+    to_blame = [one.reason for one in explained if one.reason.cause is same]
+    remedies = dict.fromkeys(remedy for one in to_blame for remedy in one.remedies)
+    if stall.cause in (Cause.HELD, Cause.NO_TASKFORCE):
+        remedies[f"muster workflow finish {case.workflow.workflow_id}"] = None
+    return replace(
+        stall,
+        since=stall.since or min((one.since for one in to_blame if one.since is not None), default=None),
+        last_error=next((one.last_error for one in to_blame if one.last_error), None),
+        remedies=(*stall.remedies, *remedies),
+        is_absent=bool(to_blame) and all(one.is_absent for one in to_blame),
+    )
+
+
+def _judge(case: WorkflowCase, stall: Reason | None, explained: Sequence[Explained]) -> Verdict:
+    total = case.total
+    if not case.workflow.is_active:
+        return Verdict.ENDED
+    if total.in_work or ((total.waiting or case.is_direct) and case.live and stall is None):
+        return Verdict.RUNNING
+    if not total.waiting and not case.is_direct:
+        return Verdict.IDLE
+    has_no_room = bool(explained) and all(one.reason.cause is Cause.NO_ROOM for one in explained)
+    if has_no_room or (stall is not None and stall.cause is Cause.PAUSED):
+        return Verdict.WAITING
+    needs_help = [one.reason.needs_help for one in explained]
+    if (stall is not None and stall.needs_help) or (needs_help and all(needs_help)):
+        return Verdict.STALLED
+    return Verdict.STARTING
+
+
+def _summarise(case: WorkflowCase, verdict: Verdict, *, to_stop: int) -> str:
+    total, workers = case.total, f"{count(case.live, 'worker')} {'is' if case.live == 1 else 'are'} up"
+    events = f"{count(total.waiting, 'event')} waiting, {total.in_work} in work, {total.done} done, {total.dead} dead"
+    if case.is_direct:
+        events = "its events go through the broker, and are not counted here"
+    match verdict:
+        case Verdict.RUNNING:
+            return f"it is running: {events}; {workers}"
+        case Verdict.STARTING:
+            return f"it is being started: {events}; {workers}"
+        case Verdict.WAITING:
+            return f"it has to wait: {events}; {workers}"
+        case Verdict.STALLED:
+            return f"it stands still: {events}; {workers}"
+        case Verdict.IDLE:
+            return f"it has nothing to do: {events}; {workers}"
+        case Verdict.ENDED:
+            hands_in = f"; {count(case.live, 'worker')} may still hand in what they have" if case.live else ""
+            stopping = f"; {to_stop} of {count(len(case.taskforces), 'taskforce')} not yet stopped" if to_stop else ""
+            return f"{_explain_end(case).text}{stopping}{hands_in}"
+
+
+def _explain_end(case: WorkflowCase) -> Reason:
+    workflow = case.workflow
+    at = f"at {render_utc(workflow.ended_at)}" if workflow.ended_at is not None else "at some time"
+    if case.ended_itself:
+        text = f"it finished itself {at}: its inputs were closed and nothing was left to do"
+    else:
+        text = f"it was {workflow.state} by {workflow.ended_by} {at}"
+    return Reason(Cause.ENDED, text, Party.NOBODY, workflow.ended_at)
+
+
+def _explain_idleness(case: WorkflowCase) -> Reason | None:
+    """Why an active workflow has nothing to do, where that is as it should be."""
+    pairs = [(queue, case.counts[queue.number]) for queue in case.queues]
+    if case.workflow.finish_when_done and is_workflow_drained(pairs):
+        text = "every event is done and the inputs are closed: it finishes itself in a moment"
+        return Reason(Cause.FINISHING, text, Party.SERVICE)
+    here = case.workflow.workflow_id
+    entrances = [queue.alias for queue in case.queues if queue.is_public and queue.is_input and queue.closed_at is None]
+    if not entrances:
+        return None
+    text = f"every event so far is done, and it waits for more: {', '.join(entrances)} {'is' if len(entrances) == 1 else 'are'} open"
+    publish = [f"muster queue publish {here} {alias} FILE --close" for alias in entrances]
+    return Reason(Cause.INPUTS_OPEN, text, Party.PERSON, remedies=(*publish, f"muster workflow finish {here}"))
+
+
+def _explain_deaths(case: WorkflowCase) -> Reason:
+    here, dead = case.workflow.workflow_id, case.total.dead
+    named = [f"{one.events} × {cut(one.fingerprint) or 'without a text'}" for one in case.deaths[:CAUSES_MAX]]
+    others = [count(len(case.deaths) - CAUSES_MAX, "other cause")] if len(case.deaths) > CAUSES_MAX else []
+    text = f"{count(dead, 'event')} failed for the last time: {', '.join([*named, *others]) or 'for causes that are not kept'}"
+    newest = max(case.deaths, key=lambda one: one.last_at, default=None)
+    remedies = [f"muster dead-letter list {here}"]
+    if case.workflow.state is not WorkflowState.ABORTED:
+        remedies.append(f"muster dead-letter replay {here} --all    # once the cause is mended")
+    return Reason(
+        Cause.DEAD,
+        text,
+        Party.PERSON,
+        min((one.first_at for one in case.deaths), default=None),
+        None if newest is None else cut(newest.fingerprint),
+        tuple(remedies),
+    )
+
+
+def _explain_left(case: WorkflowCase) -> Reason:
+    here, waiting = case.workflow.workflow_id, case.total.waiting
+    text = f"{count(waiting, 'event')} {'was' if waiting == 1 else 'were'} left waiting when it ended, and nobody works on them"
+    # The command prints the lines that take them to a new workflow, for each of its queues.
+    return Reason(Cause.LEFT, text, Party.PERSON, case.workflow.ended_at, remedies=(f"muster dead-letter list {here}",))

@@ -1,0 +1,137 @@
+"""Why can nothing of a workflow move? The cause first that somebody can do something about.
+
+The one place that judges it: `watch` shows the sentence alone, `muster workflow explain` all of it (`domain.explanation`).
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from shlex import quote
+
+from muster.domain.queue import Counts, Queue, sum_inputs
+from muster.domain.reason import Cause, Party, Reason
+from muster.domain.taskforce_phase import ENDING, Phase
+from muster.domain.workflow import Taskforce, Workflow
+
+
+def explain_stall(
+    workflow: Workflow,
+    queues: Sequence[Queue],
+    counts: Mapping[int, Counts],
+    workers: int,
+    *,
+    has_ready: Callable[[], bool],
+    find_next_due: Callable[[], float | None],
+    list_taskforces: Callable[[], Sequence[Taskforce]],
+    upstreams: Collection[str] = (),
+) -> str | None:
+    """`find_stall`, in one sentence."""
+    stall = find_stall(
+        workflow,
+        queues,
+        counts,
+        workers,
+        has_ready=has_ready,
+        find_next_due=find_next_due,
+        list_taskforces=list_taskforces,
+        upstreams=upstreams,
+    )
+    return None if stall is None else stall.text
+
+
+def find_stall(
+    workflow: Workflow,
+    queues: Sequence[Queue],
+    counts: Mapping[int, Counts],
+    workers: int,
+    *,
+    has_ready: Callable[[], bool],
+    find_next_due: Callable[[], float | None],
+    list_taskforces: Callable[[], Sequence[Taskforce]],
+    upstreams: Collection[str] = (),
+) -> Reason | None:
+    """Why nothing can move; None when something can, or will in a moment.
+
+    Args:
+        has_ready: could a worker take an event now? Asked only where workers wait.
+        find_next_due: when can one take the first of those that wait for their next attempt? Asked only where `has_ready` says no.
+        list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
+        upstreams: locations that upstream's agent serves.
+    """
+    total = sum_inputs(queues, counts)
+    if not workflow.is_active or total.in_work:
+        return None
+    if total.waiting and workers:
+        return None if has_ready() else _explain_pause(workflow, find_next_due())
+    if total.published == 0 and upstreams and is_direct(list_taskforces(), upstreams):
+        return _explain_no_worker(total, list_taskforces(), upstreams)
+    if total.waiting == 0:
+        return _explain_no_input(workflow, queues, total)
+    return _explain_no_worker(total, list_taskforces(), upstreams)
+
+
+def is_direct(taskforces: Sequence[Taskforce], upstreams: Collection[str]) -> bool:
+    """Do its workers get their events from the broker, past this service? Upstream's do, and a workflow has no others beside them."""
+    return any(one.location in upstreams for one in taskforces)
+
+
+def _explain_pause(workflow: Workflow, due: float | None) -> Reason:
+    when = "" if due is None else f", the next at {datetime.fromtimestamp(due, UTC):%H:%M:%S} UTC"
+    look = f"muster workflow errors {workflow.workflow_id}"
+    text = f"all that waits failed before, and is tried again after a pause{when}: {look}"
+    return Reason(Cause.PAUSED, text, Party.TIME, remedies=(look,))
+
+
+def _explain_no_worker(total: Counts, every: Sequence[Taskforce], upstreams: Collection[str]) -> Reason | None:
+    # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
+    taskforces = [one for one in every if one.phase not in ENDING]
+    held = [one.held_reason for one in taskforces if one.held_reason is not None]
+    if held and len(held) == len(taskforces):
+        return Reason(Cause.HELD, f"no taskforce can be started: {held[0][:500]}", Party.PERSON)
+    if not taskforces:
+        events = f"{total.waiting} events wait, and " if total.waiting else ""
+        text = f"{events}every taskforce has ended: add workers (muster workflow add-workers), or end the workflow"
+        return Reason(Cause.NO_TASKFORCE, text, Party.PERSON)
+    tried = [one for one in taskforces if one.held_reason is None]
+    unclaimed = [one for one in tried if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
+    submitted = any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces)
+    if unclaimed and not submitted:
+        return _explain_not_taken(unclaimed, upstreams)
+    return _explain_silence(total) if submitted else None
+
+
+def _explain_silence(total: Counts) -> Reason | None:
+    if not total.published:
+        return None  # upstream's workers, which do not call
+    if total.done or total.failed:
+        text = "no worker is up at the moment: those that ended are started again by their site"
+        return Reason(Cause.NONE_UP, text, Party.SITE_AGENT)
+    return Reason(Cause.NOT_CALLED, "the workers were submitted, and none has called yet", Party.WORKERS)
+
+
+def _explain_not_taken(unclaimed: Sequence[Taskforce], upstreams: Collection[str]) -> Reason:
+    places = ", ".join(sorted({one.location for one in unclaimed if one.location not in upstreams}))
+    if places:
+        text = f"no site agent has taken the workers yet: is `muster site` running for {places}?"
+        return Reason(Cause.NOT_TAKEN, text, Party.SITE_AGENT)
+    schedds = ", ".join(sorted({one.schedd for one in unclaimed}))
+    text = f"upstream's agent has not taken the workers yet: is the task management service running at {schedds}?"
+    return Reason(Cause.NOT_TAKEN, text, Party.UPSTREAM_AGENT)
+
+
+def _explain_no_input(workflow: Workflow, queues: Sequence[Queue], total: Counts) -> Reason | None:
+    entrances = [queue for queue in queues if queue.is_public and queue.is_input]
+    waits_for = [queue.alias for queue in entrances if queue.closed_at is None]
+    names, here = ", ".join(waits_for), workflow.workflow_id
+    publish = [f"muster queue publish {here} {quote(alias)} FILE --close" for alias in waits_for]
+    if total.published == 0 and waits_for:
+        text = f"no events were published yet: publish into {names}"
+        return Reason(Cause.NO_EVENTS, text, Party.PERSON, workflow.created_at, remedies=tuple(publish))
+    if workflow.finish_when_done and waits_for:
+        text = f"every event is done: publish more, or close {names} to finish the workflow"
+        close = [f"muster queue close {here} {quote(alias)}" for alias in waits_for]
+        return Reason(Cause.INPUTS_OPEN, text, Party.PERSON, remedies=(*publish, *close))
+    if not workflow.finish_when_done and entrances and not waits_for:
+        text = "every event is done and the inputs are closed: finish the workflow to release its workers"
+        since = max((queue.closed_at for queue in entrances if queue.closed_at is not None), default=None)
+        return Reason(Cause.INPUTS_CLOSED, text, Party.PERSON, since, remedies=(f"muster workflow finish {here}",))
+    return None

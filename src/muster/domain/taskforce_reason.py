@@ -1,0 +1,228 @@
+"""Why is a taskforce not at work? What its phase waits for, since when, and what would move it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from shlex import quote
+
+from muster.domain.asking import KEPT_S, SILENT_S, Ask
+from muster.domain.location import Agent
+from muster.domain.reason import Cause, Party, Reason, count, cut, render_counts, render_utc
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import PhaseLogEntry, Taskforce
+
+SLOW_S = 30.0
+"""A step of the service itself that takes longer is worth a word."""
+P = Phase
+
+
+@dataclass(frozen=True)
+class TaskforceCase:
+    """What is known of a taskforce.
+
+    Args:
+        log: oldest first.
+        workers: those that are up (`count_up`).
+        server: whose location it stands at; None: the service knows no such location any more.
+        asks: who asked for work there, ours and upstream's.
+        has_worked: did any worker of its task ever end an event?
+        is_needed: do events wait for its task while no other taskforce of it is left?
+        obstacle: why its workflow is not let in (`domain.admission`), as half a sentence; None where there is room.
+    """
+
+    taskforce: Taskforce
+    log: Sequence[PhaseLogEntry] = ()
+    workers: int = 0
+    server: Agent | None = Agent.MUSTER
+    asks: Sequence[Ask] = ()
+    has_worked: bool = False
+    is_needed: bool = False
+    obstacle: str | None = None
+
+
+def is_working(taskforce: Taskforce, workers: int) -> bool:
+    """Is there nothing to explain? `workers`: those that are up (`count_up`)."""
+    return taskforce.phase is P.CONDOR_SUBMIT and workers > 0
+
+
+def count_up(taskforce: Taskforce, sessions: int, server: Agent | None) -> int:
+    """How many of its workers are up: by their sessions, and of upstream's workers, which do not call, by what their agent sees.
+
+    Args:
+        server: whose location it stands at.
+    """
+    is_ours = server is Agent.MUSTER or taskforce.claim_agent is not None
+    if sessions or is_ours or taskforce.phase is P.CONDOR_COMPLETE:
+        return sessions
+    return sum(taskforce.compound_statuses.get("RUNNING", {}).values())
+
+
+def is_over(taskforce: Taskforce) -> bool:
+    """Has it come to its end? One that was ended before it had a cluster has."""
+    is_without_cluster = taskforce.phase is P.PENDING_STOPPER and taskforce.cluster_id is None
+    return taskforce.phase is P.CONDOR_COMPLETE or is_without_cluster
+
+
+def explain_taskforce(case: TaskforceCase, *, now: float) -> Reason | None:
+    """Why it is not at work; None where it is, or where it has come to its end and is not missed.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    if is_working(case.taskforce, case.workers):
+        return None
+    is_held = case.taskforce.held_reason is not None and not is_over(case.taskforce)
+    return _explain_held(case) if is_held else _explain_phase(case, now)
+
+
+def find_since(case: TaskforceCase) -> float:
+    """When it came into its phase, seconds since the epoch."""
+    came = (one.at for one in reversed(case.log) if one.was_successful and one.target_phase is case.taskforce.phase)
+    return next(came, case.taskforce.created_at)
+
+
+def find_last_error(case: TaskforceCase) -> str | None:
+    """What went wrong last, since something went well."""
+    for one in reversed(case.log):
+        if one.was_successful:
+            break
+        if one.target_phase in (P.PRE_LAUNCH, P.CONDOR_SUBMIT, P.CONDOR_RM) and one.context:
+            return cut(one.context.removeprefix("ERROR: "))
+    return None
+
+
+def _explain_phase(case: TaskforceCase, now: float) -> Reason | None:
+    match case.taskforce.phase:
+        case P.PRE_MQ_ACTIVATION:
+            return _explain_activation(case, now)
+        case P.PRE_LAUNCH:
+            text = "it waits for launch control, which lets it through by itself" + _mind_slowness(case, now)
+            return Reason(Cause.NOT_LAUNCHED, text, Party.LAUNCH_CONTROL, find_since(case))
+        case P.PENDING_STARTER:
+            return _explain_start(case, now)
+        case P.CONDOR_SUBMIT:
+            return _explain_silence(case)
+        case P.PENDING_STOPPER | P.CONDOR_RM:
+            return _explain_stop(case, now)
+        case P.CONDOR_COMPLETE:
+            return _explain_end(case)
+
+
+def _explain_held(case: TaskforceCase) -> Reason:
+    taskforce = case.taskforce
+    reason = cut(taskforce.held_reason or "")
+    at = next((one.at for one in reversed(case.log) if not one.was_successful), find_since(case))
+    if taskforce.phase is P.PENDING_STARTER:
+        tried = f"after {count(taskforce.submit_failures, 'failed start')} "
+        text = f"it is held: {tried}it is not tried any more ({reason}); mend that, and add workers in its place"
+        return Reason(Cause.HELD, text, Party.PERSON, at, reason, (_add_workers(case),))
+    tried = f"after {count(taskforce.remove_failures, 'failed removal')} "
+    where = f"cluster {taskforce.cluster_id} at {taskforce.schedd}"
+    text = f"it is held: {tried}it is not tried any more to remove {where} ({reason}); remove it there by hand"
+    remedies = (f"condor_rm {taskforce.cluster_id}    # at {taskforce.schedd}",) if _is_upstreams(case) else ()
+    return Reason(Cause.HELD, text, Party.PERSON, at, reason, remedies)
+
+
+def _explain_activation(case: TaskforceCase, now: float) -> Reason:
+    if case.obstacle is not None:
+        text = f"there is no room for its workflow: {case.obstacle}; the activator lets it in by itself when others have ended"
+        return Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, find_since(case), find_last_error(case))
+    text = "it waits for the activator, which makes its queues ready by itself" + _mind_slowness(case, now)
+    return Reason(Cause.NOT_ACTIVATED, text, Party.ACTIVATOR, find_since(case))
+
+
+def _explain_start(case: TaskforceCase, now: float) -> Reason:
+    taskforce, since, error = case.taskforce, find_since(case), find_last_error(case)
+    failed = f" ({count(taskforce.submit_failures, 'start')} failed, the last one: {error})" if error else ""
+    agent, until = taskforce.claim_agent, taskforce.claim_until
+    if agent is not None and until is not None and until > now:
+        text = f"site agent {agent} has taken it and is starting it at {taskforce.location}{failed}"
+        return Reason(Cause.TAKEN, text, Party.SITE_AGENT, since, error)
+    heard, told, remedies = _find_agent(case, now)
+    if agent is not None and until is not None:
+        lapsed = f"site agent {agent} had taken it and said nothing more; its claim ran out at {render_utc(until)}, so any agent "
+        text = f"{lapsed}of {taskforce.location} may take it{failed}; {told}"
+        return Reason(Cause.CLAIM_LAPSED, text, Party.SITE_AGENT, until, error, remedies, is_absent=not heard)
+    party = Party.UPSTREAM_AGENT if _is_upstreams(case) else Party.SITE_AGENT
+    wait = "its workers wait to be started" if heard else "nobody is there to start its workers"
+    text = f"{wait}{failed}: {told}"
+    return Reason(Cause.NOT_TAKEN, text, party, since, error, remedies, is_absent=not heard)
+
+
+def _explain_silence(case: TaskforceCase) -> Reason:
+    taskforce, error = case.taskforce, find_last_error(case)
+    submitted = f"{count(taskforce.n_workers, 'worker')} as cluster {taskforce.cluster_id} at {taskforce.schedd}"
+    seen = render_counts({word: sum(ones.values()) for word, ones in taskforce.compound_statuses.items()})
+    pool = f"; its site sees {seen}" if seen else "; its site has not said yet how they fare"
+    top = max(taskforce.top_task_errors.items(), key=lambda one: one[1], default=None)
+    error = error or (None if top is None else cut(top[0]))
+    if _is_upstreams(case):
+        text = f"it was submitted ({submitted}), and no worker of it is seen running{pool}"
+        return Reason(Cause.NOT_RUNNING, text, Party.UPSTREAM_AGENT, find_since(case), error)
+    if case.has_worked:
+        text = f"none of its workers is up now ({submitted}){pool}; its site starts again those that ended"
+        return Reason(Cause.NONE_UP, text, Party.SITE_AGENT, find_since(case), error)
+    text = f"it was submitted ({submitted}), and none of its workers has called yet{pool}"
+    return Reason(Cause.NOT_CALLED, text, Party.WORKERS, find_since(case), error)
+
+
+def _explain_stop(case: TaskforceCase, now: float) -> Reason | None:
+    taskforce, since, error = case.taskforce, find_since(case), find_last_error(case)
+    party = Party.UPSTREAM_AGENT if _is_upstreams(case) else Party.SITE_AGENT
+    if is_over(taskforce):
+        if taskforce.claim_agent is None or now - since > SILENT_S[Agent.MUSTER]:
+            return None
+        agent = f"site agent {taskforce.claim_agent}"
+        text = f"it was ended while {agent} was starting it; if there is a cluster, the agent says so and removes it"
+        return Reason(Cause.NOT_KNOWN, text, party, since, error)
+    cluster = f"cluster {taskforce.cluster_id} at {taskforce.schedd}"
+    heard, told, remedies = _find_agent(case, now)
+    if taskforce.phase is P.CONDOR_RM:
+        text = f"{cluster} was removed, and its site has not said yet that no worker is left; {told}"
+        return Reason(Cause.NOT_CLEARED, text, party, since, error, remedies, is_absent=not heard)
+    failed = f" ({count(taskforce.remove_failures, 'removal')} failed, the last one: {error})" if error else ""
+    wait = "is being removed" if heard else "is to be removed, and nobody is there to do it"
+    text = f"{cluster} {wait}{failed}: {told}"
+    return Reason(Cause.NOT_STOPPED, text, party, since, error, remedies, is_absent=not heard)
+
+
+def _explain_end(case: TaskforceCase) -> Reason | None:
+    if not case.is_needed:
+        return None
+    text = "its workers have ended, events wait for its task, and no other workers of it are left: add some, or end the workflow"
+    return Reason(Cause.WORKERS_ENDED, text, Party.PERSON, find_since(case), remedies=(_add_workers(case),))
+
+
+def _find_agent(case: TaskforceCase, now: float) -> tuple[bool, str, tuple[str, ...]]:
+    """Is an agent there, what is there to say of it, and what brings one?"""
+    taskforce, is_upstreams = case.taskforce, _is_upstreams(case)
+    kind, place = (Agent.UPSTREAM, taskforce.schedd) if is_upstreams else (Agent.MUSTER, taskforce.location)
+    there = [one for one in case.asks if one.kind is kind and one.place == place]
+    last = max(there, key=lambda one: one.at, default=None)
+    remedies: tuple[str, ...]
+    if is_upstreams:
+        who, remedies = f"the task management service at {place}", ()
+    else:
+        who = f"site agent {last.agent}" if last is not None else f"a site agent for {place}"
+        remedies = (f"MUSTER_SITE_LOCATIONS={quote(place)} muster site    # beside the pool {taskforce.schedd}",)
+    if case.server is None and is_upstreams:
+        who = f"the service knows no location {taskforce.location} any more (see MUSTER_LOCATIONS), so it is for {who}, which"
+    if last is None:
+        return False, f"{who} has not asked for work in the last {KEPT_S / 86_400:.0f} days: is it running?", remedies
+    if now - last.at > SILENT_S[kind]:
+        return False, f"{who} asked for work last at {render_utc(last.at)}: is it running?", remedies
+    return True, f"{who} is there, and asked for work last at {render_utc(last.at)}", ()
+
+
+def _is_upstreams(case: TaskforceCase) -> bool:
+    """A location that is not known any more is nobody's of ours, unless one of ours has taken the taskforce."""
+    return case.server is not Agent.MUSTER and case.taskforce.claim_agent is None
+
+
+def _add_workers(case: TaskforceCase) -> str:
+    one = case.taskforce
+    chosen = f"--workers {one.n_workers} --task {one.task_id} --location {quote(one.location)}"
+    return f"muster workflow add-workers {one.workflow_id} {chosen}"
+
+
+def _mind_slowness(case: TaskforceCase, now: float) -> str:
+    return "; that takes longer than it should: look into the service's log" if now - find_since(case) > SLOW_S else ""

@@ -1,0 +1,113 @@
+"""Why is a workflow not (or no longer) running? All that the database knows, in one snapshot, for `domain.explanation` to judge."""
+
+from collections.abc import Mapping, Sequence
+
+from muster.domain.admission import find_obstacle
+from muster.domain.explanation import Explanation, WorkflowCase, explain
+from muster.domain.location import list_upstreams
+from muster.domain.queue import Counts, Queue, sum_inputs
+from muster.domain.taskforce_phase import ENDING, Phase
+from muster.domain.taskforce_reason import TaskforceCase, count_up, is_over, is_working
+from muster.domain.workflow import TaskDirective, Taskforce, Workflow
+from muster.server.ports.store import Transaction
+from muster.server.services.finish_drained import BY
+from muster.server.services.parts import Parts
+
+CASES_MAX = 50
+"""Taskforces that one answer explains."""
+DEATHS_MAX = 20
+
+
+async def explain_workflow(parts: Parts, workflow_id: str) -> Explanation:
+    """Why it is as it is. Raises NotFoundError."""
+    return await parts.store.read(lambda tx: explain(_look(tx, parts, workflow_id)))
+
+
+def _look(tx: Transaction, parts: Parts, workflow_id: str) -> WorkflowCase:
+    workflow = tx.workflows.get(workflow_id)
+    queues = tx.queues.list_of_workflow(workflow_id)
+    numbers = [queue.number for queue in queues]
+    inputs = [queue.number for queue in queues if queue.is_input]
+    counts = tx.queues.counts(numbers) if numbers else {}
+    total = sum_inputs(queues, counts)
+    sessions = tx.holders.count_live(workflow_id)
+    taskforces = tx.taskforces.list_of_workflow(workflow_id)
+    servers = {one.name: one.agent for one in parts.locations.values()}
+    workers = {
+        one.taskforce_uuid: count_up(one, sessions.get(one.taskforce_uuid, 0), servers.get(one.location))
+        for one in taskforces
+    }
+    work = _count_tasks(tx.workflows.list_directives(workflow_id), queues, counts)
+    return WorkflowCase(
+        workflow=workflow,
+        at=tx.now(),
+        queues=queues,
+        counts=counts,
+        workers=workers,
+        taskforces=taskforces,
+        cases=_list_cases(tx, parts, workflow, taskforces, workers, work),
+        upstreams=list_upstreams(parts.locations),
+        deaths=tx.events.list_deaths(inputs, limit=DEATHS_MAX) if total.dead else (),
+        ended_itself=workflow.ended_by == BY,
+        has_ready=lambda: tx.queues.has_ready(inputs),
+        find_failure=lambda: next((one.fingerprint for one in tx.events.list_errors(inputs, limit=1)), None),
+        find_next_due=lambda: tx.queues.find_next_due(inputs),
+    )
+
+
+def _count_tasks(
+    directives: Sequence[TaskDirective], queues: Sequence[Queue], counts: Mapping[int, Counts]
+) -> Mapping[str, Counts]:
+    """What each task has before it and behind it."""
+    by_id = {queue.queue_id: counts[queue.number] for queue in queues}
+    return {one.task_id: sum((by_id[queue] for queue in one.input_queues), Counts()) for one in directives}
+
+
+def _list_cases(
+    tx: Transaction,
+    parts: Parts,
+    workflow: Workflow,
+    taskforces: Sequence[Taskforce],
+    workers: Mapping[str, int],
+    work: Mapping[str, Counts],
+) -> list[TaskforceCase]:
+    """Those that are not at work, held ones first; and one of each task that has none left for its events. `work`: by task."""
+    served = {one.task_id for one in taskforces if one.phase not in ENDING}
+    left = {task for task, ones in work.items() if workflow.is_active and ones.waiting and task not in served}
+    over = (one for one in taskforces if one.phase is Phase.CONDOR_COMPLETE)
+    missed = {one.task_id: one.taskforce_uuid for one in over if one.task_id in left}
+    chosen = [
+        one
+        for one in taskforces
+        if not is_working(one, workers[one.taskforce_uuid])
+        and (not is_over(one) or one.cluster_id is None or one.taskforce_uuid in missed.values())
+    ]
+    chosen = sorted(chosen, key=lambda one: (is_over(one), one.held_reason is None))[:CASES_MAX]
+    logs = tx.taskforces.list_log([one.taskforce_uuid for one in chosen]) if chosen else {}
+    asks = tx.askings.find(locations={one.location for one in chosen}, schedds={one.schedd for one in chosen})
+    obstacle = (
+        _find_obstacle(tx, parts, workflow) if any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen) else None
+    )
+    known = {one.name: one.agent for one in parts.locations.values()}
+    return [
+        TaskforceCase(
+            taskforce=one,
+            log=logs.get(one.taskforce_uuid, ()),
+            workers=workers[one.taskforce_uuid],
+            server=known.get(one.location),
+            asks=asks,
+            has_worked=work[one.task_id].done + work[one.task_id].failed > 0,
+            is_needed=one.task_id in missed,
+            obstacle=obstacle,
+        )
+        for one in chosen
+    ]
+
+
+def _find_obstacle(tx: Transaction, parts: Parts, workflow: Workflow) -> str | None:
+    """Why it is not let in, as the activator judges it; None where there is room."""
+    own_limit, limit = parts.settings.owner_limit, parts.settings.limit
+    if own_limit.is_none and limit.is_none:
+        return None
+    uses = tx.workflows.measure_use(workflow.workflow_id, workflow.owner)
+    return find_obstacle(uses.wanted, own=uses.own, every=uses.every, own_limit=own_limit, limit=limit)

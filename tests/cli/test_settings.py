@@ -1,0 +1,128 @@
+"""Does `muster settings` show what is set, where that comes from, and no secret?"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from muster.cli.main import run
+from muster.cli.masking import mask
+from muster.cli.settings import render_value
+from muster.settings import PARTS
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name == "CI" or (name.startswith("MUSTER_") and not name.startswith("MUSTER_TEST_")):
+            monkeypatch.delenv(name)
+
+
+def _read(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any], str]:
+    capsys.readouterr()
+    code = run(["settings", *arguments, "--json"])
+    told = capsys.readouterr()
+    return code, json.loads(told.out), told.err
+
+
+def test_every_setting_of_every_part_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    code, told, _ = _read(capsys)
+
+    assert code == 0
+    shown = [(one["part"], one["setting"]) for one in told["settings"]]
+    assert shown == [(part, name) for part, settings in PARTS.items() for name in settings.model_fields]
+    assert all(one["source"]["kind"] == "default" and one["value"] == one["default"] for one in told["settings"])
+    assert all(one["sentence"].endswith(".") for one in told["settings"])
+    assert {one["part"] for one in _read(capsys, "site")[1]["settings"]} == {"site"}
+
+
+def test_where_a_value_comes_from_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "muster.env"
+    file.write_text("# the service's\nMUSTER_DATABASE_URL=postgresql://muster:s3cret@db/muster\n")
+    monkeypatch.setenv("MUSTER_SETTINGS_FILE", str(file))
+    monkeypatch.setenv("MUSTER_HOST", "127.0.0.1")  # its default
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("MUSTER_LOCATIONS", '{"far": {"schedd": "ap.example.org", "agent": "upstream"}}')
+
+    code, told, _ = _read(capsys, "serve", "--set")
+
+    assert code == 0
+    values = {one["setting"]: (one["value"], one["source"]) for one in told["settings"]}
+    far: dict[str, Any] = {"schedd": "ap.example.org", "agent": "upstream", "aliases": [], "collector": None}
+    locations, source = values.pop("locations")
+    assert json.loads(locations) == {"far": far}
+    assert source == {"kind": "environment", "variable": "MUSTER_LOCATIONS", "file": None, "line": None}
+    assert values == {
+        "database_url": (
+            "postgresql://muster:***@db/muster",
+            {"kind": "file", "variable": "MUSTER_DATABASE_URL", "file": str(file), "line": 2},
+        ),
+        "log_level": ("debug", {"kind": "environment", "variable": "LOG_LEVEL", "file": None, "line": None}),
+    }
+
+
+def test_settings_that_are_not_valid_are_shown_as_they_are_with_what_is_wrong(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSTER_PORT", "many")
+    monkeypatch.setenv("MUSTER_PROT", "1")
+    monkeypatch.setenv("MUSTER_SITE_WORKERS_MAX", "0")
+    monkeypatch.setenv("MUSTER_DATABASE_URL", "postgresql://muster:s3cret@db/muster")
+
+    code, told, said = _read(capsys, "--set")
+
+    assert code == 4
+    assert {one["variables"][0]: one["value"] for one in told["settings"]} == {
+        "MUSTER_PORT": "many",
+        "MUSTER_SITE_WORKERS_MAX": "0",
+        "MUSTER_DATABASE_URL": "postgresql://muster:***@db/muster",
+    }
+    assert [one.partition(":")[0] for one in told["findings"]] == [
+        "MUSTER_PROT",
+        "MUSTER_PORT",
+        "MUSTER_SITE_WORKERS_MAX",
+    ]
+    assert all(one in said for one in told["findings"])
+    assert "s3cret" not in said
+
+
+def test_people_read_it_with_the_remarks_beside(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REST_PORT", "8080")
+    monkeypatch.setenv("MONGODB_HOST", "db")
+
+    assert run(["settings", "serve", "--set"]) == 0
+
+    told = capsys.readouterr()
+    assert told.out == (
+        "muster serve\n\n  MUSTER_PORT=8080    (REST_PORT, environment)\n    Port to listen on; 0 takes a free one.\n"
+    )
+    assert told.err.startswith("mind: MONGODB_HOST: no effect: state and queues are kept in the database")
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "shown"),
+    [
+        ("database_url", "sqlite:///x.db", "sqlite:///x.db"),
+        ("database_url", "postgresql://me@db/x", "postgresql://me@db/x"),
+        ("database_url", "postgresql://me:s3/c@r:et@db:1/x?a=1", "postgresql://me:***@db:1/x?a=1"),
+        ("database_url", "postgresql://db/x?user=me&password=s3cret&a=1", "postgresql://db/x?user=me&password=***&a=1"),
+        ("url", "https://muster.example.org", "https://muster.example.org"),
+        ("client_secret", "s3cret", "***"),
+        ("client_secret", "", ""),
+        ("token_file", ".muster/token", ".muster/token"),
+        ("token_ttl_s", "3600.0", "3600.0"),
+    ],
+)
+def test_secrets_are_masked(field: str, text: str, shown: str) -> None:
+    assert mask(field, text) == shown
+
+
+def test_values_are_shown_as_they_are_written() -> None:
+    given = [None, True, 1.5, Path("a/b"), ("a", "b"), (), {}, {"a": [1]}, [{"b": 2}]]
+    assert [render_value(one) for one in given] == ["", "true", "1.5", "a/b", "a,b", "", "{}", '{"a":[1]}', '[{"b":2}]']

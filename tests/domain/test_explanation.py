@@ -1,0 +1,222 @@
+"""Is a workflow as a whole explained: in a word, in a sentence, and with every cause?"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from muster.domain.attempt import CauseOfDeath
+from muster.domain.explanation import Explanation, Verdict, WorkflowCase, explain
+from muster.domain.location import Agent
+from muster.domain.queue import Counts, Queue
+from muster.domain.reason import Cause, Party, Reason
+from muster.domain.taskforce_phase import Phase
+from muster.domain.taskforce_reason import TaskforceCase, is_working
+from muster.domain.workflow import PhaseLogEntry, Taskforce, Workflow, WorkflowState
+
+NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
+WORKFLOW = Workflow("WF-1", created_at=NOW - 90, priority=50, owner="ada", name="", finish_when_done=True)
+IN = Queue(1, "a1", "WF-1", "in", True, True, False, None, 5, 60.0, 2.0)
+OUT = replace(IN, number=2, queue_id="a2", alias="out", is_input=False, is_output=True)
+STARTING = Taskforce("TF-1", "TK-1", "WF-1", NOW - 90, 50, "local", "ap", 2, {}, {}, Phase.PENDING_STARTER)
+AT_WORK = replace(STARTING, taskforce_uuid="TF-2", phase=Phase.CONDOR_SUBMIT, cluster_id=7)
+START = "MUSTER_SITE_LOCATIONS=local muster site    # beside the pool ap"
+WAIT = Counts(published=3, waiting=3)
+
+
+def a_case(counts: Counts, *taskforces: Taskforce, queue: Queue = IN, workers: int = 0, **changes: Any) -> WorkflowCase:
+    """The first `workers` of the last taskforce are up."""
+    live = {taskforces[-1].taskforce_uuid: workers} if workers else {}
+    case = WorkflowCase(
+        workflow=WORKFLOW,
+        at=NOW,
+        queues=[queue, OUT],
+        counts={1: counts, 2: Counts()},
+        workers=live,
+        taskforces=taskforces,
+        cases=[
+            TaskforceCase(one, [PhaseLogEntry(one.phase, NOW - 20, True, None, "TMS", "")])
+            for one in taskforces
+            if not is_working(one, live.get(one.taskforce_uuid, 0))
+        ],
+    )
+    return replace(case, **changes)
+
+
+def causes(found: Explanation) -> list[Cause]:
+    return [one.cause for one in found.reasons]
+
+
+def test_one_that_runs_says_how_far_it_is() -> None:
+    found = explain(a_case(Counts(published=6, waiting=2, in_work=1, done=3), STARTING, AT_WORK, workers=1))
+
+    assert (found.verdict, list(found.reasons)) == (Verdict.RUNNING, [])
+    assert found.summary == "it is running: 2 events waiting, 1 in work, 3 done, 0 dead; 1 worker is up"
+    assert [one.taskforce for one in found.taskforces] == [STARTING]
+    assert (found.working, found.over, found.left_out) == (1, 0, 0)
+
+
+def test_one_whose_workers_nobody_starts_names_who_is_missed_since_when_and_what_would_bring_them() -> None:
+    found = explain(a_case(WAIT, STARTING))
+
+    assert found.verdict is Verdict.STALLED
+    assert found.summary == "it stands still: 3 events waiting, 0 in work, 0 done, 0 dead; 0 workers are up"
+    text = "no site agent has taken the workers yet: is `muster site` running for local?"
+    assert found.reasons == [
+        Reason(Cause.NOT_TAKEN, text, Party.SITE_AGENT, NOW - 20, remedies=(START,), is_absent=True)
+    ]
+    assert [one.reason.cause for one in found.taskforces] == [Cause.NOT_TAKEN]
+
+
+def test_one_whose_agent_is_lost_with_its_claim_stands_still() -> None:
+    lapsed = replace(STARTING, claim_agent="site-a", claim_until=NOW - 300)
+    found = explain(a_case(WAIT, lapsed))
+
+    assert (found.verdict, causes(found)) == (Verdict.STALLED, [])
+    assert [one.reason.cause for one in found.taskforces] == [Cause.CLAIM_LAPSED]
+
+
+@pytest.mark.parametrize(
+    "taskforce",
+    [
+        replace(STARTING, phase=Phase.PRE_MQ_ACTIVATION),
+        replace(STARTING, claim_agent="site-a", claim_until=NOW + 9),
+        AT_WORK,
+    ],
+)
+def test_one_whose_workers_are_on_their_way_is_being_started(taskforce: Taskforce) -> None:
+    found = explain(a_case(WAIT, taskforce))
+    assert (found.verdict, len(found.taskforces)) == (Verdict.STARTING, 1)
+    assert found.summary.startswith("it is being started: 3 events waiting")
+
+
+def test_held_taskforces_are_told_with_their_reason_and_what_can_be_done() -> None:
+    held = replace(STARTING, held_reason="no such image", submit_failures=3)
+    found = explain(a_case(WAIT, held))
+
+    [reason] = found.reasons
+    assert found.verdict is Verdict.STALLED
+    assert (reason.cause, reason.text) == (Cause.HELD, "no taskforce can be started: no such image")
+    assert (reason.since, reason.last_error) == (NOW - 20, "no such image")
+    assert reason.remedies == (
+        "muster workflow add-workers WF-1 --workers 2 --task TK-1 --location local",
+        "muster workflow finish WF-1",
+    )
+
+
+def test_workers_that_have_all_ended_are_missed() -> None:
+    ended = replace(AT_WORK, phase=Phase.CONDOR_COMPLETE)
+    case = a_case(WAIT, ended)
+    found = explain(replace(case, cases=[replace(case.cases[0], is_needed=True)]))
+
+    [reason] = found.reasons
+    assert (found.verdict, reason.cause, reason.since) == (Verdict.STALLED, Cause.NO_TASKFORCE, NOW - 20)
+    assert reason.remedies[0].startswith("muster workflow add-workers WF-1 --workers 2")
+    assert [one.reason.cause for one in found.taskforces] == [Cause.WORKERS_ENDED]
+    assert found.over == 0
+
+
+def test_a_pause_is_told_with_why_attempts_fail() -> None:
+    pause: dict[str, Any] = {
+        "has_ready": lambda: False,
+        "find_next_due": lambda: NOW + 5,
+        "find_failure": lambda: "no luck",
+    }
+    found = explain(a_case(WAIT, AT_WORK, workers=1, **pause))
+
+    assert (found.verdict, found.summary[:17]) == (Verdict.WAITING, "it has to wait: 3")
+    [reason] = found.reasons
+    assert (reason.cause, reason.waits_for, reason.last_error) == (Cause.PAUSED, Party.TIME, "no luck")
+    assert "the next at 08:00:05 UTC" in reason.text
+
+
+def test_one_for_which_there_is_no_room_has_to_wait() -> None:
+    case = a_case(WAIT, replace(STARTING, phase=Phase.PRE_MQ_ACTIVATION))
+    found = explain(replace(case, cases=[replace(one, obstacle="too many are in use") for one in case.cases]))
+
+    assert (found.verdict, causes(found)) == (Verdict.WAITING, [])
+    assert [one.reason.cause for one in found.taskforces] == [Cause.NO_ROOM]
+
+
+def test_one_without_events_says_where_to_publish() -> None:
+    found = explain(a_case(Counts(), STARTING))
+    assert (found.verdict, causes(found)) == (Verdict.IDLE, [Cause.NO_EVENTS])
+    assert found.summary == "it has nothing to do: 0 events waiting, 0 in work, 0 done, 0 dead; 0 workers are up"
+
+
+def test_one_that_is_done_says_whether_more_may_come() -> None:
+    done, by_hand = Counts(published=3, done=3), replace(WORKFLOW, finish_when_done=False)
+    closed = replace(IN, closed_at=NOW - 5)
+
+    assert causes(explain(a_case(done, AT_WORK, workers=1))) == [Cause.INPUTS_OPEN]
+    assert causes(explain(a_case(done, AT_WORK, workers=1, queue=closed))) == [Cause.FINISHING]
+    by_itself = explain(a_case(done, AT_WORK, workers=1, workflow=by_hand, queue=closed))
+    assert causes(by_itself) == [Cause.INPUTS_CLOSED]
+    [waits] = explain(a_case(done, AT_WORK, workers=1, workflow=by_hand)).reasons
+    assert (waits.cause, waits.text) == (
+        Cause.INPUTS_OPEN,
+        "every event so far is done, and it waits for more: in is open",
+    )
+    assert waits.remedies == ("muster queue publish WF-1 in FILE --close", "muster workflow finish WF-1")
+
+
+DEATHS = [CauseOfDeath(f"cause {n}", 9 - n, NOW - 50 + n, NOW - 10 - n) for n in range(5)]
+
+
+def test_dead_letters_are_told_by_cause() -> None:
+    found = explain(a_case(Counts(published=40, in_work=1, done=4, dead=35), AT_WORK, workers=1, deaths=DEATHS))
+
+    text = "35 events failed for the last time: 9 × cause 0, 8 × cause 1, 7 × cause 2, 2 other causes"
+    remedies = (
+        "muster dead-letter list WF-1",
+        "muster dead-letter replay WF-1 --all    # once the cause is mended",
+    )
+    assert found.verdict is Verdict.RUNNING
+    assert found.reasons == [Reason(Cause.DEAD, text, Party.PERSON, NOW - 50, "cause 0", remedies)]
+
+
+def ended(state: WorkflowState, by: str = "ada") -> Workflow:
+    return replace(WORKFLOW, state=state, ended_at=NOW - 60, ended_by=by)
+
+
+def test_one_that_was_ended_says_by_whom_when_and_what_is_not_stopped_yet() -> None:
+    stopping = replace(AT_WORK, phase=Phase.PENDING_STOPPER)
+    over = replace(AT_WORK, taskforce_uuid="TF-3", phase=Phase.CONDOR_COMPLETE)
+    case = a_case(WAIT, over, stopping, workflow=ended(WorkflowState.ABORTED), deaths=DEATHS[:1])
+    found = explain(replace(case, counts={1: replace(WAIT, published=4, dead=1), 2: Counts()}))
+
+    told = "it was aborted by ada at 2027-01-15 07:59:00 UTC"
+    assert (found.verdict, found.summary) == (Verdict.ENDED, f"{told}; 1 of 2 taskforces not yet stopped")
+    assert found.reasons[0] == Reason(Cause.ENDED, told, Party.NOBODY, NOW - 60)
+    assert causes(found) == [Cause.ENDED, Cause.DEAD, Cause.LEFT]
+    assert found.reasons[1].remedies == ("muster dead-letter list WF-1",)  # of an aborted one nothing is replayed
+    assert found.reasons[2].text == "3 events were left waiting when it ended, and nobody works on them"
+    assert [one.reason.cause for one in found.taskforces] == [Cause.NOT_STOPPED]
+    assert (found.working, found.over) == (0, 1)
+
+
+def test_one_that_finished_itself_says_so() -> None:
+    stopping = replace(AT_WORK, phase=Phase.PENDING_STOPPER)
+    case = a_case(Counts(published=3, done=3), stopping, workers=2, workflow=ended(WorkflowState.FINISHED, "muster"))
+    found = explain(replace(case, ended_itself=True))
+
+    told = "it finished itself at 2027-01-15 07:59:00 UTC: its inputs were closed and nothing was left to do"
+    assert found.summary == f"{told}; 1 of 1 taskforce not yet stopped; 2 workers may still hand in what they have"
+    assert causes(found) == [Cause.ENDED]
+
+
+def test_those_for_which_there_was_no_room_are_counted() -> None:
+    case = a_case(WAIT, STARTING, replace(STARTING, taskforce_uuid="TF-9"), AT_WORK, workers=1)
+    found = explain(replace(case, cases=case.cases[:1]))
+    assert (len(found.taskforces), found.working, found.over, found.left_out) == (1, 1, 0, 1)
+
+
+def test_one_whose_events_go_by_the_broker_says_that_they_are_not_counted() -> None:
+    running = explain(a_case(Counts(), AT_WORK, workers=2, upstreams=["local"]))
+    assert (running.verdict, list(running.reasons)) == (Verdict.RUNNING, [])
+    assert (
+        running.summary == "it is running: its events go through the broker, and are not counted here; 2 workers are up"
+    )
+    case = a_case(Counts(), AT_WORK, upstreams=["local"])
+    idle = explain(replace(case, cases=[replace(one, server=Agent.UPSTREAM) for one in case.cases]))
+    assert (idle.verdict, [one.reason.cause for one in idle.taskforces]) == (Verdict.STARTING, [Cause.NOT_RUNNING])

@@ -1,0 +1,139 @@
+"""Is the right cause named when nothing of a workflow can move, and none when something can?"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from muster.domain.queue import Counts, Queue
+from muster.domain.reason import Cause, Party, Reason
+from muster.domain.stall import explain_stall, find_stall
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import Taskforce, Workflow, WorkflowState
+
+WORKFLOW = Workflow("WF-1", created_at=1.0, priority=50, owner="ada", name="", finish_when_done=True)
+IN = Queue(1, "a1", "WF-1", "in", True, True, False, None, 5, 60.0, 2.0)
+MIDDLE = replace(IN, number=2, queue_id="a2", alias="mid", is_public=False)
+TASKFORCE = Taskforce("TF-1", "TK-1", "WF-1", 1.0, 50, "local", "ap", 2, {}, {}, Phase.PENDING_STARTER)
+SUBMITTED = replace(TASKFORCE, phase=Phase.CONDOR_SUBMIT, cluster_id=7)
+OPEN, CLOSED = IN, replace(IN, closed_at=9.0)
+NONE = Counts()
+WAIT = Counts(published=3, waiting=3)
+DONE = Counts(published=3, done=3)
+
+
+def stall(
+    counts: Counts,
+    *taskforces: Taskforce,
+    workflow: Workflow = WORKFLOW,
+    queue: Queue = OPEN,
+    workers: int = 0,
+    has_ready: bool = True,
+    due: float | None = None,
+    upstreams: tuple[str, ...] = (),
+) -> Reason | None:
+    known: dict[str, Any] = {
+        "has_ready": lambda: has_ready,
+        "find_next_due": lambda: due,
+        "list_taskforces": lambda: taskforces,
+        "upstreams": upstreams,
+    }
+    of = (workflow, [queue, MIDDLE], {1: counts, 2: Counts()}, workers)
+    found = find_stall(*of, **known)
+    assert explain_stall(*of, **known) == (None if found is None else found.text)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("counts", "workers", "taskforces"),
+    [
+        (Counts(published=3, waiting=2, in_work=1), 0, ()),
+        (WAIT, 1, ()),
+        (WAIT, 0, (replace(TASKFORCE, phase=Phase.PRE_MQ_ACTIVATION),)),
+        (WAIT, 0, (replace(TASKFORCE, claim_agent="site-a"),)),
+    ],
+)
+def test_what_can_move_is_no_stall(counts: Counts, workers: int, taskforces: tuple[Taskforce, ...]) -> None:
+    assert stall(counts, *taskforces, workers=workers) is None
+
+
+@pytest.mark.parametrize("state", [WorkflowState.FINISHED, WorkflowState.ABORTED])
+def test_what_has_ended_is_no_stall(state: WorkflowState) -> None:
+    assert stall(WAIT, workflow=replace(WORKFLOW, state=state)) is None
+
+
+def test_events_in_a_pause_wait_for_their_time() -> None:
+    text = "all that waits failed before, and is tried again after a pause, the next at 00:01:40 UTC: muster workflow errors WF-1"
+    remedies = ("muster workflow errors WF-1",)
+    assert stall(WAIT, workers=1, has_ready=False, due=100.0) == Reason(
+        Cause.PAUSED, text, Party.TIME, remedies=remedies
+    )
+
+
+def test_nothing_published_waits_for_a_person() -> None:
+    text = "no events were published yet: publish into in"
+    remedies = ("muster queue publish WF-1 in FILE --close",)
+    assert stall(NONE) == Reason(Cause.NO_EVENTS, text, Party.PERSON, 1.0, remedies=remedies)
+
+
+def test_all_done_and_open_waits_for_more_or_for_the_end() -> None:
+    text = "every event is done: publish more, or close in to finish the workflow"
+    remedies = (
+        "muster queue publish WF-1 in FILE --close",
+        "muster queue close WF-1 in",
+    )
+    assert stall(DONE) == Reason(Cause.INPUTS_OPEN, text, Party.PERSON, remedies=remedies)
+    assert stall(DONE, workflow=replace(WORKFLOW, finish_when_done=False)) is None
+
+
+def test_all_done_and_closed_waits_for_its_end() -> None:
+    by_hand = replace(WORKFLOW, finish_when_done=False)
+    text = "every event is done and the inputs are closed: finish the workflow to release its workers"
+    remedies = ("muster workflow finish WF-1",)
+    assert stall(DONE, workflow=by_hand, queue=CLOSED) == Reason(
+        Cause.INPUTS_CLOSED, text, Party.PERSON, 9.0, remedies=remedies
+    )
+    assert stall(DONE, queue=CLOSED) is None
+
+
+def test_held_taskforces_are_a_cause_only_where_all_are() -> None:
+    held = replace(TASKFORCE, held_reason="no such image", submit_failures=3)
+    found = stall(WAIT, held, replace(held, phase=Phase.PENDING_STOPPER, held_reason=None))
+    assert found == Reason(Cause.HELD, "no taskforce can be started: no such image", Party.PERSON)
+    assert stall(WAIT, held, replace(TASKFORCE, claim_agent="site-a")) is None
+
+
+def test_taskforces_that_have_all_ended_are_told() -> None:
+    found = stall(WAIT, replace(SUBMITTED, phase=Phase.CONDOR_COMPLETE))
+    assert found is not None
+    assert (found.cause, found.waits_for) == (Cause.NO_TASKFORCE, Party.PERSON)
+    assert found.text.startswith("3 events wait, and every taskforce has ended: add workers")
+
+
+def test_who_has_not_taken_the_workers_is_told_by_who_serves_the_place() -> None:
+    far = replace(TASKFORCE, location="far", schedd="ap.far")
+    text = "no site agent has taken the workers yet: is `muster site` running for far, local?"
+    assert stall(WAIT, TASKFORCE, far) == Reason(Cause.NOT_TAKEN, text, Party.SITE_AGENT)
+    text = "upstream's agent has not taken the workers yet: is the task management service running at ap.far?"
+    assert stall(WAIT, far, upstreams=("far",)) == Reason(Cause.NOT_TAKEN, text, Party.UPSTREAM_AGENT)
+
+
+def test_workers_that_never_called_and_workers_that_are_gone_are_told_apart() -> None:
+    text = "the workers were submitted, and none has called yet"
+    assert stall(WAIT, SUBMITTED, TASKFORCE) == Reason(Cause.NOT_CALLED, text, Party.WORKERS)
+    text = "no worker is up at the moment: those that ended are started again by their site"
+    worked = Counts(published=4, waiting=3, done=1)
+    assert stall(worked, SUBMITTED) == Reason(Cause.NONE_UP, text, Party.SITE_AGENT)
+
+
+def test_one_whose_events_go_by_the_broker_is_judged_by_its_taskforces_alone() -> None:
+    assert stall(NONE, SUBMITTED, upstreams=("local",)) is None
+    waiting = stall(NONE, TASKFORCE, upstreams=("local",))
+    assert waiting is not None
+    assert (waiting.cause, waiting.waits_for) == (Cause.NOT_TAKEN, Party.UPSTREAM_AGENT)
+    over = stall(NONE, replace(SUBMITTED, phase=Phase.CONDOR_COMPLETE), upstreams=("local",))
+    assert over is not None
+    assert over.text == "every taskforce has ended: add workers (muster workflow add-workers), or end the workflow"
+    here = stall(NONE, TASKFORCE, upstreams=("elsewhere",))
+    assert here is not None
+    assert here.cause is Cause.NO_EVENTS

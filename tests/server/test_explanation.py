@@ -1,0 +1,232 @@
+"""Does the service say, in one call, why a workflow is not running: at each step of its life, for every party?"""
+
+from dataclasses import replace
+
+import pytest
+
+from muster.server.services.activate_workflows import activate_workflows
+from muster.server.services.explain_workflow import explain_workflow
+from muster.server.services.finish_drained import finish_drained
+from muster.server.services.note_asking import Noted
+from server.stand import EWMS_TASK, NEW, STRANGER, TMS, USER, Json, Stand
+
+pytestmark = pytest.mark.anyio
+
+ERROR: Json = {"text": "no luck", "fingerprint": "no luck", "stdout_tail": "", "stderr_tail": "", "exit_code": 1}
+
+
+async def explain(stand: Stand, workflow: Json, *, by: str = USER) -> Json:
+    return await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/explanation", by=by)
+
+
+def causes(found: Json) -> tuple[str, list[str], list[str]]:
+    """Verdict, causes of the workflow, causes of its taskforces."""
+    return found["verdict"], [one["cause"] for one in found["reasons"]], [one["cause"] for one in found["taskforces"]]
+
+
+def fail(event: Json) -> Json:
+    return {
+        "event": event["event"],
+        "fence": event["fence"],
+        "outcome": "failed",
+        "results": [],
+        "error": ERROR,
+        "wall_s": 0.1,
+    }
+
+
+async def test_every_step_of_a_life_is_explained(stand: Stand) -> None:
+    workflow = await stand.submit({**NEW, "finish_when_done": True})
+    assert causes(await explain(stand, workflow)) == ("idle", ["no-events"], ["not-activated"])
+
+    await stand.publish(workflow, 1, 2)
+    assert causes(await explain(stand, workflow)) == ("starting", [], ["not-activated"])
+    await stand.advance()
+    found = await explain(stand, workflow, by=STRANGER)  # everybody may read
+    assert causes(found) == ("stalled", ["not-taken"], ["not-taken"])
+    [reason] = found["reasons"]
+    assert reason["remedies"] == ["MUSTER_SITE_LOCATIONS=local muster site    # beside the pool local"]
+    assert (reason["waits_for"], reason["needs_help"], reason["last_error"]) == ("site-agent", True, None)
+    assert workflow["created_at"] <= reason["since"] <= found["at"]
+
+    [order] = (await stand.claim())["start"]
+    found = await explain(stand, workflow)
+    assert causes(found) == ("starting", [], ["taken"])
+    assert found["taskforces"][0]["text"] == "site agent site-a has taken it and is starting it at local"
+    await stand.report(order, "submit-failed", error="no room on disk")
+    found = await explain(stand, workflow)
+    assert found["taskforces"][0]["last_error"] == "no room on disk"
+    assert (
+        "(1 start failed, the last one: no room on disk): site agent site-a is there" in found["taskforces"][0]["text"]
+    )
+
+    [order] = (await stand.claim())["start"]
+    await stand.report(order, "submitted", cluster_id=7, n_workers=2)
+    assert causes(await explain(stand, workflow)) == ("starting", ["not-called"], ["not-called"])
+    worker = await stand.enrol(order["taskforce_uuid"])
+    assert causes(await explain(stand, workflow)) == ("running", [], [])
+    events = (await stand.step(worker, 1, want=2))["events"]
+    assert causes(await explain(stand, workflow)) == ("running", [], [])
+    await stand.step(worker, 2, finished=[fail(one) for one in events])
+    found = await explain(stand, workflow)
+    assert causes(found) == ("waiting", ["paused"], [])
+    assert found["reasons"][0]["last_error"] == "no luck"
+
+    await stand.end(workflow, "abort")
+    found = await explain(stand, workflow)
+    assert causes(found) == ("ended", ["ended", "left"], ["not-stopped"])
+    assert found["summary"].startswith("it was aborted by ada at ")
+    assert found["summary"].endswith("; 1 of 1 taskforce not yet stopped")
+    await stand.report(order, "removed")
+    assert causes(await explain(stand, workflow))[2] == ["not-cleared"]
+    await stand.report(order, "completed", at=found["at"])
+    found = await explain(stand, workflow)
+    assert causes(found) == ("ended", ["ended", "left"], [])
+    assert (found["working"], found["over"], found["left_out"]) == (0, 1, 0)
+
+
+async def test_a_taskforce_that_is_held_is_told_with_its_reason_and_what_replaces_it(stand: Stand) -> None:
+    workflow = await stand.submit()
+    await stand.publish(workflow, 1)
+    await stand.advance()
+    [order] = (await stand.claim())["start"]
+    await stand.report(order, "submit-failed", error="no such image", final=True)
+
+    found = await explain(stand, workflow)
+
+    assert causes(found) == ("stalled", ["held"], ["held"])
+    [reason] = found["reasons"]
+    assert (reason["last_error"], reason["waits_for"]) == ("no such image", "person")
+    workflow_id, task = workflow["workflow_id"], workflow["tasks"][0]["task_id"]
+    assert reason["remedies"] == [
+        f"muster workflow add-workers {workflow_id} --workers 2 --task {task} --location local",
+        f"muster workflow finish {workflow_id}",
+    ]
+
+
+async def test_a_workflow_for_which_there_is_no_room_says_which_limit_it_is(stand: Stand) -> None:
+    narrow = replace(stand.parts, settings=stand.parts.settings.model_copy(update={"workers_max": 3}))
+    first, second = await stand.submit(), await stand.submit()
+    await stand.publish(second, 1)
+    await activate_workflows(narrow)
+
+    explained = await explain_workflow(narrow, second["workflow_id"])
+
+    assert (explained.verdict, explained.working) == ("waiting", 0)
+    [one] = explained.taskforces
+    assert one.reason.text == (
+        "there is no room for its workflow: 2 workers in all are in use and 2 more are wanted, of 3 that may be; the activator lets it "
+        "in by itself when others have ended"
+    )
+    assert causes(await explain(stand, first))[2] == ["not-launched"]
+
+
+async def test_dead_letters_are_told_by_cause(stand: Stand) -> None:
+    workflow = await stand.submit({**NEW, "tasks": [{**NEW["tasks"][0], "attempts": 1}]})
+    order = await stand.start(workflow)
+    worker = await stand.enrol(order["taskforce_uuid"])
+    await stand.publish(workflow, 1, 2)
+    events = (await stand.step(worker, 1, want=2))["events"]
+    await stand.step(worker, 2, finished=[fail(one) for one in events])
+
+    found = await explain(stand, workflow)
+
+    assert causes(found) == ("idle", ["inputs-open", "dead"], [])
+    dead = found["reasons"][1]
+    assert dead["text"] == "2 events failed for the last time: 2 × no luck"
+    assert dead["remedies"][0] == f"muster dead-letter list {workflow['workflow_id']}"
+
+
+async def test_workers_that_have_all_ended_are_missed_where_events_wait(stand: Stand) -> None:
+    workflow = await stand.submit()
+    order = await stand.start(workflow)
+    await stand.publish(workflow, 1)
+    await stand.report(order, "completed", at=1.0)
+
+    found = await explain(stand, workflow)
+
+    assert causes(found) == ("stalled", ["no-taskforce"], ["workers-ended"])
+    assert found["reasons"][0]["remedies"][0].startswith(f"muster workflow add-workers {workflow['workflow_id']}")
+    assert found["over"] == 0
+
+
+async def test_who_asked_for_work_is_known_to_every_service_on_the_database(stand: Stand) -> None:
+    workflow = await stand.submit()
+    await stand.publish(workflow, 1)
+    await stand.claim("site-b")  # there was nothing yet
+    await stand.advance()
+
+    elsewhere = replace(stand.parts, noted=Noted())  # as another service sees it
+    [explained] = (await explain_workflow(elsewhere, workflow["workflow_id"])).taskforces
+
+    assert explained.reason.text.startswith(
+        "its workers wait to be started: site agent site-b is there, and asked for work last at"
+    )
+
+
+async def test_upstreams_agent_is_heard_and_a_person_who_looks_is_not_taken_for_it(stand: Stand) -> None:
+    workflow = await stand.submit({**NEW, "tasks": [EWMS_TASK]})
+    await stand.publish(workflow, 1)
+    await stand.advance()
+    for by, schedd in ((USER, "SCHEDD1"), (TMS, "SCHEDD2"), (TMS, "nowhere")):
+        await stand.get(f"/v1/tms/pending-starter/taskforces?schedd={schedd}", by=by)
+    found = await explain(stand, workflow)
+    assert (found["verdict"], found["taskforces"][0]["waits_for"]) == ("stalled", "upstream-agent")
+    assert found["reasons"][0]["text"] == (
+        "upstream's agent has not taken the workers yet: is the task management service running at SCHEDD1?"
+    )
+
+    await stand.get("/v1/tms/pending-stopper/taskforces?schedd=SCHEDD1", by=TMS)
+
+    found = await explain(stand, workflow)
+    assert found["verdict"] == "starting"
+    assert (
+        "the task management service at SCHEDD1 is there, and asked for work last at" in found["taskforces"][0]["text"]
+    )
+    asks = await stand.parts.store.read(
+        lambda tx: tx.askings.find(locations=[], schedds=["SCHEDD1", "SCHEDD2", "nowhere"])
+    )
+    assert {one.place for one in asks} == {"SCHEDD1", "SCHEDD2"}
+
+
+async def test_a_workflow_at_upstreams_agent_is_explained_by_what_that_one_says(stand: Stand) -> None:
+    """Its events go through the broker, so nothing of them is known here."""
+    workflow = await stand.submit({**NEW, "tasks": [EWMS_TASK]})
+    await stand.advance()
+    assert causes(await explain(stand, workflow)) == ("stalled", ["not-taken"], ["not-taken"])
+    [uuid] = [one["taskforce_uuid"] for one in workflow["taskforces"]]
+    submitted = {"cluster_id": 7, "n_workers": 2, "submit_dict": {}, "job_event_log_fpath": "/jel"}
+    await stand.post(f"/v1/tms/condor-submit/taskforces/{uuid}", submitted, by=TMS)
+    assert causes(await explain(stand, workflow)) == ("starting", [], ["not-running"])
+
+    statuses = {"compound_statuses_by_taskforce": {uuid: {"RUNNING": {"Tasking": 1}, "IDLE": {"null": 1}}}}
+    await stand.post("/v1/tms/statuses/taskforces", statuses, by=TMS)
+
+    found = await explain(stand, workflow)
+    assert causes(found) == ("running", [], [])
+    assert found["summary"].endswith("its events go through the broker, and are not counted here; 1 worker is up")
+    progress = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress")
+    assert progress["why"] is None
+
+
+async def test_one_that_finished_itself_says_so(stand: Stand) -> None:
+    workflow = await stand.submit({**NEW, "finish_when_done": True})
+    await stand.publish(workflow, close=True)
+    assert causes(await explain(stand, workflow))[:2] == ("idle", ["finishing"])
+    await finish_drained(stand.parts)
+
+    found = await explain(stand, workflow)
+
+    assert causes(found) == ("ended", ["ended"], [])
+    assert found["summary"].startswith("it finished itself at ")
+
+
+async def test_a_workflow_with_many_taskforces_is_explained_in_part(stand: Stand) -> None:
+    workflow = await stand.submit()
+    task = workflow["tasks"][0]["task_id"]
+    for _ in range(50):
+        await stand.post(f"/muster/v1/tasks/{task}/actions/add-workers", {"location": "local", "n_workers": 1})
+
+    found = await explain(stand, workflow)
+
+    assert (len(found["taskforces"]), found["left_out"], found["over"]) == (50, 1, 0)
