@@ -28,6 +28,7 @@ from muster.server.daemons.reap import reap_sessions
 from muster.server.daemons.retry import FLOOR_S as RETRY_FLOOR_S
 from muster.server.daemons.retry import requeue_due
 from muster.server.daemons.rhythm import Every, WhenRung
+from muster.server.daemons.watch_horizon import watch_horizon
 from muster.server.doors.access import guard
 from muster.server.doors.documents import Documents, Door, make_closed_config
 from muster.server.doors.errors import HANDLERS, UpstreamError
@@ -61,6 +62,7 @@ BODY_BYTES_MAX = 1 << 20
 BACKLOG = 2048
 HEARTBEAT_S = 3.0
 EXPIRY_S = 60.0
+HORIZON_S = 10.0
 
 _OURS = (health, workflows, tasks, taskforces, sites, queues, events, consumers, workers)
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -95,6 +97,11 @@ def _make_doors(parts: Parts) -> Mapping[str, Door]:
 def make_app(parts: Parts) -> Litestar:
     """The routes of all doors over these parts."""
     meters = Meters()
+    meters.show(
+        "muster_outbox_horizon_seconds",
+        "For how long one open transaction has held notices back.",
+        lambda: parts.horizon.age_s,
+    )
     doors = _make_doors(parts)
     app = Litestar(
         route_handlers=[
@@ -130,6 +137,7 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         Every(settings.fold_interval_s, "folding of counters", engine.fold),
         Every(settings.tend_interval_s, "tending of hot tables", engine.tend),
         Every(EXPIRY_S, "expiry of answers", partial(expire_answers, store, kept_s=settings.answer_kept_s)),
+        Every(HORIZON_S, "look at the outbox's horizon", partial(watch_horizon, store, parts.horizon)),
     )
 
 

@@ -3,12 +3,15 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from muster.domain.location import Location
 from muster.server.ports.identity import Identity
 from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
+from muster.server.services.horizon_age import HorizonAge
+from muster.server.services.lookout import Lookouts
 from muster.server.services.worker_desk import WorkerDesk
 from muster.settings import ServerSettings
 
@@ -42,3 +45,7 @@ class Parts:
     stopping: Stopping = field(default_factory=Stopping)
     desk: WorkerDesk = field(default_factory=WorkerDesk)
     """What this process remembers of workers and parked calls."""
+    lookouts: Lookouts[Any] = field(default_factory=Lookouts)
+    """The workflows that somebody follows in this process, by id."""
+    horizon: HorizonAge = field(default_factory=HorizonAge)
+    """For how long notices have been held back."""
