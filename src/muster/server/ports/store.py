@@ -114,6 +114,9 @@ class Taskforces(Protocol):
     def count_phases(self, workflow_id: str) -> Mapping[Phase, int]:
         """How many taskforces of a workflow are in which phase; phases without any are left out."""
 
+    def has_clusters(self, workflow_id: str) -> bool:
+        """Is there a taskforce of the workflow whose cluster is known and not known to be gone?"""
+
     def list_of_task(self, task_id: str) -> Sequence[Taskforce]:
         """Oldest first."""
 

@@ -14,7 +14,7 @@ import anyio
 import msgspec
 
 from muster.domain.queue import Counts, Queue
-from muster.domain.taskforce_phase import ENDING, TERMINAL, Phase
+from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.workflow import Taskforce, Workflow
 from muster.server.ports.store import Newest, Transaction
 from muster.server.services.lookout import Lookout
@@ -78,11 +78,13 @@ class Sight:
     """What one look sees of a workflow, in one snapshot: what a notice tells of is never newer than the progress beside it.
 
     Args:
+        is_cleared: no cluster of its workers is left.
         net_s: seconds to the next look where nothing can move without a ring, in case one was lost.
     """
 
     now: ProgressNow
     newest: Newest
+    is_cleared: bool
     net_s: float
 
     @property
@@ -95,8 +97,7 @@ class Sight:
         ended_at = self.now.workflow.ended_at
         if ended_at is None or self.newest.is_held_back:
             return False
-        is_cleared = self.now.workers == 0 and TERMINAL.issuperset(self.now.phases)
-        return is_cleared or self.now.at - ended_at >= LINGER_S
+        return (self.is_cleared and self.now.workers == 0) or self.now.at - ended_at >= LINGER_S
 
     @property
     def topics(self) -> Sequence[str]:
@@ -163,7 +164,8 @@ def _look(tx: Transaction, workflow_id: str, *, net_s: float) -> Sight:
             list_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
         ),
     )
-    return Sight(now, tx.outbox.list_newest(workflow_id, limit=TAIL), net_s)
+    is_cleared = not workflow.is_active and not tx.taskforces.has_clusters(workflow_id)
+    return Sight(now, tx.outbox.list_newest(workflow_id, limit=TAIL), is_cleared, net_s)
 
 
 def _list_inputs(queues: Sequence[Queue]) -> Sequence[int]:
