@@ -21,7 +21,7 @@ from muster.server.ports.store import Store, Transaction
 from muster.server.services import follow_progress, stream_workflow
 from muster.server.services.follow_progress import ProgressNow
 from muster.server.services.parts import Parts
-from muster.server.services.stream_workflow import Gap, Message, Over, Resume, SignOfLife, Told, open_stream
+from muster.server.services.stream_workflow import Gap, Message, Now, Over, Resume, SignOfLife, Told, open_stream
 from server.stand import Json, Stand
 
 pytestmark = pytest.mark.anyio
@@ -32,9 +32,11 @@ FOLLOWERS = 50
 
 @contextlib.asynccontextmanager
 async def listening(
-    parts: Parts, workflow: Json, *, after: Place | None = None
+    parts: Parts, workflow: Json, *, after: Place | None = None, is_from_now: bool = False
 ) -> AsyncIterator[AsyncGenerator[Message]]:
     resume = None if after is None else Resume(after, "after", render_place(after))
+    if is_from_now:
+        resume = Resume(None, "after", "now")
     stream = await open_stream(parts, workflow["workflow_id"], resume)
     assert stream is not None
     async with contextlib.aclosing(stream):
@@ -153,6 +155,25 @@ async def test_one_who_is_far_behind_is_told_page_by_page(stand: Stand, monkeypa
     assert numbers == [*(list(range(10)) * 10), 0]
 
 
+async def test_one_who_wants_only_what_happens_from_now_on_is_told_where_that_begins(stand: Stand) -> None:
+    workflow = await stand.submit()
+    async with listening(stand.parts, workflow) as stream:
+        before = last_place(await take_until(stream, is_notice("workflow.created")))
+    async with listening(stand.parts, workflow, is_from_now=True) as stream:
+        opening = await take_until(stream, lambda one: isinstance(one, Now))
+        await insert(stand, workflow)
+        taken = await take_until(stream, is_notice("test.notice"))
+
+    assert [type(one) for one in opening] == [ProgressNow, Now]
+    assert opening[1] == Now(before)
+    assert [type(one) for one in taken] == [Told]
+    await end(stand, workflow)
+    answer = await stand.ask("GET", f"/muster/v1/workflows/{workflow['workflow_id']}/stream?after=now")
+    [opened, _, told, over, _] = answer.text.split("\n\n")
+    assert opened == "retry: 1000"
+    assert over.startswith(f"{told}.end\nevent: end\n")
+
+
 async def test_it_ends_when_the_workflow_is_over_and_its_workers_are_gone(stand: Stand) -> None:
     workflow = await stand.submit()
     order = await stand.start(workflow)
@@ -258,7 +279,10 @@ async def test_an_id_that_is_none_is_refused(stand: Stand) -> None:
             "Last-Event-ID": await stand.ask("GET", path, headers={"Last-Event-ID": text}),
         }
         for name, answer in answers.items():
-            reason = f"'{text[:100]}' is no id of a stream's event: send the last one that you got, or none to hear everything"
+            reason = (
+                f"'{text[:100]}' is no id of a stream's event: send the last one that you got, none to hear everything, "
+                "or 'now' to hear only what happens from now on"
+            )
             assert (answer.status_code, answer.json()["findings"]) == (422, [{"field": name, "reason": reason}])
 
 

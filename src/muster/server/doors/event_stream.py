@@ -32,6 +32,11 @@ def render_event(name: str, data: bytes, *, id_: str | None = None) -> bytes:
     return head + b"event: %b\ndata: %b\n\n" % (name.encode(), data)
 
 
+def render_id(id_: str) -> bytes:
+    """An id alone: nothing is told by it, and clients go on there."""
+    return b"id: %b\n\n" % id_.encode()
+
+
 class EventStream:
     """An ASGI application that sends what is told to it, piece by piece, and ends with its client.
 

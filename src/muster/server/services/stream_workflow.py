@@ -32,9 +32,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Resume:
-    """Where a listener wants to go on. `name`, `text`: of the field that said so."""
+    """Where a listener wants to go on. `place`: None is where things are now. `name`, `text`: of the field that said so."""
 
-    place: Place
+    place: Place | None
     name: str
     text: str
 
@@ -45,6 +45,13 @@ class Told:
 
     place: Place
     notice: Notice
+
+
+@dataclass(frozen=True)
+class Now:
+    """Nothing of what has happened is told. `place`: to go on there."""
+
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class SignOfLife:
     """Nothing has happened."""
 
 
-Message: TypeAlias = ProgressNow | Told | Gap | Over | SignOfLife
+Message: TypeAlias = ProgressNow | Told | Now | Gap | Over | SignOfLife
 
 
 async def open_stream(parts: Parts, workflow_id: str, resume: Resume | None) -> AsyncGenerator[Message] | None:
@@ -83,19 +90,21 @@ async def open_stream(parts: Parts, workflow_id: str, resume: Resume | None) -> 
         raise UnavailableError("the service is stopping: try again")
     with follow(parts, workflow_id) as lookout:
         sight = await lookout.look()
-    gap = None
-    place = Place(BEGINNING) if resume is None else resume.place
-    if resume is not None and not await _is_kept(parts, workflow_id, resume, sight.newest):
-        gap = resume.text
-        place = Place(BEGINNING)
-    if place.is_end and sight.is_over and sight.newest.cursor <= place.cursor:
-        return None
-    return _tell(parts, workflow_id, sight, place.cursor, gap)
-
-
-async def _is_kept(parts: Parts, workflow_id: str, resume: Resume, newest: Newest) -> bool:
-    """Is the notice after which to go on still there? Then so is what followed it. Raises InvalidError for another workflow's."""
+    if resume is None:
+        return _tell(parts, workflow_id, sight, BEGINNING)
+    if resume.place is None:
+        cursor = sight.newest.cursor
+        return _tell(parts, workflow_id, sight, cursor, Now(Place(cursor)))
     cursor = resume.place.cursor
+    if not await _is_kept(parts, workflow_id, cursor, resume, sight.newest):
+        return _tell(parts, workflow_id, sight, BEGINNING, Gap(Place(BEGINNING), resume.text))
+    if resume.place.is_end and sight.is_over and sight.newest.cursor <= cursor:
+        return None
+    return _tell(parts, workflow_id, sight, cursor)
+
+
+async def _is_kept(parts: Parts, workflow_id: str, cursor: Cursor, resume: Resume, newest: Newest) -> bool:
+    """Is the notice after which to go on still there? Then so is what followed it. Raises InvalidError for another workflow's."""
     if cursor == BEGINNING or any(known == cursor for known, _ in newest.notices):
         return True
     notice = await parts.store.read(lambda tx: tx.outbox.find(cursor))
@@ -108,7 +117,7 @@ async def _is_kept(parts: Parts, workflow_id: str, resume: Resume, newest: Newes
 
 
 async def _tell(
-    parts: Parts, workflow_id: str, sight: Sight, cursor: Cursor, gap: str | None
+    parts: Parts, workflow_id: str, sight: Sight, cursor: Cursor, opening: Now | Gap | None = None
 ) -> AsyncGenerator[Message]:
     ends_at = anyio.current_time() + STREAM_S_MAX
     token, told_at = "", 0.0
@@ -117,9 +126,9 @@ async def _tell(
             if sight.now.token != token:
                 token, told_at = sight.now.token, anyio.current_time()
                 yield sight.now
-            if gap is not None:
-                yield Gap(Place(cursor), gap)
-                gap = None
+            if opening is not None:
+                yield opening
+                opening = None
             while cursor < sight.newest.cursor:
                 page = await _list_next(parts, workflow_id, cursor, sight.newest)
                 if not page:

@@ -13,6 +13,7 @@ from muster.server.services.stream_workflow import Resume
 PAGE_MAX = 500
 TOKEN_CHARS_MAX = 100
 LAST_ID = "Last-Event-ID"
+NOW = "now"
 
 StateQuery: TypeAlias = Annotated[str | None, QueryParameter(name="state", description=f"one of {', '.join(STATES)}")]
 """`state` itself is a name that the framework keeps for itself."""
@@ -20,7 +21,10 @@ LimitQuery: TypeAlias = Annotated[int, QueryParameter(ge=1, le=PAGE_MAX)]
 WaitQuery: TypeAlias = Annotated[float, QueryParameter(ge=0, le=3600)]
 SeenQuery: TypeAlias = Annotated[str | None, QueryParameter(max_length=TOKEN_CHARS_MAX)]
 AfterQuery: TypeAlias = Annotated[
-    str | None, QueryParameter(description=f"as `{LAST_ID}`, which counts if both are given")
+    str | None,
+    QueryParameter(
+        description=f"as `{LAST_ID}`, which counts if both are given; `{NOW}`: only what happens from now on is told"
+    ),
 ]
 LastIdHeader: TypeAlias = Annotated[
     str | None, HeaderParameter(name=LAST_ID, description="of the last event that had one: what came after it is told")
@@ -50,10 +54,10 @@ def parse_resume(last_id: str | None, after: str | None) -> Resume | None:
     if not text:
         return None
     place = parse_place(text)
-    if place is None:
+    if place is None and text != NOW:
         reason = (
             f"{text[:TOKEN_CHARS_MAX]!r} is no id of a stream's event: send the last one that you got, "
-            "or none to hear everything"
+            f"none to hear everything, or {NOW!r} to hear only what happens from now on"
         )
         raise InvalidError([Finding(name, reason)])
     return Resume(place, name, text)

@@ -28,14 +28,14 @@ from muster.domain.ids import render_event_id
 from muster.domain.outbox import Place, render_place
 from muster.domain.queue import Counts, Queue
 from muster.domain.workflow import TaskDirective, Workflow
-from muster.server.doors.event_stream import SIGN_OF_LIFE, render_event
+from muster.server.doors.event_stream import SIGN_OF_LIFE, render_event, render_id
 from muster.server.doors.muster.taskforces.views import render_taskforce
 from muster.server.ports.store import Recount
 from muster.server.services.deactivate_workflow import Ended
 from muster.server.services.follow_progress import ProgressNow
 from muster.server.services.read_account import WorkflowAccount, WorkflowErrors
 from muster.server.services.read_workflow import WholeWorkflow, state_of
-from muster.server.services.stream_workflow import Gap, Message, Over, Told
+from muster.server.services.stream_workflow import Gap, Message, Now, Over, Told
 
 
 def render_summary(workflow: Workflow) -> WorkflowSummary:
@@ -151,6 +151,8 @@ def render_message(workflow_id: str, message: Message) -> bytes:
         case Told(place=place, notice=notice):
             view = NoticeView(render_place(place), workflow_id, notice.kind, notice.at, dict(notice.data))
             return _render_placed(notice.kind, view, place)
+        case Now(place=place):
+            return render_id(render_place(place))
         case Gap(place=place, after=after):
             return _render_placed(GAP, GapView(workflow_id, after), place)
         case Over(place=place, state=state):
