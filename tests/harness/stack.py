@@ -135,7 +135,7 @@ class Stack:
         known = self.parts.get(name)
         assert known is None or not known.is_alive, f"{name} is running"
         log = self.root / f"{name}.log"
-        environment = _clean_environment() | {"MUSTER_TEST_STACK": str(self.root)} | self.environment | variables
+        environment = clean_environment() | {"MUSTER_TEST_STACK": str(self.root)} | self.environment | variables
         if crash is not None:
             counter = self.root / f"crashes-{crash}"
             if not counter.exists():
@@ -177,7 +177,7 @@ class Stack:
         self, *arguments: str, stdin: str | None = None, deadline_s: float = 60
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command line as a user would: `stack.run("workflow", "list", "--json")`."""
-        environment = _clean_environment() | {"MUSTER_URL": self.url, "MUSTER_TOKEN_FILE": str(self.state / "token")}
+        environment = clean_environment() | {"MUSTER_URL": self.url, "MUSTER_TOKEN_FILE": str(self.state / "token")}
         return subprocess.run(
             [str(MUSTER), *arguments],
             cwd=self.root,
@@ -260,7 +260,8 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """Ours, without what would lead Muster's programs astray."""
     return {
         name: value
         for name, value in os.environ.items()
