@@ -112,7 +112,7 @@ def render_notice(notice: NoticeView | GapView) -> str:
     """What happened, in one line."""
     if isinstance(notice, GapView):
         return "notices may be missing here: the service does not keep all of them any more"
-    facts = ", ".join(f"{name} {' '.join(str(fact).split())}" for name, fact in notice.data.items())
+    facts = ", ".join(f"{name} {' '.join(str(fact).split())}" for name, fact in notice.data.items() if fact != "")
     return clean(
         f"{render_time(notice.at)} {notice.kind}: {facts}" if facts else f"{render_time(notice.at)} {notice.kind}"
     )

@@ -134,8 +134,7 @@ def watch(workflow: str, /, *, notices: bool = False, service: Service = HERE) -
 
     Args:
         workflow: its id, or `latest`.
-        notices: show also what happens (phases of taskforces, queues that are closed), from its beginning until its workers are gone; with
-            --json these lines have `kind`.
+        notices: show also what happens, from its beginning until its workers are gone (with --json: lines that have a `kind`).
     """
     with connect(service) as client:
         return watch_workflow(client, get_workflow_id(client, workflow), as_json=service.json, notices=notices)
