@@ -389,6 +389,29 @@ def test_one_who_leaves_closes_the_stream(hold: Hold) -> None:
     assert len(service.asked) == 1
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_listener_that_is_cancelled_closes_the_stream(backend: str) -> None:
+    async def run(url: str) -> None:
+        async with AsyncClient(url) as client, anyio.create_task_group() as group:
+
+            async def listen() -> None:
+                async for message in client.stream(WF):
+                    assert message == a_progress(1)
+                    is_heard.set()
+
+            is_heard = anyio.Event()
+            group.start_soon(listen)
+            await is_heard.wait()
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+
+    with run_scripted(Stream([OPENING], end="silent")) as service:
+        anyio.run(run, service.url, backend=backend)
+    gc.collect()
+
+    assert len(service.asked) == 1
+
+
 def test_a_refusal_is_read_and_raised(hold: Hold) -> None:
     with (
         run_scripted((404, {"code": "not-found", "error": "no workflow is named so"})) as service,

@@ -1,5 +1,6 @@
 """Do many followers share their looks, miss nothing, and go on when one of them leaves? On a clock that jumps."""
 
+import random
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -306,6 +307,54 @@ async def test_all_go_when_the_service_stops() -> None:
 
     assert seen == [None] * 10
     assert anyio.current_time() - begun < FLOOR_S
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whoever_comes_and_goes_learns_of_every_change_in_time(seed: int) -> None:
+    chance = random.Random(seed)
+    thing = Thing()
+    lookouts: Lookouts[Seen] = Lookouts()
+    late: list[float] = []
+
+    async def stay(length_s: float) -> None:
+        end = anyio.current_time() + length_s
+        with lookouts.follow("a", thing.lookout) as lookout:
+            known = (await lookout.look()).value
+            while anyio.current_time() < end:
+                is_fresh = chance.random() < 0.3
+                seen = await lookout.next(lambda one, known=known: one.value != known, until=end, is_fresh=is_fresh)  # type: ignore[misc]
+                if seen is None and chance.random() < 0.5:
+                    seen = await lookout.look()
+                known = known if seen is None else seen.value
+                late.append(anyio.current_time() - changed_at.get(known + 1, anyio.current_time()))
+                await anyio.sleep(chance.choice([0, 0.01, 0.3]))
+
+    async def come_and_go() -> None:
+        for _ in range(10):
+            await anyio.sleep(chance.uniform(0, 3))
+            with anyio.move_on_after(chance.uniform(0.01, 6)):  # some are torn away
+                await stay(chance.uniform(0, 5))
+
+    changed_at: dict[int, float] = {}
+    async with anyio.create_task_group() as group:
+        async with anyio.create_task_group() as followers:
+            for _ in range(8):
+                followers.start_soon(come_and_go)
+
+            async def change() -> None:
+                while True:
+                    await anyio.sleep(chance.choice([0.001, 0.1, 1, 4]))
+                    thing.change()
+                    changed_at[thing.value] = anyio.current_time()
+
+            group.start_soon(change)
+        group.cancel_scope.cancel()
+
+    assert late
+    # Nobody knows less than what was so a floor, two looks and a pause of one's own ago, also when nothing came.
+    assert max(late) <= FLOOR_S + 2 * LOOK_S + 0.3 + 1e-9
+    assert thing.most_at_once == 1
+    assert lookouts._followed == {}
 
 
 async def test_the_last_one_who_leaves_leaves_nothing_behind() -> None:
