@@ -226,6 +226,24 @@ async def test_one_who_cannot_wait_is_answered_at_once_and_tells_the_others() ->
     assert anyio.current_time() - begun < FLOOR_S
 
 
+async def test_what_is_seen_between_two_rounds_is_told_with_the_next() -> None:
+    thing = Thing()
+    lookout = thing.lookout()
+    told: list[int] = []
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: follow(lookout, told, last=1))
+        await anyio.sleep(1)
+        await lookout.look()
+        await anyio.sleep(FLOOR_S / 2)
+        thing.change(rings=False)
+        begun = anyio.current_time()
+        await lookout.look()
+
+    assert told == [1]
+    assert anyio.current_time() - begun <= FLOOR_S
+
+
 async def test_a_look_that_began_before_a_call_is_not_its_answer() -> None:
     thing = Thing()
     lookout = thing.lookout()
