@@ -19,10 +19,28 @@ MUSTER = Path(sys.executable).parent / "muster"
 
 
 class Stage:
-    """`muster serve`, and `muster site` unless `site` is False, in a folder; SQLite unless a PostgreSQL url is given."""
+    """`muster serve`, and `muster site` unless `site` is False, in a folder; SQLite unless a PostgreSQL url is given.
 
-    def __init__(self, folder: Path, *, database_url: str | None = None, site: bool = True) -> None:
+    Args:
+        token: to sign in with; None: the one that the service makes itself.
+        host: loopback address; two stages beside each other need two.
+        variables: further settings.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        database_url: str | None = None,
+        site: bool = True,
+        token: str | None = None,
+        host: str = "127.0.0.1",
+        **variables: str,
+    ) -> None:
         self.folder = folder
+        self.token = token
+        self.host = host
+        self.variables = variables
         self.database_url = database_url or f"sqlite:///{folder / 'muster.db'}"
         self.has_site = site
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -30,8 +48,9 @@ class Stage:
 
     def __enter__(self) -> Self:
         port = 20_000 + os.getpid() % 10_000
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{self.host}:{port}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MUSTER_")} | {
+            "MUSTER_HOST": self.host,
             "MUSTER_PORT": str(port),
             "MUSTER_DATABASE_URL": self.database_url,
             "MUSTER_TOKEN_FILE": str(self.folder / "token"),
@@ -40,6 +59,7 @@ class Stage:
             "MUSTER_SITE_URL": self.url,
             "MUSTER_SITE_TOKEN_FILE": str(self.folder / "token"),
             "MUSTER_SITE_DIRECTORY": str(self.folder / "site"),
+            **self.variables,
         }
         self._start("serve", environment)
         deadline = time.monotonic() + 30
@@ -48,7 +68,8 @@ class Stage:
             time.sleep(0.02)
         if self.has_site:
             self._start("site", environment, "--stop-workers")
-        self.client = Client(self.url, token=(self.folder / "token").read_text().strip())
+        self.token = self.token or (self.folder / "token").read_text().strip()
+        self.client = Client(self.url, token=self.token)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,16 +1,21 @@
 """What can be set? Every setting of every part, one sentence each: environment first, then `.env`-like file, then default.
 
 Read once, checked whole, frozen, passed down as values. Names: `MUSTER_<PART>_<FIELD>`; locations are JSON in
-`MUSTER_LOCATIONS`.
+`MUSTER_LOCATIONS`. Those of signing in stand in `sign_in_settings`, those of the broker in `broker_settings`.
 """
 
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from muster.broker_settings import BrokerSettings
+from muster.domain.admission import Limit
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
+from muster.domain.loopback import is_loopback
+from muster.sign_in_settings import CredentialSettings, SignIn, SignInSettings, render_open_door
 
 _FROZEN = {"frozen": True, "allow_inf_nan": False, "use_attribute_docstrings": True, "extra": "ignore"}
 
@@ -26,7 +31,7 @@ class LocationSettings(BaseModel):
     collector: str | None = None
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(SignInSettings, BrokerSettings):
     """`muster serve`."""
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_", **_FROZEN)  # type: ignore[typeddict-item]
@@ -40,8 +45,18 @@ class ServerSettings(BaseSettings):
     port: int = Field(default=0, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
 
+    tls_certificate_file: Path | None = Field(default=None)
+    """File with the certificate (PEM, with its chain) that the service shows; with it everything is served by https alone."""
+
+    tls_key_file: Path | None = Field(default=None)
+    """File with the key (PEM, not encrypted) of that certificate; both may be exchanged while the service runs."""
+
     token_file: Path = Field(default=Path(".muster/token"))
-    """File that holds the token which opens every route (0600); made at the first start where it is missing."""
+    """File that holds the token of `local` sign-in, which opens every route (0600); made at the first start where it is missing."""
+
+    shared_workflows: bool = Field(default=False)
+    """The rule of the EWMS services: every user, not its owner alone, may finish and abort any workflow, add workers to it and see
+    its queues' tokens."""
 
     locations: dict[str, LocationSettings] = Field(default_factory=dict)
     """Where workers can run: name → schedd, agent (muster or upstream), aliases, collector (EWMS clients see it)."""
@@ -82,6 +97,27 @@ class ServerSettings(BaseSettings):
     answer_kept_s: float = Field(default=72 * 3600.0, ge=60)
     """Seconds that answers to requests with an Idempotency-Key are kept."""
 
+    queues_max: int | None = Field(default=None, ge=1)
+    """Queues of active workflows at once, in all; a workflow for which there is no room waits. Without it: any number."""
+
+    queues_max_per_owner: int | None = Field(default=None, ge=1)
+    """The same, of one owner."""
+
+    workers_max: int | None = Field(default=None, ge=1)
+    """Workers of active workflows at once, in all; a workflow for which there is no room waits. Without it: any number."""
+
+    workers_max_per_owner: int | None = Field(default=None, ge=1)
+    """The same, of one owner."""
+
+    events_max: int | None = Field(default=None, ge=1)
+    """Events that wait or are in work at once, in all; over it no further workflow is let in. Without it: any number."""
+
+    events_max_per_owner: int | None = Field(default=None, ge=1)
+    """The same, of one owner."""
+
+    query_bytes_max: int = Field(default=10 << 20, ge=1)
+    """Bytes of JSON that the objects of one answer to a query may have together; a single object may have more."""
+
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """What is logged: debug, info, warning or error."""
 
@@ -93,6 +129,22 @@ class ServerSettings(BaseSettings):
         index_locations(self.all_locations())
         return self
 
+    @property
+    def limit(self) -> Limit:
+        """How much may be in use at once, in all."""
+        return Limit(self.queues_max, self.workers_max, self.events_max)
+
+    @property
+    def owner_limit(self) -> Limit:
+        """How much of one owner may be in use at once."""
+        return Limit(self.queues_max_per_owner, self.workers_max_per_owner, self.events_max_per_owner)
+
+    @model_validator(mode="after")
+    def _is_closed_to_others(self) -> Self:
+        if self.way_in is SignIn.OFF and not is_loopback(self.host):
+            raise PydanticCustomError("sign_in", "{fault}", {"fault": render_open_door(self.host)})
+        return self
+
     def all_locations(self) -> tuple[Location, ...]:
         """The locations as the domain knows them."""
         named = tuple(
@@ -102,7 +154,13 @@ class ServerSettings(BaseSettings):
         return (*named, *(TEST_LOCATIONS if self.test_locations else ()))
 
 
-class SiteSettings(BaseSettings):
+class ClientSettings(CredentialSettings):
+    """The command line, where it is a program that calls it."""
+
+    model_config = SettingsConfigDict(env_prefix="MUSTER_CLIENT_", **_FROZEN)  # type: ignore[typeddict-item]
+
+
+class SiteSettings(CredentialSettings):
     """`muster site`."""
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_SITE_", **_FROZEN)  # type: ignore[typeddict-item]

@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from muster.broker_settings import BrokerSettings
+from muster.cli.settings_faults import list_variables
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow, PilotConfig, WorkerConfig
 from muster.server.services.task_settings import FINISH_WHEN_DONE, VARIABLES
 from muster.worker import settings as worker_settings
@@ -13,6 +15,7 @@ from muster.worker import settings as worker_settings
 ROOT = Path(__file__).parents[2]
 FIELDS = ROOT / "docs" / "reference" / "workflow.md"
 WORKER = ROOT / "docs" / "reference" / "worker.md"
+QUEUE_TOKENS = ROOT / "docs" / "how-to" / "queue-tokens.md"
 
 
 def documented(section: str) -> dict[str, str]:
@@ -62,6 +65,13 @@ def test_every_setting_of_the_worker_is_documented_with_who_may_set_it() -> None
     assert shown == {name: one.is_users for name, one in worker_settings.VARIABLES.items()}
     theirs = re.findall(r"^\| `(MUSTER_WORKER_\w+)` \|", FIELDS.read_text(), re.MULTILINE)
     assert set(theirs) == {name for name, is_users in shown.items() if is_users}
+
+
+def test_every_setting_of_the_broker_is_documented_with_upstreams_name() -> None:
+    rows = [line for line in QUEUE_TOKENS.read_text().splitlines() if line.startswith("| `MUSTER_")]
+    shown = {tuple(re.findall(r"`([A-Z_]+)`", row.rpartition("|")[0].rpartition("|")[0])) for row in rows}
+    expected = {tuple(list_variables(BrokerSettings, field, prefix="MUSTER_")) for field in BrokerSettings.model_fields}
+    assert shown >= expected
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:

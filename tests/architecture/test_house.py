@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from muster.settings import ServerSettings, SiteSettings
+from muster.settings import ClientSettings, ServerSettings, SiteSettings
+from muster.sign_in_settings import IssuerSettings
 from muster.worker.crash_points import CRASH_POINTS, reach
 
 SRC = Path(__file__).parents[2] / "src" / "muster"
@@ -38,8 +40,8 @@ def test_a_crash_point_that_is_not_listed_raises() -> None:
         reach("nowhere.at.all")
 
 
-@pytest.mark.parametrize("settings", [ServerSettings, SiteSettings])
-def test_every_setting_has_its_sentence(settings: type[ServerSettings | SiteSettings]) -> None:
+@pytest.mark.parametrize("settings", [ServerSettings, SiteSettings, ClientSettings, IssuerSettings])
+def test_every_setting_has_its_sentence(settings: type[BaseModel]) -> None:
     missing = [name for name, field in settings.model_fields.items() if not (field.description or "").endswith(".")]
     assert missing == []
 

@@ -51,3 +51,101 @@ def test_in_a_fresh_folder_everything_is_its_owners_and_an_open_database_is_refu
     assert refused.returncode == 4
     assert "others may read or write it" in said
     assert "say `chmod 600 .muster/muster.db`" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        (
+            {"MUSTER_SIGN_IN": "off", "MUSTER_HOST": "0.0.0.0"},
+            "MUSTER_SIGN_IN is off and the service would listen on 0.0.0.0",
+        ),
+        ({"MUSTER_SIGN_IN": "oidc"}, "MUSTER_SIGN_IN is oidc and no provider is named: name it with MUSTER_OIDC_URL"),
+        (
+            {"MUSTER_OIDC_URL": "https://idp.example.org", "MUSTER_OIDC_CA_FILE": "none.pem"},
+            "MUSTER_OIDC_CA_FILE: none.pem cannot be used as certificates: No such file or directory",
+        ),
+    ],
+)
+def test_settings_of_sign_in_that_cannot_be_meant_end_the_start(
+    tmp_path: Path, variables: dict[str, str], sentence: str
+) -> None:
+    with _serve(tmp_path, **variables) as process:
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 4
+    assert sentence in said
+    assert not (tmp_path / ".muster" / "token").exists()
+
+
+def test_how_callers_sign_in_is_said_at_every_start(tmp_path: Path) -> None:
+    said = {}
+    for name, variables in {
+        "off": {"MUSTER_SIGN_IN": "off", "CI": "true"},
+        "oidc": {"MUSTER_OIDC_URL": "https://idp.example.org", "CI": "true"},
+        "local": {"CI": "true"},
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        with _serve(folder, **variables) as process:
+            assert process.stderr is not None
+            lines: list[str] = []
+            while not (lines and "the service answers at" in lines[-1]):
+                lines.append(process.stderr.readline())
+                assert lines[-1], lines
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+        said[name] = (lines[-1].partition("; ")[2].strip(), (folder / ".muster" / "token").exists())
+
+    assert said == {
+        "off": ("SIGN-IN IS OFF: whoever reaches it may do everything (MUSTER_SIGN_IN)", False),
+        "oidc": ("sign-in: tokens of https://idp.example.org", False),
+        "local": ("token: .muster/token", True),
+    }
+
+
+BROKER = {"HERE_URL": "https://muster.example.org", "BROKER_URL": "broker.example.org"}
+
+
+def test_a_broker_without_its_keys_is_refused_with_what_would_do(tmp_path: Path) -> None:
+    files = {
+        "BROKER_QUEUE_AUTH_PUBLIC_KEY_FILE": str(tmp_path / "public.pem"),
+        "MUSTER_BROKER_PRIVATE_KEY_FILE": str(tmp_path / "private.pem"),
+    }
+    (tmp_path / "private.pem").write_text("no key")
+    with _serve(tmp_path, **BROKER) as unset:
+        _, said_of_unset = unset.communicate(timeout=60)
+    with _serve(tmp_path, **BROKER, **files) as missing:
+        _, said_of_missing = missing.communicate(timeout=60)
+    (tmp_path / "public.pem").write_text("no key either")
+    with _serve(tmp_path, **BROKER, **files) as unfit:
+        _, said_of_unfit = unfit.communicate(timeout=60)
+
+    assert (unset.returncode, missing.returncode, unfit.returncode) == (4, 4, 4)
+    for name in ("MUSTER_BROKER_PUBLIC_KEY_FILE", "MUSTER_BROKER_PRIVATE_KEY_FILE"):
+        assert f"{name}: is not set, and a broker is" in said_of_unset
+    assert f"BROKER_QUEUE_AUTH_PUBLIC_KEY_FILE: {tmp_path}/public.pem cannot be read" in said_of_missing
+    assert "BROKER_QUEUE_AUTH_PUBLIC_KEY_FILE: does not hold an RSA public key" in said_of_unfit
+    assert "MUSTER_BROKER_PRIVATE_KEY_FILE: does not hold an RSA private key" in said_of_unfit
+    assert "openssl genpkey" in said_of_unfit
+
+
+def test_keys_that_do_not_do_are_only_told_where_there_is_no_broker(tmp_path: Path) -> None:
+    named = {
+        name: str(tmp_path / "nowhere.pem")
+        for name in ("MUSTER_BROKER_PUBLIC_KEY_FILE", "MUSTER_BROKER_PRIVATE_KEY_FILE")
+    }
+    with _serve(tmp_path, **named) as process:
+        wait_for((tmp_path / ".muster/muster.db-wal").exists, "it goes on to its database")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+
+    assert "key files for queue tokens cannot be used" in said
+
+
+def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
+    with _serve(tmp_path, MUSTER_TLS_CERTIFICATE_FILE=str(tmp_path / "certificate.pem")) as process:
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 4
+    assert "MUSTER_TLS_KEY_FILE: is not set, and the file of the certificate is" in said

@@ -183,3 +183,17 @@ def test_what_was_killed_is_taken_up_by_the_next_start(stack: Stack) -> None:
     assert stack.run("workflow", "watch", "latest").returncode == 0
     account = stack.run_json("workflow", "account", "latest", "--recount")
     assert (account["done"], account["lost"], account["counted_twice"], account["adds_up"]) == (2, 0, 0, True)
+
+
+def test_variables_of_a_service_elsewhere_change_nothing_about_who_signs_in(stack: Stack) -> None:
+    stack.start_up(
+        MUSTER_OIDC_URL="https://idp.example.org",
+        MUSTER_SIGN_IN="oidc",
+        MUSTER_SITE_OIDC_CLIENT_ID="site-1",
+        MUSTER_SITE_OIDC_CLIENT_SECRET_FILE="/none",
+        MUSTER_SITE_OIDC_URL="https://idp.example.org",
+    )
+
+    workflow = _submit(stack, "cp {{INFILE}} {{OUTFILE}}", 1)
+
+    wait_for(lambda: stack.run_json("workflow", "show", workflow)["state"] == "finished", "it finishes itself")

@@ -42,6 +42,9 @@ class Parties:
             raise UnauthenticatedError("this token is not known")
         return Caller(token, frozenset(ROLES[token]))
 
+    async def refresh(self) -> None:
+        """They stay who they are."""
+
 
 @dataclass(frozen=True)
 class Service:

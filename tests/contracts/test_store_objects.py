@@ -199,7 +199,7 @@ class TaskforceContract:
 
         assert await bench.read(lambda tx: tx.taskforces.find(["TF-1", "TF-9"])) == {"TF-1": changed}
 
-    async def test_taskforces_are_listed_by_task_then_location_then_age(self, bench: Bench) -> None:
+    async def test_taskforces_are_listed_by_task_then_as_they_were_made(self, bench: Bench) -> None:
         await self._insert(
             bench,
             a_taskforce("TF-1", task_id="TK-0"),  # the second task
@@ -211,21 +211,8 @@ class TaskforceContract:
         listed = await bench.read(lambda tx: tx.taskforces.list_of_workflow("WF-1"))
         of_task = await bench.read(lambda tx: tx.taskforces.list_of_task("TK-1"))
 
-        assert [one.taskforce_uuid for one in listed] == ["TF-2", "TF-4", "TF-3", "TF-1"]
+        assert [one.taskforce_uuid for one in listed] == ["TF-2", "TF-3", "TF-4", "TF-1"]
         assert [one.taskforce_uuid for one in of_task] == ["TF-4", "TF-3", "TF-2"]
-
-    async def test_those_in_a_phase_come_by_priority_then_age(self, bench: Bench) -> None:
-        await self._insert(
-            bench,
-            a_taskforce("TF-1", created_at=2.0),
-            a_taskforce("TF-2", created_at=1.0),
-            a_taskforce("TF-3", created_at=3.0, priority=60),
-            a_taskforce("TF-4", phase=Phase.PRE_LAUNCH),
-        )
-
-        found = await bench.read(lambda tx: tx.taskforces.list_in_phase(A_TASKFORCE.phase, limit=2))
-
-        assert [one.taskforce_uuid for one in found] == ["TF-3", "TF-2"]
 
     async def test_startable_are_those_that_nobody_else_has_in_hand(self, bench: Bench) -> None:
         await self._insert(

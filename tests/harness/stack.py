@@ -174,10 +174,19 @@ class Stack:
         assert part.process.returncode == -signal.SIGKILL, part.log.read_text()[-4000:]
 
     def run(
-        self, *arguments: str, stdin: str | None = None, deadline_s: float = 60
+        self,
+        *arguments: str,
+        stdin: str | None = None,
+        deadline_s: float = 60,
+        sign_in: dict[str, str] | None = None,
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command line as a user would: `stack.run("workflow", "list", "--json")`."""
-        environment = clean_environment() | {"MUSTER_URL": self.url, "MUSTER_TOKEN_FILE": str(self.state / "token")}
+        """Run a command line as a user would: `stack.run("workflow", "list", "--json")`.
+
+        Args:
+            sign_in: variables to sign in by; None: those of the stack's own token.
+        """
+        environment = clean_environment() | {"MUSTER_URL": self.url}
+        environment |= {"MUSTER_TOKEN_FILE": str(self.state / "token")} if sign_in is None else sign_in
         return subprocess.run(
             [str(MUSTER), *arguments],
             cwd=self.root,

@@ -22,6 +22,7 @@ from contracts.store_bench import open_bench
 from muster.client.shapes.new_workflow import NewTask
 from muster.domain.errors import InvalidError
 from muster.domain.ids import EventIds
+from muster.domain.mq_profile import Direction, Kind, MqGroup, MqProfile
 from muster.server.adapters.sql.database import open_database
 from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
 from muster.server.adapters.sql.schema import HOT, metadata
@@ -144,6 +145,82 @@ async def test_on_sqlite_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match=r"9999.*upgrade Muster"):
         async with open_database(f"sqlite:///{path}"):
             pass
+
+
+# -- both ----------------------------------------------------------------------------------------------------------------
+
+BEFORE_QUEUES_ON_A_BROKER = "0002"
+INSERTS_OF_THEN = """
+INSERT INTO workflow (workflow_id, number, created_at, priority, owner, name, finish_when_done, state)
+VALUES ('WF-{number}', {number}, 1000.5, 70, 'ada', '', false, 'active');
+
+INSERT INTO taskforce (
+    taskforce_uuid, task_id, workflow_id, created_at, priority, location, schedd, n_workers, origin,
+    worker_config, pilot_config, phase, submit_dict, job_event_log_fpath, compound_statuses, top_task_errors,
+    claim_fence, submit_failures, remove_failures
+) VALUES (
+    'TF-{number}', 'TK-{number}', 'WF-{number}', 1000.5, 70, '{location}', 'ap', 1, 'submitted',
+    '{{}}', '{{}}', '{phase}', '{{}}', '', '{{}}', '{{}}',
+    0, 0, 0
+);
+
+INSERT INTO queue (number, queue_id, workflow_id, alias, is_public, is_input, is_output, attempts, lease_s)
+VALUES ({number}0, 'a{number}0', 'WF-{number}', 'q0', true, true, false, 5, 60),
+    ({number}1, 'a{number}1', 'WF-{number}', 'q1', true, false, true, 5, 60),
+    ({number}2, 'a{number}2', 'WF-{number}', 'q2', false, true, true, 5, 60)
+"""
+
+
+def migrate_to_before(connection: Connection, config: Config) -> None:
+    """The schema of then, with three workflows in it."""
+    config.attributes["connection"] = connection
+    command.upgrade(config, BEFORE_QUEUES_ON_A_BROKER)
+    for number, phase, location in (
+        (1, "condor-submit", "ours"),
+        (2, "pre-mq-activation", "theirs"),
+        (3, "condor-complete", "theirs"),
+    ):
+        for statement in INSERTS_OF_THEN.format(number=number, phase=phase, location=location).split(";"):
+            connection.exec_driver_sql(statement)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+async def test_workflows_from_before_get_their_groups_and_profiles(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("muster.server.adapters.sql").joinpath("migrations")))
+    if kind == "sqlite":
+        path = tmp_path / "muster.db"
+        path.touch(mode=0o600)
+        url = f"sqlite:///{path}"
+        with create_engine(url, poolclass=NullPool).begin() as connection:
+            migrate_to_before(connection, config)
+    else:
+        url = request.getfixturevalue("postgres_url")
+        engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+        async with engine.begin() as opened:
+            await opened.run_sync(migrate_to_before, config)
+        await engine.dispose()
+
+    async with open_database(url) as database:
+        await database.store.write(lambda tx: tx.mq_groups.settle(["theirs"]))
+        groups = [
+            await database.store.read(lambda tx, name=name: tx.mq_groups.find_group(name))  # type: ignore[misc]
+            for name in ("WF-1", "WF-2", "WF-3")
+        ]
+        profiles = await database.store.read(lambda tx: tx.mq_groups.list_of_workflow("WF-2"))
+
+    assert groups == [
+        MqGroup("WF-1", 1000.5, "ada", Kind.BRIDGED, {"priority": 70}, 1000.5),
+        MqGroup("WF-2", 1000.5, "ada", Kind.DIRECT),
+        MqGroup("WF-3", 1000.5, "ada", Kind.DIRECT, {"priority": 70}, 1000.5),
+    ]
+    assert [one.profile for one in profiles] == [
+        MqProfile("a20", 20, "q0", is_public=True, direction=Direction.READ),
+        MqProfile("a21", 21, "q1", is_public=True, direction=Direction.WRITE),
+        MqProfile("a22", 22, "q2", is_public=False, direction=Direction.BOTH),
+    ]
 
 
 # -- PostgreSQL ----------------------------------------------------------------------------------------------------------

@@ -11,8 +11,11 @@ import httpx
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import UnauthenticatedError
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
+from muster.domain.queue_token import Broker
 from muster.server.adapters.sql.database import open_database
 from muster.server.app import make_app
+from muster.server.ports.identity import Identity
+from muster.server.ports.mq import QueueKeys
 from muster.server.services.activate_workflows import activate_workflows
 from muster.server.services.launch_taskforces import launch_taskforces
 from muster.server.services.parts import Parts
@@ -20,7 +23,7 @@ from muster.server.services.worker_token import enrolment_secret
 from muster.settings import ServerSettings
 from muster.worker import protocol
 
-USER, STRANGER, OPERATOR, TMS = "ada", "eve", "olga", "tms"
+USER, STRANGER, OPERATOR, TMS, WMS = "ada", "eve", "olga", "tms", "wms"
 KEY = bytes(range(32))
 LOCATIONS = (
     Location("local", schedd="local", aliases=("here",)),
@@ -72,10 +75,14 @@ class People:
             STRANGER: {Role.USER},
             OPERATOR: {Role.USER, Role.OPERATOR},
             TMS: {Role.SYSTEM_TMS},
+            WMS: {Role.SYSTEM_WMS},
         }
         if token not in known:
             raise UnauthenticatedError("this token is not known")
         return Caller(token, frozenset(known[token]))
+
+    async def refresh(self) -> None:
+        """They stay who they are."""
 
 
 @dataclass
@@ -174,19 +181,28 @@ def ok(response: httpx.Response) -> Json:
 
 
 @contextlib.asynccontextmanager
-async def open_stand(database_url: str) -> AsyncIterator[Stand]:
-    """A service over a database of its own."""
-    chosen = ServerSettings(database_url=database_url, park_s_max=5.0)
+async def open_stand(
+    database_url: str,
+    *,
+    broker: Broker | None = None,
+    queue_keys: QueueKeys | None = None,
+    identity: Identity | None = None,
+    **settings: Any,
+) -> AsyncIterator[Stand]:
+    """A service over a database of its own, or, on PostgreSQL, a further one over the same; `identity` None is `People`."""
+    chosen = ServerSettings(database_url=database_url, park_s_max=5.0, **settings)
     async with open_database(chosen.database_url, hot_connections=2) as database:
         parts = Parts(
             settings=chosen,
             store=database.store,
             engine=database.engine,
             waking=database.waking,
-            identity=People(),
+            identity=identity or People(),
             locations=index_locations(LOCATIONS),
             worker_key=KEY,
             version="0.1.0",
+            broker=broker,
+            queue_keys=queue_keys,
         )
         app = make_app(parts)
         transport = httpx.ASGITransport(app=cast("Any", app))

@@ -106,7 +106,7 @@ async def test_a_submission_is_answered_with_exactly_upstreams_fields(stand: Sta
     assert list(taskforce) == TASKFORCE_FIELDS
     assert (taskforce["schedd"], taskforce["collector"], taskforce["priority"]) == ("SCHEDD1", None, 7)
     assert taskforce["worker_config"] == EWMS_TASK["worker_config"]
-    assert taskforce["pilot_config"] == {**EWMS_TASK["pilot_config"], "image_source": "cvmfs"}
+    assert taskforce["pilot_config"] == {**EWMS_TASK["pilot_config"], "tag": "0.1.0", "image_source": "cvmfs"}
     assert (taskforce["cluster_id"], taskforce["submit_dict"], taskforce["job_event_log_fpath"]) == (None, {}, "")
     [entry] = taskforce["phase_change_log"]
     assert {**entry, "timestamp": 0} == {
@@ -154,7 +154,7 @@ async def test_the_older_version_has_the_pilots_variables_of_the_task_in_the_tas
     [made] = (await stand.post("/v0/workflows", new))["taskforces"]
 
     assert made["pilot_config"] == {
-        "tag": "latest",
+        "tag": "0.1.0",
         "environment": {
             "B": 2,
             "EWMS_PILOT_TASK_IMAGE": EWMS_TASK["task_image"],
@@ -180,7 +180,7 @@ async def test_the_example_of_upstreams_readme_is_accepted_as_it_stands(stand: S
     made = await submit(stand, tasks=[task])
     [taskforce] = made["taskforces"]
     assert taskforce["worker_config"]["condor_requirements"] == ""
-    assert taskforce["pilot_config"] == {"tag": "latest", "image_source": "cvmfs", "environment": {}, "input_files": []}
+    assert taskforce["pilot_config"] == {"tag": "0.1.0", "image_source": "cvmfs", "environment": {}, "input_files": []}
 
 
 async def test_a_partial_pilot_config_and_unused_public_aliases_are_accepted(stand: Stand) -> None:
@@ -340,8 +340,12 @@ async def test_the_whole_life_as_upstreams_parties_live_it(stand: Stand) -> None
 
     offer = await pending(stand, "starter")
     assert set(offer) == {"taskforce", "task_directive", "mqprofiles"}
-    assert (offer["taskforce"]["taskforce_uuid"], offer["mqprofiles"]) == (uuid, [])
+    assert offer["taskforce"]["taskforce_uuid"] == uuid
     assert offer["task_directive"] == made["task_directives"][0]
+    assert [one["mqid"] for one in offer["mqprofiles"]] == [
+        *offer["task_directive"]["input_queues"],
+        *offer["task_directive"]["output_queues"],
+    ]
     assert await pending(stand, "starter") == offer  # nothing is leased
     assert await pending(stand, "starter", "SCHEDD2") == {}
     assert (await show(stand, uuid))["phase"] == "pending-starter"

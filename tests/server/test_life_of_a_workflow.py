@@ -51,7 +51,7 @@ async def test_a_new_workflow_shows_what_was_asked_for(stand: Stand) -> None:
         "condor_requirements": "",
     }
     assert taskforce["pilot_config"] == {
-        "tag": "latest",
+        "tag": "0.1.0",
         "image_source": "cvmfs",
         "environment": {},
         "input_files": [],

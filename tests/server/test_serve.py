@@ -16,6 +16,8 @@ from muster.settings import LocationSettings, ServerSettings
 
 pytestmark = pytest.mark.anyio
 
+ROLES = ["operator", "system-tms", "system-wms", "user"]
+
 
 def settings(folder: Path, **changes: Any) -> ServerSettings:
     return ServerSettings(
@@ -61,7 +63,7 @@ async def test_it_answers_on_the_port_that_it_tells_and_keeps_what_it_knows(tmp_
                 await running.is_ready.wait()
                 async with running.client() as http:
                     assert (await http.get("/readyz")).json()["status"] == "ready"
-                    assert (await http.get("/muster/v1/whoami")).json()["roles"] == ["operator", "system-tms", "user"]
+                    assert (await http.get("/muster/v1/whoami")).json()["roles"] == ROLES
                     if life == 0:
                         new = {
                             "tasks": [

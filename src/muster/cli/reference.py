@@ -10,7 +10,8 @@ from rich.console import Console
 
 from muster.cli.failure import MEANINGS
 from muster.cli.main import make_app
-from muster.settings import ServerSettings, SiteSettings
+from muster.cli.settings_faults import list_variables
+from muster.settings import ClientSettings, ServerSettings, SiteSettings
 
 PLACE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 WIDTH = 100
@@ -23,7 +24,8 @@ Data goes to stdout, talk to stderr, so that every command can stand in a pipe. 
 stands for your newest workflow.
 
 The service is looked for at `--url`, then `MUSTER_URL`, then in the folder of `muster up` (`--dir`, `MUSTER_DIR`, `./.muster`); the
-token in `--token-file`, `MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, and in that folder. A token is never an argument.
+token in `--token-file`, `MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, at an identity provider (`MUSTER_CLIENT_…`, at the end of this page), and in
+that folder. A token is never an argument.
 
 | exit code | meaning |
 | --- | --- |
@@ -54,19 +56,19 @@ def render_page() -> str:
     for chain, _ in list_commands(app):
         parts.append(f"{'#' * (len(chain) + 1)} muster {' '.join(chain)}\n\n```text\n{render_help(app, chain)}\n```\n")
     parts += [render_settings(ServerSettings, "muster serve"), render_settings(SiteSettings, "muster site")]
+    parts += [render_settings(ClientSettings, "a program that calls muster")]
     return "\n".join(parts)
 
 
-def render_settings(settings: type[ServerSettings | SiteSettings], command: str) -> str:
+def render_settings(settings: type[ServerSettings | SiteSettings | ClientSettings], command: str) -> str:
     """The variables of a command with their defaults, from the sentences that stand beside them."""
     prefix = settings.model_config["env_prefix"]
     rows = []
     for name, field in settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
-        rows.append(
-            f"| `{field.alias or prefix + name.upper()}` | {f'`{shown}`' if shown else ''} | {field.description} |"
-        )
+        variables = " or ".join(f"`{one}`" for one in list_variables(settings, name, prefix=prefix))
+        rows.append(f"| {variables} | {f'`{shown}`' if shown else ''} | {field.description} |")
     return "\n".join([f"## Settings of {command}", "", "| variable | default | |", "| --- | --- | --- |", *rows, ""])
 
 

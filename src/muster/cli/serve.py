@@ -8,6 +8,7 @@ from muster.cli.extras import needing
 from muster.cli.failure import OK
 from muster.cli.settings_faults import named_as_variables, read_settings
 from muster.settings import ServerSettings
+from muster.sign_in_settings import SignIn
 
 app = App(
     name="serve",
@@ -33,13 +34,25 @@ def serve(*, json: bool = False, debug: bool = False) -> int:
     settings = read_settings(ServerSettings, prefix="MUSTER_")
 
     def tell(url: str) -> None:
+        file = str(settings.token_file) if settings.way_in is SignIn.LOCAL else None
         if json:
-            put_json({"url": url, "token_file": str(settings.token_file)}, in_one_line=True)
+            put_json({"url": url, "token_file": file, "sign_in": settings.way_in}, in_one_line=True)
         else:
             put(url)
-            say(f"the service answers at {url}; token: {settings.token_file}")
+            say(f"the service answers at {url}; {render_sign_in(settings)}")
 
     log_to_stderr(settings.log_level)
     with named_as_variables(ServerSettings, prefix="MUSTER_"):
         anyio.run(lambda: serve_service(settings, on_ready=tell), backend_options={"use_uvloop": True})
     return OK
+
+
+def render_sign_in(settings: ServerSettings) -> str:
+    """How callers sign in, in words."""
+    match settings.way_in:
+        case SignIn.LOCAL:
+            return f"token: {settings.token_file}"
+        case SignIn.OIDC:
+            return f"sign-in: tokens of {', '.join(one.url for one in settings.all_issuers())}"
+        case SignIn.OFF:
+            return "SIGN-IN IS OFF: whoever reaches it may do everything (MUSTER_SIGN_IN)"

@@ -1,7 +1,8 @@
 """Which service does a command speak to, and as whom?
 
 Order of the address: `--url`, `MUSTER_URL`, `address` in the folder of `muster up` (`--dir`, `MUSTER_DIR`, `./.muster`). Of the
-token: `--token-file`, `MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, `token` in that folder. A token is never an argument.
+token: `--token-file`, `MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, an identity provider's for the program that `MUSTER_CLIENT_OIDC_CLIENT_ID`
+names, `token` in that folder. A token is never an argument.
 """
 
 import os
@@ -12,12 +13,13 @@ from pathlib import Path
 from cyclopts import Group, Parameter
 
 from muster.cli.console import say
-from muster.client.address import parse_address
+from muster.client.address import Token, parse_address
 from muster.client.patience import Patience
 from muster.client.synchronous import Client
 from muster.domain.errors import Finding, InvalidError, NotFoundError, UnavailableError
 
 DIRECTORY_DEFAULT = Path(".muster")
+_CLIENT = "MUSTER_CLIENT_"
 PATIENCE = Patience(first_s=1.0, later_s=60.0, tell=say)
 """Somebody waits for the news that nothing runs there; but a service that has answered may be restarted meanwhile."""
 
@@ -47,7 +49,7 @@ class Target:
     """A service found, and what signs the caller in; the token is kept out of every rendering."""
 
     url: str
-    token: str | None
+    token: Token
 
     def __repr__(self) -> str:
         return f"Target({self.url!r}, token={'set' if self.token else None})"
@@ -93,16 +95,29 @@ def _read_address(directory: Path) -> str:
         raise InvalidError([Finding(str(file), f"cannot be read: {error}")]) from error
 
 
-def _find_token(service: Service, environment: Mapping[str, str], directory: Path | None) -> str | None:
+def _find_token(service: Service, environment: Mapping[str, str], directory: Path | None) -> Token:
     if service.token_file is not None:
         return _read_token(service.token_file, source="--token-file")
     if token := environment.get("MUSTER_TOKEN"):
         return _check_token(token, source="MUSTER_TOKEN")
     if path := environment.get("MUSTER_TOKEN_FILE"):
         return _read_token(Path(path), source="MUSTER_TOKEN_FILE")
+    if any(name.startswith(f"{_CLIENT}OIDC_") for name in environment):
+        return _make_credentials()
     if directory is not None and (file := directory / "token").exists():
         return _read_token(file, source=str(file))
     return None
+
+
+def _make_credentials() -> Token:
+    """Imported where they are wanted: most commands do without."""
+    from muster.cli.settings_faults import read_settings
+    from muster.client.client_credentials import ClientCredentials
+    from muster.settings import ClientSettings
+
+    credentials = ClientCredentials(read_settings(ClientSettings, prefix=_CLIENT))
+    credentials.check()
+    return credentials
 
 
 def _read_token(file: Path, *, source: str) -> str:

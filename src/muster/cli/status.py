@@ -19,7 +19,14 @@ def status(*, service: Service = HERE) -> int:
     with connect(service) as client:
         health = client.get_readiness()
         me = client.whoami()
-    fields = {"url": client.url, "status": health.status, "version": health.version, "you": me.name, "roles": me.roles}
+    fields = {
+        "url": client.url,
+        "status": health.status,
+        "version": health.version,
+        "you": me.name,
+        "roles": me.roles,
+        "groups": me.groups,
+    }
     if service.json:
         put_json(fields)
     else:

@@ -7,7 +7,7 @@ import errno
 import os
 import shlex
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,10 +23,14 @@ from muster.cli.home import Home
 from muster.cli.service import DIRECTORY_DEFAULT, find_directory
 from muster.domain.errors import ConflictError, MusterError
 from muster.settings import LocationSettings, ServerSettings, SiteSettings
+from muster.sign_in_settings import CredentialSettings, SignIn, SignInSettings, list_defaults
 
 HOST = "127.0.0.1"
 LOCATION = "local"
 EXAMPLE = Path("examples/daya-bay/workflow.yaml")
+OWN_SIGN_IN: Mapping[str, Any] = list_defaults(SignInSettings) | {"sign_in": SignIn.LOCAL}
+OWN_CREDENTIALS: Mapping[str, Any] = list_defaults(CredentialSettings)
+"""The token of the folder signs in here, whatever the variables of a service elsewhere say."""
 
 app = App(
     name="up",
@@ -163,6 +167,9 @@ class Run:
             database_url=f"sqlite:///{home.database}",
             host=HOST,
             port=self._crew.port,
+            **OWN_SIGN_IN,
+            tls_certificate_file=None,
+            tls_key_file=None,
             token_file=home.token,
             locations={LOCATION: LocationSettings(schedd=LOCATION)},
             log_level=self._crew.log_level,
@@ -186,6 +193,7 @@ class Run:
         settings = SiteSettings(
             name=LOCATION,
             url=url,
+            **OWN_CREDENTIALS,
             token_file=home.token,
             locations=(LOCATION,),
             directory=home.site,

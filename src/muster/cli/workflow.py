@@ -246,6 +246,7 @@ def _put_view(view: WorkflowView) -> None:
             ("workflow", view.workflow_id),
             ("name", view.name),
             ("owner", view.owner),
+            ("group", view.group or "-"),
             ("state", view.state),
             ("made", render_time(view.created_at)),
             ("ended", f"{render_time(view.ended_at)} by {view.ended_by}" if view.ended_at else "-"),

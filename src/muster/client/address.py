@@ -1,17 +1,20 @@
 """May a token travel to this address, and how is it reached?"""
 
-import ipaddress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 
 from muster.client.calls import Call
 from muster.client.conversations import Opened
 from muster.domain.errors import Finding, InvalidError
+from muster.domain.loopback import is_loopback
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
+
+Token: TypeAlias = str | httpx.Auth | None
+"""What signs the caller in: a token, or what gets one whenever it is needed; None for the public calls only."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,22 @@ def parse_address(url: str) -> Address:
         raise _invalid(
             url.partition("://")[0] + "://…", "must hold no user name, query or fragment; give the token as a file"
         )
-    is_loopback = _is_loopback(parsed.host)
-    if parsed.scheme == "http" and not is_loopback:
+    is_here = is_loopback(parsed.host)
+    if parsed.scheme == "http" and not is_here:
         raise _invalid(
             url, "plain HTTP would show your token to the network: use https (plain http only to this machine)"
         )
-    return Address(str(parsed).rstrip("/"), is_loopback)
+    return Address(str(parsed).rstrip("/"), is_here)
 
 
-def http_options(address: Address, token: str | None) -> dict[str, Any]:
+def http_options(address: Address, token: Token) -> dict[str, Any]:
     """Keyword arguments for either of httpx's clients."""
     headers = {"Accept": "application/json"}
-    if token is not None:
+    if isinstance(token, str):
         headers["Authorization"] = f"Bearer {token}"
     return {
         "base_url": address.url,
+        "auth": token if isinstance(token, httpx.Auth) else None,
         "headers": headers,
         # A proxy of the environment cannot reach this machine's own addresses.
         "trust_env": not address.is_loopback,
@@ -96,13 +100,6 @@ def render_silence(error: httpx.TransportError) -> str:
             return "no answer in time"
         case _:
             return str(error) or "the connection broke"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _invalid(url: str, reason: str) -> InvalidError:

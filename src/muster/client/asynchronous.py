@@ -9,12 +9,12 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx
 
-from muster.client.address import http_options, parse_address, read_head, render_silence, request_options
+from muster.client.address import Token, http_options, parse_address, read_head, render_silence, request_options
 from muster.client.calls import Call
 from muster.client.conversations import Delivery, Hear, Leaving, Listen, Opened, Pause, Publication, SilentError, Turns
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
-from muster.domain.errors import MusterError
+from muster.domain.errors import MusterError, UnavailableError
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -25,7 +25,7 @@ class AsyncClient(Routes):
 
     Args:
         url: base address, e.g. `http://127.0.0.1:8765`.
-        token: what signs the caller in; None for the public calls only.
+        token: what signs the caller in: a token, or `ClientCredentials`; None for the public calls only.
         patience: how long a service that does not answer is tried again.
         transport: of httpx; None for the network.
     """
@@ -33,7 +33,7 @@ class AsyncClient(Routes):
     def __init__(
         self,
         url: str,
-        token: str | None = None,
+        token: Token = None,
         *,
         patience: Patience | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -64,6 +64,8 @@ class AsyncClient(Routes):
                 if is_stream and isinstance(error, httpx.ReadTimeout):
                     raise SilentError(f"{self.url} is silent") from error
                 delay_s = tries.judge_silence(render_silence(error), now=anyio.current_time(), jitter=random.random())
+            except UnavailableError as error:  # from what signs in
+                delay_s = tries.judge_sign_in(error, now=anyio.current_time(), jitter=random.random())
             else:
                 self._has_answered = True
                 if response.is_success:

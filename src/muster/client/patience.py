@@ -59,6 +59,10 @@ class Tries:
         )
         return self._next_delay(error, now=now, jitter=jitter)
 
+    def judge_sign_in(self, error: UnavailableError, *, now: float, jitter: float) -> float:
+        """There was no token to send with. Returns the seconds to wait before the next try; raises the error when there is none."""
+        return self._next_delay(error, now=now, jitter=jitter)
+
     def judge_refusal(
         self, status: int, headers: Mapping[str, str], body: bytes, *, now: float, jitter: float
     ) -> float:

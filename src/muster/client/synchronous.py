@@ -9,12 +9,12 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from muster.client.address import http_options, parse_address, read_head, render_silence, request_options
+from muster.client.address import Token, http_options, parse_address, read_head, render_silence, request_options
 from muster.client.calls import Call
 from muster.client.conversations import Delivery, Hear, Leaving, Listen, Opened, Pause, Publication, SilentError, Turns
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
-from muster.domain.errors import MusterError
+from muster.domain.errors import MusterError, UnavailableError
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -26,7 +26,7 @@ class Client(Routes):
     def __init__(
         self,
         url: str,
-        token: str | None = None,
+        token: Token = None,
         *,
         patience: Patience | None = None,
         transport: httpx.BaseTransport | None = None,
@@ -57,6 +57,8 @@ class Client(Routes):
                 if is_stream and isinstance(error, httpx.ReadTimeout):
                     raise SilentError(f"{self.url} is silent") from error
                 delay_s = tries.judge_silence(render_silence(error), now=time.monotonic(), jitter=random.random())
+            except UnavailableError as error:  # from what signs in
+                delay_s = tries.judge_sign_in(error, now=time.monotonic(), jitter=random.random())
             else:
                 self._has_answered = True
                 if response.is_success:

@@ -15,10 +15,18 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """A person or a program that a token was checked for."""
+    """A person or a program that a token was checked for.
+
+    Args:
+        name: what owns things; unique among all who can sign in here.
+        groups: what the provider says that the caller belongs to, in its words.
+        issuer: who said all of this: the provider's address, or the way of signing in that knows no provider.
+    """
 
     name: str
     roles: frozenset[Role]
+    groups: frozenset[str] = frozenset()
+    issuer: str = ""
 
     def has(self, *roles: Role) -> bool:
         """True for a caller with one of the roles, or an operator."""

@@ -59,6 +59,7 @@ class Workflow:
         created_at: seconds since the epoch.
         priority: 1 to 100.
         owner: who made it.
+        owner_group: whose members may do with it what its owner may; None: nobody else.
         ended_at, ended_by: of its end, seconds since the epoch; None while it is active.
         finish_when_done: it finishes itself once its closed inputs are drained.
     """
@@ -72,6 +73,7 @@ class Workflow:
     state: WorkflowState = WorkflowState.ACTIVE
     ended_at: float | None = None
     ended_by: str | None = None
+    owner_group: str | None = None
 
     @property
     def is_active(self) -> bool:

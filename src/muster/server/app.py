@@ -18,8 +18,14 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from muster.client.shapes.message import Problem
-from muster.domain.location import index_locations
+from muster.domain.errors import Finding, InvalidError
+from muster.domain.location import Agent, index_locations
+from muster.domain.loopback import is_loopback
+from muster.domain.queue_token import Broker
+from muster.server.adapters.certificate_files.certificate import RELOAD_S, CertificateFiles, find_certificate
+from muster.server.adapters.key_files.pair import KeyFiles
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
+from muster.server.adapters.no_sign_in.identity import NoSignIn
 from muster.server.adapters.sql.database import open_database
 from muster.server.daemons.expire_answers import expire_answers
 from muster.server.daemons.finish import FLOOR_S, finish_those_drained
@@ -35,6 +41,7 @@ from muster.server.doors.errors import HANDLERS, UpstreamError
 from muster.server.doors.ewms import routes as ewms
 from muster.server.doors.ewms.versions import VERSIONS
 from muster.server.doors.front import Front, Meters
+from muster.server.doors.mqs import routes as mqs
 from muster.server.doors.muster.consumers import routes as consumers
 from muster.server.doors.muster.events import routes as events
 from muster.server.doors.muster.health import routes as health
@@ -45,8 +52,13 @@ from muster.server.doors.muster.tasks import routes as tasks
 from muster.server.doors.muster.workers import routes as workers
 from muster.server.doors.muster.workflows import routes as workflows
 from muster.server.doors.status_line import PhrasingProtocol
+from muster.server.doors.tallies import TallyCollector
+from muster.server.ports.identity import Identity
 from muster.server.services.parts import Parts
+from muster.server.services.publish_keys import TOPIC as KEYS
+from muster.server.services.publish_keys import expire_keys, store_noted_keys
 from muster.settings import ServerSettings
+from muster.sign_in_settings import SignIn, render_open_door
 
 log = structlog.get_logger()
 
@@ -62,6 +74,8 @@ BODY_BYTES_MAX = 1 << 20
 BACKLOG = 2048
 HEARTBEAT_S = 3.0
 EXPIRY_S = 60.0
+REFRESH_S = 300.0
+"""Seconds between two looks at the keys of identity providers, which may have been withdrawn; new ones are found when they are used."""
 HORIZON_S = 10.0
 
 _OURS = (health, workflows, tasks, taskforces, sites, queues, events, consumers, workers)
@@ -91,12 +105,23 @@ def _make_doors(parts: Parts) -> Mapping[str, Door]:
         )
         for version in VERSIONS
     }
-    return {health.NAME: muster, **upstream}
+    queues_upstream = {
+        version.prefix: Door(
+            "Muster for clients of the EWMS message queue service",
+            version.number,
+            {version.prefix: mqs.make_handlers(version), **version.around},
+            UpstreamError,
+            is_upstream=True,
+        )
+        for version in mqs.VERSIONS
+    }
+    return {health.NAME: muster, **upstream, **queues_upstream}
 
 
 def make_app(parts: Parts) -> Litestar:
     """The routes of all doors over these parts."""
     meters = Meters()
+    meters.registry.register(TallyCollector(parts.tally))
     meters.show(
         "muster_outbox_horizon_seconds",
         "For how long one open transaction has held notices back.",
@@ -136,7 +161,10 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         Every(settings.reap_interval_s, "reaper of sessions", partial(reap_sessions, engine, waking)),
         Every(settings.fold_interval_s, "folding of counters", engine.fold),
         Every(settings.tend_interval_s, "tending of hot tables", engine.tend),
+        WhenRung(waking, KEYS, "publishing of keys", net_s, partial(store_noted_keys, parts)),
+        Every(EXPIRY_S, "expiry of keys", partial(expire_keys, parts)),
         Every(EXPIRY_S, "expiry of answers", partial(expire_answers, store, kept_s=settings.answer_kept_s)),
+        Every(REFRESH_S, "refresh of sign-in keys", parts.identity.refresh),
         Every(HORIZON_S, "look at the outbox's horizon", partial(watch_horizon, store, parts.horizon)),
     )
 
@@ -148,21 +176,67 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
     Raises:
         UnavailableError: the database does not answer.
         TokenFileError: the token's file cannot be used.
+        InvalidError: files of certificates, settings of the broker or its keys that do not do; every fault is a finding.
     """
-    identity = LocalToken(read_or_make_token(settings.token_file))
-    async with open_database(settings.database_url, hot_connections=settings.postgres_hot_connections) as database:
+    broker = settings.read_broker()
+    queue_keys = await open_queue_keys(settings, broker)
+    async with (
+        open_identity(settings) as identity,
+        open_database(settings.database_url, hot_connections=settings.postgres_hot_connections) as database,
+    ):
         await database.store.check()
         await database.store.begin_service(lease_s=START_LEASE_S)
-        yield Parts(
+        locations = index_locations(settings.all_locations())
+        parts = Parts(
             settings=settings,
             store=database.store,
             engine=database.engine,
             waking=database.waking,
             identity=identity,
-            locations=index_locations(settings.all_locations()),
+            locations=locations,
             worker_key=await database.store.get_secret("worker"),
             version=version("muster-compute"),
+            broker=broker,
+            queue_keys=queue_keys,
         )
+        upstreams = [name for name, one in locations.items() if one.agent is Agent.UPSTREAM]
+        await parts.store.write(lambda tx: tx.mq_groups.settle(upstreams))
+        await store_noted_keys(parts)
+        yield parts
+
+
+async def open_queue_keys(settings: ServerSettings, broker: Broker | None) -> KeyFiles | None:
+    """The keys that sign queue tokens; None where no files are named.
+
+    Raises InvalidError when there is a broker and the files do not do; without one that is only told in the log.
+    """
+    if settings.key_files is None:
+        return None
+    public, private = settings.key_files
+    keys = KeyFiles(public=public, private=private)
+    if broker is None:
+        await keys.find_current()
+    else:
+        await keys.get_current()
+    return keys
+
+
+@asynccontextmanager
+async def open_identity(settings: ServerSettings) -> AsyncIterator[Identity]:
+    """What callers sign in by. Raises TokenFileError, InvalidError; a provider that does not answer is no error."""
+    match settings.way_in:
+        case SignIn.OIDC:
+            from muster.server.adapters.oidc.identity import (
+                open_oidc,
+            )  # its cryptography takes a tenth of a second to load
+
+            async with open_oidc(settings.all_issuers(), ca_file=settings.oidc_ca_file) as identity:
+                yield identity
+        case SignIn.LOCAL:
+            yield LocalToken(read_or_make_token(settings.token_file))
+        case SignIn.OFF:
+            log.warning("sign-in is off: whoever reaches the service may do everything")
+            yield NoSignIn()
 
 
 async def serve(
@@ -180,9 +254,12 @@ async def serve(
     Raises:
         OSError: the address cannot be listened on.
         UnavailableError: the database does not answer at the start.
+        InvalidError: settings that do not do; every fault is a finding.
         ExceptionGroup: a daemon met an error that it does not know; the service has stopped.
     """
     with bind(settings.host, settings.port) as listener:
+        if settings.way_in is SignIn.OFF and not is_loopback(listener.getsockname()[0]):  # a name that looked like one
+            raise InvalidError([Finding("sign_in", render_open_door(str(listener.getsockname()[0])))])
         async with open_parts(settings) as parts:
             await run_parts(parts, listener, on_ready, handle_signals=handle_signals)
 
@@ -191,17 +268,21 @@ async def run_parts(
     parts: Parts, listener: socket.socket, on_ready: Callable[[str], None] | None, *, handle_signals: bool
 ) -> None:
     """As `serve`, over parts and a socket that are open."""
-    server = HttpServer(make_app(parts))
+    certificate = find_certificate(parts.settings.tls_certificate_file, parts.settings.tls_key_file)
+    server = HttpServer(make_app(parts), certificate)
     is_over = anyio.Event()  # a signal came, or the HTTP server ended by itself
     async with anyio.create_task_group() as group:
-        for daemon in make_daemons(parts):
+        daemons = [*make_daemons(parts)]
+        if certificate is not None:
+            daemons.append(Every(RELOAD_S, "reload of the certificate", certificate.reload))
+        for daemon in daemons:
             await group.start(daemon.run, name=daemon.name)
         if handle_signals and threading.current_thread() is threading.main_thread():
             await group.start(_await_signal, is_over)
         group.start_soon(server.run, listener, is_over)
         try:
             await server.is_ready.wait()
-            url = render_url(listener)
+            url = render_url(listener, scheme="http" if certificate is None else "https")
             log.info("ready", url=url, version=parts.version)
             if on_ready is not None and server.started:
                 on_ready(url)
@@ -228,7 +309,8 @@ async def _await_signal(is_over: anyio.Event, *, task_status: TaskStatus[None]) 
 class HttpServer(uvicorn.Server):
     """uvicorn, which tells when it is ready and leaves signals alone."""
 
-    def __init__(self, app: Litestar) -> None:
+    def __init__(self, app: Litestar, certificate: CertificateFiles | None = None) -> None:
+        """Over TLS where there is a certificate."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -241,6 +323,7 @@ class HttpServer(uvicorn.Server):
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=SHUTDOWN_S,
+                ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             )
         )
         self.is_ready = anyio.Event()
@@ -285,8 +368,8 @@ def bind(host: str, port: int) -> Iterator[socket.socket]:
         listener.close()
 
 
-def render_url(listener: socket.socket) -> str:
+def render_url(listener: socket.socket, *, scheme: str) -> str:
     """Where clients on this machine find it."""
     host, port = listener.getsockname()[:2]
     host = _WILDCARDS.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -13,7 +13,9 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from muster.client.address import Token
 from muster.client.asynchronous import AsyncClient
+from muster.client.client_credentials import ClientCredentials
 from muster.client.patience import Patience
 from muster.domain.errors import ConflictError, NotFoundError, UnavailableError
 from muster.settings import SiteSettings
@@ -58,12 +60,13 @@ async def run_agent(
 
     Raises:
         ConflictError: another agent uses the directory.
-        NotFoundError: the token's file is missing.
+        NotFoundError: the file of the token, or of the secret, is missing.
+        InvalidError: that of the secret cannot be used.
         UnavailableError: the disk refuses; or, with `stop_workers`, a process would not die (the text names it).
     """
     hurry = hurry or anyio.Event()
     directory = settings.directory.resolve()
-    token = _read_token(settings.token_file)
+    token = _find_token(settings)
     with _hold(directory):
         pool = await ProcessPool.open(directory, await anyio.to_thread.run_sync(_describe_workers, settings, directory))
         try:
@@ -146,7 +149,12 @@ def _place_bundle(folder: Path) -> Path:
         return place
 
 
-def _read_token(path: Path) -> str:
+def _find_token(settings: SiteSettings) -> Token:
+    if settings.oidc_client_id:
+        credentials = ClientCredentials(settings)
+        credentials.check()
+        return credentials
+    path = settings.token_file
     try:
         return path.read_text().strip()
     except FileNotFoundError:

@@ -30,6 +30,7 @@ CRASH_POINTS = {
     "server.deactivate.committed": "a workflow is deactivated, the answer was not sent",
     "server.claim.committed": "taskforces are claimed, the answer was not sent",
     "server.report.committed": "a site's report is stored, the answer was not sent",
+    "server.activate.moved": "a workflow is in hand and its taskforces have moved, nothing is committed",
     "server.activate.committed": "taskforces were activated, launch control was not woken",
     "server.reap.committed": "expired leases went back, nobody was woken",
 }

@@ -40,6 +40,9 @@ class Tokens:
             raise UnauthenticatedError("this token is not known")
         return Caller(token, frozenset(known[token]))
 
+    async def refresh(self) -> None:
+        """They stay who they are."""
+
 
 @dataclass
 class Clock:

@@ -23,12 +23,14 @@ KNOWN = frozenset({"1.2.3", "1.10.0", "1.9.9", "branch-0a1b"})
     ],
 )
 def test_a_tag_is_looked_up(tag: str, found: str | None) -> None:
-    assert find_pilot_tag(tag, KNOWN) == found
+    assert find_pilot_tag(tag, KNOWN, own="9.9.9") == found
 
 
 def test_without_a_folder_a_tag_is_taken_as_given() -> None:
-    assert find_pilot_tag("latest", None) == "latest"
-    assert find_pilot_tag("latest", frozenset()) is None
+    assert find_pilot_tag("latest", None, own="0.1.0") == "0.1.0"
+    assert find_pilot_tag("v1.2.3", None, own="0.1.0") == "1.2.3"
+    assert find_pilot_tag("fix-abc", None, own="0.1.0") == "fix-abc"
+    assert find_pilot_tag("latest", frozenset(), own="0.1.0") is None
 
 
 async def test_the_folder_says_which_there_are(tmp_path: Path) -> None:

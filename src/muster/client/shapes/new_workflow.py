@@ -62,10 +62,11 @@ class NewTask(Request):
 
 
 class NewWorkflow(Request):
-    """POST /muster/v1/workflows"""
+    """POST /muster/v1/workflows. `group`: one of the caller's, whose members may then do what its owner may."""
 
     tasks: list[NewTask]
     public_queue_aliases: list[str] = msgspec.field(default_factory=list)
     name: str = ""
     priority: int = 50
     finish_when_done: bool = False
+    group: str = ""

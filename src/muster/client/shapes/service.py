@@ -1,5 +1,7 @@
 """What does the service say of itself and of who asks?"""
 
+import msgspec
+
 from muster.client.shapes.message import Answer
 
 
@@ -8,6 +10,8 @@ class Whoami(Answer):
 
     name: str
     roles: list[str]
+    groups: list[str] = msgspec.field(default_factory=list)
+    issuer: str = ""
 
 
 class Health(Answer):

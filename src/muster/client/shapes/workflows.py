@@ -95,7 +95,9 @@ class AddWorkers(Request):
 
 
 class WorkflowSummary(Answer):
-    """A row of the list. `state`: `active`, `finished` or `aborted`; `ended_at`, `ended_by`: null while it is active."""
+    """A row of the list. `state`: `active`, `finished` or `aborted`; `ended_at`, `ended_by`: null while it is active; `group`: null where
+    it belongs to its owner alone.
+    """
 
     workflow_id: str
     name: str
@@ -106,6 +108,7 @@ class WorkflowSummary(Answer):
     state: str
     ended_at: float | None
     ended_by: str | None
+    group: str | None
 
 
 class WorkflowView(WorkflowSummary):

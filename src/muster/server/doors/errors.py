@@ -28,6 +28,7 @@ from muster.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from muster.server.doors.audit import note_refusal
 from muster.server.doors.reading import UnreadableError
 from muster.server.doors.status_line import make_one_line, set_phrase
 from muster.server.ports.queue_engine import SessionEndedError
@@ -104,6 +105,8 @@ def answer_muster_error(request: Request[Any, Any, Any], error: Exception) -> Re
     kind = kind_of(error)
     if kind is None:
         return answer_unexpected(request, error)
+    if isinstance(error, ForbiddenError):
+        note_refusal(request, str(error))
     headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, UnavailableError) else {}
     if is_upstream(request.scope["path"]):
         is_v0 = request.scope["path"].startswith(V0_PREFIX)

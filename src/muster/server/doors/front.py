@@ -16,6 +16,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from muster.server.doors.audit import AnyScope, write_audit
 from muster.server.doors.errors import is_upstream
 from muster.server.doors.upstream_wire import NO_ROUTE, UpstreamWire
 
@@ -94,13 +95,16 @@ class Front:
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]
         method = scope["method"] if scope["method"] in _METHODS else "other"
         _make_exact(scope)
-        begun = time.perf_counter()
+        at, begun = time.time(), time.perf_counter()
         status = 500
+        is_answered = False
 
         async def send_marked(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, is_answered = message["status"], True
+                # First, so that no answer is known to anybody that the audit does not know.
+                write_audit(cast("AnyScope", scope), status=status, at=at)
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
             await send(message)
 
@@ -110,6 +114,8 @@ class Front:
         finally:
             self._meters.underway.dec()
             self._count(scope, method, status, time.perf_counter() - begun)
+            if not is_answered:
+                write_audit(cast("AnyScope", scope), status=status, at=at)
 
     def _count(self, scope: HTTPScope, method: str, status: int, seconds: float) -> None:
         route = scope.get("path_template") or _NO_ROUTE

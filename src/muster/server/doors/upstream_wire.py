@@ -7,6 +7,7 @@ import hashlib
 import re
 from typing import cast
 
+import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import HTTPResponseBodyEvent, HTTPResponseStartEvent
@@ -62,7 +63,8 @@ def is_named(path: str) -> bool:
 
 
 def escape(body: bytes) -> bytes:
-    r"""JSON with what is not ASCII written as `\uXXXX`, beyond the basic plane as two of them, and `</` as `<\/`."""
+    r"""JSON with blanks after commas and colons, what is not ASCII written as `\uXXXX`, and `</` as `<\/`."""
+    body = msgspec.json.format(body, indent=0)
     body = body.replace(b"</", b"<\\/")  # stands in texts alone
     if body.isascii():
         return body

@@ -12,3 +12,6 @@ class Identity(Protocol):
         """Who holds the token. Raises UnauthenticatedError for a token that is not good now, UnavailableError when that cannot be
         told.
         """
+
+    async def refresh(self) -> None:
+        """Bring up to date what tokens are checked with. Called at the start, and now and then; raises nothing."""

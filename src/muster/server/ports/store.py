@@ -5,16 +5,19 @@ than through the transaction, so a transaction is as short as the database allow
 database asks for it (so it must not change anything outside). Everything it did is committed together, or nothing is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from muster.domain.admission import Use, Waiting
 from muster.domain.outbox import BEGINNING, Cursor, Notice
 from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.events import Events
+from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
+from muster.server.ports.mq import MqGroups, PublishedKeys
 
 T = TypeVar("T")
 
@@ -29,6 +32,17 @@ class Workflows(Protocol):
         that changes a workflow, its queues or its taskforces locks the workflow first, so no two can deadlock.
         """
 
+    def find_free(self, workflow_id: str) -> Workflow | None:
+        """As `get` with `lock`, but it does not wait: None while somebody else has the workflow, and where there is none."""
+
+    def list_waiting(self, phase: Phase, *, limit: int) -> Sequence[Waiting]:
+        """Those with taskforces in this phase, by their taskforces' highest priority and earliest creation. At most `limit`,
+        and of each owner at most a quarter of that; the most urgent ones (`domain.admission`).
+        """
+
+    def measure_use(self, workflow_id: str, owner: str) -> "Uses":
+        """What its owner's workflows and all workflows use, and what this one would take on top."""
+
     def update(self, workflow: Workflow) -> None:
         """Store the fields that may change: `state`, `ended_at`, `ended_by`."""
 
@@ -37,6 +51,9 @@ class Workflows(Protocol):
 
     def get_directive(self, task_id: str) -> TaskDirective:
         """Raises NotFoundError."""
+
+    def find_directives(self, task_ids: Collection[str]) -> Mapping[str, TaskDirective]:
+        """Those of the named that exist."""
 
     def list_directives(self, workflow_id: str) -> Sequence[TaskDirective]:
         """In the order of the request."""
@@ -53,6 +70,22 @@ class Drained:
 
     workflow_ids: Sequence[str]
     draining: int
+
+
+@dataclass(frozen=True)
+class Uses:
+    """How much is in use, by active workflows whose queues are activated, and how much one that waits wants.
+
+    Args:
+        own: by its owner's workflows.
+        every: by all.
+        wanted: by the one that waits: the queues of a workflow without an activated taskforce, the workers of its taskforces that
+            are not activated yet, and the events that wait in queues which are not in use yet.
+    """
+
+    own: Use
+    every: Use
+    wanted: Use
 
 
 @dataclass(frozen=True)
@@ -109,7 +142,7 @@ class Taskforces(Protocol):
         """Every entry of each, oldest first."""
 
     def list_of_workflow(self, workflow_id: str) -> Sequence[Taskforce]:
-        """By task, then by location, then oldest first."""
+        """By task, then in order of creation: the locations of the request as they stand there."""
 
     def count_phases(self, workflow_id: str) -> Mapping[Phase, int]:
         """How many taskforces of a workflow are in which phase; phases without any are left out."""
@@ -119,9 +152,6 @@ class Taskforces(Protocol):
 
     def list_of_task(self, task_id: str) -> Sequence[Taskforce]:
         """Oldest first."""
-
-    def list_in_phase(self, phase: Phase, *, limit: int) -> Sequence[Taskforce]:
-        """Highest priority first, then oldest."""
 
     def find_startable(self, agent: OurAgent | UpstreamAgent, *, now: float, limit: int) -> Sequence[Taskforce]:
         """In `pending-starter`, not held, and for this agent, by its place and by its claim: in force is one with `claim_until`
@@ -269,6 +299,8 @@ class Transaction(Protocol):
     @property
     def taskforces(self) -> Taskforces: ...
     @property
+    def finder(self) -> Finder: ...
+    @property
     def queues(self) -> Queues: ...
     @property
     def events(self) -> Events: ...
@@ -278,9 +310,16 @@ class Transaction(Protocol):
     def answers(self) -> Answers: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def mq_groups(self) -> MqGroups: ...
+    @property
+    def published_keys(self) -> PublishedKeys: ...
 
     def now(self) -> float:
         """Seconds since the epoch by the database's clock; the same throughout a transaction."""
+
+    def take_turn(self, name: str) -> None:
+        """Wait until no other transaction has the name, and have it to the end of this one."""
 
     def wake(self, topic: str) -> None:
         """After the commit, wake those who wait for `topic`, here and on other replicas."""

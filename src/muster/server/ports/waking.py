@@ -17,7 +17,7 @@ class Waking(Protocol):
     """Wakes waiters after commits, in this process and, over the database, in other replicas.
 
     Topics: `activate`, `launch`, `start:<schedd>`, `stop:<schedd>`, `queue:<number>`, `workflow:<workflow id>`, `drain`,
-    `retry`.
+    `retry`, `keys`.
     """
 
     def listen(self, *topics: str) -> AbstractContextManager[Bell]:

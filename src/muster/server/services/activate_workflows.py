@@ -1,38 +1,87 @@
-"""Whose queues are ready? New taskforces of active workflows go on to launch control.
+"""Whose queues are ready? New taskforces of active workflows go on to launch control, where there is room for them.
 
-Queues live in the same database as the workflow, so they are ready as soon as it is stored.
+Queues live in the same database as the workflow, so they are ready as soon as it is stored, and let in; those on a broker are from
+then on. What is let in first, and how much at once, `muster.domain.admission` says. Services on one database share the work: a
+workflow that another one has in hand is passed over.
 """
 
+from enum import Enum, auto
 from functools import partial
 
+from muster.domain.admission import find_obstacle, order
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.server.ports.store import Transaction
+from muster.server.services.activate_queues import activate_own
 from muster.server.services.advance_taskforce import ACTIVATOR, Happened, advance
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
 
 BATCH_MAX = 200
-"""Taskforces looked at in one pass."""
+"""Workflows looked at in one pass."""
 AUTO_ADVANCED = "Auto-advanced because workflow has already been mq-activated."
+TRY_AGAIN_LATER = "MQS responded with 'try_again_later' signal"
+"""The log's words are upstream's (wms.md section 8)."""
+_ADMISSION = "admission"
+
+
+class Turn(Enum):
+    """What came of a workflow's turn."""
+
+    MOVED = auto()
+    ELSEWHERE = auto()  # another service has it in hand, or has had it
+    NO_ROOM = auto()
 
 
 async def activate_workflows(parts: Parts) -> int:
-    """One pass, highest priority first, a transaction for each workflow. Returns how many taskforces moved."""
-    waiting = await parts.store.read(lambda tx: tx.taskforces.list_in_phase(Phase.PRE_MQ_ACTIVATION, limit=BATCH_MAX))
-    moved = 0
-    for workflow_id in dict.fromkeys(one.workflow_id for one in waiting):
-        moved += await parts.store.write(partial(_activate, workflow_id=workflow_id))
+    """One pass, the most urgent first, a transaction for each workflow. Returns how many were looked at; 0 when none moved."""
+
+    def look(tx: Transaction) -> list[str]:
+        waiting = tx.workflows.list_waiting(Phase.PRE_MQ_ACTIVATION, limit=BATCH_MAX)
+        return [one.workflow_id for one in order(waiting, now=tx.now())]
+
+    turns: list[Turn] = []
+    for workflow_id in await parts.store.read(look):
+        turns.append(await parts.store.write(partial(_activate, parts=parts, workflow_id=workflow_id)))
+        parts.tally.activated += turns[-1] is Turn.MOVED
         reach("server.activate.committed")
-    return moved
+    return len(turns) if Turn.MOVED in turns else 0
 
 
-def _activate(tx: Transaction, *, workflow_id: str) -> int:
-    tx.workflows.get(workflow_id, lock=True)
+def _activate(tx: Transaction, *, parts: Parts, workflow_id: str) -> Turn:
+    has_limits = not (parts.settings.limit.is_none and parts.settings.owner_limit.is_none)
+    if has_limits:
+        tx.take_turn(_ADMISSION)  # two services that count at once would let in one too many
+    workflow = tx.workflows.find_free(workflow_id)
+    if workflow is None:
+        return Turn.ELSEWHERE
     taskforces = tx.taskforces.list_of_workflow(workflow_id)
     waiting = [one for one in taskforces if one.phase is Phase.PRE_MQ_ACTIVATION]
+    if not waiting:
+        return Turn.ELSEWHERE
+    if has_limits:
+        uses = tx.workflows.measure_use(workflow_id, workflow.owner)
+        obstacle = find_obstacle(
+            uses.wanted,
+            own=uses.own,
+            every=uses.every,
+            own_limit=parts.settings.owner_limit,
+            limit=parts.settings.limit,
+        )
+        if obstacle is not None:
+            _put_off(tx, [one.taskforce_uuid for one in waiting])
+            return Turn.NO_ROOM
     context = "" if len(waiting) == len(taskforces) else AUTO_ADVANCED
     for taskforce in waiting:
         advance(tx, taskforce, Happened(PhaseEvent.ACTIVATED, ACTIVATOR, context))
-    if waiting:
-        tx.wake("launch")
-    return len(waiting)
+    activate_own(tx, workflow)
+    tx.wake("launch")
+    reach("server.activate.moved")
+    return Turn.MOVED
+
+
+def _put_off(tx: Transaction, taskforce_uuids: list[str]) -> None:
+    """Say so in their logs, once: they may wait for days."""
+    logs = tx.taskforces.list_log(taskforce_uuids)
+    told = {uuid for uuid, log in logs.items() if log and log[-1].context == TRY_AGAIN_LATER}
+    for taskforce in tx.taskforces.find([uuid for uuid in taskforce_uuids if uuid not in told]).values():
+        advance(tx, taskforce, Happened(PhaseEvent.ACTIVATION_DELAYED, ACTIVATOR, TRY_AGAIN_LATER))

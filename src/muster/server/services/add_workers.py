@@ -13,7 +13,7 @@ from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.judge_task import N_WORKERS_MAX
 from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
-from muster.server.services.queue_access import require_owner
+from muster.server.services.queue_access import get_owned_workflow
 from muster.server.services.read_workflow import WholeTaskforce, read_one_taskforce
 from muster.server.services.submit_workflow import insert_taskforce, make_taskforce
 from muster.worker.crash_points import reach
@@ -79,9 +79,11 @@ def _insert(tx: Transaction, parts: Parts, caller: Caller, wanted: MoreWorkers, 
         directive = tx.workflows.get_directive(wanted.task_id)
     except NotFoundError:
         raise NotFoundError(f"no task found with id: {wanted.task_id}") from None
-    workflow = tx.workflows.get(directive.workflow_id, lock=True)
-    if not caller.has(Role.SYSTEM_TMS):
-        require_owner(caller, workflow.owner, what=f"workflow {workflow.workflow_id}")
+    if caller.has(Role.SYSTEM_TMS):
+        workflow = tx.workflows.get(directive.workflow_id, lock=True)
+    else:
+        shared = parts.settings.shared_workflows
+        workflow = get_owned_workflow(tx, caller, directive.workflow_id, lock=True, shared=shared)
     if not workflow.is_active:
         raise WorkflowOverError(workflow)
     model = tx.taskforces.list_of_task(wanted.task_id)[0]

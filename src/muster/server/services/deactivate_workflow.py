@@ -34,7 +34,8 @@ async def deactivate_workflow(parts: Parts, caller: Caller, workflow_id: str, ev
     """
 
     def end(tx: Transaction) -> Ended:
-        workflow = get_owned_workflow(tx, caller, workflow_id, lock=True)
+        shared = parts.settings.shared_workflows
+        workflow = get_owned_workflow(tx, caller, workflow_id, lock=True, shared=shared)
         context = f"User deactivated ({event.name}) workflow"  # the log's words are upstream's (wms.md section 8)
         ended = deactivate(tx, workflow, event, by=caller.name, source=DEACTIVATOR, context=context)
         return ended or Ended(workflow_id, 0, workflow.state)
@@ -78,6 +79,7 @@ def deactivate(
     data = {"state": ended.state.value, "by": by, "n_taskforces": moved}
     tx.outbox.insert(Notice(workflow.workflow_id, "workflow.ended", now, data))
     tx.wake(f"workflow:{workflow.workflow_id}")
+    tx.wake("activate")  # there may be room for another one now
     for queue in tx.queues.list_of_workflow(workflow.workflow_id):
         tx.wake(f"queue:{queue.number}")
     return Ended(workflow.workflow_id, moved, ended.state)

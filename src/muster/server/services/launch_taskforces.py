@@ -1,27 +1,35 @@
-"""Which taskforces may be started now? Launch control lets them through, highest priority first."""
+"""Which taskforces may be started now? Launch control lets them through, the most urgent workflow first (`muster.domain.admission`)."""
 
 from functools import partial
 
+from muster.domain.admission import order
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import LAUNCHER, Happened, advance
 from muster.server.services.parts import Parts
 
 BATCH_MAX = 200
-"""Taskforces looked at in one pass."""
+"""Workflows looked at in one pass."""
 
 
 async def launch_taskforces(parts: Parts) -> int:
-    """One pass, a transaction for each workflow. Returns how many taskforces moved."""
-    waiting = await parts.store.read(lambda tx: tx.taskforces.list_in_phase(Phase.PRE_LAUNCH, limit=BATCH_MAX))
+    """One pass, a transaction for each workflow. Returns how many were looked at; 0 when none moved."""
+
+    def look(tx: Transaction) -> list[str]:
+        waiting = tx.workflows.list_waiting(Phase.PRE_LAUNCH, limit=BATCH_MAX)
+        return [one.workflow_id for one in order(waiting, now=tx.now())]
+
+    workflow_ids = await parts.store.read(look)
     moved = 0
-    for workflow_id in dict.fromkeys(one.workflow_id for one in waiting):
+    for workflow_id in workflow_ids:
         moved += await parts.store.write(partial(_launch, workflow_id=workflow_id))
-    return moved
+    parts.tally.launched += moved
+    return len(workflow_ids) if moved else 0
 
 
 def _launch(tx: Transaction, *, workflow_id: str) -> int:
-    tx.workflows.get(workflow_id, lock=True)
+    if tx.workflows.find_free(workflow_id) is None:
+        return 0  # another service has it in hand
     waiting = [one for one in tx.taskforces.list_of_workflow(workflow_id) if one.phase is Phase.PRE_LAUNCH]
     for taskforce in waiting:
         advance(tx, taskforce, Happened(PhaseEvent.LAUNCHED, LAUNCHER))

@@ -5,15 +5,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
+
 from muster.domain.location import Location
+from muster.domain.queue_token import Broker
 from muster.server.ports.identity import Identity
+from muster.server.ports.mq import QueueKeys
 from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
 from muster.server.services.horizon_age import HorizonAge
+from muster.server.services.key_book import KeyBook
 from muster.server.services.lookout import Lookouts
 from muster.server.services.worker_desk import WorkerDesk
 from muster.settings import ServerSettings
+
+QUERY_THREADS = 2
+"""Threads that judge what queries find, for all queries of this process: more of them would only take time from other calls."""
 
 
 def random_hex(digits: int) -> str:
@@ -26,6 +34,19 @@ class Stopping:
     """Is the service asked to stop? Parked calls look at it, and are woken by the topic `stopping`."""
 
     asked: bool = False
+
+
+@dataclass
+class Tally:
+    """What this service has done by itself since it started; shown among its metrics.
+
+    Args:
+        activated: workflows let in.
+        launched: taskforces let through to their sites.
+    """
+
+    activated: int = 0
+    launched: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,10 +62,19 @@ class Parts:
     worker_key: bytes
     """Signs enrolment secrets and workers' tokens; the same for every replica (`Store.get_secret`)."""
     version: str
+    broker: Broker | None = None
+    """The broker that people's programs use."""
+    queue_keys: QueueKeys | None = None
+    """Sign the tokens for it."""
     random: Callable[[int], str] = random_hex
     stopping: Stopping = field(default_factory=Stopping)
+    tally: Tally = field(default_factory=Tally)
+    key_book: KeyBook = field(default_factory=KeyBook)
+    """What this process knows of the keys that verify queue tokens."""
     desk: WorkerDesk = field(default_factory=WorkerDesk)
     """What this process remembers of workers and parked calls."""
+    query_turns: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(QUERY_THREADS))
+    """Threads that judge what queries find."""
     lookouts: Lookouts[Any] = field(default_factory=Lookouts)
     """The workflows that somebody follows in this process, by id."""
     horizon: HorizonAge = field(default_factory=HorizonAge)

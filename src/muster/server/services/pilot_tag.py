@@ -31,22 +31,23 @@ async def list_pilot_tags(folder: Path) -> frozenset[str]:
         raise UnavailableError(f"the folder of pilot images cannot be read: {type(error).__name__}") from error
 
 
-def find_pilot_tag(tag: str, known: Collection[str] | None) -> str | None:
+def find_pilot_tag(tag: str, known: Collection[str] | None, *, own: str) -> str | None:
     """The tag to store.
 
     Args:
         tag: as requested; a leading `v` of a version does not count, `latest` is the highest version.
-        known: tags that there are; None: nobody knows, so the tag is taken as given.
+        known: tags that there are; None: nobody knows, so a tag is taken as given, and the latest is our own.
+        own: our version.
 
     Returns:
         None when there is no such pilot.
     """
+    plain = tag.removeprefix("v") if _VERSION.fullmatch(tag) else tag
     if known is None:
-        return tag
+        return own if tag == "latest" else plain
     if tag in known and tag != "latest":
         return tag
     if tag == "latest":
         versions = [(tuple(map(int, match.groups())), one) for one in known if (match := _VERSION.fullmatch(one))]
         return max(versions)[1] if versions else None
-    plain = tag.removeprefix("v") if _VERSION.fullmatch(tag) else tag
     return plain if plain in known else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent, Location
+from muster.domain.role_rules import TEXT_CHARS_MAX
 from muster.domain.workflow import PRIORITY_MAX
 from muster.server.services.findings import UpstreamFinding
 from muster.server.services.judge_task import (
@@ -18,6 +19,8 @@ from muster.server.services.judge_task import (
 from muster.server.services.task_settings import TaskSettings, resolve_task_settings, wants_to_finish
 
 TASKS_MAX = 100
+NAME_SHOWN_MAX = 2000
+"""Characters of a name that upstream's sentence repeats."""
 NAME_CHARS_MAX = 200
 OF_THE_QUEUE = ("attempts", "retry_s", "lease_s")
 """Settings of a task that are its input queues'."""
@@ -105,6 +108,8 @@ def _judge_whole(request: NewWorkflow, *, ignores_unknown_aliases: bool) -> Iter
         yield Finding("tasks", f"must have no more than {TASKS_MAX} items")
     if len(request.name) > NAME_CHARS_MAX or has_control_characters(request.name):
         yield Finding("name", f"must be at most {NAME_CHARS_MAX} characters, without control characters")
+    if len(request.group) > TEXT_CHARS_MAX or has_control_characters(request.group):
+        yield Finding("group", f"must be at most {TEXT_CHARS_MAX} characters, without control characters")
     for index in find_duplicates(request.public_queue_aliases):
         yield Finding(f"public_queue_aliases[{index}]", "items must be unique")
     if not ignores_unknown_aliases:
@@ -157,8 +162,8 @@ def get_location(locations: Mapping[str, Location], name: str, *, field: str) ->
             UpstreamFinding(
                 field,
                 f"there is no location {name[:100]!r}; known are: {known}",
-                text=f"condor cluster location not found: {name[:100]}",
-                text_v0=f"condor location not found: {name[:100]}",
+                text=f"condor cluster location not found: {name[:NAME_SHOWN_MAX]}",
+                text_v0=f"condor location not found: {name[:NAME_SHOWN_MAX]}",
             )
         ]
     )

@@ -1,22 +1,38 @@
 """Which queue is meant, and may this caller touch it?"""
 
-from muster.domain.caller import Caller
+from muster.domain.caller import Caller, Role
 from muster.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from muster.domain.queue import Queue
 from muster.domain.workflow import Workflow
 from muster.server.ports.store import Transaction
 
 
-def require_owner(caller: Caller, owner: str, *, what: str) -> None:
-    """Raises ForbiddenError unless the caller is the owner or an operator. `what`: e.g. `workflow WF-…`."""
-    if caller.name != owner and not caller.has():
-        raise ForbiddenError(f"{what} belongs to {owner}; only the owner and operators may do this")
+def owns(caller: Caller, owner: str, *, group: str | None) -> bool:
+    """Is the caller the owner, of the owner's group, or an operator?"""
+    return caller.name == owner or group in caller.groups or caller.has()
 
 
-def get_owned_workflow(tx: Transaction, caller: Caller, workflow_id: str, *, lock: bool = False) -> Workflow:
-    """Raises NotFoundError, ForbiddenError."""
+def require_owner(caller: Caller, owner: str, *, what: str, group: str | None = None) -> None:
+    """Raises ForbiddenError unless the caller is the owner, of the owner's group, or an operator. `what`: e.g. `workflow WF-…`."""
+    if owns(caller, owner, group=group):
+        return
+    theirs = "the owner" if group is None else f"the owner, the group {group}"
+    raise ForbiddenError(f"{what} belongs to {owner}; only {theirs} and operators may do this")
+
+
+def get_owned_workflow(
+    tx: Transaction, caller: Caller, workflow_id: str, *, lock: bool = False, shared: bool = False
+) -> Workflow:
+    """A workflow that the caller may act on.
+
+    Args:
+        shared: users may act so on everybody's workflows.
+
+    Raises NotFoundError, ForbiddenError.
+    """
     workflow = tx.workflows.get(workflow_id, lock=lock)
-    require_owner(caller, workflow.owner, what=f"workflow {workflow_id}")
+    if not (shared and caller.has(Role.USER)):
+        require_owner(caller, workflow.owner, what=f"workflow {workflow_id}", group=workflow.owner_group)
     return workflow
 
 

@@ -81,7 +81,7 @@ async def get_event(parts: Parts, caller: Caller, event: int) -> EventHistory:
         row = tx.events.get(event)
         queue = tx.queues.get(row.queue)
         workflow = tx.workflows.get(queue.workflow_id)
-        require_owner(caller, workflow.owner, what=f"workflow {workflow.workflow_id}")
+        require_owner(caller, workflow.owner, what=f"workflow {workflow.workflow_id}", group=workflow.owner_group)
         return EventHistory(workflow, queue, row, tx.events.list_attempts(event))
 
     return await parts.store.read(look)

@@ -10,7 +10,7 @@ from muster.client.shapes.new_workflow import NewWorkflow
 from muster.domain import ids
 from muster.domain.caller import Caller
 from muster.domain.errors import Finding, InvalidError
-from muster.domain.location import Location
+from muster.domain.location import Agent, Location
 from muster.domain.outbox import Notice
 from muster.domain.queue import Queue
 from muster.domain.taskforce_phase import Phase
@@ -23,6 +23,7 @@ from muster.server.services.parts import Parts
 from muster.server.services.pilot_tag import NOT_FOUND, find_pilot_tag, list_pilot_tags
 from muster.server.services.plan_workflow import PlannedTask, WorkflowPlan, plan_workflow
 from muster.server.services.read_workflow import WholeWorkflow, read_whole
+from muster.server.services.reserve_queues import insert_group
 from muster.worker.crash_points import reach
 
 CREATED = "Created during initial workflow request."
@@ -58,11 +59,12 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
         locations=parts.locations,
         ignores_unknown_aliases=submission.ignores_unknown_aliases,
     )
+    _require_member(submission.caller, submission.request.group)
     tags = await _resolve_tags(parts, plan)
 
     def store(tx: Transaction) -> StoredAnswer:
         def make() -> bytes:
-            workflow_id = _insert(tx, parts, plan, owner=submission.caller.name, tags=tags)
+            workflow_id = _insert(tx, parts, plan, submission, tags=tags)
             return submission.render(read_whole(tx, workflow_id))
 
         answer, _ = answer_once(tx, submission.key, status=submission.status, work=make)
@@ -77,7 +79,7 @@ async def _resolve_tags(parts: Parts, plan: WorkflowPlan) -> Sequence[str]:
     """The pilot's tag of each task. Raises InvalidError for one that there is not."""
     folder = parts.settings.pilot_images_dir
     known = None if folder is None else await list_pilot_tags(folder)
-    tags = [find_pilot_tag(task.new.pilot_config.tag, known) for task in plan.tasks]
+    tags = [find_pilot_tag(task.new.pilot_config.tag, known, own=parts.version) for task in plan.tasks]
     missing: list[Finding] = [
         UpstreamFinding(f"tasks[{index}].pilot_config.tag", NOT_FOUND, text=NOT_FOUND)
         for index, tag in enumerate(tags)
@@ -88,13 +90,21 @@ async def _resolve_tags(parts: Parts, plan: WorkflowPlan) -> Sequence[str]:
     return [tag for tag in tags if tag is not None]
 
 
-def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, *, owner: str, tags: Sequence[str]) -> str:
+def _require_member(caller: Caller, group: str) -> None:
+    """Raises InvalidError: the caller is not of that group."""
+    if group and group not in caller.groups and not caller.has():
+        own = ", ".join(sorted(caller.groups)) or "none"
+        raise InvalidError([Finding("group", f"you are not in {group[:100]!r}; your groups: {own[:1000]}")])
+
+
+def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, submission: Submission, *, tags: Sequence[str]) -> str:
     now = tx.now()
     workflow = Workflow(
         workflow_id=ids.make_workflow_id(now_s=now, random=parts.random(8)),
         created_at=now,
         priority=plan.priority,
-        owner=owner,
+        owner=submission.caller.name,
+        owner_group=submission.request.group or None,
         name=plan.name,
         finish_when_done=plan.finish_when_done,
     )
@@ -102,6 +112,8 @@ def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, *, owner: str, ta
     directives = [_make_directive(parts, workflow, position, task, queues) for position, task in enumerate(plan.tasks)]
     tx.workflows.insert(workflow, directives)
     tx.queues.insert(list(queues.values()))
+    is_direct = any(place.agent is Agent.UPSTREAM for task in plan.tasks for place in task.locations)
+    insert_group(tx, workflow, queues.values(), is_direct=is_direct)
     for task, directive, tag in zip(plan.tasks, directives, tags, strict=True):
         for location in task.locations:
             taskforce = make_taskforce(
@@ -116,7 +128,9 @@ def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, *, owner: str, ta
                 pilot_config=_make_pilot_config(task, tag),
             )
             insert_taskforce(tx, taskforce, source=USER, context=CREATED)
-    tx.outbox.insert(Notice(workflow.workflow_id, "workflow.created", now, {"owner": owner, "name": plan.name}))
+    tx.outbox.insert(
+        Notice(workflow.workflow_id, "workflow.created", now, {"owner": workflow.owner, "name": plan.name})
+    )
     return workflow.workflow_id
 
 

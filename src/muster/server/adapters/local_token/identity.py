@@ -56,7 +56,7 @@ class LocalToken:
     def __init__(self, token: str, *, name: str | None = None) -> None:
         """`name` None: the user of the operating system."""
         self._token = token.encode()
-        self._caller = Caller(name or _user_name(), frozenset(Role))
+        self._caller = Caller(name or _user_name(), frozenset(Role), issuer="local")
 
     async def identify(self, token: str) -> Caller:
         """Raises UnauthenticatedError. Takes as long for a wrong token as for a right one."""
@@ -65,6 +65,9 @@ class LocalToken:
                 "the token is not that of this service; the right one stands in the service's token file"
             )
         return self._caller
+
+    async def refresh(self) -> None:
+        """Nothing changes while the service runs."""
 
 
 def _user_name() -> str:

@@ -42,25 +42,30 @@ workflow = Table(
     Column("state", Text, nullable=False),
     Column("ended_at", Double),
     Column("ended_by", Text),
+    Column("owner_group", Text),
     Index("workflow_to_finish", "state", "finish_when_done"),
+    Index("workflow_in_state", "state", "number"),
 )
 
 task_directive = Table(
     "task_directive",
     metadata,
     Column("task_id", Text, primary_key=True),
-    Column("workflow_id", Text, nullable=False, index=True),
+    Column("workflow_id", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("position", Integer, nullable=False),
     Column("spec", Text, nullable=False),  # JSON of the immutable rest
+    Column("number", BigInteger, nullable=False, server_default=text("0")),  # as of a workflow
+    Index("task_directive_by_number", "number", unique=True),
+    Index("task_directive_of_workflow", "workflow_id", "number"),
 )
 
 taskforce = Table(
     "taskforce",
     metadata,
     Column("taskforce_uuid", Text, primary_key=True),
-    Column("task_id", Text, nullable=False, index=True),
-    Column("workflow_id", Text, nullable=False, index=True),
+    Column("task_id", Text, nullable=False),
+    Column("workflow_id", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("location", Text, nullable=False),
@@ -94,7 +99,16 @@ taskforce = Table(
     ),
     Index("taskforce_by_phase", "phase", "priority", "created_at"),
     Index("taskforce_by_agent", "claim_agent", "phase"),
+    Column("number", BigInteger, nullable=False, server_default=text("0")),  # as of a workflow
+    Index("taskforce_by_number", "number", unique=True),
+    Index("taskforce_of_task", "task_id", "number"),
+    Index("taskforce_of_workflow", "workflow_id", "number"),
+    Index("taskforce_of_cluster", "cluster_id", "number"),
+    Index("taskforce_of_log", "schedd", "job_event_log_fpath", "number"),
+    Index("taskforce_of_schedd", "schedd", "number"),
+    Index("taskforce_in_phase", "phase", "number"),
 )
+"""Those of its indexes that end in `number` give a page of a query in order of creation (`filters.stored`)."""
 
 phase_log = Table(
     "phase_log",

@@ -14,7 +14,7 @@ from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import phase_log, task_directive, taskforce
 from muster.server.ports.store import OurAgent, TaskforceState, UpstreamAgent
 
-_JSON = ("worker_config", "pilot_config", "submit_dict", "compound_statuses", "top_task_errors")
+JSON_COLUMNS = ("worker_config", "pilot_config", "submit_dict", "compound_statuses", "top_task_errors")
 _STATES: Select[Any] = select(*(taskforce.c[field.name] for field in fields(TaskforceState)))
 _FIXED = (
     "taskforce_uuid",
@@ -36,7 +36,7 @@ class SqlTaskforces:
         self._session = session
 
     def insert(self, new: Taskforce, entry: PhaseLogEntry) -> None:
-        self._session.execute(insert(taskforce), _write(new))
+        self._session.execute(insert(taskforce), _write(new) | {"number": self._session.take_number()})
         self.append_log(new.taskforce_uuid, entry)
 
     def get(self, taskforce_uuid: str) -> Taskforce:
@@ -87,9 +87,7 @@ class SqlTaskforces:
             select(taskforce)
             .join(task_directive, task_directive.c.task_id == taskforce.c.task_id)
             .where(taskforce.c.workflow_id == workflow_id)
-            .order_by(
-                task_directive.c.position, taskforce.c.location, taskforce.c.created_at, taskforce.c.taskforce_uuid
-            )
+            .order_by(task_directive.c.position, taskforce.c.number)
         )
         return self._list(query)
 
@@ -111,15 +109,6 @@ class SqlTaskforces:
             select(taskforce)
             .where(taskforce.c.task_id == task_id)
             .order_by(taskforce.c.created_at, taskforce.c.taskforce_uuid)
-        )
-        return self._list(query)
-
-    def list_in_phase(self, phase: Phase, *, limit: int) -> Sequence[Taskforce]:
-        query = (
-            select(taskforce)
-            .where(taskforce.c.phase == phase)
-            .order_by(taskforce.c.priority.desc(), taskforce.c.created_at, taskforce.c.taskforce_uuid)
-            .limit(limit)
         )
         return self._list(query)
 
@@ -175,7 +164,7 @@ class SqlTaskforces:
         ]
 
     def _list(self, query: Select[Any]) -> list[Taskforce]:
-        return [_read(row) for row in self._session.execute(query)]
+        return [read_taskforce(row) for row in self._session.execute(query)]
 
 
 def _is_for(agent: OurAgent | UpstreamAgent, now: float) -> Sequence[ColumnElement[bool]]:
@@ -198,14 +187,16 @@ def _is_for(agent: OurAgent | UpstreamAgent, now: float) -> Sequence[ColumnEleme
 
 def _write(one: Taskforce) -> dict[str, Any]:
     values = asdict(one)
-    for name in _JSON:
+    for name in JSON_COLUMNS:
         values[name] = json.dumps(values[name])
     return values
 
 
-def _read(row: Row[Any]) -> Taskforce:
+def read_taskforce(row: Row[Any]) -> Taskforce:
+    """The object of a row."""
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-    for name in _JSON:
+    del values["number"]
+    for name in JSON_COLUMNS:
         values[name] = json.loads(values[name])
     values["phase"], values["origin"] = Phase(values["phase"]), Origin(values["origin"])
     return Taskforce(**values)

@@ -2,9 +2,13 @@
 
 from functools import cached_property
 
+from sqlalchemy import func, select
+
 from muster.server.adapters.sql.answers import SqlAnswers
 from muster.server.adapters.sql.events import SqlEvents
+from muster.server.adapters.sql.finder import SqlFinder
 from muster.server.adapters.sql.holders import SqlHolders
+from muster.server.adapters.sql.mq import SqlMqGroups, SqlPublishedKeys
 from muster.server.adapters.sql.outbox import SqlOutbox
 from muster.server.adapters.sql.queues import SqlQueues
 from muster.server.adapters.sql.rows import Session
@@ -27,6 +31,10 @@ class SqlTransaction:
         return SqlTaskforces(self._session)
 
     @cached_property
+    def finder(self) -> SqlFinder:
+        return SqlFinder(self._session)
+
+    @cached_property
     def queues(self) -> SqlQueues:
         return SqlQueues(self._session)
 
@@ -46,8 +54,20 @@ class SqlTransaction:
     def outbox(self) -> SqlOutbox:
         return SqlOutbox(self._session)
 
+    @cached_property
+    def mq_groups(self) -> SqlMqGroups:
+        return SqlMqGroups(self._session)
+
+    @cached_property
+    def published_keys(self) -> SqlPublishedKeys:
+        return SqlPublishedKeys(self._session)
+
     def now(self) -> float:
         return self._session.now()
+
+    def take_turn(self, name: str) -> None:
+        if self._session.is_postgres:  # on SQLite there is one writer
+            self._session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
     def wake(self, topic: str) -> None:
         self._session.topics[topic] = None

@@ -1,17 +1,20 @@
 """Rows of workflows and task directives."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import Row, case, exists, func, insert, select, update
 
+from muster.domain.admission import Waiting
 from muster.domain.errors import NotFoundError
+from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
+from muster.server.adapters.sql.admission import list_waiting, measure_use
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
-from muster.server.ports.store import Drained
+from muster.server.ports.store import Drained, Uses
 
 _IN_COLUMNS = ("task_id", "workflow_id", "created_at", "position")
 _FIELDS = frozenset(field.name for field in fields(TaskDirective))
@@ -28,14 +31,26 @@ class SqlWorkflows:
         values = asdict(new) | {"number": self._session.take_number()}
         self._session.execute(insert(workflow), values)
         if directives:
-            self._session.execute(insert(task_directive), [_write_directive(directive) for directive in directives])
+            rows = [_write_directive(one) | {"number": self._session.take_number()} for one in directives]
+            self._session.execute(insert(task_directive), rows)
 
     def get(self, workflow_id: str, *, lock: bool = False) -> Workflow:
         query = select(workflow).where(workflow.c.workflow_id == workflow_id)
         row = self._session.execute(query.with_for_update() if lock else query).one_or_none()
         if row is None:
             raise NotFoundError(f"no workflow found with id: {workflow_id}")
-        return _read_workflow(row)
+        return read_workflow(row)
+
+    def find_free(self, workflow_id: str) -> Workflow | None:
+        query = select(workflow).where(workflow.c.workflow_id == workflow_id).with_for_update(skip_locked=True)
+        row = self._session.execute(query).one_or_none()
+        return None if row is None else read_workflow(row)
+
+    def list_waiting(self, phase: Phase, *, limit: int) -> Sequence[Waiting]:
+        return list_waiting(self._session, phase, limit=limit)
+
+    def measure_use(self, workflow_id: str, owner: str) -> Uses:
+        return measure_use(self._session, workflow_id, owner)
 
     def update(self, changed: Workflow) -> None:
         self._session.execute(
@@ -56,14 +71,20 @@ class SqlWorkflows:
             if number is None:
                 raise NotFoundError(f"no workflow found with id: {after}")
             query = query.where(workflow.c.number < number)
-        return [_read_workflow(row) for row in self._session.execute(query)]
+        return [read_workflow(row) for row in self._session.execute(query)]
 
     def get_directive(self, task_id: str) -> TaskDirective:
         query = select(task_directive).where(task_directive.c.task_id == task_id)
         row = self._session.execute(query).one_or_none()
         if row is None:
             raise NotFoundError(f"no task found with id: {task_id}")
-        return _read_directive(row)
+        return read_directive(row)
+
+    def find_directives(self, task_ids: Collection[str]) -> Mapping[str, TaskDirective]:
+        if not task_ids:
+            return {}
+        query = select(task_directive).where(task_directive.c.task_id.in_(task_ids))
+        return {one.task_id: one for one in map(read_directive, self._session.execute(query))}
 
     def list_directives(self, workflow_id: str) -> Sequence[TaskDirective]:
         query = (
@@ -71,7 +92,7 @@ class SqlWorkflows:
             .where(task_directive.c.workflow_id == workflow_id)
             .order_by(task_directive.c.position)
         )
-        return [_read_directive(row) for row in self._session.execute(query)]
+        return [read_directive(row) for row in self._session.execute(query)]
 
     def find_drained(self, *, limit: int) -> Drained:
         entrance = queue.alias("entrance")
@@ -109,7 +130,8 @@ class SqlWorkflows:
         return Drained(list(found)[:limit], draining)
 
 
-def _read_workflow(row: Row[Any]) -> Workflow:
+def read_workflow(row: Row[Any]) -> Workflow:
+    """The object of a row."""
     return Workflow(
         workflow_id=row.workflow_id,
         created_at=row.created_at,
@@ -120,6 +142,7 @@ def _read_workflow(row: Row[Any]) -> Workflow:
         state=WorkflowState(row.state),
         ended_at=row.ended_at,
         ended_by=row.ended_by,
+        owner_group=row.owner_group,
     )
 
 
@@ -129,8 +152,8 @@ def _write_directive(directive: TaskDirective) -> dict[str, Any]:
     return columns | {"spec": json.dumps(values)}
 
 
-def _read_directive(row: Row[Any]) -> TaskDirective:
-    """Fields that this version does not know are passed over: two versions may run on one database."""
+def read_directive(row: Row[Any]) -> TaskDirective:
+    """The object of a row. Fields that this version does not know are passed over: two versions may run on one database."""
     spec = {name: value for name, value in json.loads(row.spec).items() if name in _FIELDS}
     for name in _SEQUENCES:
         spec[name] = tuple(spec[name])

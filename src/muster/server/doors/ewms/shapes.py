@@ -1,11 +1,12 @@
 """What travels between EWMS clients and us? One struct a message, with exactly upstream's fields (wms.md sections 4, 5, 14)."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from muster.client.shapes.new_workflow import PilotConfig
+from muster.server.doors.mq_profiles import MQProfileObject
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -104,6 +105,14 @@ class StatusUpdate(Request):
     compound_statuses_by_taskforce: dict[str, dict[str, dict[str, int]]] | UnsetType = UNSET
 
 
+class FindObject(Request):
+    """POST /v1/query/...: wms.md 5.4. `after` empty: from the beginning."""
+
+    query: dict[str, Any]
+    projection: Annotated[list[str], msgspec.Meta(min_length=1)] | UnsetType = UNSET
+    after: str = ""
+
+
 # -- answers -------------------------------------------------------------------------------------------------------------
 
 
@@ -183,11 +192,11 @@ class DeactivatedAnswer(Answer):
 
 
 class PendingStarter(Answer):
-    """A taskforce to start. `mqprofiles` is empty: no queue of ours is on a broker."""
+    """A taskforce to start, with the queues of its task, where they are on the broker."""
 
     taskforce: TaskforceObject
     task_directive: TaskDirectiveObject
-    mqprofiles: list[dict[str, Any]]
+    mqprofiles: list[MQProfileObject]
 
 
 class TaskforceUuid(Answer):
@@ -208,3 +217,24 @@ class StatusResults(Answer):
     """Failures first."""
 
     results: list[StatusResult]
+
+
+class FoundWorkflows(Answer):
+    """A page of workflows; with a projection, as much of each as was asked for. `next_after` null: there is no more."""
+
+    workflows: list[dict[str, Any]]
+    next_after: str | None
+
+
+class FoundDirectives(Answer):
+    """A page of task directives."""
+
+    task_directives: list[dict[str, Any]]
+    next_after: str | None
+
+
+class FoundTaskforces(Answer):
+    """A page of taskforces."""
+
+    taskforces: list[dict[str, Any]]
+    next_after: str | None

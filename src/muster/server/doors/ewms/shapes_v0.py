@@ -1,8 +1,9 @@
 """What travels between clients of the older API and us? Only what differs from `/v1` (wms.md section 17, release 0.5.2)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from muster.server.doors.ewms.shapes import Answer, Request
 
@@ -50,6 +51,13 @@ class NewWorkflowV0(Request):
     public_queue_aliases: list[str]
     tasks: list[NewTaskV0]
     priority: int = 10
+
+
+class FindObjectV0(Request):
+    """POST /v0/query/...: everything that fits is one answer."""
+
+    query: dict[str, Any]
+    projection: Annotated[list[str], msgspec.Meta(min_length=1)] | UnsetType = UNSET
 
 
 class WorkflowObjectV0(Answer):
@@ -115,3 +123,21 @@ class NewWorkflowAnswerV0(Answer):
     workflow: WorkflowObjectV0
     task_directives: list[TaskDirectiveObjectV0]
     taskforces: list[TaskforceObjectV0]
+
+
+class FoundWorkflowsV0(Answer):
+    """All workflows that fit; with a projection, as much of each as was asked for."""
+
+    workflows: list[dict[str, Any]]
+
+
+class FoundDirectivesV0(Answer):
+    """All task directives that fit."""
+
+    task_directives: list[dict[str, Any]]
+
+
+class FoundTaskforcesV0(Answer):
+    """All taskforces that fit."""
+
+    taskforces: list[dict[str, Any]]

@@ -125,10 +125,14 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
 
     @get("/tms/pending-starter/taskforces", opt=EITHER, responses=gives(OK, version.offer_type))
     async def pending_starter(
-        parts: NamedDependency[Parts], schedd: FromQuery[str | None] = None, collector: FromQuery[str | None] = None
+        request: SignedIn,
+        parts: NamedDependency[Parts],
+        schedd: FromQuery[str | None] = None,
+        collector: FromQuery[str | None] = None,
     ) -> Response[Any]:
-        """4.13. `{}`: there is nothing to start."""
-        found = await offer_upstream.find_start(parts, *_read_agent(version, schedd, collector))
+        """4.13. `{}`: there is nothing to start. The queues' tokens are for who starts the workers, not for who looks on."""
+        is_agent = Role.SYSTEM_TMS in request.user.roles
+        found = await offer_upstream.find_start(parts, *_read_agent(version, schedd, collector), with_tokens=is_agent)
         return Response({} if found is None else version.render_offer(found))
 
     @get("/tms/pending-stopper/taskforces", opt=EITHER, responses=gives(OK, version.taskforce_type))

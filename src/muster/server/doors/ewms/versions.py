@@ -24,6 +24,7 @@ from muster.server.doors.ewms.shapes_v0 import (
     TaskforceObjectV0,
     WorkflowObjectV0,
 )
+from muster.server.services.offer_upstream import StartOffer
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 
 
@@ -51,7 +52,7 @@ class Version:
     render_workflow: Callable[[WholeWorkflow], msgspec.Struct]
     render_directive: Callable[[TaskDirective], msgspec.Struct]
     render_taskforce: Callable[[WholeTaskforce], msgspec.Struct]
-    render_offer: Callable[[WholeTaskforce], msgspec.Struct]
+    render_offer: Callable[[StartOffer], msgspec.Struct]
 
 
 V1 = Version(
@@ -86,6 +87,6 @@ V0 = Version(
     render_workflow=views_v0.render_workflow,
     render_directive=views_v0.render_directive,
     render_taskforce=views_v0.render_taskforce,
-    render_offer=views_v0.render_taskforce,
+    render_offer=views_v0.render_offer,
 )
 VERSIONS = (V1, V0)

@@ -6,7 +6,7 @@ import msgspec
 
 from muster.client.shapes import new_workflow as ours
 from muster.domain.errors import Finding, InvalidError
-from muster.domain.workflow import PhaseLogEntry, TaskDirective, WorkflowState
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow, WorkflowState
 from muster.server.doors.ewms.shapes import (
     NewTask,
     NewWorkflow,
@@ -18,6 +18,8 @@ from muster.server.doors.ewms.shapes import (
     WorkflowObject,
 )
 from muster.server.doors.ewms.shapes_v0 import NewTaskV0
+from muster.server.doors.mq_profiles import render_profile
+from muster.server.services.offer_upstream import StartOffer
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 
 DEACTIVATED: Mapping[WorkflowState, str | None] = {
@@ -86,7 +88,11 @@ def list_in_order_of_request(whole: WholeWorkflow) -> list[WholeTaskforce]:
 
 def render_workflow(whole: WholeWorkflow) -> WorkflowObject:
     """wms.md 5.1"""
-    workflow = whole.workflow
+    return render_bare_workflow(whole.workflow)
+
+
+def render_bare_workflow(workflow: Workflow) -> WorkflowObject:
+    """wms.md 5.1"""
     return WorkflowObject(
         workflow.workflow_id,
         workflow.created_at,
@@ -116,7 +122,11 @@ def render_directive(task: TaskDirective) -> TaskDirectiveObject:
 
 def render_taskforce(whole: WholeTaskforce) -> TaskforceObject:
     """wms.md 5.3"""
-    one = whole.taskforce
+    return render_logged_taskforce(whole.taskforce, whole.log)
+
+
+def render_logged_taskforce(one: Taskforce, log: Sequence[PhaseLogEntry]) -> TaskforceObject:
+    """wms.md 5.3"""
     return TaskforceObject(
         taskforce_uuid=one.taskforce_uuid,
         task_id=one.task_id,
@@ -132,15 +142,16 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObject:
         submit_dict=dict(one.submit_dict),
         job_event_log_fpath=one.job_event_log_fpath,
         phase=one.phase.value,
-        phase_change_log=[_render_entry(entry) for entry in whole.log],
+        phase_change_log=[_render_entry(entry) for entry in log],
         compound_statuses={status: dict(counts) for status, counts in one.compound_statuses.items()},
         top_task_errors=dict(one.top_task_errors),
     )
 
 
-def render_offer(whole: WholeTaskforce) -> PendingStarter:
-    """wms.md 4.13. No queue of ours is on a broker."""
-    return PendingStarter(render_taskforce(whole), render_directive(whole.directive), [])
+def render_offer(offer: StartOffer) -> PendingStarter:
+    """wms.md 4.13"""
+    profiles = [render_profile(one) for one in offer.profiles]
+    return PendingStarter(render_taskforce(offer.taskforce), render_directive(offer.taskforce.directive), profiles)
 
 
 def _render_entry(entry: PhaseLogEntry) -> PhaseLogObject:

@@ -12,7 +12,7 @@ import msgspec
 
 from muster.client.shapes import new_workflow as ours
 from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import PhaseLogEntry, TaskDirective
+from muster.domain.workflow import PhaseLogEntry, TaskDirective, Workflow
 from muster.server.doors.ewms.shapes_v0 import (
     NewTaskV0,
     NewWorkflowAnswerV0,
@@ -23,6 +23,7 @@ from muster.server.doors.ewms.shapes_v0 import (
     WorkflowObjectV0,
 )
 from muster.server.doors.ewms.views import DEACTIVATED, check_tasks, list_in_order_of_request
+from muster.server.services.offer_upstream import StartOffer
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 from muster.server.services.submit_workflow import CREATED
 
@@ -75,12 +76,16 @@ def render_new_workflow(whole: WholeWorkflow) -> NewWorkflowAnswerV0:
 def render_workflow(whole: WholeWorkflow) -> WorkflowObjectV0:
     """Its queues were activated when its first taskforce went on."""
     went_on = [entry.at for one in whole.taskforces for entry in one.log if _is_activation(entry)]
-    workflow = whole.workflow
+    return render_activated_workflow(whole.workflow, min(went_on, default=None))
+
+
+def render_activated_workflow(workflow: Workflow, activated_at: float | None) -> WorkflowObjectV0:
+    """A workflow whose queues were activated then, seconds since the epoch."""
     return WorkflowObjectV0(
         workflow.workflow_id,
         workflow.created_at,
         workflow.priority,
-        min(went_on, default=None),
+        activated_at,
         DEACTIVATED[workflow.state],
         workflow.ended_at,
     )
@@ -122,6 +127,34 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObjectV0:
         compound_statuses={status: dict(counts) for status, counts in one.compound_statuses.items()},
         top_task_errors=dict(one.top_task_errors),
     )
+
+
+def render_offer(offer: StartOffer) -> TaskforceObjectV0:
+    """A taskforce to start, with the queues of its task among the pilot's variables."""
+    rendered = render_taskforce(offer.taskforce)
+    environment = rendered.pilot_config["environment"] | _list_queue_variables(offer)
+    return msgspec.structs.replace(rendered, pilot_config=rendered.pilot_config | {"environment": environment})
+
+
+def _list_queue_variables(offer: StartOffer) -> dict[str, list[str]]:
+    """Of each queue that is on the broker its name, token, and where the broker is, in lists; tokens only where they are shown."""
+    task = offer.taskforce.directive
+    shown = {one.grouped.profile.mqid: one for one in offer.profiles}
+    variables: dict[str, list[str]] = {}
+    for way, mqids in (("INCOMING", task.input_queues), ("OUTGOING", task.output_queues)):
+        for one in [shown[mqid] for mqid in mqids if mqid in shown]:
+            if one.broker is None:
+                continue
+            values = {
+                "": one.grouped.profile.mqid,
+                "_AUTH_TOKEN": one.token,
+                "_BROKER_TYPE": one.broker.kind,
+                "_BROKER_ADDRESS": one.broker.login_address,
+            }
+            for suffix, value in values.items():
+                if value is not None:
+                    variables.setdefault(f"EWMS_PILOT_QUEUE_{way}{suffix}", []).append(value)
+    return variables
 
 
 def _render_size(size: int | str) -> str:

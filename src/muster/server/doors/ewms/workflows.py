@@ -13,6 +13,7 @@ from muster.domain.caller import Role
 from muster.domain.errors import ConflictError, Finding, InvalidError
 from muster.domain.workflow import WorkflowEvent
 from muster.server.doors.access import SignedIn, roles
+from muster.server.doors.audit import note_made
 from muster.server.doors.documents import find_documents, gives, takes
 from muster.server.doors.ewms.naming import said
 from muster.server.doors.ewms.shapes import AddWorkers, DeactivatedAnswer
@@ -75,6 +76,7 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
             ignores_unknown_aliases=True,
         )
         answer = await submit_workflow(parts, submission)
+        note_made(request, answer.body)
         return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
     @get("/workflows/{workflow_id:str}", responses=gives(OK, version.workflow_type))

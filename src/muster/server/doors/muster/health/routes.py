@@ -50,8 +50,9 @@ async def metrics(request: SignedIn) -> Response[bytes]:
 
 @get("/whoami", opt={"access": ANYONE})
 async def whoami(request: SignedIn) -> Whoami:
-    """Who the token belongs to."""
-    return Whoami(request.user.name, sorted(role.value for role in request.user.roles))
+    """Who the token belongs to, and what its issuer says of them."""
+    caller = request.user
+    return Whoami(caller.name, sorted(role.value for role in caller.roles), sorted(caller.groups), caller.issuer)
 
 
 @get("/openapi.json", opt={"access": PUBLIC}, include_in_schema=False, sync_to_thread=False)

@@ -17,6 +17,7 @@ from muster.client.shapes.workflows import EndedView, Progress, WorkflowPage, Wo
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.workflow import WorkflowEvent
 from muster.server.doors.access import SignedIn
+from muster.server.doors.audit import note_made
 from muster.server.doors.connection import while_connected
 from muster.server.doors.documents import gives, takes, tells
 from muster.server.doors.event_stream import RETRY, EventStream
@@ -68,6 +69,7 @@ async def submit(request: SignedIn, parts: NamedDependency[Parts]) -> Response[b
         new, request.user, key, CREATED, render=lambda whole: msgspec.json.encode(render_workflow(whole))
     )
     answer = await submit_workflow(parts, submission)
+    note_made(request, answer.body)
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
 

@@ -50,6 +50,7 @@ def render_summary(workflow: Workflow) -> WorkflowSummary:
         state=state_of(workflow),
         ended_at=workflow.ended_at,
         ended_by=workflow.ended_by,
+        group=workflow.owner_group,
     )
 
 
@@ -67,6 +68,7 @@ def render_workflow(whole: WholeWorkflow) -> WorkflowView:
         state=state_of(workflow),
         ended_at=workflow.ended_at,
         ended_by=workflow.ended_by,
+        group=workflow.owner_group,
         tasks=[_render_task(one, aliases) for one in whole.directives],
         queues=render_queues(whole.queues, whole.counts),
         taskforces=[render_taskforce(one) for one in whole.taskforces],

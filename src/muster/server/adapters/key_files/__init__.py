@@ -1,0 +1,1 @@
+"""Keys that stand in files: read again when they change."""

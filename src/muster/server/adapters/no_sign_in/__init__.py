@@ -1,0 +1,1 @@
+"""Identity for tests in which nobody signs in."""

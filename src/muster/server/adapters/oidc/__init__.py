@@ -1,0 +1,1 @@
+"""Identity from the tokens of OpenID Connect providers."""

@@ -1,0 +1,1 @@
+"""Filters of documents as SQL conditions, of which whatever fits is within."""

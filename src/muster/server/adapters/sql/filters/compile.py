@@ -1,0 +1,92 @@
+"""Which rows may fit a filter? The filter as SQL conditions, each value bound, and the index that leads to the rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from muster.domain.filter import ID, OPAQUE, And, Equals, Field, Filter, IsOneOf, Predicate
+from muster.domain.match_filter import matches
+from muster.server.adapters.sql.filters.between import UNSURE, Between, Condition, fixed, fold
+from muster.server.adapters.sql.filters.json_texts import say_json
+from muster.server.adapters.sql.filters.phase_logs import say_log
+from muster.server.adapters.sql.filters.postgres_json import PostgresJson
+from muster.server.adapters.sql.filters.scalars import Scalar, read_scalar, say_nothing, say_scalar, say_words
+from muster.server.adapters.sql.filters.sqlite_json import SqliteJson
+from muster.server.adapters.sql.filters.stored import Stored
+from muster.server.ports.finder import Attribute, Computed, Constant, Log, Sources, Words
+
+
+def compile_filter(filter_: Filter, sources: Sources, stored: Stored, *, is_postgres: bool) -> Between:
+    """Conditions between which the filter is. SQLite is shown no way to the rows in them: that is `find_approach`'s business."""
+
+    def test(one: Field) -> Between:  # noqa: PLR0911 - one a source
+        name, rest = one.path[0], one.path[1:]
+        if name == ID:
+            return _say_constant(one, OPAQUE)
+        source = sources.get(name)
+        match source:
+            case None:
+                return say_nothing(one.predicate)
+            case Constant(value):
+                return _say_constant(one, value)
+            case Computed():
+                return UNSURE
+            case Log(names):
+                return say_log(names, rest, one.predicate, is_postgres=is_postgres)
+            case Attribute(attribute) if attribute in stored.json:
+                column, place = stored.json[attribute]
+                json = PostgresJson(column) if is_postgres else SqliteJson(column)
+                return say_json(json, place, rest, one.predicate)
+            case Attribute() | Words():
+                # A plain value has no fields.
+                if rest:
+                    return say_nothing(one.predicate)
+                scalar = read_scalar(stored.columns[source.name], is_postgres=is_postgres, is_hidden=True)
+                return _say_column(source, one.predicate, scalar)
+
+    return fold(filter_, test)
+
+
+@dataclass(frozen=True)
+class Approach:
+    """The way by an index to what may fit.
+
+    Args:
+        conditions: of what every object that fits must be, what the index is asked for; none: that of the numbers alone.
+        is_short: it leads to no more objects than the filter has values; else to any number, in order of their numbers.
+    """
+
+    conditions: Sequence[Condition]
+    is_short: bool = False
+
+
+def find_approach(filter_: Filter, sources: Sources, stored: Stored, *, is_postgres: bool) -> Approach:
+    """The narrowest way to what may fit."""
+    pinned: dict[str, Condition] = {}
+    listed: dict[str, Condition] = {}
+    for part in filter_.parts if isinstance(filter_, And) else (filter_,):
+        match part:
+            case Field((name,), Equals() | IsOneOf() as predicate):
+                source = sources.get(name)
+                if not isinstance(source, Attribute | Words) or source.name not in stored.columns:
+                    continue
+                values = (predicate.value,) if isinstance(predicate, Equals) else predicate.values
+                if isinstance(source, Attribute) and None in values:
+                    continue  # an index gives rows with null together, but PostgreSQL does not know them as in order
+                scalar = read_scalar(stored.columns[source.name], is_postgres=is_postgres)
+                (pinned if len(values) == 1 else listed)[source.name] = _say_column(source, predicate, scalar).upper
+    for attribute in stored.unique:
+        if attribute in pinned or attribute in listed:
+            return Approach([(listed | pinned)[attribute]], is_short=True)
+    known = pinned | {name: condition for name, condition in listed.items() if name in stored.parents}
+    for route in stored.routes:
+        if known.keys() >= set(route):
+            return Approach([known[attribute] for attribute in route])
+    return Approach([])
+
+
+def _say_column(source: Attribute | Words, predicate: Predicate, scalar: Scalar) -> Between:
+    return say_words(scalar, source.words, predicate) if isinstance(source, Words) else say_scalar(scalar, predicate)
+
+
+def _say_constant(test: Field, value: object) -> Between:
+    return fixed(holds=matches(test, {test.path[0]: value}))

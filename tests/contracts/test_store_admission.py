@@ -1,0 +1,147 @@
+"""Does the store find those who wait, and measure what is in use, as the port says, on both databases?"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import asyncpg
+import pytest
+
+from contracts.store_bench import A_DIRECTIVE, AN_ENTRY, Bench, a_taskforce, a_workflow, open_bench, until
+from muster.domain.admission import AGE_S, Use, Waiting
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import WorkflowState
+from muster.server.ports.store import Transaction, Uses
+
+pytestmark = pytest.mark.anyio
+
+NEW, PAST = Phase.PRE_MQ_ACTIVATION, Phase.PRE_LAUNCH
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # the drivers know no other loop
+
+
+async def add(bench: Bench, name: str, *phases: Phase, owner: str = "ada", queues: int = 0, **changes: Any) -> None:
+    """A workflow with a taskforce of four workers in each of the phases."""
+    of_workflow = {key: changes.pop(key) for key in ("state",) if key in changes}
+
+    def insert(tx: Transaction) -> None:
+        tx.workflows.insert(a_workflow(name, owner=owner, **of_workflow), [])
+        for number, phase in enumerate(phases):
+            taskforce = a_taskforce(f"TF-{name}-{number}", workflow_id=name, phase=phase, **changes)
+            tx.taskforces.insert(taskforce, AN_ENTRY)
+
+    await bench.write(insert)
+    for number in range(queues):
+        await bench.add_queue(f"q{number}", workflow_id=name)
+
+
+class AdmissionContract:
+    async def test_who_waits_is_found_with_what_decides_about_it(self, bench: Bench) -> None:
+        await add(bench, "WF-1", NEW, PAST, created_at=7.0, priority=60)
+        await add(bench, "WF-2", NEW, NEW, owner="eve", created_at=5.0)
+        await add(bench, "WF-3", PAST)
+        await bench.write(
+            lambda tx: tx.taskforces.insert(
+                a_taskforce("TF-more", workflow_id="WF-2", created_at=9.0, priority=150), AN_ENTRY
+            )
+        )
+
+        found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=9))
+
+        assert found == [Waiting("WF-2", "eve", 150, 5.0), Waiting("WF-1", "ada", 60, 7.0)]
+
+    async def test_an_owner_with_many_leaves_room_for_others_and_its_oldest_are_seen(self, bench: Bench) -> None:
+        for number in range(8):
+            await add(bench, f"WF-{number}", NEW, created_at=1000.0, priority=90)
+        await add(bench, "WF-old", NEW, created_at=1000.0 - 90 * AGE_S, priority=1)
+        await add(bench, "WF-eve", NEW, owner="eve", created_at=1000.0, priority=1)
+
+        found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=8))
+
+        assert [one.workflow_id for one in found] == ["WF-old", "WF-0", "WF-eve"]
+
+    async def test_what_is_in_use_is_what_has_come_past_activation(self, bench: Bench) -> None:
+        await add(bench, "WF-used", PAST, Phase.CONDOR_SUBMIT, NEW, queues=2)
+        await add(bench, "WF-eve", Phase.PENDING_STARTER, owner="eve", queues=1)
+        await add(bench, "WF-over", Phase.CONDOR_COMPLETE, queues=3, state=WorkflowState.FINISHED)
+        await add(bench, "WF-ending", Phase.PENDING_STOPPER, queues=3, state=WorkflowState.ABORTED, cluster_id=7)
+        await add(bench, "WF-never", Phase.PENDING_STOPPER, queues=3, state=WorkflowState.ABORTED)
+        await add(bench, "WF-new", NEW, NEW, queues=4)
+
+        uses = await bench.read(lambda tx: tx.workflows.measure_use("WF-new", "ada"))
+        more = await bench.read(lambda tx: tx.workflows.measure_use("WF-used", "ada"))
+
+        assert uses == Uses(own=Use(2, 12, 0), every=Use(3, 16, 0), wanted=Use(4, 8, 0))
+        assert more.wanted == Use(0, 4, 0)
+
+    async def test_events_in_use_are_those_that_wait_or_are_in_work_folded_or_not(self, bench: Bench) -> None:
+        await add(bench, "WF-used", PAST)
+        await add(bench, "WF-new", NEW)
+        used = await bench.add_queue(workflow_id="WF-used")
+        new = await bench.add_queue(workflow_id="WF-new")
+        await bench.publish(used, b"1", b"2", b"3")
+        await bench.engine.fold()
+        await bench.step(await bench.enrol(), used, want=1)
+        await bench.publish(used, b"4")
+        await bench.publish(new, b"1", b"2")
+
+        uses = await bench.read(lambda tx: tx.workflows.measure_use("WF-new", "ada"))
+
+        assert (uses.own.events, uses.every.events, uses.wanted.events) == (4, 4, 2)
+
+    async def test_a_free_workflow_is_found_and_no_other(self, bench: Bench) -> None:
+        await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-1"), [A_DIRECTIVE]))
+
+        assert await bench.write(lambda tx: tx.workflows.find_free("WF-1")) == a_workflow("WF-1")
+        assert await bench.write(lambda tx: tx.workflows.find_free("WF-2")) is None
+
+
+class TestSqliteAdmission(AdmissionContract):
+    @pytest.fixture
+    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
+        async with open_bench(f"sqlite:///{tmp_path}/muster.db") as bench:
+            yield bench
+
+
+@pytest.mark.server
+class TestPostgresAdmission(AdmissionContract):
+    @pytest.fixture
+    async def bench(self, postgres_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(postgres_url) as bench:
+            yield bench
+
+    async def test_what_another_service_has_in_hand_is_passed_over(self, bench: Bench) -> None:
+        await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-1"), []))
+        other = await asyncpg.connect(bench.url)
+        async with other.transaction():
+            await other.execute("SELECT 1 FROM workflow FOR UPDATE")
+            meanwhile = await bench.write(lambda tx: tx.workflows.find_free("WF-1"))
+        await other.close()
+
+        assert meanwhile is None
+        assert await bench.write(lambda tx: tx.workflows.find_free("WF-1")) == a_workflow("WF-1")
+
+    async def test_a_turn_is_one_transactions_at_a_time(self, bench: Bench) -> None:
+        other = await asyncpg.connect(bench.url)
+        order: list[str] = []
+
+        def take(tx: Transaction) -> None:
+            tx.take_turn("admission")
+            order.append("second")
+
+        async with anyio.create_task_group() as group, other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('admission', 0))")
+            group.start_soon(bench.write, take)
+            await until(lambda: _someone_waits(other))
+            order.append("first")
+        await other.close()
+
+        assert order == ["first", "second"]
+
+
+async def _someone_waits(connection: "asyncpg.Connection[Any]") -> bool:
+    return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))

@@ -1,0 +1,154 @@
+"""Are workflows let in by their turn and where there is room, are the others told to wait, and do they go on when there is?"""
+
+from dataclasses import replace
+
+import pytest
+
+from muster.server.services.activate_workflows import TRY_AGAIN_LATER, activate_workflows
+from muster.server.services.launch_taskforces import launch_taskforces
+from server.stand import EWMS_NEW, EWMS_TASK, OPERATOR, STRANGER, TMS, USER, Json, Stand
+
+pytestmark = pytest.mark.anyio
+
+LATER = ("pre-launch", False, "Workflow MQ Activator", "MQS responded with 'try_again_later' signal")
+
+
+def limited(stand: Stand, **limits: int) -> Stand:
+    """The same service with limits."""
+    settings = stand.parts.settings.model_copy(update=limits)
+    return replace(stand, parts=replace(stand.parts, settings=settings))
+
+
+async def submit(stand: Stand, *, by: str = USER, n_workers: int = 2, priority: int = 50) -> Json:
+    new = {**EWMS_NEW, "tasks": [{**EWMS_TASK, "n_workers": n_workers}], "priority": priority}
+    return (await stand.post("/v1/workflows", new, by=by))["taskforces"][0]
+
+
+async def show(stand: Stand, taskforce: Json) -> tuple[str, list[tuple[Json, ...]]]:
+    """Its phase, and its log from the second entry on."""
+    seen = await stand.get(f"/v1/taskforces/{taskforce['taskforce_uuid']}", by=TMS)
+    names = ("target_phase", "was_successful", "source_entity", "context")
+    return seen["phase"], [tuple(entry[name] for name in names) for entry in seen["phase_change_log"][1:]]
+
+
+async def phases(stand: Stand, *taskforces: Json) -> list[str]:
+    return [(await show(stand, one))[0] for one in taskforces]
+
+
+async def test_a_workflow_without_room_waits_and_says_so_once_while_others_go_on(stand: Stand) -> None:
+    stand = limited(stand, workers_max_per_owner=3)
+    first, second, others = await submit(stand), await submit(stand), await submit(stand, by=STRANGER)
+
+    for _ in range(3):
+        await stand.advance()
+
+    assert await phases(stand, first, second, others) == ["pending-starter", "pre-mq-activation", "pending-starter"]
+    assert (await show(stand, second))[1] == [LATER]
+    assert LATER[3] == TRY_AGAIN_LATER
+
+
+async def test_it_goes_on_when_another_one_has_ended(stand: Stand) -> None:
+    stand = limited(stand, queues_max=2)
+    first, second = await submit(stand), await submit(stand)
+    await stand.advance()
+    assert await phases(stand, first, second) == ["pending-starter", "pre-mq-activation"]
+
+    await stand.post(f"/v1/workflows/{first['workflow_id']}/actions/finished")
+    await stand.advance()
+
+    phase, log = await show(stand, second)
+    assert phase == "pending-starter"
+    assert log == [
+        LATER,
+        ("pre-launch", True, *LATER[2:3], ""),
+        ("pending-starter", True, "Taskforce Launch Control", ""),
+    ]
+
+
+async def test_workers_of_a_finished_workflow_count_until_their_cluster_is_gone(stand: Stand) -> None:
+    stand = limited(stand, workers_max=3)
+    first, second = await submit(stand), await submit(stand)
+    await stand.advance()
+    report = {"cluster_id": 7, "n_workers": 2, "submit_dict": {}, "job_event_log_fpath": "/log"}
+    await stand.post(f"/v1/tms/condor-submit/taskforces/{first['taskforce_uuid']}", report, by=TMS)
+    await stand.post(f"/v1/workflows/{first['workflow_id']}/actions/abort")
+
+    await stand.advance()
+    before = await phases(stand, second)
+    await stand.post(f"/v1/tms/condor-rm/taskforces/{first['taskforce_uuid']}", by=TMS)
+    await stand.advance()
+
+    assert (before, await phases(stand, second)) == (["pre-mq-activation"], ["pending-starter"])
+
+
+async def test_over_the_limit_of_events_no_further_workflow_is_let_in(stand: Stand) -> None:
+    stand = limited(stand, events_max=3)
+    running = await stand.submit()
+    await stand.publish(running, 1, 2, 3)
+    await stand.advance()
+    waiting = await stand.submit()
+    await stand.publish(waiting, 1)
+
+    await stand.advance()
+
+    assert [one["phase"] for one in (await stand.show(running))["taskforces"]] == ["pending-starter"]
+    assert [one["phase"] for one in (await stand.show(waiting))["taskforces"]] == ["pre-mq-activation"]
+
+
+async def test_more_workers_for_a_running_task_wait_for_room_too(stand: Stand) -> None:
+    stand = limited(stand, workers_max_per_owner=3)
+    first = await submit(stand)
+    await stand.advance()
+    path = f"/v1/task-directives/{first['task_id']}/actions/add-workers"
+    more = await stand.post(path, {"cluster_location": "test-alpha", "n_workers": 2})
+
+    await stand.advance()
+
+    assert await phases(stand, first, more) == ["pending-starter", "pre-mq-activation"]
+
+
+async def test_a_workflow_that_wants_more_than_may_be_runs_alone(stand: Stand) -> None:
+    stand = limited(stand, workers_max=3)
+    first, big = await submit(stand), await submit(stand, n_workers=50)
+    await stand.advance()
+    assert await phases(stand, first, big) == ["pending-starter", "pre-mq-activation"]
+
+    await stand.post(f"/v1/workflows/{first['workflow_id']}/actions/abort")
+    await stand.advance()
+
+    assert await phases(stand, big) == ["pending-starter"]
+
+
+async def test_an_aborted_workflow_that_waited_is_let_in_no_more(stand: Stand) -> None:
+    stand = limited(stand, workers_max_per_owner=3)
+    await submit(stand)
+    waiting = await submit(stand)
+    await stand.advance()
+    await stand.post(f"/v1/workflows/{waiting['workflow_id']}/actions/abort")
+
+    await stand.advance()
+
+    phase, log = await show(stand, waiting)
+    assert (phase, log[0], len(log)) == ("pending-stopper", LATER, 2)
+
+
+async def test_the_most_urgent_is_let_in_first_and_owners_take_turns(stand: Stand) -> None:
+    made = [
+        await submit(stand, by=by, priority=priority)
+        for by, priority in ((USER, 50), (USER, 50), (USER, 90), (STRANGER, 50), (OPERATOR, 48))
+    ]
+    names = {one["taskforce_uuid"]: name for one, name in zip(made, "ABCDE", strict=True)}
+
+    assert (await activate_workflows(stand.parts), await launch_taskforces(stand.parts)) == (5, 5)
+
+    entries = [
+        (entry["timestamp"], names[one["taskforce_uuid"]])
+        for one in made
+        for entry in (await stand.get(f"/v1/taskforces/{one['taskforce_uuid']}", by=TMS))["phase_change_log"]
+        if entry["target_phase"] == "pre-launch"
+    ]
+    assert "".join(name for _, name in sorted(entries)) == "CDEAB"
+
+
+async def test_a_pass_without_anybody_waiting_does_nothing(stand: Stand) -> None:
+    assert (await activate_workflows(stand.parts), await launch_taskforces(stand.parts)) == (0, 0)
