@@ -18,7 +18,7 @@ from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from contracts.store_bench import open_bench
+from contracts.store_bench import A_DIRECTIVE, AN_ENTRY, a_taskforce, a_workflow, open_bench
 from muster.client.shapes.new_workflow import NewTask
 from muster.domain.errors import InvalidError
 from muster.domain.ids import EventIds
@@ -26,7 +26,9 @@ from muster.domain.mq_profile import Direction, Kind, MqGroup, MqProfile
 from muster.server.adapters.sql.database import open_database
 from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
 from muster.server.adapters.sql.schema import HOT, metadata
+from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.ports.queue_engine import Body, BodyKind
+from muster.server.ports.store import Transaction
 
 pytestmark = pytest.mark.anyio
 
@@ -132,6 +134,81 @@ async def test_tasks_from_before_the_pauses_get_the_pause_that_is_shown_for_them
     with closing(sqlite3.connect(path)) as looked:
         pauses = looked.execute("SELECT retry_s FROM queue ORDER BY number").fetchall()
     assert pauses == [(NewTask([], "", "", [], []).retry_s,), (0.0,)]
+
+
+EARLIER_OBJECTS = """
+    INSERT INTO workflow (workflow_id, number, created_at, priority, owner, name, finish_when_done, state)
+        VALUES ('WF-old', 9000, 1.5, 50, 'ada', '', false, 'active'), ('WF-new', 9001, 1.5, 50, 'ada', '', false, 'active');
+    INSERT INTO task_directive (task_id, workflow_id, created_at, position, spec)
+        VALUES ('TK-a', 'WF-new', 1.5, 0, '{}'), ('TK-c', 'WF-old', 1.5, 0, '{}'), ('TK-b', 'WF-old', 1.5, 1, '{}');
+    INSERT INTO taskforce (taskforce_uuid, task_id, workflow_id, created_at, priority, location, schedd, n_workers, origin,
+            worker_config, pilot_config, phase, submit_dict, job_event_log_fpath, compound_statuses, top_task_errors,
+            claim_fence, submit_failures, remove_failures)
+        SELECT 'TF-' || task_id || location, task_id, workflow_id, created_at, 50, location, 's', 1, 'submitted',
+            '{}', '{}', 'pre-launch', '{}', '', '{}', '{}', 0, 0, 0
+        FROM task_directive, (SELECT 'x' AS location UNION SELECT 'y') AS locations;
+    INSERT INTO taskforce (taskforce_uuid, task_id, workflow_id, created_at, priority, location, schedd, n_workers, origin,
+            worker_config, pilot_config, phase, submit_dict, job_event_log_fpath, compound_statuses, top_task_errors,
+            claim_fence, submit_failures, remove_failures)
+        VALUES ('TF-added', 'TK-c', 'WF-old', 2.5, 50, 'a', 's', 1, 'added', '{}', '{}', 'pre-launch', '{}', '', '{}', '{}', 0, 0, 0);
+"""
+IN_ORDER = {
+    "task_directive": ["TK-c", "TK-b", "TK-a"],
+    "taskforce": ["TF-TK-cx", "TF-TK-cy", "TF-TK-bx", "TF-TK-by", "TF-TK-ax", "TF-TK-ay", "TF-added"],
+}
+
+
+def upgrade_to_before_the_order_of_creation(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("muster.server.adapters.sql").joinpath("migrations")))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0002")
+    for statement in EARLIER_OBJECTS.split(";"):
+        if statement.strip():
+            connection.execute(text(statement))
+
+
+async def check_order_of_creation(url: str) -> None:
+    """What was there before is numbered as it was made, and what is made now comes after it."""
+    new = a_taskforce("TF-now")
+
+    def read(tx: Transaction) -> dict[str, list[str]]:
+        assert isinstance(tx, SqlTransaction)
+        run = tx._session.execute
+        return {
+            table: list(run(text(f"SELECT {name} FROM {table} ORDER BY number")).scalars())
+            for table, name in (("task_directive", "task_id"), ("taskforce", "taskforce_uuid"))
+        }
+
+    async with open_bench(url) as bench:
+        await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-now"), [A_DIRECTIVE]))
+        await bench.write(lambda tx: tx.taskforces.insert(new, AN_ENTRY))
+        found = await bench.read(read)
+
+    assert found == {
+        "task_directive": [*IN_ORDER["task_directive"], A_DIRECTIVE.task_id],
+        "taskforce": [*IN_ORDER["taskforce"], "TF-now"],
+    }
+
+
+async def test_on_sqlite_what_was_there_is_numbered_in_order_of_creation(tmp_path: Path) -> None:
+    path = tmp_path / "muster.db"
+    path.touch(mode=0o600)
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    with engine.begin() as connection:
+        upgrade_to_before_the_order_of_creation(connection)
+
+    await check_order_of_creation(f"sqlite:///{path}")
+
+
+@pytest.mark.server
+async def test_on_postgres_what_was_there_is_numbered_in_order_of_creation(postgres_url: str) -> None:
+    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade_to_before_the_order_of_creation)
+    await engine.dispose()
+
+    await check_order_of_creation(postgres_url)
 
 
 async def test_on_sqlite_a_newer_schema_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 import json
 import os
 import re
+import secrets
 import shutil
 import ssl
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from joserfc.jwk import ECKey, KeyParameters, RSAKey
 
 from harness.addresses import take_address
 from harness.certificates import Certificates, make_certificates
@@ -26,7 +28,9 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PORT = 9443
 NODE_MIN = 20
-START_S = 60.0
+START_S = 20.0
+STARTS_MAX = 3
+"""Node 20 was seen to wait for one of its own locks while it starts, once in some fifty times; then it is started anew."""
 
 
 class NoProviderError(Exception):
@@ -61,6 +65,16 @@ def find_modules() -> Path:
     return root / "node_modules"
 
 
+def make_signing_keys() -> list[Mapping[str, Any]]:
+    """Fresh private keys, one for each algorithm, under names that nobody had before."""
+
+    def name(algorithm: str) -> KeyParameters:
+        return {"kid": f"{algorithm}-{secrets.token_hex(6)}", "use": "sig", "alg": algorithm}
+
+    rsa, ec = RSAKey.generate_key(2048, name("RS256")), ECKey.generate_key("P-256", name("ES256"))
+    return [rsa.as_dict(private=True), ec.as_dict(private=True)]
+
+
 @dataclass
 class OidcProvider:
     """One provider with a folder and an address of its own."""
@@ -93,12 +107,24 @@ class OidcProvider:
                     "port": PORT,
                     "certificate": str(self.certificates.certificate),
                     "key": str(self.certificates.key),
+                    "signing_keys": make_signing_keys(),
                     "algorithm": self.algorithm,
                     "ttl_s": self.ttl_s,
                     "clients": clients,
                 }
             )
         )
+        for number in range(1, STARTS_MAX + 1):
+            try:
+                self._start_once(settings)
+            except AssertionError:
+                if self.process is None or self.process.poll() is not None or number == STARTS_MAX:
+                    raise
+                self.stop()
+            else:
+                return
+
+    def _start_once(self, settings: Path) -> None:
         with self.log.open("wb") as output:
             # It ends with us, however we end.
             command = ["setpriv", "--pdeathsig", "KILL", "node", str(self.folder / "provider.mjs"), str(settings)]

@@ -72,7 +72,7 @@ async def test_what_is_too_long_or_too_much_is_told_with_what_would_do(broker_st
         (
             "WF-1",
             {"queue_aliases": ["a", "b\0c"]},
-            "'queue_aliases[1]': is 'b\\x00c'; must be at most 500 characters, without NUL",
+            "'queue_aliases[1]': is 'b\\x00c'; must be at most 2000 characters, without NUL",
         ),
     ):
         response = await broker_stand.ask("POST", PATH.format(name, "reservation"), body, by=WMS)

@@ -1,18 +1,13 @@
 // A real OpenID Connect provider (npm oidc-provider), in the place of a Keycloak, for tests: node provider.mjs SETTINGS.json
-// Settings: host, port, certificate, key (files; it speaks https), algorithm, and clients: id, secret, and the claims of their tokens.
-// Signing keys are made at each start under new names: starting it again at the same address is a rotation.
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+// Settings: host, port, certificate, key (files; it speaks https), signing_keys (private JWKs), algorithm, ttl_s, and clients: id, secret, and
+// the claims of their tokens. It makes no keys itself: in Node 20 exporting one that was just made can wait for itself without end.
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
 import { Provider } from 'oidc-provider';
 
 const settings = JSON.parse(readFileSync(process.argv[2]));
 const issuer = `https://${settings.host}:${settings.port}`;
-
-function makeKey(type, options, alg) {
-  const jwk = generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' });
-  return { ...jwk, kid: `${alg}-${randomBytes(6).toString('hex')}`, use: 'sig', alg };
-}
 
 const claimsOf = new Map(settings.clients.map(({ id, claims }) => [id, claims]));
 const provider = new Provider(issuer, {
@@ -27,13 +22,13 @@ const provider = new Provider(issuer, {
       defaultResource: () => 'urn:muster',
       useGrantedResource: () => true,
       getResourceServerInfo: (_, resource) => ({
-        scope: '', audience: resource.replace(/^urn:/, ''), accessTokenFormat: 'jwt', accessTokenTTL: settings.ttl_s ?? 300,
-        jwt: { sign: { alg: settings.algorithm ?? 'RS256' } },
+        scope: '', audience: resource.replace(/^urn:/, ''), accessTokenFormat: 'jwt', accessTokenTTL: settings.ttl_s,
+        jwt: { sign: { alg: settings.algorithm } },
       }),
     },
   },
   extraTokenClaims: (_, token) => claimsOf.get(token.clientId),
-  jwks: { keys: [makeKey('rsa', { modulusLength: 2048 }, 'RS256'), makeKey('ec', { namedCurve: 'P-256' }, 'ES256')] },
+  jwks: { keys: settings.signing_keys },
   cookies: { keys: [randomBytes(16).toString('hex')] },
 });
 

@@ -130,30 +130,34 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObjectV0:
 
 
 def render_offer(offer: StartOffer) -> TaskforceObjectV0:
-    """A taskforce to start, with the queues of its task among the pilot's variables."""
+    """A taskforce to start: the pilot's variables say of the queues also how they are reached on the broker."""
     rendered = render_taskforce(offer.taskforce)
-    environment = rendered.pilot_config["environment"] | _list_queue_variables(offer)
+    environment = rendered.pilot_config["environment"] | _list_connection_variables(offer)
     return msgspec.structs.replace(rendered, pilot_config=rendered.pilot_config | {"environment": environment})
 
 
-def _list_queue_variables(offer: StartOffer) -> dict[str, list[str]]:
-    """Of each queue that is on the broker its name, token, and where the broker is, in lists; tokens only where they are shown."""
-    task = offer.taskforce.directive
+def _list_queue_variables(task: TaskDirective) -> dict[str, list[str]]:
+    """The queues' names, in lists."""
+    ways = {"EWMS_PILOT_QUEUE_INCOMING": task.input_queues, "EWMS_PILOT_QUEUE_OUTGOING": task.output_queues}
+    return {name: list(mqids) for name, mqids in ways.items() if mqids}
+
+
+def _list_connection_variables(offer: StartOffer) -> dict[str, list[str]]:
+    """Of each queue that is on the broker where that is and its token, in lists; the tokens only where they are shown."""
     shown = {one.grouped.profile.mqid: one for one in offer.profiles}
     variables: dict[str, list[str]] = {}
-    for way, mqids in (("INCOMING", task.input_queues), ("OUTGOING", task.output_queues)):
+    for name, mqids in _list_queue_variables(offer.taskforce.directive).items():
         for one in [shown[mqid] for mqid in mqids if mqid in shown]:
             if one.broker is None:
                 continue
             values = {
-                "": one.grouped.profile.mqid,
-                "_AUTH_TOKEN": one.token,
-                "_BROKER_TYPE": one.broker.kind,
-                "_BROKER_ADDRESS": one.broker.login_address,
+                "AUTH_TOKEN": one.token,
+                "BROKER_TYPE": one.broker.kind,
+                "BROKER_ADDRESS": one.broker.login_address,
             }
             for suffix, value in values.items():
                 if value is not None:
-                    variables.setdefault(f"EWMS_PILOT_QUEUE_{way}{suffix}", []).append(value)
+                    variables.setdefault(f"{name}_{suffix}", []).append(value)
     return variables
 
 
@@ -163,7 +167,7 @@ def _render_size(size: int | str) -> str:
 
 
 def _list_variables(whole: WholeTaskforce) -> dict[str, Any]:
-    """The pilot's variables: image and arguments always, the others where there is something in them."""
+    """The pilot's variables: image and arguments always, the others where there is something in them, queues from activation on."""
     task = whole.directive
     variables: dict[str, Any] = {"EWMS_PILOT_TASK_IMAGE": task.task_image, "EWMS_PILOT_TASK_ARGS": task.task_args}
     maybe = {
@@ -172,7 +176,8 @@ def _list_variables(whole: WholeTaskforce) -> dict[str, Any]:
         "EWMS_PILOT_INIT_ARGS": task.init_args,
         "EWMS_PILOT_INIT_ENV_JSON": json.dumps(task.init_env) if task.init_env else "",
     }
-    return variables | {name: value for name, value in maybe.items() if value}
+    variables |= {name: value for name, value in maybe.items() if value}
+    return variables | (_list_queue_variables(task) if any(map(_is_activation, whole.log)) else {})
 
 
 def _render_entry(entry: PhaseLogEntry) -> PhaseLogObjectV0:

@@ -11,7 +11,7 @@ from muster.server.services.reserve_queues import ShownGroup
 
 ALIASES_MAX = 1000
 """Queues of one group."""
-ALIAS_CHARS_MAX = 500
+ALIAS_CHARS_MAX = 2000
 WORKFLOW_ID_CHARS_MAX = 200
 
 
