@@ -1,7 +1,7 @@
 """Measure everything, one claim after another."""
 
-from benchmarks import depth, end_to_end, engine_over_http, per_event, sign_in, start_latency, sustained
+from benchmarks import depth, end_to_end, engine_over_http, per_event, sign_in, start_latency, streams, sustained
 
-for claim in (start_latency, sign_in, per_event, end_to_end, engine_over_http, sustained, depth):
+for claim in (start_latency, sign_in, per_event, end_to_end, engine_over_http, sustained, streams, depth):
     print(f"== {claim.__name__}: {(claim.__doc__ or '').splitlines()[0]}", flush=True)
     claim.main()

@@ -4,8 +4,10 @@ from typing import Any
 
 import msgspec
 
-from muster.cli.watch import Rate, find_reasons, render_line
+from muster.cli.console import render_time
+from muster.cli.watch import Rate, find_reasons, render_line, render_notice
 from muster.client.shapes.account import CountsView
+from muster.client.shapes.stream import GapView, NoticeView
 from muster.client.shapes.workflows import Progress, QueueView
 
 
@@ -58,6 +60,26 @@ def test_of_a_chain_each_stage_is_told() -> None:
 
     assert "dead of 14 (in 5 of 10, mid 3 of 4); 1 worker" in render_line(progress, None)
     assert "(" not in render_line(msgspec.structs.replace(progress, queues=chain[1:]), None)
+
+
+def test_a_notice_is_a_line_that_steers_no_terminal() -> None:
+    lines = [
+        render_notice(
+            NoticeView("1.2", "WF-1", "taskforce.phase", 0.5, {"taskforce_uuid": "TF-1", "phase": "condor-rm"})
+        ),
+        render_notice(NoticeView("1.2", "WF-1", "workflow.created", 0.5, {"name": "a\x1b[2Jb\nc"})),
+        render_notice(NoticeView("1.2", "WF-1", "some.new", 0.5, {})),
+        render_notice(GapView("WF-1", "1.2")),
+    ]
+
+    at = render_time(0.5)
+    assert lines[0] == f"{at} taskforce.phase: taskforce_uuid TF-1, phase condor-rm"
+    assert "\x1b" not in lines[1]
+    assert "\n" not in lines[1]
+    assert lines[2:] == [
+        f"{at} some.new",
+        "notices may be missing here: the service does not keep all of them any more",
+    ]
 
 
 def test_the_reasons_for_a_bad_end() -> None:

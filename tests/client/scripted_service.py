@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,6 +12,15 @@ import msgspec
 
 DROP = object()
 """In place of an answer: the connection is closed without one."""
+
+
+@dataclass
+class Stream:
+    """An answer that goes on. Args: end: `whole`, `broken` off, or `silent`: nothing more comes, and it stays open."""
+
+    pieces: Sequence[bytes]
+    end: str = "whole"
+    media_type: str = "text/event-stream"
 
 
 @dataclass
@@ -26,12 +35,13 @@ class Asked:
 
 @dataclass
 class ScriptedService:
-    """Args: answers: (status, body) pairs, or `DROP`; the last one is given again and again."""
+    """Args: answers: (status, body) pairs, `DROP`, or a `Stream`; the last one is given again and again."""
 
     answers: list[Any]
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    is_over: threading.Event = field(default_factory=threading.Event)
 
     def next_answer(self) -> Any:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -54,6 +64,9 @@ def run_scripted(*answers: Any, headers: dict[str, str] | None = None) -> Iterat
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
+            if isinstance(answer, Stream):
+                self._go_on(answer)
+                return
             status, body = answer
             encoded = body if isinstance(body, bytes) else msgspec.json.encode(body)
             self.send_response(status)
@@ -62,6 +75,22 @@ def run_scripted(*answers: Any, headers: dict[str, str] | None = None) -> Iterat
             self.send_header("Content-Length", str(len(encoded)))
             self.end_headers()
             self.wfile.write(encoded)
+
+        def _go_on(self, stream: Stream) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", stream.media_type)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for piece in stream.pieces:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                self.wfile.flush()
+            if stream.end == "whole":
+                self.wfile.write(b"0\r\n\r\n")
+                return
+            if stream.end == "silent":
+                service.is_over.wait()
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
         do_GET = do_POST = _answer  # noqa: N815 - the names that http.server looks for
 
@@ -76,6 +105,7 @@ def run_scripted(*answers: Any, headers: dict[str, str] | None = None) -> Iterat
     try:
         yield service
     finally:
+        service.is_over.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -22,11 +22,14 @@ CONVENTIONS = Path(__file__).parents[2] / "docs" / "design" / "conventions.md"
 
 TF = "TF-1-2-3-4"
 WF = "WF-1-2"
+HEARD = "open_stream"
+"""Is not sent for an answer: the conversations of `muster.client.live` hear it."""
 EXAMPLES: dict[str, Call[Any]] = {
     "submit_workflow": calls.submit_workflow(NewWorkflow(tasks=[])),
     "list_workflows": calls.list_workflows(),
     "get_workflow": calls.get_workflow(WF),
     "get_progress": calls.get_progress(WF),
+    "open_stream": calls.open_stream(WF),
     "finish_workflow": calls.finish_workflow(WF),
     "abort_workflow": calls.abort_workflow(WF),
     "get_account": calls.get_account(WF),
@@ -94,7 +97,7 @@ def test_every_call_is_a_method_of_the_clients() -> None:
         if not name.startswith("_") and one.__module__ == calls.__name__
     }
     methods = {name for name, one in vars(Routes).items() if isinstance(one, Route)}
-    assert methods == builders == set(EXAMPLES)
+    assert methods | {HEARD} == builders == set(EXAMPLES)
 
 
 @pytest.mark.parametrize("name", ["submit_workflow", "publish_events", "replay_dead_letters", "add_workers"])

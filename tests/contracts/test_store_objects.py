@@ -317,6 +317,22 @@ class TaskforceContract:
 
         assert found == {A_TASKFORCE.phase: 2, Phase.CONDOR_COMPLETE: 1}
 
+    async def test_a_cluster_is_there_from_when_it_is_known_until_it_is_gone(self, bench: Bench) -> None:
+        await self._insert(
+            bench,
+            a_taskforce("TF-1", phase=Phase.PENDING_STOPPER),
+            a_taskforce("TF-2", phase=Phase.CONDOR_COMPLETE, cluster_id=1),
+            a_taskforce("TF-3", workflow_id="WF-2", phase=Phase.PENDING_STOPPER, cluster_id=2),
+            a_taskforce("TF-4", workflow_id="WF-3", phase=Phase.CONDOR_RM, cluster_id=0),
+        )
+
+        found = [
+            await bench.read(lambda tx, one=one: tx.taskforces.has_clusters(one))  # type: ignore[misc]
+            for one in ("WF-1", "WF-2", "WF-3", "WF-4")
+        ]
+
+        assert found == [False, True, True, False]
+
     async def test_what_an_agent_claimed_last_is_found_until_it_is_complete(self, bench: Bench) -> None:
         await self._insert(
             bench,

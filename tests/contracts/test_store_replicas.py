@@ -1,6 +1,7 @@
 """Does the store keep its word on PostgreSQL when others work beside it, and when the server goes away?"""
 
 import random
+import re
 import time
 from collections.abc import AsyncIterator
 
@@ -61,6 +62,40 @@ async def test_a_notice_that_commits_late_is_not_skipped(bench: Bench) -> None:
 
     assert seen == []
     assert later == ["first", "second"]
+
+
+async def test_notices_that_wait_for_an_older_transaction_are_said_to_and_so_is_what_they_wait_for(
+    bench: Bench,
+) -> None:
+    await bench.write(lambda tx: tx.outbox.insert(Notice("WF-1", "workflow.created", 0.0, {})))
+    raw = await asyncpg.connect(bench.url, server_settings={"application_name": "a long report"})
+    transaction = raw.transaction()
+    await transaction.start()
+    number = int(await raw.fetchval("SELECT pg_current_xact_id()::text"))
+    await bench.write(lambda tx: tx.outbox.insert(Notice("WF-1", "workflow.ended", 0.0, {})))
+    await bench.write(lambda tx: tx.outbox.insert(Notice("WF-2", "workflow.created", 0.0, {})))
+
+    held = [
+        await bench.read(lambda tx, one=one: tx.outbox.list_newest(one, limit=9))  # type: ignore[misc]
+        for one in ("WF-1", "WF-2", "WF-3")
+    ]
+    horizon = await bench.read(lambda tx: tx.outbox.find_horizon())
+    await transaction.rollback()
+    await raw.close()
+    free = await bench.read(lambda tx: tx.outbox.list_newest("WF-1", limit=9))
+
+    assert [([notice.kind for _, notice in one.notices], one.is_held_back) for one in held] == [
+        (["workflow.created"], True),
+        ([], True),
+        ([], False),
+    ]
+    assert [notice.kind for _, notice in free.notices] == ["workflow.created", "workflow.ended"]
+    assert not free.is_held_back
+    assert horizon is not None
+    assert horizon.transaction == number
+    assert re.fullmatch(
+        r"process \d+ of postgres, a long report, idle in transaction, begun at \d\d:\d\d:\d\d UTC", horizon.holder
+    )
 
 
 async def test_no_notice_is_skipped_or_told_twice_among_many_that_commit_at_random(bench: Bench) -> None:

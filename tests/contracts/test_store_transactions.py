@@ -10,11 +10,11 @@ import anyio
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, Bench, a_workflow, an_event, open_bench
+from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, Bench, a_workflow, an_event, open_bench, until
 from muster.domain.event_state import EventState
 from muster.domain.outbox import Cursor, Notice
 from muster.domain.queue import Counts
-from muster.server.ports.store import StoredAnswer, Transaction
+from muster.server.ports.store import Newest, StoredAnswer, Transaction
 
 pytestmark = pytest.mark.anyio
 
@@ -224,6 +224,42 @@ class OutboxContract:
         of_one = await bench.read(lambda tx: tx.outbox.list_after(cursors[0], subject="WF-0", limit=9))
         assert [notice for _, notice in of_one] == [notices[2], notices[4]]
         assert list(await bench.read(lambda tx: tx.outbox.list_after(cursors[4], subject=None, limit=9))) == []
+
+    async def test_the_newest_of_a_subject_are_given_and_whether_there_are_others_before_them(
+        self, bench: Bench
+    ) -> None:
+        for number in range(6):
+            notice = Notice(f"WF-{number % 2}", "taskforce.phase", 0.5, {"n": number})
+            await bench.write(lambda tx, notice=notice: tx.outbox.insert(notice))  # type: ignore[misc]
+        listed = await bench.read(lambda tx: tx.outbox.list_after(Cursor(), subject="WF-1", limit=9))
+
+        newest = [
+            await bench.read(lambda tx, limit=limit: tx.outbox.list_newest("WF-1", limit=limit))  # type: ignore[misc]
+            for limit in (2, 3)
+        ]
+
+        assert newest == [Newest(listed[1:], is_whole=False, is_held_back=False), Newest(listed, True, False)]
+        assert newest[0].cursor == listed[2][0]
+        none = await bench.read(lambda tx: tx.outbox.list_newest("WF-2", limit=2))
+        assert (none, none.cursor) == (Newest([], is_whole=True, is_held_back=False), Cursor())
+
+    async def test_a_notice_is_found_by_the_cursor_that_it_was_given_with(self, bench: Bench) -> None:
+        notice = Notice("WF-1", "queue.closed", 0.5, {"queue": "in"})
+        await bench.write(lambda tx: tx.outbox.insert(notice))
+        [(cursor, _)] = await bench.read(lambda tx: tx.outbox.list_after(Cursor(), subject=None, limit=9))
+
+        wanted = (cursor, replace(cursor, transaction=cursor.transaction + 1), replace(cursor, number=2**63 - 1))
+        found = [await bench.read(lambda tx, one=one: tx.outbox.find(one)) for one in wanted]  # type: ignore[misc]
+
+        assert found == [notice, None, None]
+
+    async def test_nothing_holds_notices_back_when_nobody_writes(self, bench: Bench) -> None:
+        await bench.write(lambda tx: tx.outbox.insert(Notice("WF-1", "queue.closed", 0.5, {})))
+
+        async def is_free() -> bool:
+            return await bench.read(lambda tx: tx.outbox.find_horizon()) is None
+
+        await until(is_free)  # the server itself may write at any moment
 
 
 class WakingContract:

@@ -135,7 +135,7 @@ class Stack:
         known = self.parts.get(name)
         assert known is None or not known.is_alive, f"{name} is running"
         log = self.root / f"{name}.log"
-        environment = _clean_environment() | {"MUSTER_TEST_STACK": str(self.root)} | self.environment | variables
+        environment = clean_environment() | {"MUSTER_TEST_STACK": str(self.root)} | self.environment | variables
         if crash is not None:
             counter = self.root / f"crashes-{crash}"
             if not counter.exists():
@@ -185,7 +185,7 @@ class Stack:
         Args:
             sign_in: variables to sign in by; None: those of the stack's own token.
         """
-        environment = _clean_environment() | {"MUSTER_URL": self.url}
+        environment = clean_environment() | {"MUSTER_URL": self.url}
         environment |= {"MUSTER_TOKEN_FILE": str(self.state / "token")} if sign_in is None else sign_in
         return subprocess.run(
             [str(MUSTER), *arguments],
@@ -269,7 +269,8 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """Ours, without what would lead Muster's programs astray."""
     return {
         name: value
         for name, value in os.environ.items()

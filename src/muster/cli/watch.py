@@ -1,8 +1,10 @@
-"""How does a workflow come along? A live view by long poll of its progress."""
+"""How does a workflow come along? A live view of its progress, and of what happens to it."""
 
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -10,14 +12,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from muster.cli.console import clean, make_console, put, put_json, render_count, render_duration, say
+from muster.cli.console import clean, make_console, put, put_json, render_count, render_duration, render_time, say
 from muster.cli.failure import FAILED, OK
 from muster.cli.remedies import say_remedies
+from muster.client.live import LiveMessage
 from muster.client.shapes.account import CountsView
+from muster.client.shapes.stream import GapView, NoticeView
 from muster.client.shapes.workflows import Progress
 from muster.client.synchronous import Client
 
-WAIT_S = 10.0
 RATE_OVER_S = 10.0
 BAR_COLUMNS = 30
 
@@ -39,18 +42,21 @@ class Rate:
         return max(0.0, (ended - begun) / (at - begun_at))
 
 
-def watch_workflow(client: Client, workflow_id: str, *, as_json: bool) -> int:
-    """Show progress until the workflow has ended.
+def watch_workflow(client: Client, workflow_id: str, *, as_json: bool, notices: bool = False) -> int:
+    """Show progress until the workflow has ended, and with `notices` what happens to it until its workers are gone.
 
     Returns the exit code: OK when it finished with everything done; FAILED when it was aborted, or events are dead or left.
     """
-    if as_json:
-        for progress in follow(client, workflow_id):
-            put_json(progress, in_one_line=True)
-    elif sys.stdout.isatty():
-        progress = _watch_live(client, workflow_id)
-    else:
-        progress = _watch_lines(client, workflow_id)
+
+    def tell(reason: str) -> None:
+        if notices:
+            say(f"mind: the progress is shown, and no notices: {reason}")
+
+    with closing(client.follow(workflow_id, notices=notices, on_poll=tell)) as messages, _open_view(as_json) as show:
+        for message in messages:
+            show(message)
+            if isinstance(message, Progress):  # the first message is one
+                progress = message
     reasons = list(find_reasons(progress))
     if not reasons:
         return OK
@@ -79,18 +85,6 @@ def say_left_behind(waiting: int) -> None:
         say(f"{what} and will not be worked on")
 
 
-def follow(client: Client, workflow_id: str) -> Iterator[Progress]:
-    """Each change of the progress, the last one being of the ended workflow; ends with it."""
-    seen = None
-    while True:  # ends with the workflow
-        progress = client.get_progress(workflow_id, seen=seen, wait_s=WAIT_S if seen else 0.0)
-        if progress.token != seen:
-            yield progress
-        seen = progress.token
-        if progress.state != "active":
-            return
-
-
 def render_line(progress: Progress, rate: float | None) -> str:
     """The progress in one line."""
     counts = progress.input
@@ -114,24 +108,57 @@ def _list_movement(progress: Progress, rate: float | None) -> list[str]:
     return [*speed, render_count(progress.workers, "worker")] if progress.state == "active" else []
 
 
-def _watch_lines(client: Client, workflow_id: str) -> Progress:
-    """For pipes and logs: a line when something has changed, at most one a second unless it is the last."""
-    rate = Rate()
-    told_at = float("-inf")
-    for progress in follow(client, workflow_id):
-        speed = rate.note(progress)
-        if progress.at - told_at >= 1.0 or progress.state != "active":
-            put(render_line(progress, speed))
-            told_at = progress.at
-    return progress
+def render_notice(notice: NoticeView | GapView) -> str:
+    """What happened, in one line."""
+    if isinstance(notice, GapView):
+        return "notices may be missing here: the service does not keep all of them any more"
+    facts = ", ".join(f"{name} {' '.join(str(fact).split())}" for name, fact in notice.data.items() if fact != "")
+    return clean(
+        f"{render_time(notice.at)} {notice.kind}: {facts}" if facts else f"{render_time(notice.at)} {notice.kind}"
+    )
 
 
-def _watch_live(client: Client, workflow_id: str) -> Progress:
-    rate = Rate()
-    with Live(console=make_console(), auto_refresh=False, transient=False) as live:
-        for progress in follow(client, workflow_id):
-            live.update(_render(progress, rate.note(progress)), refresh=True)
-    return progress
+@contextmanager
+def _open_view(as_json: bool) -> Iterator[Callable[[LiveMessage], None]]:  # noqa: FBT001
+    """Shows one message after another: to programs, to a person who looks on, or to a pipe or log."""
+    if as_json:
+        yield partial(put_json, in_one_line=True)
+    elif sys.stdout.isatty():
+        with Live(console=make_console(), auto_refresh=False, transient=False) as live:
+            yield _LiveView(live).show
+    else:
+        yield _Lines().show
+
+
+class _Lines:
+    """A line when something has changed, at most one a second unless it is the last; and one for each notice."""
+
+    def __init__(self) -> None:
+        self._rate = Rate()
+        self._told_at = float("-inf")
+
+    def show(self, message: LiveMessage) -> None:
+        if not isinstance(message, Progress):
+            put(render_notice(message))
+            return
+        speed = self._rate.note(message)
+        if message.at - self._told_at >= 1.0 or message.state != "active":
+            put(render_line(message, speed))
+            self._told_at = message.at
+
+
+class _LiveView:
+    """A table that changes, and the notices above it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._rate = Rate()
+
+    def show(self, message: LiveMessage) -> None:
+        if isinstance(message, Progress):
+            self._live.update(_render(message, self._rate.note(message)), refresh=True)
+        else:
+            self._live.console.print(Text(render_notice(message)))
 
 
 def _render(progress: Progress, rate: float | None) -> RenderableType:

@@ -129,16 +129,18 @@ def show(workflow: str, /, *, service: Service = HERE) -> int:
 @app.command(
     help_epilogue="""Examples:
   muster workflow watch latest
-  muster workflow watch latest --json > progress.jsonl"""
+  muster workflow watch latest --json > progress.jsonl
+  muster workflow watch latest --notices"""
 )
-def watch(workflow: str, /, *, service: Service = HERE) -> int:
+def watch(workflow: str, /, *, notices: bool = False, service: Service = HERE) -> int:
     """Look on until a workflow has ended. Exit code 0: finished with all done; 1: aborted, or events are dead, waiting or in work.
 
     Args:
         workflow: its id, or `latest`.
+        notices: show also what happens, from its beginning until its workers are gone (with --json: lines that have a `kind`).
     """
     with connect(service) as client:
-        return watch_workflow(client, get_workflow_id(client, workflow), as_json=service.json)
+        return watch_workflow(client, get_workflow_id(client, workflow), as_json=service.json, notices=notices)
 
 
 @app.command(

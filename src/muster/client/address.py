@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from muster.client.calls import Call
+from muster.client.conversations import Opened
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.loopback import is_loopback
 
@@ -67,8 +68,8 @@ def http_options(address: Address, token: Token) -> dict[str, Any]:
     }
 
 
-def request_options(call: Call[Any]) -> dict[str, Any]:
-    """Keyword arguments of one request."""
+def request_options(call: Call[Any], *, answer_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
+    """Keyword arguments of one request. `answer_s`: seconds without a byte after which it is given up, but for what it parks."""
     headers = dict(call.headers)
     if call.body is not None:
         headers["Content-Type"] = "application/json"
@@ -78,8 +79,14 @@ def request_options(call: Call[Any]) -> dict[str, Any]:
         "params": call.query or None,
         "content": call.body,
         "headers": headers,
-        "timeout": httpx.Timeout(ANSWER_TIMEOUT_S + call.parked_s, connect=CONNECT_TIMEOUT_S),
+        "timeout": httpx.Timeout(answer_s + call.parked_s, connect=CONNECT_TIMEOUT_S),
     }
+
+
+def read_head(response: httpx.Response) -> Opened:
+    """What the head of an answer says of what follows."""
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return Opened(response.status_code, media_type)
 
 
 def render_silence(error: httpx.TransportError) -> str:

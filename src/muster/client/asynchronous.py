@@ -1,16 +1,17 @@
 """How does an asynchronous program speak to the service? A thin shell around the calls."""
 
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 import httpx
 
-from muster.client.address import Token, http_options, parse_address, render_silence, request_options
+from muster.client.address import Token, http_options, parse_address, read_head, render_silence, request_options
 from muster.client.calls import Call
-from muster.client.conversations import Delivery, Leaving, Pause, Publication, Turns
+from muster.client.conversations import Delivery, Hear, Leaving, Listen, Opened, Pause, Publication, SilentError, Turns
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
 from muster.domain.errors import MusterError, UnavailableError
@@ -48,20 +49,27 @@ class AsyncClient(Routes):
 
     async def send(self, call: Call[T]) -> T:
         """Carry a call out, again where that may help."""
+        return call.read((await self._ask(call, self._http.build_request(**request_options(call)))).content)
+
+    async def _ask(self, call: Call[T], request: httpx.Request, *, is_stream: bool = False) -> httpx.Response:
+        """An answer that is a success; that of a stream is still to be read."""
         limit_s = self._patience.later_s if self._has_answered else self._patience.first_s
         tries = Tries(self.url, call.subject, limit_s=limit_s, now=anyio.current_time(), tell=self._patience.tell)
-        request = self._http.build_request(**request_options(call))
         while True:  # `Tries` raises when its time is over
             try:
-                response = await self._http.send(request)
+                response = await self._http.send(request, stream=is_stream)
+                if not response.is_success:
+                    await response.aread()
             except httpx.TransportError as error:
+                if is_stream and isinstance(error, httpx.ReadTimeout):
+                    raise SilentError(f"{self.url} is silent") from error
                 delay_s = tries.judge_silence(render_silence(error), now=anyio.current_time(), jitter=random.random())
             except UnavailableError as error:  # from what signs in
                 delay_s = tries.judge_sign_in(error, now=anyio.current_time(), jitter=random.random())
             else:
                 self._has_answered = True
                 if response.is_success:
-                    return call.read(response.content)
+                    return response
                 delay_s = tries.judge_refusal(
                     response.status_code,
                     response.headers,
@@ -75,25 +83,36 @@ class AsyncClient(Routes):
         """Carry a conversation out; yields what it delivers. Leave with `aclose` (or `contextlib.aclosing`)."""
         reply: object = None
         fault: Exception | None = None
-        while True:  # the conversation ends itself
-            try:
-                turn = turns.send(reply) if fault is None else turns.throw(fault)
-            except StopIteration:
-                return
-            reply, fault = None, None
-            match turn:
-                case Delivery(event=event):
-                    try:
-                        yield event
-                    except GeneratorExit:
-                        fault = Leaving()
-                case Pause(delay_s=delay_s):
-                    await anyio.sleep(delay_s)
-                case Call():
-                    try:
-                        reply = await self.send(turn)
-                    except MusterError as error:
-                        fault = error
+        async with aclosing(_Ear(self.url)) as ear:
+            while True:  # the conversation ends itself
+                try:
+                    turn = turns.send(reply) if fault is None else turns.throw(fault)
+                except StopIteration:
+                    return
+                reply, fault = None, None
+                try:
+                    if isinstance(turn, Delivery):
+                        yield turn.event
+                    else:
+                        reply = await self._carry_out(turn, ear)
+                except GeneratorExit:
+                    fault = Leaving()
+                except MusterError as error:
+                    fault = error
+
+    async def _carry_out(self, turn: Call[Any] | Pause | Listen | Hear, ear: "_Ear") -> object:
+        match turn:
+            case Pause(delay_s=delay_s):
+                await anyio.sleep(delay_s)
+            case Call():
+                return await self.send(turn)
+            case Listen(call=call, silent_s=silent_s):
+                await ear.aclose()
+                request = self._http.build_request(**request_options(call, answer_s=silent_s))
+                return ear.take(await self._ask(call, request, is_stream=True))
+            case Hear():
+                return await ear.hear()
+        return None
 
     async def conclude(self, publication: Publication) -> Publication:
         """Carry a publication out."""
@@ -112,3 +131,36 @@ class AsyncClient(Routes):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+class _Ear:
+    """The stream that is open, if one is."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._response: httpx.Response | None = None
+        self._pieces: AsyncIterator[bytes] | None = None
+
+    def take(self, response: httpx.Response) -> Opened:
+        self._response, self._pieces = response, response.aiter_bytes()
+        return read_head(response)
+
+    async def hear(self) -> bytes:
+        if self._pieces is None:
+            return b""
+        try:
+            return await anext(self._pieces, b"")
+        except httpx.ReadTimeout as error:
+            raise SilentError(f"{self._url} is silent") from error
+        except httpx.RequestError:  # it broke off
+            return b""
+
+    async def aclose(self) -> None:
+        if self._response is None or self._pieces is None:
+            return
+        await self._response.aclose()
+        # httpx reads through generators within generators: the innermost must fail, or Trio finds some of them left behind.
+        with suppress(httpx.RequestError, httpx.StreamError):
+            while await anext(self._pieces, b""):
+                continue
+        self._response = self._pieces = None

@@ -51,6 +51,7 @@ from muster.domain.errors import UnavailableError
 
 T = TypeVar("T")
 BASE = "/muster/v1"
+EVENTS = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,13 @@ def get_progress(workflow_id: str, *, seen: str | None = None, wait_s: float = 0
     """How far it is; parks up to `wait_s` seconds until something differs from the progress whose `token` is `seen`."""
     path = f"/workflows/{_part(workflow_id)}/progress"
     return _get(path, Progress, seen=seen, wait_s=wait_s or None, parked_s=wait_s)
+
+
+def open_stream(workflow_id: str, *, after: str | None = None, last_id: str = "") -> Call[None]:
+    """What happens to it, as server-sent events. `stream` of the clients reads them."""
+    headers = {"Accept": EVENTS, "Accept-Encoding": "identity"} | ({"Last-Event-ID": last_id} if last_id else {})
+    path = f"{BASE}/workflows/{_part(workflow_id)}/stream"
+    return Call("GET", path, _nothing, query=_render_query({"after": after}), headers=headers)
 
 
 def finish_workflow(workflow_id: str) -> Call[EndedView]:

@@ -1,7 +1,7 @@
 """How are many events published, a queue consumed, and events read in bulk? Conversations of several calls, without any I/O.
 
-A conversation is a generator of turns. A shell carries out each turn and sends back what came of it: the answer of a call,
-nothing for the others; an error of a call is thrown in. A shell whose caller leaves early throws `Leaving`.
+A conversation is a generator of turns. A shell carries out each turn and sends back what came of it: the answer of a call, what a stream
+brings, nothing for the others; an error is thrown in. A shell whose caller leaves early throws `Leaving`.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from muster.client.calls import Call
 from muster.client.refusals import SessionEndedError
 from muster.client.shapes.consumers import Consume, Consumed, LeasedEvent, OpenConsumer
 from muster.client.shapes.events import EventBodyPage, EventWithBody, NewEventBody, Publish, PublishedView
-from muster.domain.errors import Finding, InvalidError
+from muster.domain.errors import Finding, InvalidError, UnavailableError
 from muster.domain.queue import PUBLISH_EVENTS_MAX
 
 BATCH_BYTES = 8 << 20
@@ -53,11 +53,40 @@ class Delivery(Generic[E_co]):
     event: E_co
 
 
+@dataclass(frozen=True)
+class Listen:
+    """Open a stream, after closing the one that was open; sent back is how it was `Opened`.
+
+    Args:
+        silent_s: seconds without a byte after which `SilentError` is thrown in, here and while it is heard.
+    """
+
+    call: Call[None]
+    silent_s: float
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The head of an answer that goes on."""
+
+    status: int
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Hear:
+    """Wait for the next bytes of the stream; sent back is none at its end, also where it broke off."""
+
+
+class SilentError(UnavailableError):
+    """Nothing came of a stream for too long."""
+
+
 class Leaving(Exception):  # noqa: N818 - not an error: the caller of a shell has had enough
     """Thrown in at a delivery: give back what is held, deliver nothing more."""
 
 
-Turn: TypeAlias = Call[Any] | Pause | Delivery[E]
+Turn: TypeAlias = Call[Any] | Pause | Delivery[E] | Listen | Hear
 Turns: TypeAlias = Generator[Turn[E], Any, None]
 
 

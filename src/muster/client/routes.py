@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from muster.client import calls, conversations
+from muster.client import calls, conversations, live
 from muster.client.calls import Call
 from muster.client.conversations import Publication, Turns
 
@@ -98,6 +98,8 @@ class Routes:
     publish = Publishing(conversations.publish)
     consume = Consuming(conversations.consume)
     export_events = Consuming(conversations.export_events)
+    stream = Consuming(live.stream)
+    follow = Consuming(live.follow)
 
     submit_workflow = Route(calls.submit_workflow)
     list_workflows = Route(calls.list_workflows)

@@ -2,15 +2,16 @@
 
 import random
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
-from muster.client.address import Token, http_options, parse_address, render_silence, request_options
+from muster.client.address import Token, http_options, parse_address, read_head, render_silence, request_options
 from muster.client.calls import Call
-from muster.client.conversations import Delivery, Leaving, Pause, Publication, Turns
+from muster.client.conversations import Delivery, Hear, Leaving, Listen, Opened, Pause, Publication, SilentError, Turns
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
 from muster.domain.errors import MusterError, UnavailableError
@@ -41,20 +42,27 @@ class Client(Routes):
 
     def send(self, call: Call[T]) -> T:
         """Carry a call out, again where that may help."""
+        return call.read(self._ask(call, self._http.build_request(**request_options(call))).content)
+
+    def _ask(self, call: Call[T], request: httpx.Request, *, is_stream: bool = False) -> httpx.Response:
+        """An answer that is a success; that of a stream is still to be read."""
         limit_s = self._patience.later_s if self._has_answered else self._patience.first_s
         tries = Tries(self.url, call.subject, limit_s=limit_s, now=time.monotonic(), tell=self._patience.tell)
-        request = self._http.build_request(**request_options(call))
         while True:  # `Tries` raises when its time is over
             try:
-                response = self._http.send(request)
+                response = self._http.send(request, stream=is_stream)
+                if not response.is_success:
+                    response.read()
             except httpx.TransportError as error:
+                if is_stream and isinstance(error, httpx.ReadTimeout):
+                    raise SilentError(f"{self.url} is silent") from error
                 delay_s = tries.judge_silence(render_silence(error), now=time.monotonic(), jitter=random.random())
             except UnavailableError as error:  # from what signs in
                 delay_s = tries.judge_sign_in(error, now=time.monotonic(), jitter=random.random())
             else:
                 self._has_answered = True
                 if response.is_success:
-                    return call.read(response.content)
+                    return response
                 delay_s = tries.judge_refusal(
                     response.status_code,
                     response.headers,
@@ -68,25 +76,36 @@ class Client(Routes):
         """Carry a conversation out; yields what it delivers. Leave with `close` (or `contextlib.closing`)."""
         reply: object = None
         fault: Exception | None = None
-        while True:  # the conversation ends itself
-            try:
-                turn = turns.send(reply) if fault is None else turns.throw(fault)
-            except StopIteration:
-                return
-            reply, fault = None, None
-            match turn:
-                case Delivery(event=event):
-                    try:
-                        yield event
-                    except GeneratorExit:
-                        fault = Leaving()
-                case Pause(delay_s=delay_s):
-                    time.sleep(delay_s)
-                case Call():
-                    try:
-                        reply = self.send(turn)
-                    except MusterError as error:
-                        fault = error
+        with closing(_Ear(self.url)) as ear:
+            while True:  # the conversation ends itself
+                try:
+                    turn = turns.send(reply) if fault is None else turns.throw(fault)
+                except StopIteration:
+                    return
+                reply, fault = None, None
+                try:
+                    if isinstance(turn, Delivery):
+                        yield turn.event
+                    else:
+                        reply = self._carry_out(turn, ear)
+                except GeneratorExit:
+                    fault = Leaving()
+                except MusterError as error:
+                    fault = error
+
+    def _carry_out(self, turn: Call[Any] | Pause | Listen | Hear, ear: "_Ear") -> object:
+        match turn:
+            case Pause(delay_s=delay_s):
+                time.sleep(delay_s)
+            case Call():
+                return self.send(turn)
+            case Listen(call=call, silent_s=silent_s):
+                ear.close()
+                request = self._http.build_request(**request_options(call, answer_s=silent_s))
+                return ear.take(self._ask(call, request, is_stream=True))
+            case Hear():
+                return ear.hear()
+        return None
 
     def conclude(self, publication: Publication) -> Publication:
         """Carry a publication out."""
@@ -105,3 +124,29 @@ class Client(Routes):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Ear:
+    """The stream that is open, if one is."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._response: httpx.Response | None = None
+        self._pieces: Iterator[bytes] = iter(())
+
+    def take(self, response: httpx.Response) -> Opened:
+        self._response, self._pieces = response, response.iter_bytes()
+        return read_head(response)
+
+    def hear(self) -> bytes:
+        try:
+            return next(self._pieces, b"")
+        except httpx.ReadTimeout as error:
+            raise SilentError(f"{self._url} is silent") from error
+        except httpx.RequestError:  # it broke off
+            return b""
+
+    def close(self) -> None:
+        if self._response is not None:
+            self._response.close()
+            self._response = None

@@ -1,8 +1,11 @@
-"""What do we tell the world when something changes?"""
+"""What do we tell the world when something changes, and how far has a listener come?"""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+_PLACE = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,16})(\.end)?")
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,35 @@ class Cursor:
 
     transaction: int = 0
     number: int = 0
+
+
+BEGINNING = Cursor()
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far somebody has come who listens to one workflow.
+
+    Args:
+        cursor: of the last notice told.
+        is_end: told was also that the workflow is over and that this is all.
+    """
+
+    cursor: Cursor
+    is_end: bool = False
+
+
+def render_place(place: Place) -> str:
+    """The place as text that travels as the id of a message. It means nothing to who carries it: `1f4.2a`, at the end `1f4.2a.end`."""
+    return f"{place.cursor.transaction:x}.{place.cursor.number:x}{'.end' if place.is_end else ''}"
+
+
+def parse_place(text: str) -> Place | None:
+    """Read a place; None when the text is none."""
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        return None
+    cursor = Cursor(int(match[1], 16), int(match[2], 16))
+    if max(cursor.transaction, cursor.number) >= 1 << 63:
+        return None
+    return Place(cursor, is_end=match[3] is not None)

@@ -34,6 +34,7 @@ from muster.server.daemons.reap import reap_sessions
 from muster.server.daemons.retry import FLOOR_S as RETRY_FLOOR_S
 from muster.server.daemons.retry import requeue_due
 from muster.server.daemons.rhythm import Every, WhenRung
+from muster.server.daemons.watch_horizon import watch_horizon
 from muster.server.doors.access import guard
 from muster.server.doors.documents import Documents, Door, make_closed_config
 from muster.server.doors.errors import HANDLERS, UpstreamError
@@ -75,6 +76,7 @@ HEARTBEAT_S = 3.0
 EXPIRY_S = 60.0
 REFRESH_S = 300.0
 """Seconds between two looks at the keys of identity providers, which may have been withdrawn; new ones are found when they are used."""
+HORIZON_S = 10.0
 
 _OURS = (health, workflows, tasks, taskforces, sites, queues, events, consumers, workers)
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -120,6 +122,11 @@ def make_app(parts: Parts) -> Litestar:
     """The routes of all doors over these parts."""
     meters = Meters()
     meters.registry.register(TallyCollector(parts.tally))
+    meters.show(
+        "muster_outbox_horizon_seconds",
+        "For how long one open transaction has held notices back.",
+        lambda: parts.horizon.age_s,
+    )
     doors = _make_doors(parts)
     app = Litestar(
         route_handlers=[
@@ -158,6 +165,7 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         Every(EXPIRY_S, "expiry of keys", partial(expire_keys, parts)),
         Every(EXPIRY_S, "expiry of answers", partial(expire_answers, store, kept_s=settings.answer_kept_s)),
         Every(REFRESH_S, "refresh of sign-in keys", parts.identity.refresh),
+        Every(HORIZON_S, "look at the outbox's horizon", partial(watch_horizon, store, parts.horizon)),
     )
 
 

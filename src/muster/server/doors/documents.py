@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from http import HTTPMethod
+from http import HTTPMethod, HTTPStatus
 from importlib.metadata import metadata
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
 
 from muster.server.doors.access import ANYONE, CHECKED_BY_ROUTE, PUBLIC
+from muster.server.doors.event_stream import MEDIA_TYPE
 
 _FRAMEWORKS = "/muster/v1/openapi"
 _REF = "#/components/schemas/{name}"
@@ -50,6 +51,14 @@ def takes(type_: type[msgspec.Struct], *, is_needed: bool = True) -> type[Operat
 def gives(status: int, type_: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
     """An answer that is encoded before the framework sees it."""
     return {status: ResponseSpec(data_container=type_, generate_examples=False, description="done")}
+
+
+def tells(*, none: int) -> dict[int, ResponseSpec]:
+    """An answer that goes on, as server-sent events; or one with the status `none`, and nothing in it."""
+    return {
+        HTTPStatus.OK: ResponseSpec(str, generate_examples=False, description="events", media_type=MEDIA_TYPE),
+        none: ResponseSpec(None, generate_examples=False, description="there is nothing more to tell"),
+    }
 
 
 def make_closed_config() -> OpenAPIConfig:

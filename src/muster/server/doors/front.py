@@ -6,6 +6,7 @@ Stands before the framework, so that it also sees what no route takes.
 import re
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
@@ -37,6 +38,7 @@ class Meters:
     requests: Counter = field(init=False)
     seconds: Histogram = field(init=False)
     underway: Gauge = field(init=False)
+    streams: Gauge = field(init=False)
     series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -53,12 +55,17 @@ class Meters:
         object.__setattr__(self, "requests", requests)
         object.__setattr__(self, "seconds", seconds)
         object.__setattr__(self, "underway", underway)
+        object.__setattr__(self, "streams", Gauge("muster_streams", "Streams that are open.", registry=self.registry))
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""
         answered, took = self._find(method, route, status)
         answered.inc()
         took.observe(seconds)
+
+    def show(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Have a value shown that is kept elsewhere."""
+        Gauge(name, text, registry=self.registry).set_function(read)
 
     def _find(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         """The series of these labels. Finding them by their labels costs more than counting, so they are kept: few, as routes are."""

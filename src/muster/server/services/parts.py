@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
@@ -13,7 +14,9 @@ from muster.server.ports.mq import QueueKeys
 from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
+from muster.server.services.horizon_age import HorizonAge
 from muster.server.services.key_book import KeyBook
+from muster.server.services.lookout import Lookouts
 from muster.server.services.note_asking import Noted
 from muster.server.services.worker_desk import WorkerDesk
 from muster.settings import ServerSettings
@@ -75,3 +78,7 @@ class Parts:
     """Threads that judge what queries find."""
     noted: Noted = field(default_factory=Noted)
     """Which agents this process has written down lately."""
+    lookouts: Lookouts[Any] = field(default_factory=Lookouts)
+    """The workflows that somebody follows in this process, by id."""
+    horizon: HorizonAge = field(default_factory=HorizonAge)
+    """For how long notices have been held back."""

@@ -346,6 +346,7 @@ outbox = Table(
     Column("at", Double, nullable=False),
     Column("data", Text, nullable=False),  # JSON
     Index("outbox_in_commit_order", "txid", "number"),
+    Index("outbox_of_subject", "subject", "txid", "number"),
 )
 
 asking = Table(

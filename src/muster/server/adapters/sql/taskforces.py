@@ -99,6 +99,11 @@ class SqlTaskforces:
         )
         return {Phase(phase): count for phase, count in self._session.execute(query)}
 
+    def has_clusters(self, workflow_id: str) -> bool:
+        is_there = taskforce.c.cluster_id.is_not(None) & (taskforce.c.phase != Phase.CONDOR_COMPLETE)
+        query = select(exists().where(taskforce.c.workflow_id == workflow_id, is_there))
+        return bool(self._session.connection.scalar(query))
+
     def list_of_task(self, task_id: str) -> Sequence[Taskforce]:
         query = (
             select(taskforce)

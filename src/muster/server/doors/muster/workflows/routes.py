@@ -1,12 +1,15 @@
 """Where are workflows submitted, looked at, followed and ended?"""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import msgspec
 from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
+from litestar.response.base import ASGIResponse
+from litestar.types import ASGIApp
 
 from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.explanation import ExplanationView
@@ -17,20 +20,26 @@ from muster.domain.workflow import WorkflowEvent
 from muster.server.doors.access import SignedIn
 from muster.server.doors.audit import note_made
 from muster.server.doors.connection import while_connected
-from muster.server.doors.documents import gives, takes
+from muster.server.doors.documents import gives, takes, tells
+from muster.server.doors.event_stream import RETRY, EventStream
+from muster.server.doors.front import find_meters
 from muster.server.doors.muster.workflows.explanation import render_explanation
 from muster.server.doors.muster.workflows.policy import (
+    AfterQuery,
+    LastIdHeader,
     LimitQuery,
     SeenQuery,
     StateQuery,
     WaitQuery,
     parse_after,
+    parse_resume,
     parse_state,
 )
 from muster.server.doors.muster.workflows.views import (
     render_account,
     render_ended,
     render_errors,
+    render_message,
     render_progress,
     render_workflow,
     render_workflows,
@@ -42,9 +51,10 @@ from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.follow_progress import follow_progress
 from muster.server.services.parts import Parts
 from muster.server.services.read_account import get_account, get_errors
+from muster.server.services.stream_workflow import Message, open_stream
 from muster.server.services.submit_workflow import Submission, submit_workflow
 
-CREATED = 201
+CREATED, NO_CONTENT = 201, 204
 
 
 @post(
@@ -105,6 +115,30 @@ async def progress(
     )
 
 
+@get("/workflows/{workflow_id:str}/stream", responses=tells(none=NO_CONTENT))
+async def stream(
+    request: SignedIn,
+    parts: NamedDependency[Parts],
+    workflow_id: FromPath[str],
+    last_id: LastIdHeader = None,
+    after: AfterQuery = None,
+) -> ASGIApp:
+    """Server-sent events: how far it is, whenever that changes, and notices of what happens, each once. 204: it is over, all was told."""
+    _check(workflow_id)
+    await request.body()
+    messages = await open_stream(parts, workflow_id, parse_resume(last_id, after))
+    if messages is None:
+        return ASGIResponse(status_code=NO_CONTENT)
+    return EventStream(_render_messages(workflow_id, messages), find_meters(request.app).streams)
+
+
+async def _render_messages(workflow_id: str, messages: AsyncGenerator[Message]) -> AsyncGenerator[bytes]:
+    async with aclosing(messages):
+        yield RETRY
+        async for message in messages:
+            yield render_message(workflow_id, message)
+
+
 @post("/workflows/{workflow_id:str}/actions/finish", status_code=200)
 async def finish(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> EndedView:
     """End it; workers finish what they have in hand. A workflow that is over keeps its end."""
@@ -144,7 +178,18 @@ async def explanation(parts: NamedDependency[Parts], workflow_id: FromPath[str])
     return render_explanation(await explain_workflow(parts, workflow_id))
 
 
-handlers: Sequence[HTTPRouteHandler] = (submit, list_, show, progress, finish, abort, account, errors, explanation)
+handlers: Sequence[HTTPRouteHandler] = (
+    submit,
+    list_,
+    show,
+    progress,
+    stream,
+    finish,
+    abort,
+    account,
+    errors,
+    explanation,
+)
 
 
 def _check(workflow_id: str) -> None:

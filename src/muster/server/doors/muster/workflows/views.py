@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+import msgspec
+
 from muster.client.shapes.account import (
     Account,
     CountsView,
@@ -12,6 +14,7 @@ from muster.client.shapes.account import (
     RecountView,
     TaskforceTrouble,
 )
+from muster.client.shapes.stream import END, GAP, PROGRESS, EndView, GapView, NoticeView
 from muster.client.shapes.workflows import (
     EndedView,
     Progress,
@@ -22,14 +25,17 @@ from muster.client.shapes.workflows import (
     WorkflowView,
 )
 from muster.domain.ids import render_event_id
+from muster.domain.outbox import Place, render_place
 from muster.domain.queue import Counts, Queue
 from muster.domain.workflow import TaskDirective, Workflow
+from muster.server.doors.event_stream import SIGN_OF_LIFE, render_event, render_id
 from muster.server.doors.muster.taskforces.views import render_taskforce
 from muster.server.ports.store import Recount
 from muster.server.services.deactivate_workflow import Ended
 from muster.server.services.follow_progress import ProgressNow
 from muster.server.services.read_account import WorkflowAccount, WorkflowErrors
 from muster.server.services.read_workflow import WholeWorkflow, state_of
+from muster.server.services.stream_workflow import Gap, Message, Now, Over, Told
 
 
 def render_summary(workflow: Workflow) -> WorkflowSummary:
@@ -137,6 +143,27 @@ def render_progress(now: ProgressNow) -> Progress:
         failures=now.failures,
         why=now.why,
     )
+
+
+def render_message(workflow_id: str, message: Message) -> bytes:
+    """One event of a workflow's stream."""
+    match message:
+        case ProgressNow():
+            return render_event(PROGRESS, msgspec.json.encode(render_progress(message)))
+        case Told(place=place, notice=notice):
+            view = NoticeView(render_place(place), workflow_id, notice.kind, notice.at, dict(notice.data))
+            return _render_placed(notice.kind, view, place)
+        case Now(place=place):
+            return render_id(render_place(place))
+        case Gap(place=place, after=after):
+            return _render_placed(GAP, GapView(workflow_id, after), place)
+        case Over(place=place, state=state):
+            return _render_placed(END, EndView(workflow_id, state), place)
+    return SIGN_OF_LIFE
+
+
+def _render_placed(name: str, view: msgspec.Struct, place: Place) -> bytes:
+    return render_event(name, msgspec.json.encode(view), id_=render_place(place))
 
 
 def render_account(account: WorkflowAccount) -> Account:
