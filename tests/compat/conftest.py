@@ -112,6 +112,13 @@ class Running:
         self.url = url
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Over a thousand calls over sockets: not in `make check`."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.system)
+
+
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One service a module and database."""

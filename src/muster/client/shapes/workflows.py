@@ -94,7 +94,7 @@ class AddWorkers(Request):
     n_workers: int
 
 
-class WorkflowSummary(Answer):
+class WorkflowSummary(Answer, kw_only=True):
     """A row of the list. `state`: `active`, `finished` or `aborted`; `ended_at`, `ended_by`: null while it is active; `group`: null where
     it belongs to its owner alone.
     """
@@ -108,10 +108,10 @@ class WorkflowSummary(Answer):
     state: str
     ended_at: float | None
     ended_by: str | None
-    group: str | None
+    group: str | None = None
 
 
-class WorkflowView(WorkflowSummary):
+class WorkflowView(WorkflowSummary, kw_only=True):
     """A workflow with its parts."""
 
     tasks: list[TaskView]
