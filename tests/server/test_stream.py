@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import anyio
@@ -340,6 +341,25 @@ async def test_a_stream_that_is_silent_shows_that_it_lives(stand: Stand, monkeyp
         await take_until(stream, is_notice("workflow.created"))
         assert await take_until(stream, lambda one: isinstance(one, SignOfLife)) == []
         assert await take_until(stream, lambda one: isinstance(one, SignOfLife)) == []
+
+
+async def test_progress_comes_in_steps_however_often_others_look(stand: Stand) -> None:
+    workflow = await stand.submit()
+    told_at: list[float] = []
+
+    async def keep_looking() -> None:
+        while len(told_at) < 6:
+            await stand.publish(workflow, 1)
+            await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress")
+
+    async with listening(stand.parts, workflow) as stream, anyio.create_task_group() as group:
+        group.start_soon(keep_looking)
+        while len(told_at) < 6:
+            if isinstance(await anext(stream), ProgressNow):
+                told_at.append(anyio.current_time())
+
+    gaps = [after - before for before, after in pairwise(told_at)]
+    assert min(gaps) >= follow_progress.FLOOR_S * 0.9
 
 
 async def test_streams_end_when_the_service_stops_and_none_is_opened_then(stand: Stand) -> None:

@@ -175,25 +175,37 @@ async def test_a_client_that_takes_nothing_makes_the_service_read_no_further(
     monkeypatch.setattr(stream_workflow, "PAGE", 10)
     pages = 400
     await service.tell(10 * pages, size_bytes=10_000)
-    raw = socket.socket()
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    raw.connect((service.http.base_url.host, service.http.base_url.port))
-    raw.setblocking(False)
-    head = f"GET {service.path}/stream HTTP/1.1\r\nHost: x\r\nAuthorization: {service.http.headers['authorization']}\r\n\r\n"
-    raw.sendall(head.encode())
-    await service.until_open(1)
-
-    async def is_stuck() -> bool:
-        before = service.beside.reads
-        await anyio.sleep(0.5)
-        return service.beside.reads == before
-
-    await until(is_stuck)
-    read_by_then = service.beside.reads
-    raw.close()
+    async with taking_nothing(service):
+        read_by_then = service.beside.reads
     await service.until_open(0)
 
     assert read_by_then < pages / 2
+
+
+async def test_a_client_that_takes_nothing_does_not_keep_the_service_from_stopping(service: Service) -> None:
+    await service.tell(1000, size_bytes=10_000)
+    async with taking_nothing(service):
+        service.scope.cancel()
+        await service.is_over.wait()
+
+
+@asynccontextmanager
+async def taking_nothing(service: Service) -> AsyncIterator[None]:
+    """A client that has asked for the stream and does not read it, so that the service can send no more."""
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect((service.http.base_url.host, service.http.base_url.port))
+        token = service.http.headers["authorization"]
+        raw.sendall(f"GET {service.path}/stream HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
+        await service.until_open(1)
+
+        async def is_stuck() -> bool:
+            before = service.beside.reads
+            await anyio.sleep(0.5)
+            return service.beside.reads == before
+
+        await until(is_stuck)
+        yield
 
 
 async def test_the_next_piece_is_asked_for_when_the_last_one_is_taken() -> None:

@@ -77,6 +77,7 @@ def test_no_notice_is_missing_or_told_twice_when_the_service_is_killed(stack: St
                 wait_for(lambda alias=alias: alias in str(watched.notices()), f"{alias} is told")  # type: ignore[misc]
             stack.kill("serve")
             stack.start_serve()
+        wait_for(lambda: "condor-submit" in str(watched.notices()), "the workers are up")
         with stack.client() as client:
             client.finish_workflow(workflow)
         status = watched.wait_for_end()
