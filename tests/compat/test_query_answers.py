@@ -232,7 +232,7 @@ def test_what_is_created_meanwhile_comes_on_a_later_page(paging: Desk) -> None:
 
 
 def test_an_empty_after_is_none_and_a_wrong_one_is_refused_on_v1(paging: Desk) -> None:
-    workflow_id = paging.create()["workflow"]["workflow_id"]
+    workflow_id = paging.ready()["workflow_id"]
 
     for kind in ROLES_OF:
         body = {"query": {"workflow_id": workflow_id}}
