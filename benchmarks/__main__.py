@@ -1,7 +1,7 @@
 """Measure everything, one claim after another."""
 
-from benchmarks import depth, end_to_end, engine_over_http, per_event, start_latency, sustained
+from benchmarks import depth, end_to_end, engine_over_http, per_event, query_page, start_latency, sustained
 
-for claim in (start_latency, per_event, end_to_end, engine_over_http, sustained, depth):
+for claim in (start_latency, per_event, end_to_end, engine_over_http, sustained, depth, query_page):
     print(f"== {claim.__name__}: {(claim.__doc__ or '').splitlines()[0]}", flush=True)
     claim.main()
