@@ -74,19 +74,20 @@ def make_world(*, is_plain: bool) -> World:
     if is_plain:
         texts = st.sampled_from(["", "a", "b", "A", "é", "HELD: x $y", "TF-1", "null"]) | st.text("ab ", max_size=3)
         scalars: st.SearchStrategy[Json] = st.none() | st.booleans() | st.integers(-3, 3) | texts
-        values: st.SearchStrategy[Json] = scalars | st.lists(scalars, max_size=3)
         names: st.SearchStrategy[str] = st.sampled_from(["a", "b", "A", "HELD: x $y", "0", "null"])
-    else:
-        texts = st.sampled_from(ODD_TEXTS) | st.text(max_size=3)
-        numbers = st.sampled_from(ODD_NUMBERS) | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-        scalars = st.none() | st.booleans() | numbers | texts
-        names = st.sampled_from(ODD_TEXTS)
-        values = st.recursive(
-            scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
-        )
+        # Where one object has an array no other one has an object: through arrays SQL follows no path.
+        lists = st.lists(scalars, max_size=3)
+        flat = st.fixed_dictionaries({}, optional={"a": scalars, "HELD: x $y": scalars, "0": scalars, "list": lists})
+        objects = st.fixed_dictionaries({}, optional={"b": scalars, "list": lists, "object": flat})
+        return World(texts, names, objects, st.dictionaries(names, objects, max_size=2), scalars, scalars, is_plain)
+    texts = st.sampled_from(ODD_TEXTS) | st.text(max_size=3)
+    numbers = st.sampled_from(ODD_NUMBERS) | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    scalars = st.none() | st.booleans() | numbers | texts
+    names = st.sampled_from(ODD_TEXTS)
+    values = st.recursive(
+        scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
+    )
     objects = st.dictionaries(names, values, max_size=3)
-    if is_plain:
-        objects |= st.dictionaries(names, st.dictionaries(names, values, max_size=2), max_size=2)
     return World(texts, names, objects, st.dictionaries(names, objects, max_size=2), scalars, values, is_plain)
 
 
@@ -182,20 +183,21 @@ def places(draw: st.DrawFn, world: World, documents: Sequence[Mapping[str, Json]
     """A path into some document, and what is there; or a little further, or nowhere."""
     here: Json = draw(st.sampled_from(documents))
     path: list[str] = []
-    is_within = False  # an array
+    is_within = False  # an array, or at one
     while isinstance(here, dict | list) and here and (not path or draw(st.integers(0, 3))):
         if isinstance(here, dict):
             name = draw(st.sampled_from(sorted(here)))
             here = here[name]
             path.append(name)
+            is_within |= isinstance(here, list)
         else:
             place = draw(st.integers(0, len(here) - 1))
-            here, is_within = here[place], True
+            here = here[place]
             if not world.is_plain and draw(st.booleans()):
                 path.append(str(place))
             elif not isinstance(here, dict):
                 break
-    if draw(st.integers(0, 9)) == 0 and not (world.is_plain and (is_within or isinstance(here, list))):
+    if draw(st.integers(0, 9)) == 0 and not (world.is_plain and (is_within or len(path) > 1)):
         path.append(draw(st.sampled_from(["a", "0", "nowhere", "_id"])))
     if path[0].startswith("$"):
         path[0] = "_id"

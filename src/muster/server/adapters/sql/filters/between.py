@@ -9,6 +9,7 @@ Every condition is true or false for every row, never null: it can be denied.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 from sqlalchemy import ColumnElement, and_, false, not_, or_, true
@@ -21,20 +22,28 @@ Condition: TypeAlias = ColumnElement[bool]
 
 @dataclass(frozen=True)
 class Between:
-    """What holds wherever the truth does (`upper`), and what holds only there (`lower`)."""
+    """What holds wherever the truth does (`upper`), and what holds only there (`lower`); each is made when it is asked for."""
 
-    upper: Condition
-    lower: Condition
+    make_upper: Callable[[], Condition]
+    make_lower: Callable[[], Condition]
+
+    @cached_property
+    def upper(self) -> Condition:
+        return self.make_upper()
+
+    @cached_property
+    def lower(self) -> Condition:
+        return self.make_lower()
 
 
 def exactly(condition: Condition) -> Between:
     """SQL can say it."""
-    return Between(condition, condition)
+    return Between(lambda: condition, lambda: condition)
 
 
 def at_most(condition: Condition) -> Between:
     """It holds only where `condition` does; where exactly, SQL cannot say."""
-    return Between(condition, false())
+    return Between(lambda: condition, false)
 
 
 def fixed(*, holds: bool) -> Between:
@@ -48,13 +57,13 @@ UNSURE = at_most(true())
 def all_of(parts: Iterable[Between]) -> Between:
     """Every part holds."""
     listed = tuple(parts)
-    return Between(_all(one.upper for one in listed), _all(one.lower for one in listed))
+    return Between(lambda: _all(one.upper for one in listed), lambda: _all(one.lower for one in listed))
 
 
 def any_of(parts: Iterable[Between]) -> Between:
     """Some part holds."""
     listed = tuple(parts)
-    return Between(_any(one.upper for one in listed), _any(one.lower for one in listed))
+    return Between(lambda: _any(one.upper for one in listed), lambda: _any(one.lower for one in listed))
 
 
 def _all(conditions: Iterable[Condition]) -> Condition:
@@ -74,7 +83,7 @@ def _any(conditions: Iterable[Condition]) -> Condition:
 
 def deny(part: Between) -> Between:
     """The part does not hold."""
-    return Between(not_(part.lower), not_(part.upper))
+    return Between(lambda: not_(part.lower), lambda: not_(part.upper))
 
 
 def fold(filter_: Filter, test: Callable[[Field], Between]) -> Between:

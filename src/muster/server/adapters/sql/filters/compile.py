@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from muster.domain.filter import ID, OPAQUE, And, Equals, Field, Filter, IsOneOf, Predicate
+from sqlalchemy import Column
+
+from muster.domain.filter import ID, OPAQUE, And, Equals, Field, Filter, IsOneOf, Path, Predicate
 from muster.domain.match_filter import matches
 from muster.server.adapters.sql.filters.between import UNSURE, Between, Condition, fixed, fold
 from muster.server.adapters.sql.filters.json_texts import say_json
@@ -14,36 +17,51 @@ from muster.server.adapters.sql.filters.sqlite_json import SqliteJson
 from muster.server.adapters.sql.filters.stored import Stored
 from muster.server.ports.finder import Attribute, Computed, Constant, Log, Sources, Words
 
+JSON_TESTS_MAX = 30
+"""Tests of columns of JSON that one filter is told in SQL; each is long, and the filter itself decides on the others."""
+
 
 def compile_filter(filter_: Filter, sources: Sources, stored: Stored, *, is_postgres: bool) -> Between:
     """Conditions between which the filter is. SQLite is shown no way to the rows in them: that is `find_approach`'s business."""
+    return fold(filter_, _Teller(sources, stored, is_postgres).say)
 
-    def test(one: Field) -> Between:  # noqa: PLR0911 - one a source
-        name, rest = one.path[0], one.path[1:]
+
+@dataclass
+class _Teller:
+    """Says in SQL what the tests of one filter say."""
+
+    sources: Sources
+    stored: Stored
+    is_postgres: bool
+    json_tests: int = 0
+
+    def say(self, test: Field) -> Between:  # noqa: PLR0911 - one a source
+        name, rest = test.path[0], test.path[1:]
         if name == ID:
-            return _say_constant(one, OPAQUE)
-        source = sources.get(name)
+            return _say_constant(test, OPAQUE)
+        source = self.sources.get(name)
         match source:
             case None:
-                return say_nothing(one.predicate)
+                return say_nothing(test.predicate)
             case Constant(value):
-                return _say_constant(one, value)
+                return _say_constant(test, value)
             case Computed():
                 return UNSURE
             case Log(names):
-                return say_log(names, rest, one.predicate, is_postgres=is_postgres)
-            case Attribute(attribute) if attribute in stored.json:
-                column, place = stored.json[attribute]
-                json = PostgresJson(column) if is_postgres else SqliteJson(column)
-                return say_json(json, place, rest, one.predicate)
+                return say_log(names, rest, test.predicate, is_postgres=self.is_postgres)
+            case Attribute(attribute) if attribute in self.stored.json:
+                return self._say_json(*self.stored.json[attribute], rest, test.predicate)
             case Attribute() | Words():
-                # A plain value has no fields.
-                if rest:
-                    return say_nothing(one.predicate)
-                scalar = read_scalar(stored.columns[source.name], is_postgres=is_postgres, is_hidden=True)
-                return _say_column(source, one.predicate, scalar)
+                if rest:  # a plain value has no fields
+                    return say_nothing(test.predicate)
+                scalar = read_scalar(self.stored.columns[source.name], is_postgres=self.is_postgres, is_hidden=True)
+                return _say_column(source, test.predicate, scalar)
 
-    return fold(filter_, test)
+    def _say_json(self, column: Column[Any], place: Path, rest: Path, predicate: Predicate) -> Between:
+        self.json_tests += 1
+        if self.json_tests > JSON_TESTS_MAX:
+            return UNSURE
+        return say_json(PostgresJson(column) if self.is_postgres else SqliteJson(column), place, rest, predicate)
 
 
 @dataclass(frozen=True)

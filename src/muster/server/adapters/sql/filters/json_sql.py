@@ -7,7 +7,7 @@ from muster.domain.filter import Order, Path
 from muster.domain.value_order import Kind
 from muster.server.adapters.sql.filters.between import Condition
 
-KEYS_MAX = 6
+KEYS_MAX = 3
 """Names of a path that SQL follows; what we keep is not that deep."""
 
 

@@ -39,6 +39,8 @@ from muster.server.adapters.sql.filters.between import (
 )
 from muster.server.adapters.sql.filters.json_sql import Element, JsonSql
 
+LISTED_MAX = 200
+"""Values of one kind that an element is compared with in SQL."""
 EXACT_MAX = 2**53
 """Up to this size every whole number is a double, and a number's text and the number stand alike to others."""
 
@@ -55,8 +57,10 @@ def say_json(json: JsonSql, place: Path, path: Path, predicate: Predicate) -> Be
         return UNSURE
     told = _say_there(json, whole, predicate)
     through_array = or_(false(), *(json.is_kind(whole[:depth], Kind.ARRAY) for depth in range(len(place), len(whole))))
-    upper, lower = or_(through_array, told.upper), and_(not_(through_array), told.lower)
-    return Between(json.unless_odd(upper, true()), json.unless_odd(lower, false()))
+    return Between(
+        lambda: json.unless_odd(or_(through_array, told.upper), true()),
+        lambda: json.unless_odd(and_(not_(through_array), told.lower), false()),
+    )
 
 
 def _say_there(json: JsonSql, path: Path, predicate: Predicate) -> Between:
@@ -84,8 +88,8 @@ def _say_all(condition: Filter, element: Element) -> Between:
 
 def _some(json: JsonSql, path: Path, test: Callable[[Element], Between], *, alone: bool) -> Between:
     return Between(
-        json.has_element(path, lambda element: test(element).upper, or_is_one=alone),
-        json.has_element(path, lambda element: test(element).lower, or_is_one=alone),
+        lambda: json.has_element(path, lambda element: test(element).upper, or_is_one=alone),
+        lambda: json.has_element(path, lambda element: test(element).lower, or_is_one=alone),
     )
 
 
@@ -112,6 +116,8 @@ def _is_one_of(element: Element, values: Iterable[Any]) -> Between:
     parts = []
     for kind, listed in by_kind.items():
         match kind:
+            case Kind.TEXT | Kind.NUMBER if len(listed) > LISTED_MAX:
+                parts.append(at_most(element.is_kind(kind)))
             case Kind.TEXT:
                 parts.append(exactly(element.is_text(listed)))
             case Kind.NUMBER:
@@ -144,4 +150,5 @@ def _compares(element: Element, order: Order, value: Any) -> Between:
 
 def _is_number(element: Element, condition: Condition, *, is_told: bool) -> Between:
     """The condition about a number; without `is_told` it may be any."""
-    return Between(or_(condition, element.is_rough()) if is_told else element.is_kind(Kind.NUMBER), condition)
+    upper = or_(condition, element.is_rough()) if is_told else element.is_kind(Kind.NUMBER)
+    return Between(lambda: upper, lambda: condition)

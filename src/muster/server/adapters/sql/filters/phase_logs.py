@@ -62,7 +62,7 @@ def _say_object(test: Field) -> Between:
 
 
 def _some(entry: Between) -> Between:
-    return Between(_has_entry(entry.upper), _has_entry(entry.lower))
+    return Between(lambda: _has_entry(entry.upper), lambda: _has_entry(entry.lower))
 
 
 def _has_entry(condition: Condition) -> Condition:
