@@ -23,6 +23,7 @@ from muster.domain.errors import UnauthenticatedError
 from muster.domain.location import TEST_LOCATIONS, Agent
 from muster.server.app import bind, open_parts, run_parts
 from muster.settings import LocationSettings, ServerSettings
+from server.mqs.keys import Files, pair
 
 COLLECTORS = {"test-alpha": "COLLECTOR1", "test-beta": "COLLECTOR2"}
 ROLES = {
@@ -58,12 +59,22 @@ class Service:
 
 
 def settings(folder: Path, database_url: str, host: str) -> ServerSettings:
-    """The two test locations, with collectors, as upstream's test mode has them, and upstream's own (wms.md 14.4, 17)."""
+    """The two test locations, with collectors, as upstream's test mode has them, and upstream's own (wms.md 14.4, 17). There is a
+    broker, which nobody asks here: tokens are made out to it.
+    """
+    keys = Files(folder / "keys")
+    keys.write(pair(0))
     return ServerSettings(
         database_url=database_url,
         host=host,
         token_file=folder / "token",
         query_bytes_max=1 << 20,
+        broker_url="broker.example.org",
+        broker_public_key_file=keys.public,
+        broker_private_key_file=keys.private,
+        broker_resource_server_id="broker",
+        broker_resource_server_type="rabbitmq",
+        public_url="https://muster.example.org",
         locations={
             one.name: LocationSettings(schedd=one.schedd, agent=one.agent, collector=COLLECTORS[one.name])
             for one in TEST_LOCATIONS

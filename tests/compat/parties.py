@@ -25,6 +25,9 @@ SOON_S = 20.0
 
 ROUNDS_MAX = 2000
 
+CONNECTION = ("_AUTH_TOKEN", "_BROKER_TYPE", "_BROKER_ADDRESS")
+"""How variables end that say how to reach a queue."""
+
 
 class Desk:
     """Every party of one service, over one connection.
@@ -106,6 +109,12 @@ class Desk:
     def taskforce(self, uuid: str) -> Json:
         """The taskforce as a TMS reads it."""
         return self._shaped(self.tms.get(f"/taskforces/{uuid}"), self.dialect.shapes.taskforce)
+
+    def found(self, taskforce: Json) -> Json:
+        """What a query shows of a taskforce that a TMS has read: on /v0 the queues' connections are for who starts and stops it."""
+        config = taskforce["pilot_config"]
+        kept = {name: value for name, value in config["environment"].items() if not name.endswith(CONNECTION)}
+        return {**taskforce, "pilot_config": {**config, "environment": kept}}
 
     def log(self, uuid: str) -> list[LogLine]:
         return self.dialect.read_log(self.taskforce(uuid))

@@ -53,7 +53,7 @@ def test_found_objects_are_whole_and_the_same_as_when_read(desk: Desk) -> None:
 
     assert desk.find("workflows", query) == [desk.workflow(workflow_id)]
     assert desk.find("task-directives", query) == [desk.directive(one["task_id"]) for one in created["task_directives"]]
-    taskforces = [desk.taskforce(one["taskforce_uuid"]) for one in created["taskforces"]]
+    taskforces = [desk.found(desk.taskforce(one["taskforce_uuid"])) for one in created["taskforces"]]
     assert desk.find("taskforces", query, caller=desk.tms) == taskforces
 
 

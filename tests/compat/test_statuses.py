@@ -73,7 +73,7 @@ def test_what_is_reported_is_what_is_read_everywhere(desk: Desk) -> None:
     after = {**before, "compound_statuses": STATUSES, "top_task_errors": ERRORS}
     assert desk.taskforce(uuid) == after
     assert desk.to_stop("SCHEDD1") == after
-    assert desk.find("taskforces", {"taskforce_uuid": uuid}, caller=desk.tms) == [after]
+    assert desk.find("taskforces", {"taskforce_uuid": uuid}, caller=desk.tms) == [desk.found(after)]
 
 
 def test_a_field_is_replaced_whole_and_the_other_one_is_left(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 What one of our agents has claimed, and what stands at a location of ours, is not for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from muster.domain.caller import Caller, Role
@@ -18,8 +18,8 @@ from muster.server.services.read_workflow import WholeTaskforce, read_one_taskfo
 
 
 @dataclass(frozen=True)
-class StartOffer:
-    """A taskforce to start.
+class Offer:
+    """A taskforce to start or to stop.
 
     Args:
         profiles: of its task's queues, where its workers reach them on the broker; each once, inputs first.
@@ -29,9 +29,7 @@ class StartOffer:
     profiles: Sequence[ShownProfile]
 
 
-async def find_start(
-    parts: Parts, schedd: str, collector: str | None = None, *, with_tokens: bool
-) -> StartOffer | None:
+async def find_start(parts: Parts, schedd: str, collector: str | None = None, *, with_tokens: bool) -> Offer | None:
     """The next taskforce to start at an access point; the same again until it is confirmed.
 
     Args:
@@ -39,37 +37,62 @@ async def find_start(
         with_tokens: of its queues.
     """
 
-    def look(tx: Transaction) -> tuple[WholeTaskforce, list[GroupedProfile], float] | None:
-        now = tx.now()
-        found = tx.taskforces.find_startable(_upstream_at(parts, schedd, collector), now=now, limit=1)
-        if not found:
-            return None
-        taskforce = read_one_taskforce(tx, found[0].taskforce_uuid)
-        return taskforce, _list_direct(tx, taskforce.directive), now
+    def look(tx: Transaction) -> WholeTaskforce | None:
+        found = tx.taskforces.find_startable(_upstream_at(parts, schedd, collector), now=tx.now(), limit=1)
+        return read_one_taskforce(tx, found[0].taskforce_uuid) if found else None
 
-    seen = await parts.store.read(look)
-    if seen is None:
-        return None
-    taskforce, profiles, now = seen
-    if with_tokens:
-        return StartOffer(taskforce, await show_with_tokens(parts, profiles, now=now))
-    return StartOffer(taskforce, show_without_tokens(parts, profiles))
+    return await _complete(parts, look, with_queues=True, with_tokens=with_tokens)
 
 
-def _list_direct(tx: Transaction, directive: TaskDirective) -> list[GroupedProfile]:
-    mqids = list(dict.fromkeys((*directive.input_queues, *directive.output_queues)))
-    found = tx.mq_groups.find(mqids)
-    return [found[mqid] for mqid in mqids if mqid in found and found[mqid].group.kind is Kind.DIRECT]
-
-
-async def find_stop(parts: Parts, schedd: str, collector: str | None = None) -> WholeTaskforce | None:
+async def find_stop(
+    parts: Parts, schedd: str, collector: str | None = None, *, with_queues: bool, with_tokens: bool
+) -> Offer | None:
     """The next taskforce to stop at an access point; arguments as of `find_start`."""
 
     def look(tx: Transaction) -> WholeTaskforce | None:
         found = tx.taskforces.find_stoppable(_upstream_at(parts, schedd, collector), now=tx.now(), limit=1)
         return read_one_taskforce(tx, found[0].taskforce_uuid) if found else None
 
-    return await parts.store.read(look)
+    return await _complete(parts, look, with_queues=with_queues, with_tokens=with_tokens)
+
+
+async def find_offered(parts: Parts, taskforce_uuid: str, *, with_queues: bool, with_tokens: bool) -> Offer | None:
+    """A taskforce as it is offered, whatever its phase. Raises NotFoundError."""
+
+    def look(tx: Transaction) -> WholeTaskforce | None:
+        return read_one_taskforce(tx, taskforce_uuid)
+
+    return await _complete(parts, look, with_queues=with_queues, with_tokens=with_tokens)
+
+
+async def _complete(
+    parts: Parts,
+    look: Callable[[Transaction], WholeTaskforce | None],
+    *,
+    with_queues: bool,
+    with_tokens: bool,
+) -> Offer | None:
+    """What was found, with its task's queues where they are wanted."""
+
+    def read(tx: Transaction) -> tuple[WholeTaskforce, list[GroupedProfile], float] | None:
+        taskforce = look(tx)
+        if taskforce is None:
+            return None
+        return taskforce, _list_direct(tx, taskforce.directive) if with_queues else [], tx.now()
+
+    seen = await parts.store.read(read)
+    if seen is None:
+        return None
+    taskforce, profiles, now = seen
+    if with_tokens:
+        return Offer(taskforce, await show_with_tokens(parts, profiles, now=now))
+    return Offer(taskforce, show_without_tokens(parts, profiles))
+
+
+def _list_direct(tx: Transaction, directive: TaskDirective) -> list[GroupedProfile]:
+    mqids = list(dict.fromkeys((*directive.input_queues, *directive.output_queues)))
+    found = tx.mq_groups.find(mqids)
+    return [found[mqid] for mqid in mqids if mqid in found and found[mqid].group.kind is Kind.DIRECT]
 
 
 async def note_agent(parts: Parts, caller: Caller, schedd: str) -> None:

@@ -147,8 +147,9 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
         """4.15. `{}`: there is nothing to stop."""
         asked = _read_agent(version, schedd, collector)
         await offer_upstream.note_agent(parts, request.user, asked[0])
-        found = await offer_upstream.find_stop(parts, *asked)
-        return Response({} if found is None else version.render_taskforce(found))
+        is_agent = Role.SYSTEM_TMS in request.user.roles
+        found = await offer_upstream.find_stop(parts, *asked, with_queues=version.shows_queues, with_tokens=is_agent)
+        return Response({} if found is None else version.render_offered(found))
 
     return (
         pending_starter,

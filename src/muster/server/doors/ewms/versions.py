@@ -24,7 +24,7 @@ from muster.server.doors.ewms.shapes_v0 import (
     TaskforceObjectV0,
     WorkflowObjectV0,
 )
-from muster.server.services.offer_upstream import StartOffer
+from muster.server.services.offer_upstream import Offer
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 
 
@@ -36,11 +36,13 @@ class Version:
         prefix: where its routes are.
         number: what its description calls it.
         needs_collector: an agent names its collector beside its schedd.
+        shows_queues: a taskforce has the queues of its task among its variables.
     """
 
     prefix: str
     number: str
     needs_collector: bool
+    shows_queues: bool
     new_workflow_type: type[msgspec.Struct]
     made_type: type[msgspec.Struct]
     workflow_type: type[msgspec.Struct]
@@ -52,13 +54,15 @@ class Version:
     render_workflow: Callable[[WholeWorkflow], msgspec.Struct]
     render_directive: Callable[[TaskDirective], msgspec.Struct]
     render_taskforce: Callable[[WholeTaskforce], msgspec.Struct]
-    render_offer: Callable[[StartOffer], msgspec.Struct]
+    render_offer: Callable[[Offer], msgspec.Struct]
+    render_offered: Callable[[Offer], msgspec.Struct]
 
 
 V1 = Version(
     prefix="/v1",
     number="1",
     needs_collector=False,
+    shows_queues=False,
     new_workflow_type=NewWorkflow,
     made_type=NewWorkflowAnswer,
     workflow_type=WorkflowObject,
@@ -71,11 +75,13 @@ V1 = Version(
     render_directive=views.render_directive,
     render_taskforce=views.render_taskforce,
     render_offer=views.render_offer,
+    render_offered=views.render_offered,
 )
 V0 = Version(
     prefix="/v0",
     number="0.0.0",
     needs_collector=True,
+    shows_queues=True,
     new_workflow_type=NewWorkflowV0,
     made_type=NewWorkflowAnswerV0,
     workflow_type=WorkflowObjectV0,
@@ -88,5 +94,6 @@ V0 = Version(
     render_directive=views_v0.render_directive,
     render_taskforce=views_v0.render_taskforce,
     render_offer=views_v0.render_offer,
+    render_offered=views_v0.render_offer,
 )
 VERSIONS = (V1, V0)

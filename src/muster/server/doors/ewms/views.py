@@ -19,7 +19,7 @@ from muster.server.doors.ewms.shapes import (
 )
 from muster.server.doors.ewms.shapes_v0 import NewTaskV0
 from muster.server.doors.mq_profiles import render_profile
-from muster.server.services.offer_upstream import StartOffer
+from muster.server.services.offer_upstream import Offer
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 
 DEACTIVATED: Mapping[WorkflowState, str | None] = {
@@ -148,7 +148,12 @@ def render_logged_taskforce(one: Taskforce, log: Sequence[PhaseLogEntry]) -> Tas
     )
 
 
-def render_offer(offer: StartOffer) -> PendingStarter:
+def render_offered(offer: Offer) -> TaskforceObject:
+    """wms.md 4.12, 4.15"""
+    return render_taskforce(offer.taskforce)
+
+
+def render_offer(offer: Offer) -> PendingStarter:
     """wms.md 4.13"""
     profiles = [render_profile(one) for one in offer.profiles]
     return PendingStarter(render_taskforce(offer.taskforce), render_directive(offer.taskforce.directive), profiles)

@@ -23,7 +23,7 @@ from muster.server.doors.ewms.shapes_v0 import (
     WorkflowObjectV0,
 )
 from muster.server.doors.ewms.views import DEACTIVATED, check_tasks, list_in_order_of_request
-from muster.server.services.offer_upstream import StartOffer
+from muster.server.services.offer_upstream import Offer
 from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 from muster.server.services.submit_workflow import CREATED
 
@@ -129,7 +129,7 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceObjectV0:
     )
 
 
-def render_offer(offer: StartOffer) -> TaskforceObjectV0:
+def render_offer(offer: Offer) -> TaskforceObjectV0:
     """A taskforce to start: the pilot's variables say of the queues also how they are reached on the broker."""
     rendered = render_taskforce(offer.taskforce)
     environment = rendered.pilot_config["environment"] | _list_connection_variables(offer)
@@ -142,13 +142,13 @@ def _list_queue_variables(task: TaskDirective) -> dict[str, list[str]]:
     return {name: list(mqids) for name, mqids in ways.items() if mqids}
 
 
-def _list_connection_variables(offer: StartOffer) -> dict[str, list[str]]:
-    """Of each queue that is on the broker where that is and its token, in lists; the tokens only where they are shown."""
+def _list_connection_variables(offer: Offer) -> dict[str, list[str]]:
+    """Of each queue that is on the broker where that is and its token, in lists; only for whom the tokens are."""
     shown = {one.grouped.profile.mqid: one for one in offer.profiles}
     variables: dict[str, list[str]] = {}
     for name, mqids in _list_queue_variables(offer.taskforce.directive).items():
         for one in [shown[mqid] for mqid in mqids if mqid in shown]:
-            if one.broker is None:
+            if one.broker is None or one.token is None:
                 continue
             values = {
                 "AUTH_TOKEN": one.token,
@@ -156,8 +156,7 @@ def _list_connection_variables(offer: StartOffer) -> dict[str, list[str]]:
                 "BROKER_ADDRESS": one.broker.login_address,
             }
             for suffix, value in values.items():
-                if value is not None:
-                    variables.setdefault(f"{name}_{suffix}", []).append(value)
+                variables.setdefault(f"{name}_{suffix}", []).append(value)
     return variables
 
 

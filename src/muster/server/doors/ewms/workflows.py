@@ -22,6 +22,7 @@ from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, read_body, read_ke
 from muster.server.services import read_workflow
 from muster.server.services.add_workers import MoreWorkers, WorkflowOverError, add_workers
 from muster.server.services.deactivate_workflow import deactivate_workflow
+from muster.server.services.offer_upstream import find_offered
 from muster.server.services.parts import Parts
 from muster.server.services.submit_workflow import Submission, submit_workflow
 
@@ -121,10 +122,12 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
         return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
     @get("/taskforces/{uuid:str}", opt=EITHER, responses=gives(OK, version.taskforce_type))
-    async def show_taskforce(parts: NamedDependency[Parts], uuid: FromPath[str]) -> Response[Any]:
+    async def show_taskforce(request: SignedIn, parts: NamedDependency[Parts], uuid: FromPath[str]) -> Response[Any]:
         """4.12"""
+        is_agent = Role.SYSTEM_TMS in request.user.roles
         with said(f"no taskforce found with uuid: {uuid}", uuid):
-            return Response(version.render_taskforce(await read_workflow.get_taskforce(parts, uuid)))
+            found = await find_offered(parts, uuid, with_queues=version.shows_queues, with_tokens=is_agent)
+        return Response({} if found is None else version.render_offered(found))
 
     @get("/schema/openapi", opt=EITHER, sync_to_thread=False)
     def openapi(request: SignedIn) -> dict[str, Any]:
