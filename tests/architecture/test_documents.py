@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from muster.broker_settings import BrokerSettings
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow, PilotConfig, WorkerConfig
 from muster.server.services.task_settings import FINISH_WHEN_DONE, VARIABLES
-from muster.settings import ServerSettings
-from muster.variables import list_names
+from muster.settings.broker import BrokerSettings
+from muster.settings.parts import ServerSettings
+from muster.settings.variables import list_names
 from muster.worker import settings as worker_settings
 
 ROOT = Path(__file__).parents[2]

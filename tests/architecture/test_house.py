@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from muster.settings import ClientSettings, ServerSettings, SiteSettings
-from muster.sign_in_settings import IssuerSettings
+from muster.settings.parts import ClientSettings, ServerSettings, SiteSettings
+from muster.settings.sign_in import IssuerSettings
 from muster.worker.crash_points import CRASH_POINTS, reach
 
 SRC = Path(__file__).parents[2] / "src" / "muster"

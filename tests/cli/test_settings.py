@@ -10,7 +10,7 @@ import pytest
 from muster.cli.main import run
 from muster.cli.masking import mask
 from muster.cli.settings import render_value
-from muster.settings import PARTS
+from muster.settings.parts import PARTS
 
 
 @pytest.fixture(autouse=True)

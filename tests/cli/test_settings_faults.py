@@ -6,7 +6,7 @@ import pytest
 
 from muster.cli.settings_faults import list_remarks, read_settings, read_settings_at_start
 from muster.domain.errors import InvalidError
-from muster.settings import ServerSettings, SiteSettings
+from muster.settings.parts import ServerSettings, SiteSettings
 
 
 def _faults(settings: type[ServerSettings | SiteSettings]) -> dict[str, str]:

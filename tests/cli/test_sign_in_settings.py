@@ -11,8 +11,8 @@ from muster.cli.settings_faults import read_settings
 from muster.domain.caller import Role
 from muster.domain.errors import InvalidError
 from muster.domain.role_rules import UPSTREAM_RULES
-from muster.settings import ClientSettings, ServerSettings, SiteSettings
-from muster.sign_in_settings import IssuerSettings, SignIn
+from muster.settings.parts import ClientSettings, ServerSettings, SiteSettings
+from muster.settings.sign_in import IssuerSettings, SignIn
 
 URL = "https://idp.example.org/realms/IceCube"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from muster.cli.variable_names import FAMILIES, OF_COMMANDS, OF_TASKS, list_setting_names, list_unread
-from muster.variables import Variable, Variables
+from muster.settings.variables import Variable, Variables
 
 SRC = Path(__file__).parents[2] / "src" / "muster"
 

@@ -19,7 +19,7 @@ from muster.client.patience import Patience
 from muster.client.shapes.service import Whoami
 from muster.client.synchronous import Client
 from muster.domain.errors import InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
-from muster.settings import ClientSettings
+from muster.settings.parts import ClientSettings
 
 ME = {"name": "site-1", "roles": ["system-tms"]}
 REFUSED = (401, {"code": "unauthenticated", "error": "the token has expired"})

@@ -22,7 +22,7 @@ from muster.domain.caller import Caller, Role
 from muster.domain.errors import UnauthenticatedError
 from muster.domain.location import TEST_LOCATIONS, Agent
 from muster.server.app import bind, open_parts, run_parts
-from muster.settings import LocationSettings, ServerSettings
+from muster.settings.parts import LocationSettings, ServerSettings
 from server.mqs.keys import Files, pair
 
 COLLECTORS = {"test-alpha": "COLLECTOR1", "test-beta": "COLLECTOR2"}

@@ -20,7 +20,7 @@ from muster.server.services.activate_workflows import activate_workflows
 from muster.server.services.launch_taskforces import launch_taskforces
 from muster.server.services.parts import Parts
 from muster.server.services.worker_token import enrolment_secret
-from muster.settings import ServerSettings
+from muster.settings.parts import ServerSettings
 from muster.worker import protocol
 
 USER, STRANGER, OPERATOR, TMS, WMS = "ada", "eve", "olga", "tms", "wms"

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from muster.domain.errors import InvalidError
 from muster.server.app import bind, serve
-from muster.settings import ServerSettings
-from muster.sign_in_settings import SignIn
+from muster.settings.parts import ServerSettings
+from muster.settings.sign_in import SignIn
 
 pytestmark = pytest.mark.anyio
 

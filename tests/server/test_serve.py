@@ -12,7 +12,7 @@ import pytest
 
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
 from muster.server.app import serve
-from muster.settings import LocationSettings, ServerSettings
+from muster.settings.parts import LocationSettings, ServerSettings
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,7 @@ from muster.server.doors.event_stream import EventStream
 from muster.server.ports.store import Transaction
 from muster.server.services import stream_workflow
 from muster.server.services.parts import Parts
-from muster.settings import LocationSettings, ServerSettings
+from muster.settings.parts import LocationSettings, ServerSettings
 from server.test_stream import Beside
 
 pytestmark = pytest.mark.anyio

@@ -21,7 +21,7 @@ from harness.waiting import wait_for
 from muster.domain.errors import InvalidError
 from muster.server.adapters.certificate_files.certificate import CertificateFiles, find_certificate
 from muster.server.app import serve
-from muster.settings import ServerSettings
+from muster.settings.parts import ServerSettings
 
 pytestmark = pytest.mark.anyio
 

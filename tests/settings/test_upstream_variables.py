@@ -2,9 +2,9 @@
 
 import pytest
 
-from muster.settings import PARTS, ServerSettings
-from muster.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored, is_true
-from muster.variables import Variable, Variables, list_without_effect
+from muster.settings.parts import PARTS, ServerSettings
+from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored, is_true
+from muster.settings.variables import Variable, Variables, list_without_effect
 
 WMS = """MONGODB_HOST MONGODB_PORT MONGODB_AUTH_USER MONGODB_AUTH_PASS REST_HOST REST_PORT MQS_ADDRESS MQS_TOKEN_URL MQS_CLIENT_ID
     MQS_CLIENT_SECRET AUTH_AUDIENCE AUTH_OPENID_URL CI LOG_LEVEL LOG_LEVEL_THIRD_PARTY LOG_LEVEL_REST_TOOLS USER_QUERY_MAX_BYTES

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from muster.domain.errors import InvalidError
-from muster.settings import ServerSettings, SiteSettings
-from muster.variables import Origin, Variable, Variables, find_origin, list_names, read_variables
+from muster.settings.parts import ServerSettings, SiteSettings
+from muster.settings.variables import Origin, Variable, Variables, find_origin, list_names, read_variables
 
 FILE = "MUSTER_SETTINGS_FILE"
 

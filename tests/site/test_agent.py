@@ -22,7 +22,7 @@ from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.shapes.workflows import TaskforceView
 from muster.domain.errors import ConflictError, NotFoundError
 from muster.server.app import serve
-from muster.settings import ServerSettings, SiteSettings
+from muster.settings.parts import ServerSettings, SiteSettings
 from muster.site.adapters.processes.procfs import list_processes, read_variable
 from muster.site.app import run_agent
 
@@ -32,7 +32,7 @@ DEADLINE_S = 60.0
 PROGRAM = """
 import sys, anyio
 from functools import partial
-from muster.settings import SiteSettings
+from muster.settings.parts import SiteSettings
 from muster.site.app import run_agent
 settings = SiteSettings.model_validate_json(sys.argv[1])
 anyio.run(partial(run_agent, settings, on_ready=partial(print, "ready", flush=True), stop_workers=sys.argv[2] == "stop"))

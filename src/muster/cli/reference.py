@@ -11,9 +11,9 @@ from rich.console import Console
 from muster.cli.failure import MEANINGS
 from muster.cli.main import make_app
 from muster.cli.settings import render_value
-from muster.settings import PARTS, TITLES
-from muster.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
-from muster.variables import SETTINGS_FILE, FromVariables, list_names
+from muster.settings.parts import PARTS, TITLES
+from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
+from muster.settings.variables import SETTINGS_FILE, FromVariables, list_names
 
 PLACE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 WIDTH = 100

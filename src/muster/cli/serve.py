@@ -7,8 +7,8 @@ from muster.cli.console import put, put_json, say
 from muster.cli.extras import needing
 from muster.cli.failure import OK
 from muster.cli.settings_faults import list_remarks, named_as_variables, read_settings_at_start
-from muster.settings import ServerSettings
-from muster.sign_in_settings import SignIn
+from muster.settings.parts import ServerSettings
+from muster.settings.sign_in import SignIn
 
 app = App(
     name="serve",

@@ -113,7 +113,7 @@ def _make_credentials() -> Token:
     """Imported where they are wanted: most commands do without."""
     from muster.cli.settings_faults import read_settings
     from muster.client.client_credentials import ClientCredentials
-    from muster.settings import ClientSettings
+    from muster.settings.parts import ClientSettings
 
     credentials = ClientCredentials(read_settings(ClientSettings))
     credentials.check()

@@ -13,8 +13,8 @@ from muster.cli.masking import mask
 from muster.cli.settings_faults import list_remarks, try_settings
 from muster.cli.variable_names import list_unread
 from muster.domain.errors import InvalidError
-from muster.settings import PARTS, TITLES
-from muster.variables import FromVariables, find_origin, list_names, read_variables
+from muster.settings.parts import PARTS, TITLES
+from muster.settings.variables import FromVariables, find_origin, list_names, read_variables
 
 app = App(
     name="settings",

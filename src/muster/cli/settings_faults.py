@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from muster.cli.masking import mask
 from muster.cli.variable_names import KUBERNETES, list_unread
 from muster.domain.errors import Finding, InvalidError
-from muster.variables import FromVariables, find_origin, list_names, list_without_effect, read_variables
+from muster.settings.variables import FromVariables, find_origin, list_names, list_without_effect, read_variables
 
 S = TypeVar("S", bound=FromVariables)
 SILENT = frozenset({"database_url"})

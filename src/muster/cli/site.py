@@ -7,7 +7,7 @@ from muster.cli.console import say
 from muster.cli.extras import needing
 from muster.cli.failure import OK
 from muster.cli.settings_faults import read_settings_at_start
-from muster.settings import SiteSettings
+from muster.settings.parts import SiteSettings
 
 app = App(
     name="site",

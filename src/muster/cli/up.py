@@ -24,9 +24,9 @@ from muster.cli.service import DIRECTORY_DEFAULT, find_directory
 from muster.cli.settings_faults import read_settings
 from muster.cli.variable_names import list_unread
 from muster.domain.errors import ConflictError, InvalidError, MusterError
-from muster.settings import LocationSettings, ServerSettings, SiteSettings
-from muster.sign_in_settings import CredentialSettings, SignIn, SignInSettings, list_defaults
-from muster.variables import read_variables
+from muster.settings.parts import LocationSettings, ServerSettings, SiteSettings
+from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, list_defaults
+from muster.settings.variables import read_variables
 
 HOST = "127.0.0.1"
 LOCATION = "local"

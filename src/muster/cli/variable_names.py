@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from muster.domain.errors import Finding
-from muster.settings import PARTS
-from muster.variables import SETTINGS_FILE, Variable, Variables, list_names
+from muster.settings.parts import PARTS
+from muster.settings.variables import SETTINGS_FILE, Variable, Variables, list_names
 from muster.worker import settings as worker
 
 PREFIX = "MUSTER_"

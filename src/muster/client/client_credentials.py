@@ -23,7 +23,7 @@ import msgspec
 from muster.client.address import CONNECT_TIMEOUT_S, render_silence
 from muster.domain.errors import Finding, InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
 from muster.domain.loopback import is_loopback
-from muster.sign_in_settings import CredentialSettings
+from muster.settings.sign_in import CredentialSettings
 
 ANSWER_TIMEOUT_S = 10.0
 MARGIN_S = 60.0

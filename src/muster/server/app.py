@@ -57,8 +57,8 @@ from muster.server.ports.identity import Identity
 from muster.server.services.parts import Parts
 from muster.server.services.publish_keys import TOPIC as KEYS
 from muster.server.services.publish_keys import expire_keys, store_noted_keys
-from muster.settings import ServerSettings
-from muster.sign_in_settings import SignIn, render_open_door
+from muster.settings.parts import ServerSettings
+from muster.settings.sign_in import SignIn, render_open_door
 
 log = structlog.get_logger()
 

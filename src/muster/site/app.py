@@ -18,7 +18,7 @@ from muster.client.asynchronous import AsyncClient
 from muster.client.client_credentials import ClientCredentials
 from muster.client.patience import Patience
 from muster.domain.errors import ConflictError, NotFoundError, UnavailableError
-from muster.settings import SiteSettings
+from muster.settings.parts import SiteSettings
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.journal.files import FileJournal
 from muster.site.adapters.processes.cluster import WorkerSettings

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from muster.server.adapters.oidc.identity import OidcIdentity, open_oidc
-from muster.sign_in_settings import IssuerSettings
+from muster.settings.sign_in import IssuerSettings
 from server.oidc.issuer import FakeIssuer, run_issuer
 
 

@@ -15,7 +15,7 @@ from harness.certificates import make_certificates
 from muster.domain.caller import Caller
 from muster.domain.errors import InvalidError, UnauthenticatedError, UnavailableError
 from muster.server.adapters.oidc.identity import OidcIdentity, open_oidc
-from muster.sign_in_settings import IssuerSettings
+from muster.settings.sign_in import IssuerSettings
 from server.oidc.issuer import DISCOVERY, KEYS, FakeIssuer, publish, rsa, run_issuer
 
 pytestmark = pytest.mark.anyio

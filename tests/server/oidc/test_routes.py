@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from muster.server.adapters.oidc.identity import open_oidc
-from muster.sign_in_settings import IssuerSettings
+from muster.settings.sign_in import IssuerSettings
 from server.oidc.issuer import FakeIssuer, rsa
 from server.stand import EWMS_NEW, NEW, Stand, open_stand
 

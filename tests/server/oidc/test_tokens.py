@@ -19,7 +19,7 @@ from muster.domain.errors import UnauthenticatedError
 from muster.server.adapters.oidc.identity import OidcIdentity, open_oidc
 from muster.server.adapters.oidc.keys import read_keys
 from muster.server.adapters.oidc.token import ALGORITHMS, check_claims, parse_token
-from muster.sign_in_settings import IssuerSettings
+from muster.settings.sign_in import IssuerSettings
 from server.oidc.issuer import FakeIssuer, ec, publish, rsa, run_issuer, sign
 
 pytestmark = pytest.mark.anyio

@@ -23,7 +23,7 @@ from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts, random_hex
 from muster.server.services.worker_desk import WorkerDesk
 from muster.server.services.worker_token import enrolment_secret
-from muster.settings import ServerSettings
+from muster.settings.parts import ServerSettings
 from muster.worker import protocol
 
 OWNER, STRANGER, OPERATOR = "ada", "eve", "olga"

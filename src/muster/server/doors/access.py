@@ -14,7 +14,7 @@ from litestar.handlers.base import BaseRouteHandler
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import ForbiddenError, UnauthenticatedError
 from muster.server.services.parts import Parts
-from muster.sign_in_settings import SignIn
+from muster.settings.sign_in import SignIn
 
 PUBLIC: frozenset[Role] | None = None
 """Anyone may come in."""

@@ -19,7 +19,7 @@ from muster.server.services.key_book import KeyBook
 from muster.server.services.lookout import Lookouts
 from muster.server.services.note_asking import Noted
 from muster.server.services.worker_desk import WorkerDesk
-from muster.settings import ServerSettings
+from muster.settings.parts import ServerSettings
 
 QUERY_THREADS = 2
 """Threads that judge what queries find, for all queries of this process: more of them would only take time from other calls."""

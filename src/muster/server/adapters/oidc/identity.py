@@ -25,7 +25,7 @@ from muster.domain.role_rules import Claims, find_roles, list_texts, parse_path
 from muster.server.adapters.oidc.keys import is_signed
 from muster.server.adapters.oidc.provider import READ_TIMEOUT_S, REREAD_S, Provider
 from muster.server.adapters.oidc.token import check_claims, get_text, parse_token
-from muster.sign_in_settings import IssuerSettings
+from muster.settings.sign_in import IssuerSettings
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
 from muster.domain.errors import Finding, InvalidError
-from muster.upstream_variables import Alias, Ignored
+from muster.settings.upstream_variables import Alias, Ignored
 
 SETTINGS_FILE = "MUSTER_SETTINGS_FILE"
 """Only in the environment."""

@@ -1,6 +1,6 @@
 """What can be set of signing in? Identity providers, the rules by which their tokens give roles, and a program's own credentials.
 
-The settings of the parts (`muster.settings`) take these in.
+The settings of the parts (`muster.settings.parts`) take these in.
 """
 
 import re
@@ -18,7 +18,7 @@ from muster.domain.caller import Role
 from muster.domain.loopback import is_loopback
 from muster.domain.role_rules import UPSTREAM_RULES, RoleRule, parse_path
 from muster.domain.safe_pattern import find_flaw
-from muster.variables import FromVariables
+from muster.settings.variables import FromVariables
 
 
 class SignIn(StrEnum):

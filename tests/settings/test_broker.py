@@ -8,7 +8,7 @@ import pytest
 from muster.cli.settings_faults import named_as_variables, read_settings
 from muster.domain.errors import InvalidError
 from muster.domain.queue_token import Broker
-from muster.settings import ServerSettings
+from muster.settings.parts import ServerSettings
 
 UPSTREAMS = {
     "HERE_URL": "https://mqs.example.org/sub",

@@ -1,7 +1,7 @@
 """What can be set of the broker that people's programs use? Its address, what its tokens say, and the keys that sign them.
 
-The settings of the service (`muster.settings`) take these in. Those that upstream's queue service knows can be set by its variables too
-(`muster.upstream_variables`).
+The settings of the service (`muster.settings.parts`) take these in. Those that upstream's queue service knows can be set by its variables too
+(`muster.settings.upstream_variables`).
 """
 
 import re
@@ -14,7 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.queue_token import Broker, join_issuer, limit_ttl
-from muster.variables import FromVariables
+from muster.settings.variables import FromVariables
 
 PREFIX = "MUSTER_"
 _ADDRESS = re.compile(r"(?!\w+://)[^\s@/?#]+(/[^\s@?#]*)?")

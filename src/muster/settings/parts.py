@@ -1,7 +1,7 @@
 """What can be set? Every setting of every part, one sentence each: environment first, then `.env`-like file, then default.
 
 Read once, checked whole, frozen, passed down as values. Names: `MUSTER_<PART>_<FIELD>`; locations are JSON in
-`MUSTER_LOCATIONS`. Those of signing in stand in `sign_in_settings`, those of the broker in `broker_settings`. The file is the one that
+`MUSTER_LOCATIONS`. Those of signing in stand in `sign_in`, those of the broker in `broker`. The file is the one that
 `MUSTER_SETTINGS_FILE` names (`variables`); the service takes variables of the services that it replaces, too (`upstream_variables`).
 """
 
@@ -13,13 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from muster.broker_settings import BrokerSettings
 from muster.domain.admission import Limit
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 from muster.domain.loopback import is_loopback
-from muster.sign_in_settings import CredentialSettings, SignIn, SignInSettings, render_open_door
-from muster.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
-from muster.variables import FromVariables
+from muster.settings.broker import BrokerSettings
+from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, render_open_door
+from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
+from muster.settings.variables import FromVariables
 
 _FROZEN = {"frozen": True, "allow_inf_nan": False, "use_attribute_docstrings": True, "extra": "ignore"}
 Level: TypeAlias = Annotated[

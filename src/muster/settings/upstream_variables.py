@@ -1,6 +1,6 @@
 """Which variables of the services that we replace are read, and as which setting? A row for each; one without effect says why.
 
-Source: wms.md section 16, mqs.md section 9. To take another one in: a row. `muster.variables` reads the table.
+Source: wms.md section 16, mqs.md section 9. To take another one in: a row. `muster.settings.variables` reads the table.
 """
 
 from collections.abc import Callable, Mapping
