@@ -1,7 +1,7 @@
 """What can be set of the broker that people's programs use? Its address, what its tokens say, and the keys that sign them.
 
-The settings of the service (`muster.settings.parts`) take these in. Those that upstream's queue service knows can be set by its variables too
-(`muster.settings.upstream_variables`).
+The settings of the service (`muster.settings.parts`) take these in. Those that upstream's queue service knows can be set by its
+variables too (`muster.settings.upstream_variables`).
 """
 
 import re
