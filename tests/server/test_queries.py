@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from dataclasses import fields, replace
 from typing import Any
 
@@ -17,10 +18,10 @@ from muster.domain.parse_filter import OPERATORS as KNOWN
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow, WorkflowState
 from muster.server.doors.ewms import queries
 from muster.server.doors.ewms.shapes import PhaseLogObject, TaskDirectiveObject, TaskforceObject, WorkflowObject
-from muster.server.ports.finder import Attribute, Log, Words
+from muster.server.ports.finder import Attribute, Log, LoggedTaskforce, Words
 from muster.server.ports.store import Transaction
 from muster.server.services import find_objects
-from muster.server.services.find_objects import Collection, find_all, parse_wanted
+from muster.server.services.find_objects import Collection, find_all, find_page, parse_wanted
 from server.stand import EWMS_NEW, EWMS_TASK, STRANGER, TMS, USER, Json, Stand
 
 pytestmark = pytest.mark.anyio
@@ -225,6 +226,25 @@ async def test_all_of_it_can_be_had_at_once_up_to_a_limit(stand: Stand) -> None:
     assert [json.loads(one)["taskforce_uuid"] for one in objects] == [f"TF-{n}" for n in range(120) if n != 7]
     with pytest.raises(TooLargeError, match="more than 100 bytes"):
         await find_all(stand.parts, queries.TASKFORCES, wanted, bytes_max=100)
+
+
+async def test_what_is_found_is_judged_in_threads_that_all_queries_share(stand: Stand) -> None:
+    """However long judging takes, other calls go on meanwhile."""
+    await keep(stand, *(a_taskforce(f"TF-{number}") for number in range(60)))
+    threads: set[int] = set()
+    borrowed: set[int] = set()
+
+    def render(one: LoggedTaskforce) -> dict[str, Json]:
+        threads.add(threading.get_ident())
+        borrowed.add(stand.parts.query_turns.borrowed_tokens)
+        return queries.TASKFORCES.render(one)
+
+    watched = replace(queries.TASKFORCES, render=render)
+    page = await find_page(stand.parts, watched, parse_wanted({"taskforce_uuid": {"$regex": "9$"}}))
+
+    assert len(page.objects) == 6
+    assert threading.get_ident() not in threads
+    assert borrowed == {1}
 
 
 # -- what is refused -----------------------------------------------------------------------------------------------------
