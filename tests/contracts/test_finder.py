@@ -255,6 +255,7 @@ class TestPostgres(FinderContract):
         ({"workflow_id": {"$in": ["x", "y"]}}, ["workflow_id"]),
         ({"workflow_id": {"$in": ["x"]}, "phase": "condor-rm"}, ["workflow_id"]),
         ({"$and": [{"schedd": "far"}, {"job_event_log_fpath": "/x"}]}, ["schedd", "job_event_log_fpath"]),
+        ({"$and": [{"$and": [{"schedd": "far"}]}], "job_event_log_fpath": "/x"}, ["schedd", "job_event_log_fpath"]),
         ({"schedd": "far", "phase": "condor-rm"}, ["phase"]),
         ({"schedd": "far"}, ["schedd"]),
         ({"phase": {"$in": ["condor-rm", "condor-complete"]}}, []),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from dataclasses import fields, replace
 from typing import Any
 
@@ -19,10 +20,10 @@ from muster.server.doors.ewms.queries import QUERIES
 from muster.server.doors.ewms.shapes import PhaseLogObject, TaskDirectiveObject, TaskforceObject, WorkflowObject
 from muster.server.doors.ewms.shapes_v0 import TaskDirectiveObjectV0, TaskforceObjectV0, WorkflowObjectV0
 from muster.server.doors.ewms.sources import WORKFLOW_SOURCES
-from muster.server.ports.finder import Attribute, Log, Words
+from muster.server.ports.finder import Attribute, Log, LoggedTaskforce, Words
 from muster.server.ports.store import Transaction
 from muster.server.services import find_objects
-from muster.server.services.find_objects import Collection, find_all, parse_wanted
+from muster.server.services.find_objects import Collection, find_all, find_page, parse_wanted
 from server.stand import EWMS_NEW, EWMS_TASK, STRANGER, TMS, USER, Json, Stand
 
 V1, V0 = QUERIES["/v1"], QUERIES["/v0"]
@@ -228,6 +229,25 @@ async def test_all_of_it_can_be_had_at_once_up_to_a_limit(stand: Stand) -> None:
     assert [json.loads(one)["taskforce_uuid"] for one in objects] == [f"TF-{n}" for n in range(120) if n != 7]
     with pytest.raises(TooLargeError, match="more than 100 bytes"):
         await find_all(stand.parts, V1.taskforces, wanted, bytes_max=100)
+
+
+async def test_what_is_found_is_judged_in_threads_that_all_queries_share(stand: Stand) -> None:
+    """However long judging takes, other calls go on meanwhile."""
+    await keep(stand, *(a_taskforce(f"TF-{number}") for number in range(60)))
+    threads: set[int] = set()
+    borrowed: set[int] = set()
+
+    def render(one: LoggedTaskforce) -> dict[str, Json]:
+        threads.add(threading.get_ident())
+        borrowed.add(stand.parts.query_turns.borrowed_tokens)
+        return V1.taskforces.render(one)
+
+    watched = replace(V1.taskforces, render=render)
+    page = await find_page(stand.parts, watched, parse_wanted({"taskforce_uuid": {"$regex": "9$"}}))
+
+    assert len(page.objects) == 6
+    assert threading.get_ident() not in threads
+    assert borrowed == {1}
 
 
 # -- what is refused -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Which rows may fit a filter? The filter as SQL conditions, each value bound, and the index that leads to the rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def find_approach(filter_: Filter, sources: Sources, stored: Stored, *, is_postg
     """The narrowest way to what may fit."""
     pinned: dict[str, Condition] = {}
     listed: dict[str, Condition] = {}
-    for part in filter_.parts if isinstance(filter_, And) else (filter_,):
+    for part in _list_needed(filter_):
         match part:
             case Field((name,), Equals() | IsOneOf() as predicate):
                 source = sources.get(name)
@@ -100,6 +100,15 @@ def find_approach(filter_: Filter, sources: Sources, stored: Stored, *, is_postg
         if known.keys() >= set(route):
             return Approach([known[attribute] for attribute in route])
     return Approach([])
+
+
+def _list_needed(filter_: Filter) -> Iterator[Filter]:
+    """What every object that fits must fit."""
+    if isinstance(filter_, And):
+        for part in filter_.parts:
+            yield from _list_needed(part)
+    else:
+        yield filter_
 
 
 def _say_column(source: Attribute | Words, predicate: Predicate, scalar: Scalar) -> Between:
