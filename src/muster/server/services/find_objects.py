@@ -29,9 +29,10 @@ T = TypeVar("T")
 
 SCAN: Final = 5_000
 """Objects that one look of the store passes over at most."""
-LOOK_MIN, LOOK_FIRST, LOOK_MAX = 10, 50, 500
-"""Objects that one look gives at most: few at first, then as many as are dealt with in the time below."""
-LOOK_S: Final = 0.02
+LOOK_MIN, LOOK_FIRST, LOOK_MAX = 10, 50, 100
+"""Objects that one look gives at most: few at first, then as many as are dealt with in the time below. PostgreSQL's rows are read on the
+event loop, which stands still for that long; more at once would be no faster."""
+LOOK_S: Final = 0.01
 READ_MAX: Final = 200_000
 """Objects that are judged for one page at most."""
 PAGE_S: Final = 5.0
