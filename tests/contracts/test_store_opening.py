@@ -257,8 +257,8 @@ async def test_an_address_that_cannot_be_read_is_told_without_its_password(url: 
 @pytest.mark.server
 class TestPostgres(OpeningContract):
     @pytest.fixture
-    def reopen(self, postgres_url: str) -> Reopen:
-        return lambda: open_bench(postgres_url)
+    def reopen(self, empty_postgres_url: str) -> Reopen:
+        return lambda: open_bench(empty_postgres_url)
 
     async def test_sessions_are_left_alone_while_another_service_runs(self, reopen: Reopen) -> None:
         async with reopen() as first:
@@ -290,11 +290,11 @@ class TestPostgres(OpeningContract):
                 await bench.store.heartbeat()
 
     async def test_a_server_that_does_not_answer_and_a_database_that_does_not_exist_say_so(
-        self, postgres_url: str
+        self, empty_postgres_url: str
     ) -> None:
         for url, text in (
-            (postgres_url.replace(":5432/", ":5431/"), "does not answer"),
-            (postgres_url + "_no", "does not exist"),
+            (empty_postgres_url.replace(":5432/", ":5431/"), "does not answer"),
+            (empty_postgres_url + "_no", "does not exist"),
         ):
             with pytest.raises(UnavailableError, match=text):
                 async with open_database(url):

@@ -202,13 +202,13 @@ async def test_on_sqlite_what_was_there_is_numbered_in_order_of_creation(tmp_pat
 
 
 @pytest.mark.server
-async def test_on_postgres_what_was_there_is_numbered_in_order_of_creation(postgres_url: str) -> None:
-    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+async def test_on_postgres_what_was_there_is_numbered_in_order_of_creation(empty_postgres_url: str) -> None:
+    engine = create_async_engine(empty_postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.run_sync(upgrade_to_before_the_order_of_creation)
     await engine.dispose()
 
-    await check_order_of_creation(postgres_url)
+    await check_order_of_creation(empty_postgres_url)
 
 
 async def test_on_sqlite_a_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ async def test_workflows_from_before_get_their_groups_and_profiles(
         with create_engine(url, poolclass=NullPool).begin() as connection:
             migrate_to_before(connection, config)
     else:
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("empty_postgres_url")
         engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
         async with engine.begin() as opened:
             await opened.run_sync(migrate_to_before, config)
@@ -304,21 +304,21 @@ async def test_workflows_from_before_get_their_groups_and_profiles(
 
 
 @pytest.fixture
-async def raw(postgres_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+async def raw(empty_postgres_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
     """A connection beside the service's."""
-    connection = await asyncpg.connect(postgres_url)
+    connection = await asyncpg.connect(empty_postgres_url)
     yield connection
     await connection.close()
 
 
 @pytest.mark.server
 async def test_on_postgres_they_build_the_declared_schema(
-    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+    empty_postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    async with open_database(postgres_url):
+    async with open_database(empty_postgres_url):
         pass
 
-    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+    engine = create_async_engine(empty_postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
     async with engine.connect() as connection:
         assert await connection.run_sync(find_differences) == []
     await engine.dispose()
@@ -328,9 +328,9 @@ async def test_on_postgres_they_build_the_declared_schema(
 
 @pytest.mark.server
 async def test_on_postgres_the_hot_tables_are_tuned(
-    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+    empty_postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    async with open_database(postgres_url):
+    async with open_database(empty_postgres_url):
         pass
 
     options = {row["relname"]: set(row["reloptions"] or ()) for row in await raw.fetch("SELECT * FROM pg_class")}
@@ -341,9 +341,9 @@ async def test_on_postgres_the_hot_tables_are_tuned(
 
 
 @pytest.mark.server
-async def test_on_postgres_services_that_start_together_migrate_once(postgres_url: str) -> None:
+async def test_on_postgres_services_that_start_together_migrate_once(empty_postgres_url: str) -> None:
     async def start() -> None:
-        async with open_database(postgres_url) as database:
+        async with open_database(empty_postgres_url) as database:
             await database.store.check()
 
     async with anyio.create_task_group() as group:
@@ -353,22 +353,22 @@ async def test_on_postgres_services_that_start_together_migrate_once(postgres_ur
 
 @pytest.mark.server
 async def test_on_postgres_a_newer_schema_is_refused(
-    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+    empty_postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    async with open_database(postgres_url):
+    async with open_database(empty_postgres_url):
         pass
     await raw.execute("UPDATE alembic_version SET version_num = '9999'")
 
     with pytest.raises(InvalidError, match=r"9999.*upgrade Muster"):
-        async with open_database(postgres_url):
+        async with open_database(empty_postgres_url):
             pass
 
 
 @pytest.mark.server
 async def test_on_postgres_events_go_to_the_partition_of_their_time(
-    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+    empty_postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    async with open_bench(postgres_url) as bench:
+    async with open_bench(empty_postgres_url) as bench:
         queue = await bench.add_queue()
         [event] = await bench.publish(queue, b"1")
 
@@ -387,12 +387,12 @@ async def test_on_postgres_events_go_to_the_partition_of_their_time(
 
 @pytest.mark.server
 async def test_on_postgres_partitions_are_made_ahead_and_once(
-    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+    empty_postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    async with open_database(postgres_url):
+    async with open_database(empty_postgres_url):
         pass
     later = 3 * SPAN_MS / 1000 + await raw.fetchval("SELECT extract(epoch FROM now())::float8")
-    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+    engine = create_async_engine(empty_postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
     for _ in range(2):
         async with engine.begin() as connection:
             await connection.run_sync(lambda core: make_coming_partitions(core, now=later))
@@ -412,15 +412,15 @@ async def test_on_postgres_partitions_are_made_ahead_and_once(
 
 @pytest.mark.server
 async def test_on_postgres_a_partition_can_still_be_made_when_its_events_came_first(
-    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+    empty_postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     """A service that was away for months finds its newest events in the default partition; it must start all the same."""
-    async with open_database(postgres_url):
+    async with open_database(empty_postgres_url):
         pass
     later = 3 * SPAN_MS / 1000 + await raw.fetchval("SELECT extract(epoch FROM now())::float8")
     [event] = EventIds().take(1, now_s=later)
     await raw.execute("INSERT INTO event (id, queue, kind, body) VALUES ($1, 1, 0, '1')", event)
-    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+    engine = create_async_engine(empty_postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
 
     async with engine.begin() as connection:
         await connection.run_sync(lambda core: make_coming_partitions(core, now=later))
@@ -432,12 +432,14 @@ async def test_on_postgres_a_partition_can_still_be_made_when_its_events_came_fi
 
 @pytest.mark.server
 async def test_on_postgres_a_long_read_is_not_in_the_way_of_a_service_that_makes_partitions(
-    postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
+    empty_postgres_url: str, raw: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    async with open_bench(postgres_url) as bench:
+    async with open_bench(empty_postgres_url) as bench:
         queue = await bench.add_queue()
         later = 3 * SPAN_MS / 1000 + await raw.fetchval("SELECT extract(epoch FROM now())::float8")
-        engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+        engine = create_async_engine(
+            empty_postgres_url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool
+        )
 
         async with raw.transaction():
             await raw.fetchval("SELECT count(*) FROM event")

@@ -1,6 +1,7 @@
 """Where does a test's PostgreSQL come from? An installed one, or one fetched into the cache; started for this run, with fsync on.
 
-`postgres_url` is the address of a fresh, empty database; `own_postgres` is a server that one test may kill.
+`postgres_url` is the address of a fresh database with our schema, `empty_postgres_url` of one with nothing in it; `own_postgres` is a
+server that one test may kill.
 """
 
 import os
@@ -9,15 +10,18 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+import anyio
 import pytest
 
 from harness.addresses import take_address
 from harness.waiting import wait_for
+from muster.server.adapters.sql.database import open_database
 
 ROOT = Path(__file__).parents[2]
 PORT = 5432
@@ -128,10 +132,10 @@ class PostgresServer:
         """As a crash of the machine would: nothing is written any more. `start` brings it back."""
         self._end(signal.SIGQUIT)
 
-    def make_database(self) -> str:
-        """A fresh, empty database; returns its URL."""
+    def make_database(self, *, like: str | None = None) -> str:
+        """A fresh database, empty or as the one whose URL is `like`, to which nobody may be connected; returns its URL."""
         name = f"muster_{next(self.names)}"
-        self._psql(f"CREATE DATABASE {name}")
+        self._psql(f"CREATE DATABASE {name}" + (f" TEMPLATE {like.rpartition('/')[2]}" if like else ""))
         return f"postgresql://postgres@{self.address}:{PORT}/{name}"
 
     def drop_database(self, url: str) -> None:
@@ -215,9 +219,31 @@ def postgres_server() -> Iterator[PostgresServer]:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres_url(postgres_server: PostgresServer) -> str:
+    """A database with our schema, for copying: a copy is made sooner than it is migrated."""
+    url = postgres_server.make_database()
+
+    async def migrate() -> None:
+        async with open_database(url):
+            pass
+
+    with ThreadPoolExecutor(1) as elsewhere:  # the test may have an event loop of its own here
+        elsewhere.submit(anyio.run, migrate).result()
+    return url
+
+
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The address of a fresh, empty database."""
+def postgres_url(postgres_server: PostgresServer, migrated_postgres_url: str) -> Iterator[str]:
+    """The address of a fresh database with our schema and nothing in it."""
+    url = postgres_server.make_database(like=migrated_postgres_url)
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of a fresh database without tables."""
     url = postgres_server.make_database()
     yield url
     postgres_server.drop_database(url)
