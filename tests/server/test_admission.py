@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import asyncpg
 import pytest
 
-from muster.server.services.activate_workflows import TRY_AGAIN_LATER, activate_workflows
+from muster.server.daemons.launch import AGAIN_S, activate_those_new
+from muster.server.services.activate_workflows import TRY_AGAIN_LATER, Round, activate_workflows
 from muster.server.services.launch_taskforces import launch_taskforces
-from server.stand import EWMS_NEW, EWMS_TASK, OPERATOR, STRANGER, TMS, USER, Json, Stand
+from server.stand import EWMS_NEW, EWMS_TASK, OPERATOR, STRANGER, TMS, USER, Json, Stand, open_stand
 
 pytestmark = pytest.mark.anyio
 
@@ -139,7 +141,10 @@ async def test_the_most_urgent_is_let_in_first_and_owners_take_turns(stand: Stan
     ]
     names = {one["taskforce_uuid"]: name for one, name in zip(made, "ABCDE", strict=True)}
 
-    assert (await activate_workflows(stand.parts), await launch_taskforces(stand.parts)) == (5, 5)
+    assert (await activate_workflows(stand.parts), await launch_taskforces(stand.parts)) == (
+        Round(5, 5, 0),
+        Round(5, 5, 0),
+    )
 
     entries = [
         (entry["timestamp"], names[one["taskforce_uuid"]])
@@ -151,4 +156,21 @@ async def test_the_most_urgent_is_let_in_first_and_owners_take_turns(stand: Stan
 
 
 async def test_a_pass_without_anybody_waiting_does_nothing(stand: Stand) -> None:
-    assert (await activate_workflows(stand.parts), await launch_taskforces(stand.parts)) == (0, 0)
+    assert (await activate_workflows(stand.parts), await launch_taskforces(stand.parts)) == (
+        Round(0, 0, 0),
+        Round(0, 0, 0),
+    )
+
+
+@pytest.mark.server
+async def test_a_workflow_that_somebody_has_in_hand_is_looked_at_again_soon(postgres_url: str) -> None:
+    async with open_stand(postgres_url) as stand:
+        made = await submit(stand)
+        other = await asyncpg.connect(postgres_url)
+        async with other.transaction():
+            await other.execute("SELECT 1 FROM workflow FOR UPDATE")
+            meanwhile = await activate_those_new(stand.parts)
+        await other.close()
+
+        assert (meanwhile, await activate_those_new(stand.parts)) == (AGAIN_S, None)
+        assert await phases(stand, made) == ["pre-launch"]

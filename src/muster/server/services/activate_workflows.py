@@ -5,6 +5,7 @@ then on. What is let in first, and how much at once, `muster.domain.admission` s
 workflow that another one has in hand is passed over.
 """
 
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 
@@ -28,12 +29,33 @@ class Turn(Enum):
     """What came of a workflow's turn."""
 
     MOVED = auto()
-    ELSEWHERE = auto()  # another service has it in hand, or has had it
+    IN_HAND = auto()  # somebody else has it at the moment: another service, or a report about it
+    NOTHING = auto()  # another service has had it
     NO_ROOM = auto()
 
 
-async def activate_workflows(parts: Parts) -> int:
-    """One pass, the most urgent first, a transaction for each workflow. Returns how many were looked at; 0 when none moved."""
+@dataclass(frozen=True)
+class Round:
+    """What came of one pass.
+
+    Args:
+        seen: workflows that were looked at.
+        moved: those of them that moved.
+        in_hand: those that somebody else had; nobody rings when they are free again.
+    """
+
+    seen: int
+    moved: int
+    in_hand: int
+
+    @property
+    def is_worth_another(self) -> bool:
+        """May there be more, behind those that were looked at?"""
+        return self.seen == BATCH_MAX and self.moved > 0
+
+
+async def activate_workflows(parts: Parts) -> Round:
+    """One pass, the most urgent first, a transaction for each workflow."""
 
     def look(tx: Transaction) -> list[str]:
         waiting = tx.workflows.list_waiting(Phase.PRE_MQ_ACTIVATION, limit=BATCH_MAX)
@@ -44,7 +66,7 @@ async def activate_workflows(parts: Parts) -> int:
         turns.append(await parts.store.write(partial(_activate, parts=parts, workflow_id=workflow_id)))
         parts.tally.activated += turns[-1] is Turn.MOVED
         reach("server.activate.committed")
-    return len(turns) if Turn.MOVED in turns else 0
+    return Round(len(turns), turns.count(Turn.MOVED), turns.count(Turn.IN_HAND))
 
 
 def _activate(tx: Transaction, *, parts: Parts, workflow_id: str) -> Turn:
@@ -53,11 +75,11 @@ def _activate(tx: Transaction, *, parts: Parts, workflow_id: str) -> Turn:
         tx.take_turn(_ADMISSION)  # two services that count at once would let in one too many
     workflow = tx.workflows.find_free(workflow_id)
     if workflow is None:
-        return Turn.ELSEWHERE
+        return Turn.IN_HAND
     taskforces = tx.taskforces.list_of_workflow(workflow_id)
     waiting = [one for one in taskforces if one.phase is Phase.PRE_MQ_ACTIVATION]
     if not waiting:
-        return Turn.ELSEWHERE
+        return Turn.NOTHING
     if has_limits:
         uses = tx.workflows.measure_use(workflow_id, workflow.owner)
         obstacle = find_obstacle(

@@ -5,31 +5,28 @@ from functools import partial
 from muster.domain.admission import order
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.server.ports.store import Transaction
+from muster.server.services.activate_workflows import BATCH_MAX, Round
 from muster.server.services.advance_taskforce import LAUNCHER, Happened, advance
 from muster.server.services.parts import Parts
 
-BATCH_MAX = 200
-"""Workflows looked at in one pass."""
 
-
-async def launch_taskforces(parts: Parts) -> int:
-    """One pass, a transaction for each workflow. Returns how many were looked at; 0 when none moved."""
+async def launch_taskforces(parts: Parts) -> Round:
+    """One pass, a transaction for each workflow."""
 
     def look(tx: Transaction) -> list[str]:
         waiting = tx.workflows.list_waiting(Phase.PRE_LAUNCH, limit=BATCH_MAX)
         return [one.workflow_id for one in order(waiting, now=tx.now())]
 
     workflow_ids = await parts.store.read(look)
-    moved = 0
-    for workflow_id in workflow_ids:
-        moved += await parts.store.write(partial(_launch, workflow_id=workflow_id))
-    parts.tally.launched += moved
-    return len(workflow_ids) if moved else 0
+    launched = [await parts.store.write(partial(_launch, workflow_id=workflow_id)) for workflow_id in workflow_ids]
+    parts.tally.launched += sum(filter(None, launched))
+    return Round(len(launched), sum(map(bool, launched)), launched.count(None))
 
 
-def _launch(tx: Transaction, *, workflow_id: str) -> int:
+def _launch(tx: Transaction, *, workflow_id: str) -> int | None:
+    """How many taskforces moved; None: somebody else has the workflow in hand."""
     if tx.workflows.find_free(workflow_id) is None:
-        return 0  # another service has it in hand
+        return None
     waiting = [one for one in tx.taskforces.list_of_workflow(workflow_id) if one.phase is Phase.PRE_LAUNCH]
     for taskforce in waiting:
         advance(tx, taskforce, Happened(PhaseEvent.LAUNCHED, LAUNCHER))
