@@ -199,7 +199,7 @@ class TaskforceContract:
 
         await bench.write(lambda tx: tx.taskforces.update(changed))
 
-        assert await bench.read(lambda tx: tx.taskforces.find(["TF-1", "TF-9"])) == {"TF-1": changed}
+        assert await bench.read(lambda tx: tx.taskforces.find(["TF-1", "TF-9", "a\0", "\ud800"])) == {"TF-1": changed}
 
     async def test_taskforces_are_listed_by_task_then_as_they_were_made(self, bench: Bench) -> None:
         await self._insert(
@@ -345,7 +345,7 @@ class TaskforceContract:
         found = await bench.read(lambda tx: tx.taskforces.find_claimed("me"))
 
         assert [one.taskforce_uuid for one in found] == ["TF-2", "TF-1"]
-        states = await bench.read(lambda tx: tx.taskforces.find_states(["TF-4", "TF-1", "TF-9"]))
+        states = await bench.read(lambda tx: tx.taskforces.find_states(["TF-4", "TF-1", "TF-9", "a\0", "\ud800"]))
         assert {uuid: one.phase for uuid, one in states.items()} == {
             "TF-1": A_TASKFORCE.phase,
             "TF-4": Phase.CONDOR_COMPLETE,

@@ -1,6 +1,6 @@
 """What do the repositories share? The connection of one transaction, its clock, its ids, and the topics it will wake."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,3 +48,8 @@ class Session:
 def ask_postgres_clock(connection: Connection) -> float:
     """The server's clock, seconds since the epoch."""
     return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
+
+
+def keepable(names: Iterable[str]) -> Sequence[str]:
+    """Those that a row may hold: PostgreSQL refuses even to look for text with NUL, or with half of a surrogate pair."""
+    return [one for one in names if "\0" not in one and not any("\ud800" <= sign <= "\udfff" for sign in one)]

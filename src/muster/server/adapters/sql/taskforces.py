@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, or_, se
 from muster.domain.errors import NotFoundError
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Origin, PhaseLogEntry, Taskforce
-from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.rows import Session, keepable
 from muster.server.adapters.sql.schema import phase_log, task_directive, taskforce
 from muster.server.ports.store import OurAgent, TaskforceState, UpstreamAgent
 
@@ -46,7 +46,7 @@ class SqlTaskforces:
         return found[taskforce_uuid]
 
     def find(self, taskforce_uuids: Sequence[str]) -> Mapping[str, Taskforce]:
-        query = select(taskforce).where(taskforce.c.taskforce_uuid.in_(taskforce_uuids))
+        query = select(taskforce).where(taskforce.c.taskforce_uuid.in_(keepable(taskforce_uuids)))
         return {one.taskforce_uuid: one for one in self._list(query)}
 
     def update(self, changed: Taskforce) -> None:
@@ -154,7 +154,7 @@ class SqlTaskforces:
         return self._list_states(query)
 
     def find_states(self, taskforce_uuids: Sequence[str]) -> Mapping[str, TaskforceState]:
-        query = _STATES.where(taskforce.c.taskforce_uuid.in_(taskforce_uuids))
+        query = _STATES.where(taskforce.c.taskforce_uuid.in_(keepable(taskforce_uuids)))
         return {one.taskforce_uuid: one for one in self._list_states(query)}
 
     def _list_states(self, query: Select[Any]) -> list[TaskforceState]:
