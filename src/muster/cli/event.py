@@ -26,6 +26,7 @@ from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.queue import render_result
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.events import AttemptView, EventView
+from muster.domain.errors import NotFoundError
 
 BODY_CHARS_SHOWN = 2000
 EVENTS_BETWEEN_NEWS = 1000
@@ -97,6 +98,10 @@ def show(event: str, /, *, body: bool = False, service: Service = HERE) -> int:
     """
     with connect(service) as client:
         view = client.get_event(check_event_id(event))
+    if body and view.kind == "purged":
+        raise NotFoundError(
+            f"the body of {view.event} is not kept any more: the service keeps it for a while after its event is done"
+        )
     if body:
         put_data(decode_body(view.kind, view.body))
     elif service.json:
@@ -138,7 +143,7 @@ def export(
         state: only those in this state; may be given again for others. One that changes its state meanwhile may be left out.
         with_ids: write {"event": id, "key": key, "kind": "json", "body": body}; bytes have the kind bytes and a base64 text as body.
     """
-    count, n_bytes = 0, 0
+    count, n_bytes, n_purged = 0, 0, 0
     is_shown = sys.stderr.isatty()
     try:
         with connect(service) as client:
@@ -147,6 +152,9 @@ def export(
             for wanted in every:
                 with contextlib.closing(client.export_events(workflow_id, queue=alias, state=wanted)) as events:
                     for event in events:
+                        if event.kind == "purged":
+                            n_purged += 1
+                            continue
                         put_data(render_result(event, with_ids=with_ids) + b"\n")
                         count += 1
                         n_bytes += event.kind == "bytes"
@@ -159,6 +167,8 @@ def export(
         if is_shown and count >= EVENTS_BETWEEN_NEWS:
             print(file=sys.stderr)
     say(f"{count} exported")
+    if n_purged:
+        say(f"{n_purged} were left out: their bodies are not kept any more")
     if n_bytes and not with_ids:
         say(
             f'{n_bytes} of them are bytes, written as {{"base64": "…"}}. `muster queue publish` reads that as JSON; with --with-ids, '
@@ -187,7 +197,7 @@ def put_event(view: EventView) -> None:
             ("results", view.results),
         ]
     )
-    text = bytes(view.body).decode()
+    text = "not kept any more" if view.kind == "purged" else bytes(view.body).decode()
     cut = f"\n… {len(text)} characters in all: --body writes them" if len(text) > BODY_CHARS_SHOWN else ""
     put_block(f"body ({view.kind}{', base64' if view.kind == 'bytes' else ''})", text[:BODY_CHARS_SHOWN] + cut)
     for attempt in view.history:

@@ -26,6 +26,7 @@ COMMANDS = (
     ("serve", "serve", "Run the service as a process of its own."),
     ("site", "site", "Run the agent beside a pool as a process of its own."),
     ("settings", "settings", "Show every setting, its value, and where that comes from."),
+    ("admin", "admin", "For operators: remove what need not be kept any longer."),
     ("worker", "worker", "Make the file that travels to execution points."),
 )
 """Name, module, sentence."""

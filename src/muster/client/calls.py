@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from muster.client.shapes.account import Account, Errors
+from muster.client.shapes.admin import Purge, PurgedView, ResetView
 from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
 from muster.client.shapes.events import (
     DeadLetterPage,
@@ -237,6 +238,16 @@ def add_workers(
 def get_taskforce(taskforce_uuid: str) -> Call[TaskforceView]:
     """One taskforce with its log."""
     return _get(f"/taskforces/{_part(taskforce_uuid)}", TaskforceView)
+
+
+def purge(*, dry_run: bool = False, place: str | None = None) -> Call[PurgedView]:
+    """For operators: remove what need not be kept any longer, or only count it; `place`: go on where an answer said."""
+    return _post("/admin/purge", Purge(dry_run, place), PurgedView)
+
+
+def reset() -> Call[ResetView]:
+    """For operators: empty a service that is one for tests."""
+    return _post("/admin/reset", None, ResetView)
 
 
 def whoami() -> Call[Whoami]:

@@ -122,6 +122,8 @@ class Routes:
     get_event = Route(calls.get_event)
     add_workers = Route(calls.add_workers)
     get_taskforce = Route(calls.get_taskforce)
+    purge = Route(calls.purge)
+    reset = Route(calls.reset)
     whoami = Route(calls.whoami)
     get_health = Route(calls.get_health)
     get_readiness = Route(calls.get_readiness)

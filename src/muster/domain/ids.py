@@ -81,3 +81,8 @@ class EventIds:
         if ids:
             self.last = ids[-1]
         return ids
+
+
+def first_id_at(seconds: float) -> int:
+    """The lowest event id of that time (seconds since the epoch): an event published earlier has a lower one, unless a clock was wrong."""
+    return max(0, int(seconds * 1000) - EPOCH_MS) << (NODE_BITS + SERIAL_BITS)

@@ -27,9 +27,9 @@ from muster.server.adapters.key_files.pair import KeyFiles
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
 from muster.server.adapters.no_sign_in.identity import NoSignIn
 from muster.server.adapters.sql.database import open_database
-from muster.server.daemons.expire_answers import expire_answers
 from muster.server.daemons.finish import FLOOR_S, finish_those_drained
 from muster.server.daemons.launch import activate_those_new, launch_those_activated
+from muster.server.daemons.purge import purge_all
 from muster.server.daemons.reap import reap_sessions
 from muster.server.daemons.retry import FLOOR_S as RETRY_FLOOR_S
 from muster.server.daemons.retry import requeue_due
@@ -42,6 +42,7 @@ from muster.server.doors.ewms import routes as ewms
 from muster.server.doors.ewms.versions import VERSIONS
 from muster.server.doors.front import Front, Meters
 from muster.server.doors.mqs import routes as mqs
+from muster.server.doors.muster.admin import routes as admin
 from muster.server.doors.muster.consumers import routes as consumers
 from muster.server.doors.muster.events import routes as events
 from muster.server.doors.muster.health import routes as health
@@ -78,7 +79,7 @@ REFRESH_S = 300.0
 """Seconds between two looks at the keys of identity providers, which may have been withdrawn; new ones are found when they are used."""
 HORIZON_S = 10.0
 
-_OURS = (health, workflows, tasks, taskforces, sites, queues, events, consumers, workers)
+_OURS = (health, admin, workflows, tasks, taskforces, sites, queues, events, consumers, workers)
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
@@ -163,7 +164,7 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         Every(settings.tend_interval_s, "tending of hot tables", engine.tend),
         WhenRung(waking, KEYS, "publishing of keys", net_s, partial(store_noted_keys, parts)),
         Every(EXPIRY_S, "expiry of keys", partial(expire_keys, parts)),
-        Every(EXPIRY_S, "expiry of answers", partial(expire_answers, store, kept_s=settings.answer_kept_s)),
+        Every(settings.purge_interval_s, "purge", partial(purge_all, parts)),
         Every(REFRESH_S, "refresh of sign-in keys", parts.identity.refresh),
         Every(HORIZON_S, "look at the outbox's horizon", partial(watch_horizon, store, parts.horizon)),
     )

@@ -17,6 +17,7 @@ from muster.domain.admission import Limit
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 from muster.domain.loopback import is_loopback
 from muster.settings.broker import BrokerSettings
+from muster.settings.retention import RetentionSettings
 from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, render_open_door
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
 from muster.settings.variables import FromVariables
@@ -41,7 +42,7 @@ class LocationSettings(BaseModel):
     collector: str | None = None
 
 
-class ServerSettings(SignInSettings, BrokerSettings):
+class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     """`muster serve`."""
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_", **_FROZEN)  # type: ignore[typeddict-item]
@@ -75,6 +76,9 @@ class ServerSettings(SignInSettings, BrokerSettings):
     test_locations: bool = Field(default=False)
     """Test switch: the locations `test-alpha` and `test-beta` exist."""
 
+    test_reset: bool = Field(default=False)
+    """Test switch: operators can empty the whole service (`muster admin reset`)."""
+
     postgres_hot_connections: int = Field(default=2, ge=1, le=16)
     """Connections to PostgreSQL that the queue engine's hot path uses."""
 
@@ -104,9 +108,6 @@ class ServerSettings(SignInSettings, BrokerSettings):
 
     net_interval_s: float = Field(default=5.0, gt=0)
     """Seconds between two looks of the daemons that are woken by commits, in case a wake was lost."""
-
-    answer_kept_s: float = Field(default=72 * 3600.0, ge=60)
-    """Seconds that answers to requests with an Idempotency-Key are kept."""
 
     query_bytes_max: int = Field(default=10 << 20, ge=1)
     """Bytes of JSON that the objects of one answer to a query may have together; a single object may have more."""

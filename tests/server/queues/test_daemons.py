@@ -1,6 +1,6 @@
 """Do the daemons of queues go on when the database is away, and end when something is wrong? On a clock that jumps."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, TypeVar, cast
@@ -11,11 +11,10 @@ from anyio.abc import TaskStatus
 from trio.testing import MockClock
 
 from muster.domain.errors import ConflictError, UnavailableError
-from muster.server.daemons.expire_answers import expire_answers
 from muster.server.daemons.reap import reap_sessions
 from muster.server.daemons.rhythm import Every, WhenRung
 from muster.server.ports.queue_engine import QueueEngine, Reaped
-from muster.server.ports.store import Store, Transaction
+from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
 
 pytestmark = pytest.mark.anyio
@@ -61,21 +60,6 @@ class Database:
     async def heartbeat(self) -> None:
         await self._called()
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
-        await self._called()
-        return work(cast("Transaction", self))
-
-    @property
-    def answers(self) -> "Database":
-        return self
-
-    def now(self) -> float:
-        return 1000.0
-
-    def delete_older(self, before: float, *, limit: int) -> int:
-        self.deleted.append((before, limit))
-        return limit if len(self.deleted) < 3 else 7
-
     def wake(self, topic: str, *, bells: int | None = None) -> None:
         self.woken.append(topic)
 
@@ -103,7 +87,6 @@ def make_daemons(database: Database) -> dict[str, Daemon]:
         "reap": Every(1, "reap", partial(reap_sessions, engine, waking)),
         "fold": Every(1, "fold", engine.fold),
         "heartbeat": Every(1, "heartbeat", store.heartbeat),
-        "expire": Every(1, "expire", partial(expire_answers, store, kept_s=10)),
         "rung": WhenRung(waking, "drain", "rung", 1, engine.tend),
     }
 
@@ -144,15 +127,6 @@ async def test_the_reaper_wakes_those_who_wait_and_goes_on_while_there_is_more()
 
     assert ended == 202
     assert database.woken == ["queue:1", "queue:3", "queue:1", "drain"]
-
-
-async def test_old_answers_are_deleted_in_batches_until_none_is_left() -> None:
-    database = Database()
-
-    deleted = await expire_answers(cast("Store", database), kept_s=100)
-
-    assert deleted == 2007
-    assert database.deleted == [(900.0, 1000)] * 3
 
 
 async def passes_of(database: Database, daemon: WhenRung, *, until_s: float) -> list[float]:

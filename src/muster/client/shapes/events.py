@@ -70,7 +70,7 @@ class EventSummary(Answer):
 
 
 class EventView(EventSummary):
-    """GET /muster/v1/events/{event}"""
+    """GET /muster/v1/events/{event}. `kind`: json, bytes, or purged: then the body is not kept any more, and is null."""
 
     workflow_id: str
     kind: str
@@ -88,7 +88,7 @@ class EventPage(Answer):
 
 
 class EventWithBody(EventSummary):
-    """A row of an event list that has bodies."""
+    """A row of an event list that has bodies. `kind`: as of `EventView`."""
 
     kind: str
     body: Raw

@@ -19,6 +19,7 @@ class BodyKind(IntEnum):
 
     JSON = 0  # UTF-8 JSON text, one value
     BYTES = 1
+    PURGED = 2  # there was one, and it is not kept any more: only ever of an event that is done
 
 
 @dataclass(frozen=True, slots=True)

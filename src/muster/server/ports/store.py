@@ -19,6 +19,7 @@ from muster.server.ports.events import Events
 from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
 from muster.server.ports.mq import MqGroups, PublishedKeys
+from muster.server.ports.retention import Retention
 
 T = TypeVar("T")
 
@@ -199,7 +200,9 @@ class Queues(Protocol):
         """When the first event of them that waits for its next attempt has waited enough; None where none waits for that."""
 
     def recount(self, numbers: Sequence[int]) -> Mapping[int, Recount]:
-        """Count rows afresh beside the counters, in one snapshot. Slow: it reads every row of the queues. Only in `Store.read`."""
+        """Count rows afresh beside the counters, in one snapshot; those that are not kept any more (`Retention`) count. Slow: it reads
+        every row of the queues. Only in `Store.read`.
+        """
 
     def insert(self, queues: Sequence[Queue]) -> None:
         """`Queue.number` of each must be new: take them from `next_numbers`."""
@@ -239,6 +242,8 @@ class Answers(Protocol):
     def insert(self, owner: str, route: str, key: str, answer: StoredAnswer, *, now: float) -> None: ...
 
     def delete_older(self, before: float, *, limit: int) -> int: ...
+
+    def count_older(self, before: float) -> int: ...
 
 
 class Askings(Protocol):
@@ -327,6 +332,8 @@ class Transaction(Protocol):
     def mq_groups(self) -> MqGroups: ...
     @property
     def published_keys(self) -> PublishedKeys: ...
+    @property
+    def retention(self) -> Retention: ...
 
     def now(self) -> float:
         """Seconds since the epoch by the database's clock; the same throughout a transaction."""

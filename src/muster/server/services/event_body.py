@@ -40,15 +40,17 @@ def parse_body(kind: str, raw: bytes) -> Body:
 
 
 def render_body(body: Body) -> msgspec.Raw:
-    """The JSON value that carries a body."""
+    """The JSON value that carries a body; null where it is not kept any more."""
+    if body.kind is BodyKind.PURGED:
+        return msgspec.Raw(b"null")
     if body.kind is BodyKind.JSON:
         return msgspec.Raw(body.data)
     return msgspec.Raw(b'"' + base64.b64encode(body.data) + b'"')
 
 
 def render_kind(kind: BodyKind) -> str:
-    """`json` or `bytes`."""
-    return "json" if kind is BodyKind.JSON else "bytes"
+    """`json`, `bytes` or `purged`."""
+    return kind.name.lower()
 
 
 def find_flaw(raw: bytes) -> str | None:

@@ -48,3 +48,7 @@ class SqlAnswers:
                 delete(answer).where(answer.c.owner == row.owner, answer.c.route == row.route, answer.c.key == row.key)
             )
         return len(rows)
+
+    def count_older(self, before: float) -> int:
+        query = select(func.count()).select_from(answer).where(answer.c.at < before)
+        return self._session.connection.scalar(query) or 0

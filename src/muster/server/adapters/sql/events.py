@@ -88,7 +88,7 @@ class SqlEvents:
         )
         return [
             one
-            if one.is_new or one.event not in shape_of  # it was purged: nobody knows
+            if one.is_new or one.event not in shape_of or shape_of[one.event][0] == BodyKind.PURGED  # nobody knows
             else replace(one, is_other=bodies.get(one.event) != new.body)
             for one, new in zip(published, events, strict=True)
         ]

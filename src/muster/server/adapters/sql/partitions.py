@@ -36,6 +36,47 @@ def make_coming_partitions(connection: Connection, *, now: float) -> None:
                 raise
 
 
+def drop_unwanted_partitions(connection: Connection, *, now: float) -> int:
+    """Drop what lies before the last span and holds no row but of removed queues; returns how many times were dropped.
+
+    Events get numbers of the present alone, and one that is finished is kept: so where no event is wanted, none will be.
+    """
+    current = (int(now * 1000) - EPOCH_MS) // SPAN_MS
+    dropped = 0
+    for span in _list_spans(connection):
+        if span >= current - 1 or any(_has_wanted(connection, f"{table}_{span}") for table in PARTITIONED):
+            continue
+        try:
+            with connection.begin_nested():
+                connection.execute(text("SET LOCAL lock_timeout = '500ms'"))
+                for table in PARTITIONED:
+                    connection.execute(text(f"DROP TABLE IF EXISTS {table}_{span}"))
+                connection.execute(text("SET LOCAL lock_timeout = DEFAULT"))
+        except DBAPIError as error:
+            if not is_lock_not_available(error):
+                raise
+        else:
+            dropped += 1
+    return dropped
+
+
+def _list_spans(connection: Connection) -> list[int]:
+    query = text("""
+        SELECT DISTINCT CAST(split_part(c.relname, '_', 2) AS integer) AS span FROM pg_class c
+        WHERE c.relname ~ '^(event|finished)_[0-9]+$' AND c.relispartition AND c.relnamespace = current_schema()::regnamespace
+        ORDER BY span
+    """)
+    return list(connection.scalars(query))
+
+
+def _has_wanted(connection: Connection, name: str) -> bool:
+    if not _exists(connection, name):
+        return False
+    removed = "SELECT 1 FROM removed_queue r WHERE r.number = t.queue AND NOT r.swept"
+    query = f"SELECT EXISTS (SELECT 1 FROM {name} t WHERE NOT EXISTS ({removed}))"  # noqa: S608 - our names
+    return bool(connection.scalar(text(query)))
+
+
 def _exists(connection: Connection, name: str) -> bool:
     # Not to_regclass: it remembers that there was none, also after another service has made it.
     query = "SELECT 1 FROM pg_class WHERE relname = :name AND relnamespace = current_schema()::regnamespace"

@@ -20,8 +20,10 @@ from muster.server.adapters.sql.schema import (
     event,
     finished,
     leased,
+    purged,
     queue,
     ready,
+    removed_queue,
 )
 from muster.server.ports.store import Recount
 
@@ -34,6 +36,7 @@ _PLACES = (
     ("done", finished),
     ("dead", dead),
 )
+_PURGED = ("published", "done", "dead", "failed", "duplicates")
 
 
 class SqlQueues:
@@ -52,7 +55,9 @@ class SqlQueues:
             number = DatabaseSequence("queue_number").next_value()
             query = select(number).select_from(func.generate_series(1, count).alias())
             return list(self._session.execute(query).scalars())
-        last = self._session.connection.scalar(select(func.max(queue.c.number))) or 0
+        # No number is given twice: rows of a queue that was removed may still be there.
+        numbers = union_all(select(queue.c.number), select(removed_queue.c.number)).subquery()
+        last = self._session.connection.scalar(select(func.max(numbers.c.number))) or 0
         return list(range(last + 1, last + 1 + count))
 
     def list_of_workflow(self, workflow_id: str) -> Sequence[Queue]:
@@ -107,6 +112,9 @@ class SqlQueues:
                 counted[row.queue]["failed"] += row.rows
             elif row.end == AttemptEnd.DUPLICATE:
                 counted[row.queue]["duplicates"] += row.rows
+        for row in self._session.execute(select(purged).where(purged.c.queue.in_(numbers))):
+            for part in _PURGED:
+                counted[row.queue][part] += getattr(row, part)
         twice = self._count_twice(numbers)
         return {
             number: Recount(

@@ -12,6 +12,7 @@ from muster.server.adapters.sql.holders import SqlHolders
 from muster.server.adapters.sql.mq import SqlMqGroups, SqlPublishedKeys
 from muster.server.adapters.sql.outbox import SqlOutbox
 from muster.server.adapters.sql.queues import SqlQueues
+from muster.server.adapters.sql.retention import SqlRetention
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.taskforces import SqlTaskforces
 from muster.server.adapters.sql.workflows import SqlWorkflows
@@ -66,6 +67,10 @@ class SqlTransaction:
     @cached_property
     def published_keys(self) -> SqlPublishedKeys:
         return SqlPublishedKeys(self._session)
+
+    @cached_property
+    def retention(self) -> SqlRetention:
+        return SqlRetention(self._session)
 
     def now(self) -> float:
         return self._session.now()

@@ -1,0 +1,358 @@
+"""Rows that need not be kept any longer.
+
+A queue that is removed is first written into `removed_queue`: from then on nobody finds it, and its rows go in small steps, however many
+they are. Events have no index by queue (each would cost per event), so a walk over their numbers finds them, once for all queues that
+are to go; on PostgreSQL a partition that holds nothing else is dropped whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+
+from muster.domain.attempt import FAILED_ENDS, AttemptEnd
+from muster.domain.ids import NODE_BITS, SERIAL_BITS, first_id_at
+from muster.domain.retention import Kept
+from muster.domain.taskforce_phase import Phase
+from muster.domain.workflow import WorkflowState
+from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
+from muster.server.adapters.sql.partitions import drop_unwanted_partitions
+from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.schema import (
+    asking,
+    attempt,
+    counter,
+    dead,
+    delayed,
+    delta,
+    event,
+    event_key,
+    finished,
+    holder,
+    holder_live,
+    metadata,
+    outbox,
+    phase_log,
+    purged,
+    queue,
+    ready,
+    removed_queue,
+    replica,
+    secret,
+    task_directive,
+    taskforce,
+    workflow,
+)
+from muster.server.ports.queue_engine import BodyKind
+from muster.server.ports.retention import After, Cuts, Dry, Due, Standing, Swept
+
+_MARGIN = 3_600_000 << (NODE_BITS + SERIAL_BITS)
+"""An hour of event numbers: by so much the clocks of services may differ that gave those of one workflow."""
+_ENDED = (WorkflowState.FINISHED, WorkflowState.ABORTED)
+_OF_QUEUES = (ready, delayed, dead, event_key, attempt)
+"""Tables with an index by queue."""
+_OF_WORK = tuple(table for table in metadata.sorted_tables if table not in {jwk, replica, secret, asking})
+"""All but what a service is known by, and who looked for work."""
+_PARTS = ("published", "done", "dead", "failed", "duplicates")
+
+
+class SqlRetention:
+    """See `muster.server.ports.retention.Retention`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    # -- workflows -----------------------------------------------------------------------------------------------
+
+    def find_due(self, before: float, *, after: int, limit: int) -> Sequence[Due]:
+        query = (
+            select(workflow.c.number, workflow.c.workflow_id, workflow.c.ended_at)
+            .where(workflow.c.state.in_(_ENDED), workflow.c.ended_at < before, workflow.c.number > after)
+            .order_by(workflow.c.number)
+            .limit(limit)
+        )
+        return [Due(*row) for row in self._session.execute(query)]
+
+    def look_at(self, workflow_id: str) -> Standing:
+        of_this = select(queue.c.number).where(queue.c.workflow_id == workflow_id)
+        of_results = of_this.where(queue.c.is_output, ~queue.c.is_input)
+        of_taskforces = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
+        clusters = of_taskforces.where(taskforce.c.cluster_id.is_not(None), taskforce.c.phase != Phase.CONDOR_COMPLETE)
+        living = select(holder.c.number)
+        workers = living.where(holder.c.taskforce_uuid.in_(of_taskforces), holder.c.ended.is_(None))
+        consumers = living.join(holder_live, holder_live.c.number == holder.c.number).where(
+            holder.c.consumer_queue.in_(of_this)
+        )
+        return Standing(
+            events=self._sum(counter.c.published, of_this)
+            + self._sum(delta.c.published, of_this)
+            - self._sum(purged.c.published, of_this),
+            unread=self._count(ready, of_results) + self._count(delayed, of_results),
+            has_clusters=self._finds(clusters),
+            has_sessions=self._finds(workers) or self._finds(consumers),
+        )
+
+    def remove_workflow(self, workflow_id: str) -> None:
+        of_this = workflow.c.workflow_id == workflow_id
+        number = self._session.connection.scalar(select(workflow.c.number).where(of_this))
+        uuids = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
+        removed = select(
+            queue.c.number,
+            queue.c.workflow_id,
+            literal(self._session.now()),
+            literal((number or 0) - _MARGIN),
+            literal(self._session.take_number() + _MARGIN),
+        ).where(queue.c.workflow_id == workflow_id)
+        self._session.execute(
+            insert(removed_queue).from_select(["number", "workflow_id", "removed_at", "first", "last"], removed)
+        )
+        for table, condition in (
+            (phase_log, phase_log.c.taskforce_uuid.in_(uuids)),
+            (taskforce, taskforce.c.workflow_id == workflow_id),
+            (task_directive, task_directive.c.workflow_id == workflow_id),
+            (queue, queue.c.workflow_id == workflow_id),
+            (mq_profile, mq_profile.c.workflow_id == workflow_id),
+            (mq_group, mq_group.c.workflow_id == workflow_id),
+            (outbox, outbox.c.subject == workflow_id),
+            (workflow, of_this),
+        ):
+            self._session.execute(delete(table).where(condition))
+
+    def _sum(self, column: ColumnElement[int], queues: Select[Any]) -> int:
+        query = select(func.coalesce(func.sum(column), 0)).where(column.table.c.queue.in_(queues))
+        return int(self._session.connection.scalar(query) or 0)
+
+    def _count(self, table: Table, queues: Select[Any]) -> int:
+        query = select(func.count()).select_from(table).where(table.c.queue.in_(queues))
+        return self._session.connection.scalar(query) or 0
+
+    def _finds(self, query: Select[Any]) -> bool:
+        return self._session.connection.scalar(query.limit(1)) is not None
+
+    # -- what removed workflows left -----------------------------------------------------------------------------
+
+    def sweep_places(self, *, limit: int) -> Swept:
+        left = limit
+        for table in _OF_QUEUES:
+            key = tuple(table.primary_key)
+            chosen = select(*key).where(table.c.queue.in_(_removed_until(None))).limit(left)
+            left -= self._session.execute(delete(table).where(tuple_(*key).in_(chosen))).rowcount
+            if left <= 0:
+                return Swept((0, 0))
+        return Swept(None)
+
+    def drop_partitions(self) -> int:
+        if not self._session.is_postgres:
+            return 0
+        return drop_unwanted_partitions(self._session.connection, now=self._session.now())
+
+    def sweep_events(self, after: After, *, upto: float, limit: int) -> Swept:
+        def remove(low: int, high: int) -> None:
+            for table, key in ((finished, finished.c.event), (event, event.c.id)):
+                of_these = table.c.queue.in_(_removed_until(upto))
+                self._session.execute(delete(table).where(key > low, key <= high, of_these))
+
+        return self._walk(event.c.id, after, upto=upto, limit=limit, remove=remove)
+
+    def sweep_sessions(self, after: After, *, upto: float, limit: int) -> Swept:
+        def remove(low: int, high: int) -> None:
+            is_nobodys = or_(
+                and_(
+                    holder.c.taskforce_uuid.is_not(None),
+                    ~exists().where(taskforce.c.taskforce_uuid == holder.c.taskforce_uuid),
+                ),
+                holder.c.consumer_queue.in_(_removed_until(upto)),
+            )
+            gone = select(holder.c.number).where(holder.c.number > low, holder.c.number <= high, is_nobodys)
+            self._session.execute(delete(holder_live).where(holder_live.c.number.in_(gone)))
+            self._session.execute(delete(holder).where(holder.c.number.in_(gone)))
+
+        return self._walk(holder.c.number, after, upto=upto, limit=limit, remove=remove)
+
+    def _walk(self, key: ColumnElement[int], after: After, *, upto: float, limit: int, remove: Any) -> Swept:
+        """The next `limit` rows by number, from the first to the last that the removed queues can have."""
+        bounds = select(func.min(removed_queue.c.first), func.max(removed_queue.c.last)).where(_is_unswept(upto))
+        first, last = self._session.execute(bounds).one()
+        if first is None:
+            return Swept(None)
+        low = max(after[0], first)
+        ahead = select(key).where(key > low, key <= last).order_by(key)
+        high = self._session.connection.scalar(ahead.offset(limit - 1).limit(1))
+        remove(low, last if high is None else high)
+        return Swept(None if high is None else (high, 0))
+
+    def end_sweep(self, *, upto: float) -> None:
+        gone = _removed_until(upto)
+        for table in (delta, counter, purged):
+            self._session.execute(delete(table).where(table.c.queue.in_(gone)))
+        swept = removed_queue.c.removed_at <= upto
+        if not self._session.is_postgres:  # which counts on from the highest number (`SqlQueues.next_numbers`)
+            highest = select(func.max(removed_queue.c.number)).scalar_subquery()
+            self._session.execute(update(removed_queue).where(_is_unswept(upto)).values(swept=True))
+            swept = and_(swept, removed_queue.c.number < highest)
+        self._session.execute(delete(removed_queue).where(swept))
+
+    # -- single events -------------------------------------------------------------------------------------------
+
+    def sweep_done(self, after: After, cuts: Cuts, *, limit: int, dry: Dry | None) -> Swept:
+        if cuts.latest is None:
+            return Swept(None)
+        query = (
+            select(finished.c.event, finished.c.queue, finished.c.at)
+            .join(queue, queue.c.number == finished.c.queue)
+            .where(finished.c.event > after[0], finished.c.event < first_id_at(cuts.latest))
+            .order_by(finished.c.event)
+            .limit(limit)
+        )
+        if dry is not None:
+            query = query.where(queue.c.workflow_id.not_in(_going(dry)))
+        rows = self._session.execute(query).all()
+        whole = [row.event for row in rows if cuts.events is not None and row.at < cuts.events]
+        rest = [row for row in rows if cuts.events is None or row.at >= cuts.events]
+        emptied = [row.event for row in rest if cuts.bodies is not None and row.at < cuts.bodies]
+        alone = [row.event for row in rest if cuts.attempts is not None and row.at < cuts.attempts]
+        removed = {
+            Kept.EVENTS: len(whole),
+            Kept.BODIES: self._empty(emptied, is_dry=dry is not None),
+            Kept.ATTEMPTS: self._remove_attempts([*whole, *alone], is_dry=dry is not None),
+        }
+        if dry is None:
+            self._remove_events(whole, part="done", table=finished)
+        return Swept((rows[-1].event, 0) if len(rows) == limit else None, removed)
+
+    def sweep_dead_letters(self, after: After, cut: float, *, limit: int, dry: Dry | None) -> Swept:
+        query = (
+            select(dead.c.queue, dead.c.event, dead.c.at)
+            .join(queue, queue.c.number == dead.c.queue)
+            .where(tuple_(dead.c.queue, dead.c.event) > tuple_(literal(after[0]), literal(after[1])))
+            .order_by(dead.c.queue, dead.c.event)
+            .limit(limit)
+        )
+        if dry is not None:
+            query = query.where(queue.c.workflow_id.not_in(_going(dry)))
+        rows = self._session.execute(query).all()
+        old = [row.event for row in rows if row.at < cut]
+        removed = len(old)
+        if dry is None:
+            gone = self._remove_events(old, part="dead", table=dead)
+            self._remove_attempts(gone, is_dry=False)
+            removed = len(gone)
+        place = (rows[-1].queue, rows[-1].event) if len(rows) == limit else None
+        return Swept(place, {Kept.DEAD_LETTERS: removed})
+
+    def _remove_events(self, events: Sequence[int], *, part: str, table: Table) -> list[int]:
+        """Those that were in this table still, which is what says that they are to go."""
+        if not events:
+            return []
+        rows = self._session.execute(
+            delete(table).where(table.c.event.in_(events)).returning(table.c.event, table.c.queue)
+        ).all()
+        gone = [row.event for row in rows]
+        self._session.execute(delete(event).where(event.c.id.in_(gone)))
+        for number in sorted({row.queue for row in rows}):
+            count = sum(row.queue == number for row in rows)
+            self._note(number, {"published": count, part: count})
+        return gone
+
+    def _remove_attempts(self, events: Sequence[int], *, is_dry: bool) -> int:
+        """Attempts of these events; returns how many."""
+        if not events:
+            return 0
+        of_these = attempt.c.event.in_(events)
+        count = func.count()
+        failed = func.sum(case((attempt.c.end.in_(FAILED_ENDS), 1), else_=0))
+        duplicates = func.sum(case((attempt.c.end == AttemptEnd.DUPLICATE, 1), else_=0))
+        query = select(attempt.c.queue, count, failed, duplicates).where(of_these).group_by(attempt.c.queue)
+        rows = self._session.execute(query.order_by(attempt.c.queue)).all()
+        if not is_dry and rows:
+            self._session.execute(delete(attempt).where(of_these))
+            for number, _, of_failed, of_duplicates in rows:
+                self._note(number, {"failed": int(of_failed), "duplicates": int(of_duplicates)})
+        return sum(row[1] for row in rows)
+
+    def _empty(self, events: Sequence[int], *, is_dry: bool) -> int:
+        """Take the bodies of these events away; returns how many had one."""
+        if not events:
+            return 0
+        has_body = and_(event.c.id.in_(events), event.c.kind != BodyKind.PURGED.value)
+        if is_dry:
+            return self._session.connection.scalar(select(func.count()).select_from(event).where(has_body)) or 0
+        emptied = self._session.execute(update(event).where(has_body).values(kind=BodyKind.PURGED.value, body=b""))
+        self._session.execute(
+            update(finished)
+            .where(finished.c.event.in_(events), finished.c.result.is_not(None))
+            .values(kind=null(), result=null())
+        )
+        return int(emptied.rowcount)
+
+    def _note(self, number: int, counts: Mapping[str, int]) -> None:
+        """So many more rows of a queue are not kept any more, and still count."""
+        added = {part: purged.c[part] + count for part, count in counts.items()}
+        changed = self._session.execute(update(purged).where(purged.c.queue == number).values(added))
+        if changed.rowcount == 0:
+            self._session.execute(insert(purged), {"queue": number} | dict.fromkeys(_PARTS, 0) | dict(counts))
+
+    # -- notices -------------------------------------------------------------------------------------------------
+
+    def sweep_notices(self, after: After, cut: float, *, limit: int, dry: Dry | None) -> Swept:
+        query = select(outbox.c.number, outbox.c.at).where(outbox.c.number > after[0])
+        rows = self._session.execute(query.order_by(outbox.c.number).limit(limit)).all()
+        old = [row.number for row in rows if row.at < cut]
+        count = len(old)
+        if old and dry is not None:
+            chosen = outbox.c.number.in_(old), outbox.c.subject.not_in(_going(dry))
+            count = self._session.connection.scalar(select(func.count()).select_from(outbox).where(*chosen)) or 0
+        elif old:
+            self._session.execute(delete(outbox).where(outbox.c.number.in_(old)))
+        # Numbers grow with time, but for transactions that took long: a batch with none that is old is the end.
+        return Swept((rows[-1].number, 0) if len(rows) == limit and old else None, {Kept.NOTICES: count})
+
+    # -- everything ----------------------------------------------------------------------------------------------
+
+    def remove_all(self) -> int:
+        count = self._session.connection.scalar(select(func.count()).select_from(workflow)) or 0
+        highest = self._session.connection.scalar(select(func.max(queue.c.number)))
+        if self._session.is_postgres:
+            self._session.execute(text(f"TRUNCATE {', '.join(table.name for table in _OF_WORK)}"))
+            return count
+        if highest is not None:  # numbers count on from there
+            row = {"number": highest, "workflow_id": "", "removed_at": 0.0, "first": 0, "last": 0, "swept": True}
+            self._session.execute(delete(removed_queue).where(removed_queue.c.number == highest))
+            self._session.execute(insert(removed_queue), row)
+        for table in _OF_WORK:
+            if table is not removed_queue:
+                self._session.execute(delete(table))
+        return count
+
+
+def _is_unswept(upto: float | None) -> ColumnElement[bool]:
+    unswept = ~removed_queue.c.swept
+    return unswept if upto is None else and_(unswept, removed_queue.c.removed_at <= upto)
+
+
+def _going(dry: Dry) -> Select[Any]:
+    """Workflows with which everything goes that is theirs."""
+    ended = select(workflow.c.workflow_id).where(workflow.c.state.in_(_ENDED))
+    return ended.where(false() if dry.workflows_before is None else workflow.c.ended_at < dry.workflows_before)
+
+
+def _removed_until(upto: float | None) -> Select[Any]:
+    return select(removed_queue.c.number).where(_is_unswept(upto))

@@ -1,0 +1,116 @@
+"""How does what need not be kept leave the store? In small steps, each of them a transaction of its own.
+
+A method that takes `dry` only says, where it is given, what it would remove. It works through a batch behind a place and says where to go
+on. What is removed still counts: `Queues.recount` knows of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from muster.domain.retention import Kept
+
+After: TypeAlias = tuple[int, int]
+START: After = (0, 0)
+
+
+@dataclass(frozen=True)
+class Due:
+    """A workflow that has ended. `number`: its place among those of `Retention.find_due`."""
+
+    number: int
+    workflow_id: str
+    ended_at: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a workflow still has.
+
+    Args:
+        events: how many events of it are kept.
+        unread: results that wait in a queue which no task reads.
+        has_clusters: there are workers of it that are not known to be gone.
+        has_sessions: a worker, or a person who consumes, holds a session on it.
+    """
+
+    events: int
+    unread: int
+    has_clusters: bool
+    has_sessions: bool
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What was done before these times goes (seconds since the epoch); None: nothing of that kind."""
+
+    events: float | None = None
+    bodies: float | None = None
+    attempts: float | None = None
+
+    @property
+    def latest(self) -> float | None:
+        """Nothing that was done at this time or later goes."""
+        return max((cut for cut in (self.events, self.bodies, self.attempts) if cut is not None), default=None)
+
+
+@dataclass(frozen=True)
+class Dry:
+    """Nothing is removed, only counted.
+
+    Args:
+        workflows_before: what belongs to workflows that ended before that time is not counted: it would go with them.
+    """
+
+    workflows_before: float | None
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a batch removed. `after`: where to go on; None where there is nothing more."""
+
+    after: After | None
+    removed: Mapping[Kept, int] = field(default_factory=dict)
+
+
+class Retention(Protocol):
+    """Removing what is not kept any longer."""
+
+    def find_due(self, before: float, *, after: int, limit: int) -> Sequence[Due]:
+        """Workflows that ended before that time, those behind the number `after`, by number."""
+
+    def look_at(self, workflow_id: str) -> Standing: ...
+
+    def remove_workflow(self, workflow_id: str) -> None:
+        """Take a workflow away with all its parts. The rows of its queues go with the `sweep_…` methods; nobody finds them any more."""
+
+    def sweep_places(self, *, limit: int) -> Swept:
+        """Remove keys, attempts and states of events of queues that were removed."""
+
+    def drop_partitions(self) -> int:
+        """Drop, on PostgreSQL, the partitions of past times that have no row but of removed queues; how many. One that somebody uses at
+        the moment is left for the next time.
+        """
+
+    def sweep_events(self, after: After, *, upto: float, limit: int) -> Swept:
+        """Remove the events of queues that were removed until `upto`."""
+
+    def sweep_sessions(self, after: After, *, upto: float, limit: int) -> Swept:
+        """Remove the sessions of workflows that were removed until `upto`."""
+
+    def end_sweep(self, *, upto: float) -> None:
+        """All that belonged to queues removed until `upto` is gone: forget them too."""
+
+    def sweep_done(self, after: After, cuts: Cuts, *, limit: int, dry: Dry | None) -> Swept:
+        """Remove what need not be kept of events that are done."""
+
+    def sweep_dead_letters(self, after: After, cut: float, *, limit: int, dry: Dry | None) -> Swept:
+        """Remove those that died before that time."""
+
+    def sweep_notices(self, after: After, cut: float, *, limit: int, dry: Dry | None) -> Swept:
+        """Remove the oldest notices, those from before that time."""
+
+    def remove_all(self) -> int:
+        """Remove every workflow, event, session, notice and answer at once; returns how many workflows there were. For tests alone: it
+        waits for everybody, and everybody for it.
+        """

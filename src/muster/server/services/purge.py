@@ -1,0 +1,222 @@
+"""What need not be kept any longer goes: a small step after another, each a transaction, so that nobody waits for it.
+
+A round takes its time at its beginning and looks at everything once. It can be broken off anywhere and begun again: what is half removed
+is found by the next one. Two services, or a service and an operator, may be at it at once.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import anyio
+
+from muster.domain.retention import Kept, KeptBack, Rules
+from muster.domain.workflow import WorkflowState
+from muster.server.ports.retention import START, After, Cuts, Dry, Retention, Standing, Swept
+from muster.server.ports.store import Transaction
+from muster.server.services.parts import Parts
+
+WORKFLOWS_AT_ONCE = 10
+ROWS_AT_ONCE = 1000
+WINDOW = 5000
+"""Rows that a step of a walk passes by."""
+KEPT_BACK_MAX = 100
+"""Workflows that a call names which are kept although their time is over."""
+_SECONDS = r"(\d{1,12}\.\d{6})"
+_PLACE = re.compile(rf"([a-z]+):(\d{{1,18}}):(\d{{1,18}}):{_SECONDS}:{_SECONDS}")
+
+
+class Stage(StrEnum):
+    """What a round goes through, in this order."""
+
+    WORKFLOWS = "workflows"
+    PLACES = "places"  # of removed queues, as what follows
+    PARTITIONS = "partitions"
+    EVENTS = "events"
+    SESSIONS = "sessions"
+    END = "end"
+    DONE = "done"
+    DEAD = "dead"
+    NOTICES = "notices"
+    ANSWERS = "answers"
+
+
+_STAGES = tuple(Stage)
+_OF_REMOVED = frozenset({Stage.PLACES, Stage.PARTITIONS, Stage.EVENTS, Stage.SESSIONS, Stage.END})
+"""Nobody asks how much of these there is: it was counted when their workflow went."""
+
+_KEPT_OF = {Stage.DEAD: Kept.DEAD_LETTERS, Stage.NOTICES: Kept.NOTICES, Stage.ANSWERS: Kept.ANSWERS}
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a round has come.
+
+    Args:
+        now: when it began, by the database's clock.
+        upto: when it began to look for what removed workflows left; of those that go later it may miss something.
+    """
+
+    stage: Stage
+    after: After
+    now: float
+    upto: float = 0.0
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What a piece of a round did, or would do.
+
+    Args:
+        removed: how many of each.
+        kept_back: workflows whose time is over; at most `KEPT_BACK_MAX`.
+        place: where to go on; None: the round is at its end.
+    """
+
+    removed: Mapping[Kept, int]
+    kept_back: Sequence[KeptBack]
+    place: Place | None
+
+
+def render_place(place: Place) -> str:
+    """The place as text that means nothing to who carries it."""
+    return f"{place.stage}:{place.after[0]}:{place.after[1]}:{place.now:.6f}:{place.upto:.6f}"
+
+
+def parse_place(text: str) -> Place | None:
+    """Read a place; None when the text is none."""
+    match = _PLACE.fullmatch(text)
+    if match is None or match[1] not in _STAGES:
+        return None
+    return Place(Stage(match[1]), (int(match[2]), int(match[3])), float(match[4]), float(match[5]))
+
+
+async def purge(parts: Parts, *, place: Place | None = None, is_dry: bool = False, for_s: float) -> Purged:
+    """Begin a round, or go on with it, for about so many seconds.
+
+    Args:
+        is_dry: nothing is removed, only counted.
+    """
+    rules = parts.settings.retention
+    run = parts.store.read if is_dry else parts.store.write
+    if place is None:
+        place = Place(Stage.WORKFLOWS, START, await parts.store.read(lambda tx: tx.now()))
+    removed = dict.fromkeys(Kept, 0)
+    kept_back: list[KeptBack] = []
+    ends_at = anyio.current_time() + for_s
+    next_place: Place | None = place
+    while next_place is not None:
+        done = await run(_Step(rules, next_place, is_dry).run)
+        for kept, count in done.removed.items():
+            removed[kept] += count
+        kept_back += done.kept_back[: KEPT_BACK_MAX - len(kept_back)]
+        next_place = done.place
+        if anyio.current_time() >= ends_at:
+            break
+    return Purged(removed, kept_back, next_place)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The step of a round that its place is at."""
+
+    rules: Rules
+    place: Place
+    is_dry: bool
+
+    def run(self, tx: Transaction) -> Purged:
+        if not self.is_dry:
+            tx.take_turn("purge")
+        elif self.place.stage in _OF_REMOVED:
+            return self._end_stage()
+        if self.place.stage is Stage.WORKFLOWS:
+            return self._remove_workflows(tx)
+        swept = self._sweep_removed(tx.retention) if self.place.stage in _OF_REMOVED else self._sweep_old(tx)
+        if swept.after is None:
+            return self._end_stage(swept.removed)
+        return Purged(swept.removed, (), replace(self.place, after=swept.after))
+
+    def _end_stage(self, removed: Mapping[Kept, int] = {}, kept_back: Sequence[KeptBack] = ()) -> Purged:
+        index = _STAGES.index(self.place.stage) + 1
+        place = replace(self.place, stage=_STAGES[index], after=START) if index < len(_STAGES) else None
+        return Purged(removed, kept_back, place)
+
+    def _find_cut(self, kept: Kept) -> float | None:
+        return self.rules.find_cut(kept, now=self.place.now)
+
+    def _remove_workflows(self, tx: Transaction) -> Purged:
+        step = replace(self, place=replace(self.place, upto=tx.now()))
+        cut = self._find_cut(Kept.WORKFLOWS)
+        if cut is None:
+            return step._end_stage()  # noqa: SLF001 - a later self
+        due = tx.retention.find_due(cut, after=self.place.after[0], limit=WORKFLOWS_AT_ONCE)
+        kept_back: list[KeptBack] = []
+        removed = {Kept.WORKFLOWS: 0, Kept.EVENTS: 0}
+        for one in due:
+            workflow = tx.workflows.get(one.workflow_id, lock=not self.is_dry)
+            if workflow.state is WorkflowState.ACTIVE or workflow.ended_at is None or workflow.ended_at >= cut:
+                continue  # reopened meanwhile
+            standing = tx.retention.look_at(one.workflow_id)
+            if (reason := self._find_hindrance(workflow.ended_at, standing)) is not None:
+                kept_back.append(KeptBack(one.workflow_id, reason))
+                continue
+            if not self.is_dry:
+                tx.retention.remove_workflow(one.workflow_id)
+                tx.wake(f"workflow:{one.workflow_id}")
+            removed[Kept.WORKFLOWS] += 1
+            removed[Kept.EVENTS] += standing.events
+        if len(due) < WORKFLOWS_AT_ONCE:
+            return step._end_stage(removed, kept_back)  # noqa: SLF001 - a later self
+        return Purged(removed, kept_back, replace(step.place, after=(due[-1].number, 0)))
+
+    def _find_hindrance(self, ended_at: float, standing: Standing) -> str | None:
+        """Why a workflow whose time is over is kept."""
+        if standing.has_clusters:
+            return "its workers are not known to be gone: its site has not said so"
+        if standing.has_sessions:
+            return "somebody has its events in hand"
+        grace_ends_at = self.rules.find_end_of_grace(ended_at)
+        if standing.unread and grace_ends_at is not None and self.place.now < grace_ends_at:
+            return f"{standing.unread} results were not consumed: they are kept for {self.rules.grace_s:g} s longer"
+        return None
+
+    def _sweep_removed(self, retention: Retention) -> Swept:
+        """What removed workflows left."""
+        after, upto = self.place.after, self.place.upto
+        match self.place.stage:
+            case Stage.PLACES:
+                return retention.sweep_places(limit=ROWS_AT_ONCE)
+            case Stage.PARTITIONS:
+                retention.drop_partitions()
+            case Stage.EVENTS:
+                return retention.sweep_events(after, upto=upto, limit=WINDOW)
+            case Stage.SESSIONS:
+                return retention.sweep_sessions(after, upto=upto, limit=WINDOW)
+            case Stage.END:
+                retention.end_sweep(upto=upto)
+        return Swept(None)
+
+    def _sweep_old(self, tx: Transaction) -> Swept:
+        """What is old by itself."""
+        after, retention = self.place.after, tx.retention
+        dry = Dry(self._find_cut(Kept.WORKFLOWS)) if self.is_dry else None
+        if self.place.stage is Stage.DONE:
+            cuts = Cuts(*map(self._find_cut, (Kept.EVENTS, Kept.BODIES, Kept.ATTEMPTS)))
+            return retention.sweep_done(after, cuts, limit=ROWS_AT_ONCE, dry=dry)
+        kept = _KEPT_OF[self.place.stage]
+        if (cut := self._find_cut(kept)) is None:
+            return Swept(None)
+        match kept:
+            case Kept.DEAD_LETTERS:
+                return retention.sweep_dead_letters(after, cut, limit=ROWS_AT_ONCE, dry=dry)
+            case Kept.NOTICES:
+                return retention.sweep_notices(after, cut, limit=ROWS_AT_ONCE, dry=dry)
+            case _:
+                return self._remove_answers(tx, cut)
+
+    def _remove_answers(self, tx: Transaction, cut: float) -> Swept:
+        if self.is_dry:
+            return Swept(None, {Kept.ANSWERS: tx.answers.count_older(cut)})
+        count = tx.answers.delete_older(cut, limit=ROWS_AT_ONCE)
+        return Swept(START if count == ROWS_AT_ONCE else None, {Kept.ANSWERS: count})

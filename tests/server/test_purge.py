@@ -1,0 +1,520 @@
+"""Does what need not be kept go, and nothing else? And does the account still add up afterwards?"""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from sqlalchemy import Connection, insert, select, text
+
+from muster.domain.ids import EPOCH_MS, first_id_at
+from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
+from muster.server.adapters.sql.schema import event, metadata
+from muster.server.adapters.sql.transaction import SqlTransaction
+from muster.server.ports.store import Transaction
+from muster.server.services.purge import Place, Stage, parse_place, purge, render_place
+from muster.worker import protocol
+from server.stand import NEW, NEW_TASK, OPERATOR, STRANGER, USER, WMS, Json, Stand, ok, open_stand
+
+pytestmark = pytest.mark.anyio
+
+PURGE = "/muster/v1/admin/purge"
+NEVER_DONE: Json = {**NEW, "tasks": [{**NEW_TASK, "attempts": 1}]}
+
+
+@contextlib.asynccontextmanager
+async def keeping(database_url: str, **kept_s: Any) -> AsyncIterator[Stand]:
+    """A service with rules; what is not named is kept for ever (notices too)."""
+    async with open_stand(database_url, **{"notices_kept_s": 1e9, "results_kept_s": 0, **kept_s}) as stand:
+        yield stand
+
+
+async def go_round(stand: Stand, *, dry_run: bool = False) -> Json:
+    """A whole round, as an operator has it made."""
+    done = await stand.post(PURGE, {"dry_run": dry_run}, by=OPERATOR)
+    while done["place"] is not None:
+        more = await stand.post(PURGE, {"dry_run": dry_run, "place": done["place"]}, by=OPERATOR)
+        removed = {kept: count + done["removed"][kept] for kept, count in more["removed"].items()}
+        done = {**more, "removed": removed, "kept_back": [*done["kept_back"], *more["kept_back"]]}
+    return done
+
+
+async def removed_by(stand: Stand, *, dry_run: bool = False) -> Json:
+    """What a round removes, without what it does not."""
+    return {kept: count for kept, count in (await go_round(stand, dry_run=dry_run))["removed"].items() if count}
+
+
+async def work(stand: Stand, workflow: Json, *bodies: Json, fail: Json = (), cluster_id: int = 7) -> Json:
+    """Publish these, and have one worker do them, all but those of `fail`; it leaves. Returns the order."""
+    order = await stand.start(workflow, cluster_id=cluster_id)
+    await stand.publish(workflow, *bodies, close=True)
+    worker = await stand.enrol(order["taskforce_uuid"])
+    leased = (await stand.step(worker, 1, want=100))["events"]
+    finished = [
+        {
+            "event": one["event"],
+            "fence": one["fence"],
+            "outcome": "failed",
+            "error": {"text": "no", "fingerprint": "no"},
+        }
+        if json.loads(one["body"]) in fail
+        else {
+            "event": one["event"],
+            "fence": one["fence"],
+            "outcome": "done",
+            "results": [{"kind": "json", "body": json.loads(one["body"])}],
+        }
+        for one in leased
+    ]
+    await stand.step(worker, 2, finished=finished)
+    await stand.post(protocol.LEAVE, {"reason": "done"}, by=worker["token"])
+    return order
+
+
+async def finish(stand: Stand, workflow: Json, order: Json) -> None:
+    await stand.end(workflow, "finish")
+    await stand.advance()
+    await stand.report(order, "completed", at=1.0)
+
+
+async def consume(stand: Stand, workflow: Json) -> int:
+    """Take every result; returns how many."""
+    consumer = await stand.post(f"/muster/v1/workflows/{workflow['workflow_id']}/queues/out/consumers", {})
+    path = f"/muster/v1/consumers/{consumer['consumer']}"
+    events = (await stand.post(f"{path}/step", {"call": 1, "want": 100, "wait_s": 0}))["events"]
+    acked = [[one["event"], one["fence"]] for one in events]
+    await stand.post(f"{path}/step", {"call": 2, "ack": acked, "want": 0, "wait_s": 0})
+    ok(await stand.ask("POST", f"{path}/actions/close"))
+    return len(events)
+
+
+async def account(stand: Stand, workflow: Json) -> Json:
+    return await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/account?recount=true")
+
+
+def connection_of(tx: Transaction) -> Connection:
+    assert isinstance(tx, SqlTransaction)
+    return tx._session.connection
+
+
+async def count_rows(stand: Stand) -> dict[str, int]:
+    """Rows of every table of work; what a service is known by is left out."""
+
+    def count(tx: Transaction) -> dict[str, int]:
+        connection = connection_of(tx)
+        return {
+            table.name: len(connection.execute(select(*table.primary_key)).all())
+            for table in metadata.sorted_tables
+            if table.name not in {"replica", "secret", "jwk", "asking", "answer"}
+        }
+
+    return await stand.parts.store.read(count)
+
+
+async def test_a_workflow_whose_time_is_over_goes_with_all_its_parts_and_the_others_stay(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        kept = await stand.submit()
+        await work(stand, kept, "a", "b")
+        before = await count_rows(stand)
+        gone = await stand.submit({**NEVER_DONE, "name": "gone"})
+        order = await work(stand, gone, 1, 2, 3, fail=[2], cluster_id=8)
+        await finish(stand, gone, order)
+        assert await consume(stand, gone) == 2
+        event = (await stand.get(f"/muster/v1/workflows/{gone['workflow_id']}/events"))["events"][0]["event"]
+
+        assert await removed_by(stand) == {"workflows": 1, "events": 5}
+
+        after = await count_rows(stand)
+        left_for_its_number = after.pop("removed_queue"), before.pop("removed_queue")
+        assert left_for_its_number in {(0, 0), (1, 0)}
+        assert {**after, "delta": 0} == {**before, "delta": 0}
+        for path in (f"workflows/{gone['workflow_id']}", f"events/{event}", f"taskforces/{order['taskforce_uuid']}"):
+            assert (await stand.ask("GET", f"/muster/v1/{path}")).status_code == 404
+        whole = await account(stand, kept)
+        assert whole["adds_up"]
+        assert whole["done"] == 2
+        assert await removed_by(stand) == {}
+
+
+async def test_numbers_of_queues_that_went_are_not_given_again(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        first = await stand.submit()
+        numbers = await stand.parts.store.read(
+            lambda tx: {one.number for one in tx.queues.list_of_workflow(first["workflow_id"])}
+        )
+        await stand.end(first, "abort")
+        await removed_by(stand)
+        await removed_by(stand)
+
+        second = await stand.submit()
+
+        assert not numbers & await stand.parts.store.read(
+            lambda tx: {one.number for one in tx.queues.list_of_workflow(second["workflow_id"])}
+        )
+
+
+async def test_results_that_nobody_consumed_keep_their_workflow_for_the_time_of_grace(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0, results_kept_s=3600) as stand:
+        workflow = await stand.submit()
+        await finish(stand, workflow, await work(stand, workflow, 1, 2))
+
+        done = await go_round(stand)
+        assert done["removed"]["workflows"] == 0
+        [kept] = done["kept_back"]
+        assert kept["workflow_id"] == workflow["workflow_id"]
+        assert kept["reason"] == "2 results were not consumed: they are kept for 3600 s longer"
+
+        assert await consume(stand, workflow) == 2
+        assert (await removed_by(stand))["workflows"] == 1
+
+
+async def test_when_the_time_of_grace_is_over_they_go_too(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+        await finish(stand, workflow, await work(stand, workflow, 1, 2))
+
+        assert await removed_by(stand) == {"workflows": 1, "events": 4}
+
+
+async def test_a_workflow_is_kept_while_its_workers_may_be_there(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+        order = await work(stand, workflow, 1)
+        await stand.end(workflow, "abort")
+
+        [kept] = (await go_round(stand))["kept_back"]
+        assert kept["reason"] == "its workers are not known to be gone: its site has not said so"
+
+        await stand.advance()
+        await stand.report(order, "completed", at=1.0)
+        assert (await removed_by(stand))["workflows"] == 1
+
+
+async def test_a_workflow_is_kept_while_somebody_consumes_its_results(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+        await finish(stand, workflow, await work(stand, workflow, 1))
+        consumer = await stand.post(f"/muster/v1/workflows/{workflow['workflow_id']}/queues/out/consumers", {})
+
+        [kept] = (await go_round(stand))["kept_back"]
+        assert kept["reason"] == "somebody has its events in hand"
+
+        ok(await stand.ask("POST", f"/muster/v1/consumers/{consumer['consumer']}/actions/close"))
+        assert (await removed_by(stand))["workflows"] == 1
+
+
+async def test_an_active_workflow_and_one_that_has_just_ended_are_kept(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=3600) as stand:
+        await stand.submit()
+        await stand.end(await stand.submit(), "abort")
+
+        assert await removed_by(stand) == {}
+
+
+async def test_events_that_are_done_go_and_still_count(database_url: str) -> None:
+    async with keeping(database_url, events_kept_s=0) as stand:
+        workflow = await stand.submit(NEVER_DONE)
+        path = f"/muster/v1/workflows/{workflow['workflow_id']}"
+        first = await stand.post(f"{path}/queues/in/events", {"events": [{"body": 1, "key": "k"}]})
+        await work(stand, workflow, 2, 3, fail=[3])
+        before = await account(stand, workflow)
+
+        assert await removed_by(stand) == {"events": 2}
+
+        after = await account(stand, workflow)
+        assert after == before
+        assert after["adds_up"]
+        assert (after["published"], after["done"], after["dead"]) == (3, 2, 1)
+        assert (await stand.ask("GET", f"/muster/v1/events/{first['events'][0]}")).status_code == 404
+        assert len((await stand.get(f"{path}/events?queue=in"))["events"]) == 1
+        assert await consume(stand, workflow) == 2
+        assert await removed_by(stand) == {"events": 2}
+        assert (await account(stand, workflow))["adds_up"]
+
+
+async def test_the_key_of_an_event_that_went_is_known(database_url: str) -> None:
+    async with keeping(database_url, events_kept_s=0) as stand:
+        workflow = await stand.submit()
+        path = f"/muster/v1/workflows/{workflow['workflow_id']}/queues/in/events"
+        first = await stand.post(path, {"events": [{"body": 1, "key": "k"}]})
+        order = await stand.start(workflow)
+        worker = await stand.enrol(order["taskforce_uuid"])
+        [leased] = (await stand.step(worker, 1, want=1))["events"]
+        finished = {"event": leased["event"], "fence": leased["fence"], "outcome": "done", "results": []}
+        await stand.step(worker, 2, finished=[finished])
+        assert await removed_by(stand) == {"events": 1}
+
+        again = await stand.post(path, {"events": [{"body": 1, "key": "k"}]})
+        late = await stand.step(worker, 3, finished=[finished])
+
+        assert again["events"] == first["events"]
+        assert (again["duplicates"], again["differing"]) == (1, [])
+        assert late["verdicts"] == ["unknown"]
+        assert (await account(stand, workflow))["done"] == 1
+
+
+async def test_bodies_go_and_the_rest_of_their_events_stays(database_url: str) -> None:
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        workflow = await stand.submit()
+        path = f"/muster/v1/workflows/{workflow['workflow_id']}"
+        first = await stand.post(f"{path}/queues/in/events", {"events": [{"body": {"x": 1}, "key": "k"}]})
+        await work(stand, workflow)
+        [event] = first["events"]
+
+        assert await removed_by(stand) == {"bodies": 1}
+        assert await removed_by(stand) == {}
+
+        seen = await stand.get(f"/muster/v1/events/{event}")
+        assert (seen["kind"], seen["body"], seen["state"], seen["key"]) == ("purged", None, "done", "k")
+        assert len(seen["history"]) == 1
+        assert (await stand.get(f"/muster/v1/events/{seen['results'][0]}"))["body"] == {"x": 1}
+        listed = (await stand.get(f"{path}/events?bodies=true&queue=in"))["events"]
+        assert [(one["kind"], one["body"]) for one in listed] == [("purged", None)]
+        assert (await account(stand, workflow))["adds_up"]
+
+
+async def test_failed_attempts_and_dead_letters_go_and_still_count(database_url: str) -> None:
+    async with keeping(database_url, attempts_kept_s=0, dead_letters_kept_s=0) as stand:
+        new: Json = {**NEW, "tasks": [{**NEW_TASK, "attempts": 2, "retry_s": 0}]}
+        workflow = await stand.submit(new)
+        order = await stand.start(workflow)
+        await stand.publish(workflow, "once", "always")
+        worker = await stand.enrol(order["taskforce_uuid"])
+        error = {"text": "no", "fingerprint": "no"}
+        for call in (1, 3):
+            leased = (await stand.step(worker, call, want=9))["events"]
+            finished = [
+                {"event": one["event"], "fence": one["fence"], "outcome": "done", "results": []}
+                if one["body"] == '"once"' and one["attempt"] == 2
+                else {"event": one["event"], "fence": one["fence"], "outcome": "failed", "error": error}
+                for one in leased
+            ]
+            await stand.step(worker, call + 1, finished=finished)
+        before = await account(stand, workflow)
+
+        assert await removed_by(stand) == {"attempts": 1, "dead_letters": 1}
+
+        after = await account(stand, workflow)
+        assert after == before
+        assert after["adds_up"]
+        path = f"/muster/v1/workflows/{workflow['workflow_id']}"
+        assert (await stand.get(f"{path}/dead-letters"))["dead_letters"] == []
+        assert (await stand.post(f"{path}/dead-letters/actions/replay"))["replayed"] == []
+        assert (await stand.get(f"{path}/errors"))["groups"] == []
+
+
+async def test_a_dry_run_says_what_would_go_and_changes_nothing(database_url: str) -> None:
+    async with keeping(
+        database_url, workflows_kept_s=0, events_kept_s=0, bodies_kept_s=0, dead_letters_kept_s=0, attempts_kept_s=0
+    ) as stand:
+        for cluster_id in (1, 2):
+            gone = await stand.submit(NEVER_DONE)
+            await finish(stand, gone, await work(stand, gone, 1, 2, 3, fail=[2], cluster_id=cluster_id))
+        active = await stand.submit(NEVER_DONE)
+        await work(stand, active, 1, 2, fail=[1], cluster_id=3)
+        before = await count_rows(stand)
+
+        expected = await removed_by(stand, dry_run=True)
+
+        assert await count_rows(stand) == before
+        assert expected == {"workflows": 2, "events": 11, "dead_letters": 1}
+        assert await removed_by(stand) == expected
+        assert await removed_by(stand, dry_run=True) == {}
+
+
+async def test_old_notices_and_answers_go(database_url: str) -> None:
+    async with keeping(database_url, notices_kept_s=60, answer_kept_s=60) as stand:
+        await stand.post("/muster/v1/workflows", NEW, headers={"idempotency-key": "k"})
+        notices = (await count_rows(stand))["outbox"]
+
+        def age(tx: Transaction) -> None:
+            for table in ("outbox", "answer"):
+                connection_of(tx).execute(text(f"UPDATE {table} SET at = at - 61"))
+
+        assert notices > 0
+        assert await removed_by(stand) == {}
+        await stand.parts.store.write(age)
+        assert await removed_by(stand, dry_run=True) == {"notices": notices, "answers": 1}
+        assert await removed_by(stand) == {"notices": notices, "answers": 1}
+        assert (await count_rows(stand))["outbox"] == 0
+
+
+async def test_a_round_that_is_broken_off_after_any_step_is_made_good_by_the_next(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ROWS_AT_ONCE", "WINDOW", "WORKFLOWS_AT_ONCE"):
+        monkeypatch.setattr(f"muster.server.services.purge.{name}", 2)
+    async with keeping(database_url, workflows_kept_s=0, events_kept_s=0) as stand:
+        kept = await stand.submit()
+        await work(stand, kept, 1, 2, 3, 4, 5)
+        before = await count_rows(stand)
+        steps = 0
+        for broken_off in range(1, 200):
+            gone = await stand.submit()
+            await finish(stand, gone, await work(stand, gone, 1, 2, 3, cluster_id=100 + broken_off))
+            place: Place | None = None
+            for _ in range(broken_off):
+                place = (await purge(stand.parts, place=place, for_s=0)).place
+                if place is None:
+                    break
+            if place is None:
+                break
+            steps = broken_off
+        assert steps > len(Stage)
+
+        await go_round(stand)
+
+        after = await count_rows(stand)
+        for name in ("workflow", "taskforce", "phase_log", "queue", "ready", "counter", "holder", "holder_live"):
+            assert (name, after[name]) == (name, before[name])
+        assert (after["event"], after["finished"]) == (5, 0)  # the results
+        assert after["removed_queue"] <= 1
+        assert (await account(stand, kept))["adds_up"]
+
+
+async def test_work_goes_on_while_everything_that_is_done_goes_and_nothing_is_counted_twice(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0, events_kept_s=0, attempts_kept_s=0) as stand:
+        workflow = await stand.submit()
+        order = await stand.start(workflow)
+        total = 300
+        is_over = anyio.Event()
+
+        async def keep_purging() -> None:
+            while not is_over.is_set():
+                await go_round(stand)
+
+        async def keep_working(proc: int) -> None:
+            worker = await stand.enrol(order["taskforce_uuid"], proc=proc)
+            call = 0
+            while True:
+                call += 1
+                leased = (await stand.step(worker, call, want=5))["events"]
+                if not leased:
+                    return
+                finished = [
+                    {
+                        "event": one["event"],
+                        "fence": one["fence"],
+                        "outcome": "done",
+                        "results": [{"kind": "json", "body": 1}],
+                    }
+                    for one in leased
+                ]
+                call += 1
+                for _ in range(2):  # the answer was lost
+                    await stand.step(worker, call, finished=finished)
+
+        await stand.publish(workflow, *range(total))
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(keep_purging)
+            async with anyio.create_task_group() as workers:
+                for proc in range(3):
+                    workers.start_soon(keep_working, proc)
+            is_over.set()
+        await go_round(stand)
+
+        whole = await account(stand, workflow)
+        assert whole["adds_up"]
+        assert (whole["published"], whole["done"]) == (total, total)
+        assert sum(one["counts"]["waiting"] for one in whole["queues"] if one["alias"] == "out") == total
+        rows = await count_rows(stand)
+        assert (rows["finished"], rows["event"], rows["ready"]) == (0, total, total)
+
+
+@pytest.mark.server
+async def test_a_partition_that_holds_nothing_but_removed_events_is_dropped_whole(postgres_url: str) -> None:
+    year_s = 365 * 24 * 3600.0
+    async with keeping(postgres_url, workflows_kept_s=0) as stand:
+        gone, kept = await stand.submit(), await stand.submit()
+        numbers = await stand.parts.store.read(
+            lambda tx: [tx.queues.list_of_workflow(one["workflow_id"])[0].number for one in (gone, kept)]
+        )
+
+        def publish_in_the_past(tx: Transaction) -> None:
+            """The workflow that goes has an event of three years ago, the other one of two."""
+            connection = connection_of(tx)
+            for queue, years in ((numbers[0], 3), (numbers[1], 2)):
+                make_coming_partitions(connection, now=tx.now() - years * year_s)
+                number = first_id_at(tx.now() - years * year_s) + queue
+                connection.execute(insert(event), {"id": number, "queue": queue, "kind": 0, "body": b"1"})
+
+        def list_partitions(tx: Transaction) -> set[str]:
+            query = "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'"
+            return set(connection_of(tx).scalars(text(query)))
+
+        await stand.parts.store.write(publish_in_the_past)
+        before = await stand.parts.store.read(list_partitions)
+        await stand.end(gone, "abort")
+        await removed_by(stand)
+
+        after = await stand.parts.store.read(list_partitions)
+        now = await stand.parts.store.read(lambda tx: tx.now())
+        spans = {int((now - years * year_s) * 1000 - EPOCH_MS) // SPAN_MS for years in (2, 3)}
+        wanted, unwanted = max(spans), min(spans)
+        assert {f"event_{unwanted}", f"finished_{unwanted}"} <= before - after
+        assert f"event_{wanted}" in after
+        assert {name for name in after if not name.endswith("_default")} == {
+            f"{table}_{span}" for table in ("event", "finished") for span in coming_and(wanted, now=now)
+        }
+        rows = await count_rows(stand)
+        assert rows["event"] == 1
+
+
+def coming_and(span: int, *, now: float) -> set[int]:
+    """The spans whose partitions are always there, and one more."""
+    current = (int(now * 1000) - EPOCH_MS) // SPAN_MS
+    return {current, current + 1, span}
+
+
+async def test_only_operators_may(stand: Stand) -> None:
+    for who in (USER, STRANGER, WMS):
+        for path in (PURGE, "/muster/v1/admin/reset"):
+            assert (await stand.ask("POST", path, {}, by=who)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "place", ["", "x", "workflows:1:1:1.0:1.0", "nothing:0:0:1.000000:1.000000", "done:-1:0:1.000000:1.000000", "\0"]
+)
+async def test_a_place_that_is_none_is_told(stand: Stand, place: str) -> None:
+    answer = await stand.ask("POST", PURGE, {"place": place}, by=OPERATOR)
+    assert answer.status_code == 422
+    [finding] = answer.json()["findings"]
+    assert finding["field"] == "place"
+    assert "must be the `place` of an answer of this route" in finding["reason"]
+
+
+def test_a_place_comes_back_as_it_was() -> None:
+    for stage in Stage:
+        place = Place(stage, (2**59, 7), 1795975326.806123, 1795975327.5)
+        assert parse_place(render_place(place)) == place
+
+
+async def test_a_service_for_tests_can_be_emptied(database_url: str) -> None:
+    async with keeping(database_url, test_reset=True) as stand:
+        first = await stand.submit()
+        order = await stand.start(first)
+        worker = await stand.enrol(order["taskforce_uuid"])
+        await stand.publish(first, 1, 2)
+        await stand.step(worker, 1, want=1)
+
+        assert await stand.post("/muster/v1/admin/reset", by=OPERATOR) == {"workflows": 1}
+
+        rows = await count_rows(stand)
+        assert rows.pop("removed_queue") <= 1
+        assert set(rows.values()) == {0}
+        assert (await stand.ask("GET", f"/muster/v1/workflows/{first['workflow_id']}")).status_code == 404
+        lost = await stand.ask("POST", protocol.STEP, {"call": 2, "want": 1, "wait_s": 0}, by=worker["token"])
+        assert lost.status_code in {401, 403, 404, 410}
+        second = await stand.submit()
+        await work(stand, second, "a", cluster_id=9)
+        whole = await account(stand, second)
+        assert (whole["adds_up"], whole["done"]) == (True, 1)
+
+
+async def test_any_other_service_cannot(stand: Stand) -> None:
+    answer = await stand.ask("POST", "/muster/v1/admin/reset", by=OPERATOR)
+    assert answer.status_code == 403
+    assert "MUSTER_TEST_RESET=true" in answer.json()["error"]
