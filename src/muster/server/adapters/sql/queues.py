@@ -10,6 +10,7 @@ from sqlalchemy import Sequence as DatabaseSequence
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts, Queue
+from muster.server.adapters.sql.retention_schema import purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     attempt,
@@ -20,10 +21,8 @@ from muster.server.adapters.sql.schema import (
     event,
     finished,
     leased,
-    purged,
     queue,
     ready,
-    removed_queue,
 )
 from muster.server.ports.store import Recount
 

@@ -35,6 +35,7 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.partitions import drop_unwanted_partitions
+from muster.server.adapters.sql.retention_schema import purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     asking,
@@ -51,10 +52,8 @@ from muster.server.adapters.sql.schema import (
     metadata,
     outbox,
     phase_log,
-    purged,
     queue,
     ready,
-    removed_queue,
     replica,
     secret,
     task_directive,

@@ -319,32 +319,6 @@ attempt = Table(
 )
 """Only attempts that did not end their event."""
 
-# -- not kept any more ---------------------------------------------------------------------------------------------------
-
-purged = Table(
-    "purged",
-    metadata,
-    Column("queue", Integer, primary_key=True, autoincrement=False),
-    Column("published", BigInteger, nullable=False),
-    Column("done", BigInteger, nullable=False),
-    Column("dead", BigInteger, nullable=False),
-    Column("failed", BigInteger, nullable=False),
-    Column("duplicates", BigInteger, nullable=False),
-)
-"""How many rows of a queue are not kept any more (`retention`), of those that its counters have counted."""
-
-removed_queue = Table(
-    "removed_queue",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("workflow_id", Text, nullable=False),
-    Column("removed_at", Double, nullable=False),
-    Column("first", BigInteger, nullable=False),  # no event or session of it has a lower number
-    Column("last", BigInteger, nullable=False),  # nor a higher one
-    Column("swept", Boolean, nullable=False, server_default=text("false")),  # kept for its number alone
-)
-"""Queues of workflows that were removed, until the last of their rows is gone."""
-
 # -- around --------------------------------------------------------------------------------------------------------------
 
 answer = Table(

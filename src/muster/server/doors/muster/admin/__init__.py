@@ -1,0 +1,1 @@
+"""What do operators do to the service as a whole?"""
