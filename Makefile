@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
+# As many processes; each starts the servers it needs at addresses of its own, and takes over tests from one that has more left.
+PROCESSES ?= 2
+TOGETHER := -n $(PROCESSES) --dist worksteal
 NEEDS_NETWORK := { echo "The packages could not be installed. This needs the network once, for PyPI (or the index that pip is set to): see above."; exit 1; }
 
 .DEFAULT_GOAL := help
@@ -41,14 +44,14 @@ check: $(VENV)/.all  ## format, lint, types, imports, and the tests that need no
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m "not server and not system"
+	$(PYTEST) $(TOGETHER) -m "not server and not system"
 
 test: $(VENV)/.all  ## everything, with the real services, which it fetches, starts and stops itself
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST)
+	$(PYTEST) $(TOGETHER)
 
 bench: $(VENV)/.all  ## measure (minutes); the figures go to docs/benchmarks.md
 	PYTHONPATH=tests $(BIN)/python -m benchmarks

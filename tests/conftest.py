@@ -1,13 +1,37 @@
-"""Which services can every test ask for?"""
+"""Which services can every test ask for, and what of their log stands in a report?"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
 
 from services.oidc import oidc_provider
 from services.postgres import empty_postgres_url, migrated_postgres_url, own_postgres, postgres_server, postgres_url
+from services.sqlite import migrated_sqlite, sqlite_url
 
 __all__ = [
     "empty_postgres_url",
     "migrated_postgres_url",
+    "migrated_sqlite",
     "oidc_provider",
     "own_postgres",
     "postgres_server",
     "postgres_url",
+    "sqlite_url",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_trouble_is_logged() -> Iterator[None]:
+    """Services in our own process write a line a request, and more: a failure's report would drown in them. Who captures logs has all."""
+    before = structlog.get_config()
+    structlog.configure(processors=[_drop_all_but_trouble, *before["processors"]])
+    yield
+    structlog.configure(**before)
+
+
+def _drop_all_but_trouble(_logger: Any, method: str, entry: Any) -> Any:
+    if method in {"debug", "info"}:
+        raise structlog.DropEvent
+    return entry

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,8 +172,8 @@ class FilterContract:
 
 class TestSqlite(FilterContract):
     @pytest.fixture
-    def asked(self, tmp_path: Path) -> Iterator[Asked]:
-        with open_asked(f"sqlite:///{tmp_path / 'muster.db'}") as asked:
+    def asked(self, sqlite_url: str) -> Iterator[Asked]:
+        with open_asked(sqlite_url) as asked:
             yield asked
 
 

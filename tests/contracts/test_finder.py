@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,8 +217,8 @@ async def explain(bench: Bench, wanted: Look, prefix: str) -> list[str]:
 
 class TestSqlite(FinderContract):
     @pytest.fixture
-    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
-        async with open_bench(f"sqlite:///{tmp_path / 'muster.db'}") as bench:
+    async def bench(self, sqlite_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(sqlite_url) as bench:
             yield bench
 
     async def explain(self, bench: Bench, wanted: Look) -> list[str]:

@@ -1,7 +1,6 @@
 """Does the store find those who wait, and measure what is in use, as the port says, on both databases?"""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -102,8 +101,8 @@ class AdmissionContract:
 
 class TestSqliteAdmission(AdmissionContract):
     @pytest.fixture
-    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
-        async with open_bench(f"sqlite:///{tmp_path}/muster.db") as bench:
+    async def bench(self, sqlite_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(sqlite_url) as bench:
             yield bench
 
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, insert, update
@@ -614,8 +613,8 @@ class StoreContract(PublishContract, EventLifeContract, DeadLetterContract, Hold
 
 class TestSqliteStore(StoreContract):
     @pytest.fixture
-    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
-        async with open_bench(f"sqlite:///{tmp_path}/muster.db") as bench:
+    async def bench(self, sqlite_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(sqlite_url) as bench:
             yield bench
 
 

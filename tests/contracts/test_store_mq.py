@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import anyio
 import pytest
@@ -226,8 +225,8 @@ class PublishedKeysContract:
 
 class TestSqlite(MqGroupContract, PublishedKeysContract):
     @pytest.fixture
-    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
-        async with open_bench(f"sqlite:///{tmp_path / 'muster.db'}") as bench:
+    async def bench(self, sqlite_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(sqlite_url) as bench:
             yield bench
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -419,8 +418,8 @@ class StoreContract(WorkflowContract, TaskforceContract, QueueContract, AskingCo
 
 class TestSqliteStore(StoreContract):
     @pytest.fixture
-    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
-        async with open_bench(f"sqlite:///{tmp_path}/muster.db") as bench:
+    async def bench(self, sqlite_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(sqlite_url) as bench:
             yield bench
 
 

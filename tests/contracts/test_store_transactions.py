@@ -3,7 +3,6 @@
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Never
 
 import anyio
@@ -349,8 +348,8 @@ class StoreContract(WholenessContract, AnswerContract, OutboxContract, WakingCon
 
 class TestSqliteStore(StoreContract):
     @pytest.fixture
-    async def bench(self, tmp_path: Path) -> AsyncIterator[Bench]:
-        async with open_bench(f"sqlite:///{tmp_path}/muster.db") as bench:
+    async def bench(self, sqlite_url: str) -> AsyncIterator[Bench]:
+        async with open_bench(sqlite_url) as bench:
             yield bench
 
     async def test_a_read_sees_one_moment(self, bench: Bench) -> None:

@@ -93,7 +93,7 @@ def test_the_figures_of_the_readme_are_those_of_the_scan(example: Any, results: 
 def test_data_made_at_a_point_lead_back_to_it(example: Any, analysis: Any, sin2_2theta13: float, dm2_32: float) -> None:
     asimov = analysis.with_asimov_data(example.analysis.Point(sin2_2theta13, dm2_32))
 
-    fit = example.report.best_fit(scan(example, asimov, side=30))
+    fit = example.report.best_fit(scan(example, asimov, side=20))
 
     assert fit.sin2_2theta13.value == pytest.approx(sin2_2theta13, abs=1e-5)
     assert fit.dm2_32.value == pytest.approx(dm2_32, abs=2e-7)

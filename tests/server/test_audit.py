@@ -4,7 +4,6 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator, MutableMapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +19,8 @@ KEPT = ("name", "action", "object", "outcome", "status")
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with open_stand(f"sqlite:///{tmp_path / 'muster.db'}") as stand:
+async def stand(sqlite_url: str) -> AsyncIterator[Stand]:
+    async with open_stand(sqlite_url) as stand:
         yield stand
 
 

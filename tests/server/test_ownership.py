@@ -1,7 +1,6 @@
 """Who may act on a workflow? Its owner and operators; every user where the setting says so, and then only what upstream lets them."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(params=[False, True], ids=["owned", "shared"])
-async def stand(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
-    async with open_stand(f"sqlite:///{tmp_path / 'muster.db'}", shared_workflows=request.param) as stand:
+async def stand(sqlite_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Stand]:
+    async with open_stand(sqlite_url, shared_workflows=request.param) as stand:
         yield stand
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +19,11 @@ USER, TMS, WMS = ({**NOBODY, "ewms_role": role} for role in ("user", "system-tms
 
 
 @asynccontextmanager
-async def stand_over(issuer: FakeIssuer, folder: Path, **changes: Any) -> AsyncIterator[Stand]:
+async def stand_over(issuer: FakeIssuer, database_url: str, **changes: Any) -> AsyncIterator[Stand]:
     settings = IssuerSettings(url=issuer.url, **changes)
     async with (
         open_oidc([settings], reread_s=0.01) as identity,
-        open_stand(f"sqlite:///{folder / 'muster.db'}", identity=identity) as stand,
+        open_stand(database_url, identity=identity) as stand,
     ):
         yield stand
 
@@ -45,19 +44,19 @@ ROLES = {
 
 @pytest.mark.parametrize(("claims", "roles"), ROLES.values(), ids=ROLES)
 async def test_roles_are_upstreams_unless_they_are_set(
-    issuer: FakeIssuer, tmp_path: Path, claims: dict[str, Any], roles: list[str]
+    issuer: FakeIssuer, sqlite_url: str, claims: dict[str, Any], roles: list[str]
 ) -> None:
-    async with stand_over(issuer, tmp_path) as stand:
+    async with stand_over(issuer, sqlite_url) as stand:
         me = await stand.get("/muster/v1/whoami", by=issuer.token(**claims))
 
     groups = claims["groups"] if isinstance(claims["groups"], list) else []
     assert me == {"name": "ada", "roles": roles, "groups": sorted(groups), "issuer": issuer.url}
 
 
-async def test_routes_are_for_their_roles_at_both_doors(issuer: FakeIssuer, tmp_path: Path) -> None:
+async def test_routes_are_for_their_roles_at_both_doors(issuer: FakeIssuer, sqlite_url: str) -> None:
     report: Claims = {"top_task_errors_by_taskforce": {"x": {}}}
     claim = {"agent": "a", "locations": ["local"], "wait_s": 0}
-    async with stand_over(issuer, tmp_path) as stand:
+    async with stand_over(issuer, sqlite_url) as stand:
         statuses = {
             (path, name): (await stand.ask("POST", path, body, by=issuer.token(**claims))).status_code
             for path, body in (
@@ -77,8 +76,8 @@ async def test_routes_are_for_their_roles_at_both_doors(issuer: FakeIssuer, tmp_
     }
 
 
-async def test_an_operator_is_who_the_setting_names(issuer: FakeIssuer, tmp_path: Path) -> None:
-    async with stand_over(issuer, tmp_path, operator_group="/muster/operators") as stand:
+async def test_an_operator_is_who_the_setting_names(issuer: FakeIssuer, sqlite_url: str) -> None:
+    async with stand_over(issuer, sqlite_url, operator_group="/muster/operators") as stand:
         workflow = (await stand.post("/muster/v1/workflows", NEW, by=issuer.token()))["workflow_id"]
         path = f"/muster/v1/workflows/{workflow}/actions/abort"
         assert (await stand.ask("POST", path, by=issuer.token(sub="eve"))).status_code == 403
@@ -87,10 +86,10 @@ async def test_an_operator_is_who_the_setting_names(issuer: FakeIssuer, tmp_path
 
 
 async def test_what_is_wrong_with_a_token_is_said_at_our_door_and_upstreams_words_at_theirs(
-    issuer: FakeIssuer, tmp_path: Path
+    issuer: FakeIssuer, sqlite_url: str
 ) -> None:
     expired = issuer.token(exp=1)
-    async with stand_over(issuer, tmp_path) as stand:
+    async with stand_over(issuer, sqlite_url) as stand:
         ours = await stand.ask("GET", "/muster/v1/whoami", by=expired)
         theirs = await stand.ask("GET", "/v1/", by=expired)
         roleless = await stand.ask("GET", "/v1/", by=issuer.token(**NOBODY))
@@ -101,8 +100,8 @@ async def test_what_is_wrong_with_a_token_is_said_at_our_door_and_upstreams_word
     assert (roleless.status_code, roleless.json()) == (403, {"code": 403, "error": "authorization failed"})
 
 
-async def test_an_issuer_that_is_away_is_a_503_that_may_be_tried_again(issuer: FakeIssuer, tmp_path: Path) -> None:
-    async with stand_over(issuer, tmp_path) as stand:
+async def test_an_issuer_that_is_away_is_a_503_that_may_be_tried_again(issuer: FakeIssuer, sqlite_url: str) -> None:
+    async with stand_over(issuer, sqlite_url) as stand:
         await stand.get("/muster/v1/whoami", by=issuer.token())
         issuer.answers["/jwks"] = (500, {}, b"")
         unknown = issuer.token(rsa("second"))
@@ -112,9 +111,9 @@ async def test_an_issuer_that_is_away_is_a_503_that_may_be_tried_again(issuer: F
         await stand.get("/muster/v1/whoami", by=issuer.token(sub="bob"))
 
 
-async def test_odd_headers_are_no_token(issuer: FakeIssuer, tmp_path: Path) -> None:
+async def test_odd_headers_are_no_token(issuer: FakeIssuer, sqlite_url: str) -> None:
     good = issuer.token()
-    async with stand_over(issuer, tmp_path) as stand:
+    async with stand_over(issuer, sqlite_url) as stand:
         for value in ("", "Bearer", "Bearer ", f"Basic {good}", good, f"Bearer {good} x", f"Bearer {good},{good}"):
             answer = await stand.ask("GET", "/muster/v1/whoami", by=None, headers={"authorization": value})
             assert answer.status_code == 401, value
@@ -123,11 +122,11 @@ async def test_odd_headers_are_no_token(issuer: FakeIssuer, tmp_path: Path) -> N
         ).is_success
 
 
-async def test_a_workflow_of_a_group_is_its_members_too(issuer: FakeIssuer, tmp_path: Path) -> None:
+async def test_a_workflow_of_a_group_is_its_members_too(issuer: FakeIssuer, sqlite_url: str) -> None:
     ice, other = "/institutions/IceCube/UW", "/institutions/IceCube/Aachen"
     ada, eve = issuer.token(groups=[ice, other]), issuer.token(sub="eve", groups=[other])
     bob = issuer.token(sub="bob", groups=[ice])
-    async with stand_over(issuer, tmp_path) as stand:
+    async with stand_over(issuer, sqlite_url) as stand:
         made = await stand.post("/muster/v1/workflows", {**NEW, "group": ice}, by=ada)
         path = f"/muster/v1/workflows/{made['workflow_id']}"
         refused = await stand.ask("POST", f"{path}/actions/abort", {}, by=eve)
@@ -145,8 +144,8 @@ async def test_a_workflow_of_a_group_is_its_members_too(issuer: FakeIssuer, tmp_
     assert (ended["state"], shown["ended_by"]) == ("aborted", "bob")
 
 
-async def test_a_workflow_without_a_group_is_its_owners_alone(issuer: FakeIssuer, tmp_path: Path) -> None:
-    async with stand_over(issuer, tmp_path) as stand:
+async def test_a_workflow_without_a_group_is_its_owners_alone(issuer: FakeIssuer, sqlite_url: str) -> None:
+    async with stand_over(issuer, sqlite_url) as stand:
         made = await stand.post("/muster/v1/workflows", NEW, by=issuer.token())
         path = f"/muster/v1/workflows/{made['workflow_id']}/actions/abort"
 
@@ -166,9 +165,9 @@ async def test_a_workflow_without_a_group_is_its_owners_alone(issuer: FakeIssuer
     ],
 )
 async def test_a_group_that_is_not_the_callers_is_refused(
-    issuer: FakeIssuer, tmp_path: Path, group: str, reason: str
+    issuer: FakeIssuer, sqlite_url: str, group: str, reason: str
 ) -> None:
-    async with stand_over(issuer, tmp_path) as stand:
+    async with stand_over(issuer, sqlite_url) as stand:
         refused = await stand.ask("POST", "/muster/v1/workflows", {**NEW, "group": group}, by=issuer.token())
 
     assert (refused.status_code, [one["field"] for one in refused.json()["findings"]]) == (422, ["group"])
