@@ -12,6 +12,7 @@ from muster.client.shapes.sites import (
     Claim,
     Claims,
     Completed,
+    Expected,
     PhaseAnswer,
     Removed,
     SiteFailure,
@@ -200,7 +201,7 @@ class FakeService:
     async def claim(self, claim: Claim, /) -> Claims:
         self._begin()
         answer = self._give(claim)
-        if claim.wait_s and not (answer.start or answer.stop or answer.lost):
+        if claim.wait_s and not (answer.start or answer.stop or answer.lost or answer.expected):
             self.rung = anyio.Event()
             self.is_parked = True
             with anyio.move_on_after(claim.wait_s):
@@ -232,6 +233,8 @@ class FakeService:
                     continue
                 self._take(one, claim.agent)
                 answer.stop.append(StopOrder(one.uuid, "local", one.fence, one.cluster_id, 0.0))
+            elif one.phase in (Phase.CONDOR_SUBMIT, Phase.CONDOR_RM) and is_own and one.uuid not in claim.held:
+                answer.expected.append(Expected(one.uuid, one.fence))
         answer.lost.extend(uuid for uuid in claim.held if uuid not in self.taskforces)
         return answer
 

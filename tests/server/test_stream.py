@@ -299,7 +299,13 @@ async def test_the_id_of_another_workflows_message_is_refused(stand: Stand) -> N
 
 
 @pytest.mark.parametrize(
-    "place", [Place(Cursor(0, 2**62)), Place(Cursor(2**62, 1)), Place(Cursor(0, 2**62), is_end=True)]
+    "place",
+    [
+        Place(Cursor(number=2**62)),
+        Place(Cursor(transaction=2**62, number=1)),
+        Place(Cursor(era=2**31 - 1, number=1)),
+        Place(Cursor(number=2**62), is_end=True),
+    ],
 )
 async def test_one_whose_last_notice_is_not_kept_is_told_of_the_gap_and_then_all_that_is(
     stand: Stand, place: Place

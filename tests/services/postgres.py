@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 
 import anyio
+import asyncpg
 import pytest
 
 from harness.addresses import take_address
@@ -227,6 +228,11 @@ def migrated_postgres_url(postgres_server: PostgresServer) -> str:
     async def migrate() -> None:
         async with open_database(url):
             pass
+        connection = await asyncpg.connect(url)
+        await connection.execute(
+            "DELETE FROM era"
+        )  # else each copy would be taken for a restored database, which it is
+        await connection.close()
 
     with ThreadPoolExecutor(1) as elsewhere:  # the test may have an event loop of its own here
         elsewhere.submit(anyio.run, migrate).result()

@@ -25,6 +25,7 @@ COMMANDS = (
     ("status", "status", "Show the service's address, whether it is ready, and who you are to it."),
     ("serve", "serve", "Run the service as a process of its own."),
     ("site", "site", "Run the agent beside a pool as a process of its own."),
+    ("db", "db", "See how the database stands; upgrade it, back it up, restore it."),
     ("settings", "settings", "Show every setting, its value, and where that comes from."),
     ("admin", "admin", "For operators: remove what need not be kept any longer."),
     ("worker", "worker", "Make the file that travels to execution points."),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_PLACE = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,16})(\.end)?")
+_PLACE = re.compile(r"(?:([0-9a-f]{1,8})-)?([0-9a-f]{1,16})\.([0-9a-f]{1,16})(\.end)?")
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,13 @@ class Notice:
 
 @dataclass(frozen=True, order=True)
 class Cursor:
-    """How far a reader of the outbox has come; (0, 0) is the beginning. Compared by commit order, then by number."""
+    """How far a reader of the outbox has come; zeros are the beginning. Compared by era, by commit order, then by number.
 
+    Args:
+        era: which life of the database: a restored one begins a new one, in which the numbers of transactions may begin anew.
+    """
+
+    era: int = 0
     transaction: int = 0
     number: int = 0
 
@@ -49,8 +54,11 @@ class Place:
 
 
 def render_place(place: Place) -> str:
-    """The place as text that travels as the id of a message. It means nothing to who carries it: `1f4.2a`, at the end `1f4.2a.end`."""
-    return f"{place.cursor.transaction:x}.{place.cursor.number:x}{'.end' if place.is_end else ''}"
+    """The place as text that travels as the id of a message. It means nothing to who carries it: `1f4.2a`, at the end `1f4.2a.end`, and
+    `1-1f4.2a` in a later era than the first.
+    """
+    era = f"{place.cursor.era:x}-" if place.cursor.era else ""
+    return f"{era}{place.cursor.transaction:x}.{place.cursor.number:x}{'.end' if place.is_end else ''}"
 
 
 def parse_place(text: str) -> Place | None:
@@ -58,7 +66,7 @@ def parse_place(text: str) -> Place | None:
     match = _PLACE.fullmatch(text)
     if match is None:
         return None
-    cursor = Cursor(int(match[1], 16), int(match[2], 16))
-    if max(cursor.transaction, cursor.number) >= 1 << 63:
+    cursor = Cursor(int(match[1] or "0", 16), int(match[2], 16), int(match[3], 16))
+    if max(cursor.transaction, cursor.number) >= 1 << 63 or cursor.era >= 1 << 31:
         return None
-    return Place(cursor, is_end=match[3] is not None)
+    return Place(cursor, is_end=match[4] is not None)

@@ -183,7 +183,11 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
     queue_keys = await open_queue_keys(settings, broker)
     async with (
         open_identity(settings) as identity,
-        open_database(settings.database_url, hot_connections=settings.postgres_hot_connections) as database,
+        open_database(
+            settings.database_url,
+            hot_connections=settings.postgres_hot_connections,
+            is_upgraded=settings.upgrade_at_start,
+        ) as database,
     ):
         await database.store.check()
         await database.store.begin_service(lease_s=START_LEASE_S)

@@ -51,6 +51,9 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     database_url: str = Field(default="sqlite:///.muster/muster.db")
     """Where state and queues are kept: `sqlite:///<path>` (made 0600) or `postgresql://<user>@<host>:<port>/<database>`."""
 
+    upgrade_at_start: bool = Field(default=True)
+    """Whether the service migrates its database when it starts; off: one that `muster db upgrade` has not brought up to date is refused."""
+
     host: str = Field(default="127.0.0.1")
     """Address to listen on."""
 

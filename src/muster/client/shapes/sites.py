@@ -47,13 +47,24 @@ class StopOrder(Answer):
     grace_s: float
 
 
+class Expected(Answer):
+    """A taskforce that has a cluster at the agent, by the service's books, and the agent did not name it: what has become of it?"""
+
+    taskforce_uuid: str
+    fence: int
+
+
 class Claims(Answer):
-    """Orders under claim. Those in `Claim.held` are only renewed, not given again. `lost`: held before, now another agent's, or over."""
+    """Orders under claim. Those in `Claim.held` are only renewed, not given again. `lost`: held before, now another agent's, or over.
+
+    `expected`: placed under the agent's claim, and not in `held`. The agent knows more than a service whose database was restored.
+    """
 
     start: list[StartOrder]
     stop: list[StopOrder]
     lost: list[str]
     lease_s: float
+    expected: list[Expected] = msgspec.field(default_factory=list)
 
 
 class Submitted(Request):

@@ -121,6 +121,7 @@ class TaskforceState:
     phase: Phase
     cluster_id: int | None
     claim_until: float | None
+    claim_fence: int
     held_reason: str | None
 
 

@@ -30,6 +30,8 @@ LOST_S = 0.25
 KEPT_S = 10.0
 """Seconds for which the order to stop goes only to the agent that started the taskforce: it alone knows all of it."""
 
+_PLACED = frozenset({Phase.CONDOR_SUBMIT, Phase.CONDOR_RM})
+"""In these an agent has nothing to be told, and something to tell: how the taskforce ends."""
 _Claimable = Taskforce | TaskforceState
 
 
@@ -67,18 +69,20 @@ class Claimed:
 
     Args:
         lost: held before, now another agent's, or over.
+        expected: placed by this agent, by our books, and not named by it.
         was_outrun: another agent took what this one was about to take; there may be more.
     """
 
     start: Sequence[ClaimedStart] = ()
     stop: Sequence[ClaimedStop] = ()
     lost: Sequence[str] = ()
+    expected: Sequence[TaskforceState] = ()
     was_outrun: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Is there nothing to tell?"""
-        return not (self.start or self.stop or self.lost)
+        return not (self.start or self.stop or self.lost or self.expected)
 
 
 async def claim_taskforces(parts: Parts, request: ClaimRequest) -> Claimed:
@@ -96,7 +100,8 @@ async def claim_taskforces(parts: Parts, request: ClaimRequest) -> Claimed:
             # Looked at beside the writer, since an agent may have thousands: what is found is locked and judged again before it is taken.
             seen = await parts.store.read(partial(_look, request=request, places=places))
             if not seen.to_take:
-                return Claimed(lost=seen.lost) if seen.lost else None
+                told = Claimed(lost=seen.lost, expected=seen.expected)
+                return None if told.is_empty else told
             claimed = await parts.store.write(partial(_claim, parts=parts, request=request, seen=seen))
             reach("server.claim.committed")
             if not claimed.is_empty:
@@ -106,8 +111,8 @@ async def claim_taskforces(parts: Parts, request: ClaimRequest) -> Claimed:
         return None
 
     claimed = await wait_for(parts, look, topics=topics, wait_s=request.wait_s) or Claimed()
-    if claimed.lost and not (claimed.start or claimed.stop):
-        # An agent that goes on naming what it has lost must not ask in a tight loop.
+    if (claimed.lost or claimed.expected) and not (claimed.start or claimed.stop):
+        # An agent that goes on naming what it has lost, or not what it has, must not ask in a tight loop.
         await anyio.sleep(min(LOST_S, request.wait_s))
     return claimed
 
@@ -140,12 +145,14 @@ class _Seen:
         start, stop: to be claimed, or claimed and to be renewed.
         told: of those, the ones whose order to start the agent has.
         lost: held before, now another agent's, or over.
+        expected: as in `Claimed`.
     """
 
     start: Sequence[_Claimable]
     stop: Sequence[_Claimable]
     told: frozenset[str]
     lost: Sequence[str]
+    expected: Sequence[TaskforceState]
 
     @property
     def to_take(self) -> Sequence[_Claimable]:
@@ -159,7 +166,9 @@ def _look(tx: Transaction, request: ClaimRequest, places: OurAgent) -> _Seen:
     start = _choose_starts(tx, request, places, renewed, now=now)
     stop = _choose_stops(tx, request, places, renewed, now=now)
     lost = [uuid for uuid in request.held if (one := mine.get(uuid)) is None or _has_nothing_to_stop(one)]
-    return _Seen(start, stop, frozenset(one.taskforce_uuid for one in renewed), sorted(lost))
+    expected = [one for one in mine.values() if one.phase in _PLACED and one.taskforce_uuid not in request.held]
+    told = frozenset(one.taskforce_uuid for one in renewed)
+    return _Seen(start, stop, told, sorted(lost), expected[:LIMIT_MAX])
 
 
 def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, seen: _Seen) -> Claimed:
@@ -184,7 +193,7 @@ def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, seen: _Seen) ->
         elif claimed.taskforce_uuid not in seen.told:
             start.append(ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id)))
     given = {one.taskforce.taskforce_uuid for one in start} | {one.taskforce.taskforce_uuid for one in stop}
-    return Claimed(start, stop, sorted(set(seen.lost) - given), was_outrun)
+    return Claimed(start, stop, sorted(set(seen.lost) - given), seen.expected, was_outrun)
 
 
 def _choose_starts(

@@ -9,7 +9,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from muster.client.shapes.sites import Claims, StartOrder, StopOrder
+from muster.client.shapes.sites import Claims, Expected, StartOrder, StopOrder
 from muster.domain.backoff import next_delay
 from muster.domain.errors import MusterError
 from muster.site.daemons.trouble import TroubleLog
@@ -17,6 +17,7 @@ from muster.site.ports.journal import Record, Stage
 from muster.site.services.advance import advance, advance_lost
 from muster.site.services.claim_and_start import accept_start
 from muster.site.services.parts import Parts
+from muster.site.services.reconcile import find_expected
 from muster.site.services.stop import accept_stop
 
 log = structlog.get_logger("muster.site")
@@ -36,6 +37,7 @@ class Kept:
 
     Args:
         start, stop: the newest orders, not yet written down.
+        expected: the service thinks that it is here, and that was not looked into yet.
         is_news_of_loss: the service said that the claim is lost, and nothing was done about it yet.
         is_lost: the claim is not ours: it is not asked to be renewed, so that the service may give it again.
         is_renewed: the claim was in force since this agent began.
@@ -45,6 +47,7 @@ class Kept:
     record: Record | None = None
     start: StartOrder | None = None
     stop: StopOrder | None = None
+    expected: Expected | None = None
     is_news_of_loss: bool = False
     is_lost: bool = False
     is_renewed: bool = False
@@ -52,7 +55,7 @@ class Kept:
     bell: anyio.Event = field(default_factory=anyio.Event)
 
     def has_nothing_left(self) -> bool:
-        return self.record is None and self.start is None and self.stop is None
+        return self.record is None and self.start is None and self.stop is None and self.expected is None
 
 
 class TaskforceKeeper:
@@ -107,12 +110,16 @@ class TaskforceKeeper:
             kept = self._keep(stop.taskforce_uuid)
             kept.stop, kept.is_renewed = stop, True
             kept.bell.set()
+        for expected in claims.expected:
+            if expected.taskforce_uuid not in self._kept:  # else it is in hand, and was not yet when we asked
+                kept = self._keep(expected.taskforce_uuid)
+                kept.expected, kept.is_renewed = expected, True
         self.tell_lost(claims.lost)
         for uuid in set(renewed).difference(claims.lost):
             if (known := self._kept.get(uuid)) is not None and not known.is_renewed:
                 known.is_renewed = True
                 known.bell.set()
-        return bool(claims.start or claims.stop or claims.lost)
+        return bool(claims.start or claims.stop or claims.lost or claims.expected)
 
     def tell_lost(self, taskforce_uuids: Iterable[str]) -> None:
         """The service says that these are not ours, or not any more."""
@@ -200,3 +207,7 @@ class TaskforceKeeper:
             kept.record = await accept_stop(self._parts, kept.record, stop)
             if kept.stop is stop:
                 kept.stop, kept.is_lost = None, False
+        if (expected := kept.expected) is not None:
+            if kept.record is None:
+                kept.record = await find_expected(self._parts, expected)
+            kept.expected = None

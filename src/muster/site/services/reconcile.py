@@ -3,6 +3,7 @@
 from collections.abc import Container
 from dataclasses import replace
 
+from muster.client.shapes.sites import Expected
 from muster.domain.errors import NotFoundError
 from muster.domain.taskforce_phase import ENDING
 from muster.site.ports.journal import Record, Stage
@@ -23,6 +24,22 @@ async def adopt_orphans(parts: Parts, remembered: Container[str]) -> list[Record
         await parts.journal.put(record)
         adopted.append(record)
     return adopted
+
+
+async def find_expected(parts: Parts, expected: Expected) -> Record:
+    """Make a record of a taskforce that the service thinks is here, and of which the agent has none.
+
+    The service may have been restored from a backup: then this one ended after it was made, and was forgotten here when the service
+    had been told. It is told again.
+    """
+    uuid = expected.taskforce_uuid
+    placed = [one for one in await parts.pool.list_placed() if one.tag == uuid]
+    if placed and await parts.pool.find(uuid) == placed[0].cluster:
+        record = Record(uuid, Stage.SUBMITTED, expected.fence, n_workers=placed[0].n_workers, cluster=placed[0].cluster)
+    else:
+        record = Record(uuid, Stage.ENDED, expected.fence, ended_at=parts.now())
+    await parts.journal.put(record)
+    return record
 
 
 async def settle_lost(parts: Parts, record: Record) -> Record | None:

@@ -5,20 +5,22 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
+import structlog
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from muster.domain.errors import ConflictError, Finding, InvalidError
 from muster.domain.ids import EventIds
-from muster.server.adapters.sql import migrate, replicas
+from muster.server.adapters.sql import eras, migrate, replicas
 from muster.server.adapters.sql.faults import database_errors
 from muster.server.adapters.sql.partitions import make_coming_partitions
 from muster.server.adapters.sql.postgres_engine import PostgresEngine
@@ -31,6 +33,8 @@ from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.adapters.sql.waking import Bells, PostgresBridge
 from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
+
+log = structlog.get_logger()
 
 COLD_CONNECTIONS = 6
 CONNECT_S_MAX = 10.0
@@ -50,41 +54,50 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(url: str, *, hot_connections: int = 2) -> AsyncIterator[Database]:
-    """Open a database, migrated to this version's schema.
+async def open_database(url: str, *, hot_connections: int = 2, is_upgraded: bool = True) -> AsyncIterator[Database]:
+    """Open a database of this version's schema, in the era that it is in.
 
     Args:
         url: `sqlite:///<path>` or `postgresql://<user>@<host>:<port>/<database>`.
         hot_connections: for the queue engine, on PostgreSQL.
+        is_upgraded: migrate it first; else one that lacks migrations is refused.
 
     Raises:
         InvalidError: no such kind of database, an address that cannot be read, a schema of a newer version, or a SQLite file that others
             may use.
-        ConflictError: another service has the SQLite file.
+        ConflictError: another service has the SQLite file; the schema is too old, or cannot be changed while others run.
         UnavailableError: the database does not answer.
     """
+    path = find_sqlite_path(url)
+    if path is None:
+        opened = _open_postgres(url, hot_connections=hot_connections, is_upgraded=is_upgraded)
+    else:
+        opened = _open_sqlite(path, is_upgraded=is_upgraded)
+    async with opened as database:
+        yield database
+
+
+def find_sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite database; None for PostgreSQL. Raises InvalidError for other addresses."""
     try:
         scheme = urlsplit(url).scheme
     except ValueError:
         raise _unreadable() from None
     if scheme == "sqlite":
-        opened = _open_sqlite(Path(url.removeprefix("sqlite:///")))
-    elif scheme in {"postgresql", "postgres"}:
-        opened = _open_postgres(url, hot_connections=hot_connections)
-    else:
-        raise InvalidError(
-            [Finding("database_url", f"{scheme!r} is no database we know: use sqlite:///<path> or postgresql://…")]
-        )
-    async with opened as database:
-        yield database
+        return Path(url.removeprefix("sqlite:///"))
+    if scheme in {"postgresql", "postgres"}:
+        return None
+    raise InvalidError(
+        [Finding("database_url", f"{scheme!r} is no database we know: use sqlite:///<path> or postgresql://…")]
+    )
 
 
 @asynccontextmanager
-async def _open_sqlite(path: Path) -> AsyncIterator[Database]:
-    with _lock_file(path):
+async def _open_sqlite(path: Path, *, is_upgraded: bool) -> AsyncIterator[Database]:
+    with lock_file(path):
         with database_errors():
             make_private(path)
-            ids = _prepare_sqlite(path)
+            ids = _prepare_sqlite(path, is_upgraded=is_upgraded)
         bells = Bells()
         async with SqliteWriter(lambda: open_connection(path)) as writer:
             store = SqliteStore(path, writer, ids, bells)
@@ -94,7 +107,19 @@ async def _open_sqlite(path: Path) -> AsyncIterator[Database]:
                 store.close()
 
 
-def _prepare_sqlite(path: Path) -> EventIds:
+def _prepare_sqlite(path: Path, *, is_upgraded: bool) -> EventIds:
+    with change_sqlite(path) as core:
+        if is_upgraded:
+            migrate.upgrade(core)
+        else:
+            migrate.refuse_pending(core)
+        era = eras.keep_era(core, now=time.time(), file=name_file(path))
+        return EventIds(replicas.first_node(era), last=replicas.find_last_number(core))
+
+
+@contextlib.contextmanager
+def change_sqlite(path: Path) -> Iterator[Connection]:
+    """A transaction on a file that nobody else uses (`lock_file`), committed at its end. Raises InvalidError for no database."""
     try:
         raw = open_connection(path)
     except sqlite3.DatabaseError as error:
@@ -104,16 +129,20 @@ def _prepare_sqlite(path: Path) -> EventIds:
     with contextlib.closing(raw), contextlib.closing(raw.core):
         raw.execute("BEGIN IMMEDIATE")
         try:
-            migrate.upgrade(raw.core)
+            yield raw.core
         except BaseException:
             raw.execute("ROLLBACK")
             raise
         raw.execute("COMMIT")
-        return EventIds(last=replicas.find_last_number(raw.core))
+
+
+def name_file(path: Path) -> str:
+    """What tells the file from a copy of it."""
+    return f"file {path.stat().st_ino}"
 
 
 @contextlib.contextmanager
-def _lock_file(path: Path) -> Iterator[None]:
+def lock_file(path: Path) -> Iterator[None]:
     """Keep other services off the file: SQLite has one writer, and it is us."""
     lock = path.with_name(path.name + ".lock")
     with database_errors():
@@ -135,14 +164,14 @@ def _lock_file(path: Path) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _open_postgres(url: str, *, hot_connections: int) -> AsyncIterator[Database]:
+async def _open_postgres(url: str, *, hot_connections: int, is_upgraded: bool) -> AsyncIterator[Database]:
     token = secrets.token_hex(8)
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
-        return await _connect_postgres(url)
+        return await connect_postgres(url)
 
     async def connect_cold(*_: object) -> "asyncpg.Connection[asyncpg.Record]":
-        return await _connect_postgres(url, command_timeout=ANSWER_S_MAX, server_settings=_COLD_SETTINGS)
+        return await connect_postgres(url, command_timeout=ANSWER_S_MAX, server_settings=_COLD_SETTINGS)
 
     # Connections are opened by asyncpg itself, so that a URL means the same on the hot and on the cold path.
     engine = create_async_engine(
@@ -155,7 +184,7 @@ async def _open_postgres(url: str, *, hot_connections: int) -> AsyncIterator[Dat
     )
     try:
         with database_errors():
-            ids = await _prepare_postgres(connect, token)
+            ids = await _prepare_postgres(url, token, is_upgraded=is_upgraded)
         bells = Bells()
         hot = PostgresEngine(connect, ids, bells.wake_after_commit, connections=hot_connections)
         async with hot, PostgresBridge(bells, connect, token=token).running():
@@ -169,7 +198,7 @@ async def _open_postgres(url: str, *, hot_connections: int) -> AsyncIterator[Dat
         await engine.dispose()
 
 
-async def _connect_postgres(
+async def connect_postgres(
     url: str, *, command_timeout: float | None = None, server_settings: dict[str, str] | None = None
 ) -> "asyncpg.Connection[asyncpg.Record]":
     """Connect. Raises InvalidError for an address that cannot be read, and what asyncpg raises."""
@@ -199,22 +228,35 @@ def _unreadable() -> InvalidError:
     )
 
 
-async def _prepare_postgres(
-    connect: Callable[[], "Awaitable[asyncpg.Connection[asyncpg.Record]]"], token: str
-) -> EventIds:
-    """Migrate, on a connection that may wait for as long as that takes, and take a node."""
+async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> EventIds:
+    """Migrate, and take a node in the era that the database is in."""
 
     def take(core: Connection) -> EventIds:
         now = ask_postgres_clock(core)
         make_coming_partitions(core, now=now)
-        node = replicas.take_node(core, token=token, now=now)
+        replicas.lock(core)
+        era = eras.keep_era(core, now=now)
+        node = replicas.take_node(core, token=token, now=now, era=era, revision=migrate.get_head())
         return EventIds(node, last=replicas.find_last_number(core))
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda *_: connect(), poolclass=NullPool)
+    async with connect_once(url) as connection:
+        if is_upgraded:
+            await migrate.upgrade_beside_others(connection, tell=lambda what: log.warning("upgrade", waits=what))
+        else:
+            await connection.run_sync(migrate.refuse_pending)
+            await connection.rollback()
+    async with connect_once(url) as connection, connection.begin():
+        return await connection.run_sync(take)
+
+
+@asynccontextmanager
+async def connect_once(url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection of its own to PostgreSQL, that may wait for as long as it takes."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda *_: connect_postgres(url), poolclass=NullPool
+    )
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(migrate.upgrade)
-        async with engine.begin() as connection:
-            return await connection.run_sync(take)
+        async with engine.connect() as connection:
+            yield connection
     finally:
         await engine.dispose()

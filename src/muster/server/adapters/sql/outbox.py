@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, ColumnElement, Row, Text, cast, func, insert,
 
 from muster.domain.outbox import Cursor, Notice
 from muster.server.adapters.sql.rows import Session
-from muster.server.adapters.sql.schema import outbox
+from muster.server.adapters.sql.schema import era, outbox
 from muster.server.ports.store import Horizon, Newest
 
 # A session of another database user is shown without its name and state, and a prepared transaction has no session at all.
@@ -28,7 +28,9 @@ class SqlOutbox:
     """See `muster.server.ports.store.Outbox`.
 
     On PostgreSQL the order of numbers is not the order of commits: a reader that trusts it skips what commits late. So each row keeps
-    its transaction's id, and nobody reads past the oldest transaction that is still open. On SQLite there is one writer.
+    its transaction's id, and nobody reads past the oldest transaction that is still open. In a database that was restored elsewhere those
+    ids begin anew, far below those of the rows that it brought. So each row keeps its era, too: what stands in a former one was
+    committed before this one began. On SQLite there is one writer, and the order of numbers is that of commits.
     """
 
     def __init__(self, session: Session) -> None:
@@ -38,38 +40,50 @@ class SqlOutbox:
         txid = _as_number(func.pg_current_xact_id()) if self._session.is_postgres else literal(0)
         self._session.execute(
             insert(outbox).values(
-                txid=txid, subject=notice.subject, kind=notice.kind, at=notice.at, data=json.dumps(dict(notice.data))
+                era=_present_era(),
+                txid=txid,
+                subject=notice.subject,
+                kind=notice.kind,
+                at=notice.at,
+                data=json.dumps(dict(notice.data)),
             )
         )
 
     def list_after(self, cursor: Cursor, *, subject: str | None, limit: int) -> Sequence[tuple[Cursor, Notice]]:
-        query = select(outbox).order_by(outbox.c.txid, outbox.c.number).limit(limit)
+        query = select(outbox).order_by(outbox.c.era, outbox.c.txid, outbox.c.number)
         if subject is not None:
             query = query.where(outbox.c.subject == subject)
         if self._session.is_postgres:
-            known = tuple_(literal(cursor.transaction, BigInteger), literal(cursor.number, BigInteger))
-            query = query.where(
-                known < tuple_(outbox.c.txid, outbox.c.number), outbox.c.txid < _as_number(_oldest_open())
-            )
-        else:  # all have the transaction 0; SQLite finds the place in an index when it is said in two halves
-            query = query.where(outbox.c.txid == cursor.transaction, outbox.c.number > cursor.number)
-        return [_read(row) for row in self._session.execute(query)]
+            known = tuple_(*(literal(one, BigInteger) for one in (cursor.era, cursor.transaction, cursor.number)))
+            query = query.where(known < tuple_(outbox.c.era, outbox.c.txid, outbox.c.number), _is_committed())
+            return [_read(row) for row in self._session.execute(query.limit(limit))]
+        # SQLite finds the place in an index when it is said in parts: the rest of the cursor's era, where all have the same
+        # transaction, and the eras after it.
+        rest = query.where(
+            outbox.c.era == cursor.era, outbox.c.txid == cursor.transaction, outbox.c.number > cursor.number
+        )
+        rows = list(self._session.execute(rest.limit(limit)))
+        if len(rows) < limit:
+            rows += self._session.execute(query.where(outbox.c.era > cursor.era).limit(limit - len(rows)))
+        return [_read(row) for row in rows]
 
     def list_newest(self, subject: str, *, limit: int) -> Newest:
-        horizon = (
-            self._session.connection.scalar(select(_as_number(_oldest_open()))) if self._session.is_postgres else None
-        )
         query = select(outbox).where(outbox.c.subject == subject)
-        query = query.order_by(outbox.c.txid.desc(), outbox.c.number.desc()).limit(limit + 1)
+        query = query.order_by(outbox.c.era.desc(), outbox.c.txid.desc(), outbox.c.number.desc()).limit(limit + 1)
         rows = list(self._session.execute(query))
-        is_held_back = horizon is not None and bool(rows) and rows[0].txid >= horizon
+        is_held_back = False
+        if self._session.is_postgres and rows:
+            number, horizon = self._session.execute(select(_present_era(), _as_number(_oldest_open()))).one()
+            is_held_back = rows[0].era == number and rows[0].txid >= horizon
         if is_held_back:
-            rows = list(self._session.execute(query.where(outbox.c.txid < horizon)))
+            rows = list(self._session.execute(query.where(_is_committed())))
         newest = [_read(row) for row in reversed(rows[:limit])]
         return Newest(newest, is_whole=len(rows) <= limit, is_held_back=is_held_back)
 
     def find(self, cursor: Cursor) -> Notice | None:
-        query = select(outbox).where(outbox.c.number == cursor.number, outbox.c.txid == cursor.transaction)
+        query = select(outbox).where(
+            outbox.c.number == cursor.number, outbox.c.txid == cursor.transaction, outbox.c.era == cursor.era
+        )
         row = self._session.execute(query).one_or_none()
         return None if row is None else _read(row)[1]
 
@@ -84,6 +98,15 @@ class SqlOutbox:
         return Horizon(oldest, holder or _NOBODY_SHOWN)
 
 
+def _present_era() -> ColumnElement[int]:
+    return func.coalesce(select(func.max(era.c.number)).scalar_subquery(), 0)
+
+
+def _is_committed() -> ColumnElement[bool]:
+    """Is a row, and are all that could yet come in front of it? (PostgreSQL)"""
+    return tuple_(outbox.c.era, outbox.c.txid) < tuple_(_present_era(), _as_number(_oldest_open()))
+
+
 def _oldest_open() -> ColumnElement[Any]:
     return func.pg_snapshot_xmin(func.pg_current_snapshot())
 
@@ -93,4 +116,4 @@ def _as_number(xid8: ColumnElement[Any]) -> ColumnElement[int]:
 
 
 def _read(row: Row[Any]) -> tuple[Cursor, Notice]:
-    return Cursor(row.txid, row.number), Notice(row.subject, row.kind, row.at, json.loads(row.data))
+    return Cursor(row.era, row.txid, row.number), Notice(row.subject, row.kind, row.at, json.loads(row.data))

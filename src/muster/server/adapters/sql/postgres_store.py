@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from muster.domain.ids import EventIds
-from muster.server.adapters.sql import replicas
+from muster.server.adapters.sql import eras, replicas
 from muster.server.adapters.sql.faults import database_errors, is_worth_another_try
 from muster.server.adapters.sql.partitions import make_coming_partitions
 from muster.server.adapters.sql.rows import Session, ask_postgres_clock
@@ -87,6 +87,10 @@ class PostgresStore:
             now = ask_postgres_clock(connection)
             replicas.keep_node(connection, token=self._token, now=now)
             make_coming_partitions(connection, now=now)
+            known = eras.find_era(connection)
+            if known is None or known.identity != eras.find_identity(connection):  # a standby took over, for one
+                replicas.lock(connection)
+                eras.keep_era(connection, now=now)
 
         await self._run(run)
 

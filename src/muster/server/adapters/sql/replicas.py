@@ -1,6 +1,10 @@
 """Which services run on this database? Each has a node, by which its event numbers differ from the others'."""
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from sqlalchemy import Connection, delete, func, insert, inspect, literal, null, select, update
 
 from muster.domain.errors import ConflictError
 from muster.domain.ids import NODE_BITS
@@ -8,19 +12,58 @@ from muster.server.adapters.sql.schema import event, holder, replica, workflow
 
 PLACE_S = 30.0
 """A service that has not been heard of for so long is gone."""
+PROGRAM = version("muster-compute")
 _LOCK = 0x6D757374
+_ERA_NODES = 67
+"""From the first node of one era to that of the next; it goes round all of them."""
 
 
-def take_node(connection: Connection, *, token: str, now: float) -> int:
-    """Take the smallest free node for this process. Raises ConflictError when all are taken."""
-    _lock(connection)
+@dataclass(frozen=True)
+class Service:
+    """A service that runs on a database.
+
+    Args:
+        until: when its place falls free unless it is heard of again, seconds since the epoch.
+        version: of its program; None for one from before that was written down.
+        revision: of the schema that it was written for; likewise.
+    """
+
+    node: int
+    until: float
+    version: str | None
+    revision: str | None
+
+
+def take_node(connection: Connection, *, token: str, now: float, era: int = 0, revision: str | None = None) -> int:
+    """Take a free node for this process, the first one from that of the era on. Raises ConflictError when all are taken.
+
+    Args:
+        era: a database that was restored has forgotten numbers; under another node none of them is made again.
+        revision: of the schema that this program was written for.
+    """
+    lock(connection)
     connection.execute(delete(replica).where(replica.c.until < now))
     taken = set(connection.execute(select(replica.c.node)).scalars())
-    node = next((one for one in range(1 << NODE_BITS) if one not in taken), None)
+    nodes = (first_node(era) + step for step in range(1 << NODE_BITS))
+    node = next((one for each in nodes if (one := each % (1 << NODE_BITS)) not in taken), None)
     if node is None:
         raise ConflictError(f"{1 << NODE_BITS} services run on this database already: stop some")
-    connection.execute(insert(replica), {"node": node, "token": token, "until": now + PLACE_S})
+    place = {"node": node, "token": token, "until": now + PLACE_S, "version": PROGRAM, "revision": revision}
+    connection.execute(insert(replica), place)
     return node
+
+
+def first_node(era: int) -> int:
+    """The first node of an era: that of the first service. They lie apart, since as a rule few services run at once."""
+    return era * _ERA_NODES % (1 << NODE_BITS)
+
+
+def list_services(connection: Connection, *, now: float) -> Sequence[Service]:
+    """Those that run, or died within `PLACE_S`. Asks a schema of any revision."""
+    has_versions = "version" in {column["name"] for column in inspect(connection).get_columns("replica")}
+    more = (replica.c.version, replica.c.revision) if has_versions else (null(), null())
+    query = select(replica.c.node, replica.c.until, *more).where(replica.c.until >= now).order_by(replica.c.node)
+    return [Service(*row) for row in connection.execute(query)]
 
 
 def keep_node(connection: Connection, *, token: str, now: float) -> None:
@@ -39,7 +82,7 @@ def leave_node(connection: Connection, *, token: str) -> None:
 
 def prolong_sessions(connection: Connection, *, token: str, lease_s: float, now: float) -> None:
     """Give every live session at least a full lease from now, unless another service was there all the time to be renewed at."""
-    _lock(connection)
+    lock(connection)
     others = connection.scalar(
         select(func.count()).select_from(replica).where(replica.c.until >= now, replica.c.token != token)
     )
@@ -55,6 +98,7 @@ def find_last_number(connection: Connection) -> int:
     return max(int(connection.scalar(select(func.max(column))) or 0) for column in columns)
 
 
-def _lock(connection: Connection) -> None:
+def lock(connection: Connection) -> None:
+    """Be the only one that looks who is there, to the end of the transaction."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(literal(_LOCK))))

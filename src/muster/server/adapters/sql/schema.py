@@ -345,9 +345,21 @@ outbox = Table(
     Column("kind", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("data", Text, nullable=False),  # JSON
-    Index("outbox_in_commit_order", "txid", "number"),
-    Index("outbox_of_subject", "subject", "txid", "number"),
+    Column(
+        "era", Integer, nullable=False, server_default=text("0")
+    ),  # in which it was written; a transaction's id means nothing in another
+    Index("outbox_in_commit_order", "era", "txid", "number"),
+    Index("outbox_of_subject", "subject", "era", "txid", "number"),
 )
+
+era = Table(
+    "era",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("identity", Text, nullable=False),  # where the database stood as this era began (`eras`)
+    Column("began_at", Double, nullable=False),
+)
+"""The lives of this database: it begins a new one whenever it was restored. The highest number is the present one."""
 
 asking = Table(
     "asking",
@@ -374,4 +386,6 @@ replica = Table(
     Column("node", Integer, primary_key=True, autoincrement=False),  # of the event ids that this service makes
     Column("token", Text, nullable=False),  # which process has it
     Column("until", Double, nullable=False),
+    Column("version", Text),  # of the program
+    Column("revision", Text),  # of the schema that it was written for
 )

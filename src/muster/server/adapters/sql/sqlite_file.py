@@ -6,7 +6,7 @@ from pathlib import Path
 
 from muster.domain.errors import Finding, InvalidError
 
-_COMPANIONS = ("-wal", "-shm", "-journal")
+COMPANIONS = ("-wal", "-shm", "-journal")
 """SQLite makes them beside the file, with the file's mode. After a crash they are still there."""
 
 
@@ -31,7 +31,7 @@ def make_private(path: Path) -> None:
         os.close(descriptor)
     target = path.resolve()  # SQLite puts the companions beside the file that a link leads to
     found = [path] if is_open else []
-    for suffix in _COMPANIONS:
+    for suffix in COMPANIONS:
         companion = target.with_name(target.name + suffix)
         if companion.exists() and _is_open_to_others(companion.stat()):
             found.append(companion)

@@ -1,6 +1,6 @@
 """How do orders and answers to a site's agent look?"""
 
-from muster.client.shapes.sites import Claims, PhaseAnswer, StartOrder, StopOrder
+from muster.client.shapes.sites import Claims, Expected, PhaseAnswer, StartOrder, StopOrder
 from muster.server.services.claim_taskforces import Claimed
 from muster.server.services.record_site_report import PhaseNow
 from muster.server.services.worker_token import enrolment_secret
@@ -37,6 +37,7 @@ def render_claims(claimed: Claimed, *, worker_key: bytes, lease_s: float) -> Cla
         ],
         lost=list(claimed.lost),
         lease_s=lease_s,
+        expected=[Expected(one.taskforce_uuid, one.claim_fence) for one in claimed.expected],
     )
 
 

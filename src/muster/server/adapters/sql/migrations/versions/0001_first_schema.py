@@ -7,6 +7,7 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+beside_older = False
 
 WIDE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _HOT = ("ready", "leased", "holder", "holder_live", "delta", "counter")

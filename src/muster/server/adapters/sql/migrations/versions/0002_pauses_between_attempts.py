@@ -7,6 +7,8 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+beside_older = False
+"""Services of before do not look among the delayed events: those would not be sent on, and late results of theirs be dropped."""
 
 
 def upgrade() -> None:

@@ -7,6 +7,8 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+beside_older = False
+"""Services of before make workflows without groups and profiles."""
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""The order of creation of tasks and taskforces, by which queries are answered page by page, and the indexes that give pages in it."""
+"""The order of creation: of tasks and taskforces, by which queries are answered page by page, and the indexes that give pages in it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +7,8 @@ revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
+beside_older = False
+"""Services of before number nothing, and so could make one task and one taskforce only."""
 
 _INDEXES = (
     ("workflow_in_state", "workflow", ["state", "number"]),
