@@ -1,10 +1,13 @@
-"""Which pages are generated? `docs/benchmarks.md` from the measurements, `docs/reference/cli.md` from the commands."""
+"""Which pages are generated? `docs/benchmarks.md` from the measurements, `docs/reference/cli.md` from the commands,
+`docs/reference/metrics.md` from what the service shows.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from muster.cli import reference
+from muster.server.doors.metrics_page import PLACE, render_page
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks" / "results"
@@ -22,6 +25,7 @@ def main() -> None:
     records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     (HERE / "benchmarks.md").write_text(HEAD + "\n".join(map(render, records)))
     reference.main()
+    PLACE.write_text(render_page())
 
 
 def render(record: dict[str, Any]) -> str:

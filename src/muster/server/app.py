@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Never, Protocol
@@ -27,6 +28,7 @@ from muster.server.adapters.key_files.pair import KeyFiles
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
 from muster.server.adapters.no_sign_in.identity import NoSignIn
 from muster.server.adapters.sql.database import open_database
+from muster.server.daemons.count import count
 from muster.server.daemons.finish import FLOOR_S, finish_those_drained
 from muster.server.daemons.launch import activate_those_new, launch_those_activated
 from muster.server.daemons.purge import purge_all
@@ -35,6 +37,7 @@ from muster.server.daemons.retry import FLOOR_S as RETRY_FLOOR_S
 from muster.server.daemons.retry import requeue_due
 from muster.server.daemons.rhythm import Every, WhenRung
 from muster.server.daemons.watch_horizon import watch_horizon
+from muster.server.doors import metrics
 from muster.server.doors.access import guard
 from muster.server.doors.documents import Documents, Door, make_closed_config
 from muster.server.doors.errors import HANDLERS, UpstreamError
@@ -53,8 +56,8 @@ from muster.server.doors.muster.tasks import routes as tasks
 from muster.server.doors.muster.workers import routes as workers
 from muster.server.doors.muster.workflows import routes as workflows
 from muster.server.doors.status_line import PhrasingProtocol
-from muster.server.doors.tallies import TallyCollector
 from muster.server.ports.identity import Identity
+from muster.server.services.measures import MeasuredEngine, MeasuredStore, Measures
 from muster.server.services.parts import Parts
 from muster.server.services.publish_keys import TOPIC as KEYS
 from muster.server.services.publish_keys import expire_keys, store_noted_keys
@@ -122,12 +125,7 @@ def _make_doors(parts: Parts) -> Mapping[str, Door]:
 def make_app(parts: Parts) -> Litestar:
     """The routes of all doors over these parts."""
     meters = Meters()
-    meters.registry.register(TallyCollector(parts.tally))
-    meters.show(
-        "muster_outbox_horizon_seconds",
-        "For how long one open transaction has held notices back.",
-        lambda: parts.horizon.age_s,
-    )
+    metrics.register(meters.registry, parts)
     doors = _make_doors(parts)
     app = Litestar(
         route_handlers=[
@@ -151,7 +149,7 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
     """Everything that happens by itself."""
     settings, store, engine, waking = parts.settings, parts.store, parts.engine, parts.waking
     net_s = settings.net_interval_s
-    return (
+    daemons: Sequence[Every | WhenRung] = (
         # A place among the replicas that was lost (the process slept longer than it lasts) is an error that ends the process: its event
         # numbers are no longer its own.
         Every(HEARTBEAT_S, "heartbeat", store.heartbeat),
@@ -167,7 +165,18 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         Every(settings.purge_interval_s, "purge", partial(purge_all, parts)),
         Every(REFRESH_S, "refresh of sign-in keys", parts.identity.refresh),
         Every(HORIZON_S, "look at the outbox's horizon", partial(watch_horizon, store, parts.horizon)),
+        Every(settings.count_interval_s, "count for the metrics", partial(count, store, parts.measures)),
     )
+    return [_measured(one, parts.measures) for one in daemons]
+
+
+def _measured(daemon: Every | WhenRung, measures: Measures) -> Daemon:
+    """The daemon, whose passes are measured."""
+    match daemon:
+        case Every():
+            return replace(daemon, make_pass=measures.watched(daemon.name, daemon.make_pass))
+        case WhenRung():
+            return replace(daemon, make_pass=measures.watched(daemon.name, daemon.make_pass))
 
 
 @asynccontextmanager
@@ -189,20 +198,24 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
             is_upgraded=settings.upgrade_at_start,
         ) as database,
     ):
-        await database.store.check()
-        await database.store.begin_service(lease_s=START_LEASE_S)
+        measures = Measures()
+        store = MeasuredStore(database.store, measures)
+        await store.check()
+        await store.begin_service(lease_s=START_LEASE_S)
         locations = index_locations(settings.all_locations())
         parts = Parts(
             settings=settings,
-            store=database.store,
-            engine=database.engine,
+            store=store,
+            engine=MeasuredEngine(database.engine, measures),
             waking=database.waking,
             identity=identity,
             locations=locations,
-            worker_key=await database.store.get_secret("worker"),
+            worker_key=await store.get_secret("worker"),
             version=version("muster-compute"),
             broker=broker,
             queue_keys=queue_keys,
+            measures=measures,
+            use=database.use,
         )
         upstreams = [name for name, one in locations.items() if one.agent is Agent.UPSTREAM]
         await parts.store.write(lambda tx: tx.mq_groups.settle(upstreams))

@@ -109,6 +109,9 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     tend_interval_s: float = Field(default=2.0, gt=0)
     """Seconds between two vacuums of the hot tables (PostgreSQL)."""
 
+    count_interval_s: float = Field(default=15.0, gt=0)
+    """Seconds between two counts of what is in the database, for the metrics; a count that takes long is made more rarely."""
+
     net_interval_s: float = Field(default=5.0, gt=0)
     """Seconds between two looks of the daemons that are woken by commits, in case a wake was lost."""
 

@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from litestar.handlers.base import BaseRouteHandler
 
 from muster.domain.caller import Caller, Role
-from muster.domain.errors import ForbiddenError, UnauthenticatedError
+from muster.domain.errors import ForbiddenError, UnauthenticatedError, UnavailableError
 from muster.server.services.parts import Parts
 from muster.settings.sign_in import SignIn
 
@@ -44,9 +44,19 @@ async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         return
     parts: Parts = connection.app.state.parts
     is_off = parts.settings.way_in is SignIn.OFF
-    caller = await parts.identity.identify("" if is_off else read_bearer(connection))
+    outcomes = parts.measures.sign_ins
+    try:
+        caller = await parts.identity.identify("" if is_off else read_bearer(connection))
+    except UnauthenticatedError:
+        outcomes["refused"] += 1
+        raise
+    except UnavailableError:
+        outcomes["unavailable"] += 1
+        raise
     connection.scope["user"] = caller  # known also where it may not come in
-    if wanted and not caller.has(*wanted):
+    is_allowed = not wanted or caller.has(*wanted)
+    outcomes["accepted" if is_allowed else "forbidden"] += 1
+    if not is_allowed:
         has = ", ".join(sorted(caller.roles)) or "none"
         raise ForbiddenError(f"this needs one of the roles: {', '.join(sorted(wanted))}; {caller.name} has: {has}")
 

@@ -6,7 +6,6 @@ Stands before the framework, so that it also sees what no route takes.
 import re
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
@@ -62,10 +61,6 @@ class Meters:
         answered, took = self._find(method, route, status)
         answered.inc()
         took.observe(seconds)
-
-    def show(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Have a value shown that is kept elsewhere."""
-        Gauge(name, text, registry=self.registry).set_function(read)
 
     def _find(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         """The series of these labels. Finding them by their labels costs more than counting, so they are kept: few, as routes are."""

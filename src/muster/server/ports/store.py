@@ -15,6 +15,7 @@ from muster.domain.outbox import BEGINNING, Cursor, Notice
 from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
+from muster.server.ports.census import Census
 from muster.server.ports.events import Events
 from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
@@ -335,6 +336,8 @@ class Transaction(Protocol):
     def published_keys(self) -> PublishedKeys: ...
     @property
     def retention(self) -> Retention: ...
+    @property
+    def census(self) -> Census: ...
 
     def now(self) -> float:
         """Seconds since the epoch by the database's clock; the same throughout a transaction."""

@@ -43,4 +43,6 @@ async def activate_queues(parts: Parts, workflow_id: str, criteria: Mapping[str,
         return changed, tx.mq_groups.list_of_workflow(workflow_id), tx.now()
 
     group, profiles, now = await parts.store.write(activate)
+    if signer is not None and group.kind is Kind.FOREIGN:
+        parts.measures.tokens["queue"] += len(profiles)
     return ShownGroup(group, await show_with_tokens(parts, profiles, now=now))

@@ -71,6 +71,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         raise ForbiddenError("the enrolment secret is not that of the taskforce")
     number, taskforce, directive, plan = await parts.store.write(_begin(enrolment))
     parts.desk.plans.keep(taskforce.taskforce_uuid, plan)
+    parts.measures.tokens["worker"] += 1
     expires_at = int(parts.desk.clock() + parts.settings.token_ttl_s)
     return Enrolled(
         session=number,

@@ -9,6 +9,7 @@ import anyio
 
 from muster.domain.location import Location
 from muster.domain.queue_token import Broker
+from muster.server.ports.census import DatabaseUse
 from muster.server.ports.identity import Identity
 from muster.server.ports.mq import QueueKeys
 from muster.server.ports.queue_engine import QueueEngine
@@ -17,6 +18,7 @@ from muster.server.ports.waking import Waking
 from muster.server.services.horizon_age import HorizonAge
 from muster.server.services.key_book import KeyBook
 from muster.server.services.lookout import Lookouts
+from muster.server.services.measures import Measures
 from muster.server.services.note_asking import Noted
 from muster.server.services.worker_desk import WorkerDesk
 from muster.settings.parts import ServerSettings
@@ -70,6 +72,9 @@ class Parts:
     random: Callable[[int], str] = random_hex
     stopping: Stopping = field(default_factory=Stopping)
     tally: Tally = field(default_factory=Tally)
+    measures: Measures = field(default_factory=Measures)
+    use: DatabaseUse = field(default_factory=DatabaseUse)
+    """What the database's adapter says of its own work."""
     key_book: KeyBook = field(default_factory=KeyBook)
     """What this process knows of the keys that verify queue tokens."""
     desk: WorkerDesk = field(default_factory=WorkerDesk)

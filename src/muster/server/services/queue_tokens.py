@@ -101,6 +101,7 @@ async def show_with_tokens(parts: Parts, profiles: Sequence[GroupedProfile], *, 
     due = [one.profile.mqid for one in profiles if one.needs_token(now=now, kid=kid, share=share)]
     if due:
         renewed = await parts.store.write(partial(signer.renew, mqids=due))
+        parts.measures.tokens["queue"] += len(due)
         profiles = [renewed.get(one.profile.mqid, one) for one in profiles]
     tokens = await signer.sign(profiles)
     shown = show_without_tokens(parts, profiles)

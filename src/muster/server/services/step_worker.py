@@ -126,6 +126,7 @@ async def renew_worker(parts: Parts, claims: WorkerClaims, held: Sequence[tuple[
     now, ttl_s = parts.desk.clock(), parts.settings.token_ttl_s
     token = None
     if is_half_spent(claims, now_s=now, ttl_s=ttl_s):
+        parts.measures.tokens["worker"] += 1
         token = make_token(parts.worker_key, replace(claims, expires_at=int(now + ttl_s)))
     return Renewed(plan.lease_s, lost, await _find_stop(parts, claims, plan), token)
 

@@ -30,7 +30,9 @@ from muster.server.adapters.sql.sqlite_engine import SqliteEngine
 from muster.server.adapters.sql.sqlite_file import make_folder, make_private
 from muster.server.adapters.sql.sqlite_store import SqliteStore, open_connection
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
+from muster.server.adapters.sql.use import PostgresUse, SqliteUse
 from muster.server.adapters.sql.waking import Bells, PostgresBridge
+from muster.server.ports.census import DatabaseUse
 from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 
@@ -51,6 +53,7 @@ class Database:
     store: Store
     engine: QueueEngine
     waking: Bells
+    use: DatabaseUse
 
 
 @asynccontextmanager
@@ -97,24 +100,25 @@ async def _open_sqlite(path: Path, *, is_upgraded: bool) -> AsyncIterator[Databa
     with lock_file(path):
         with database_errors():
             make_private(path)
-            ids = _prepare_sqlite(path, is_upgraded=is_upgraded)
+            ids, era = _prepare_sqlite(path, is_upgraded=is_upgraded)
         bells = Bells()
         async with SqliteWriter(lambda: open_connection(path)) as writer:
             store = SqliteStore(path, writer, ids, bells)
+            use = SqliteUse("sqlite", migrate.get_head(), era, writer=writer, store=store)
             try:
-                yield Database(store, SqliteEngine(writer, ids, bells.wake_after_commit), bells)
+                yield Database(store, SqliteEngine(writer, ids, bells.wake_after_commit), bells, use)
             finally:
                 store.close()
 
 
-def _prepare_sqlite(path: Path, *, is_upgraded: bool) -> EventIds:
+def _prepare_sqlite(path: Path, *, is_upgraded: bool) -> tuple[EventIds, int]:
     with change_sqlite(path) as core:
         if is_upgraded:
             migrate.upgrade(core)
         else:
             migrate.refuse_pending(core)
         era = eras.keep_era(core, now=time.time(), file=name_file(path))
-        return EventIds(replicas.first_node(era), last=replicas.find_last_number(core))
+        return EventIds(replicas.first_node(era), last=replicas.find_last_number(core)), era
 
 
 @contextlib.contextmanager
@@ -184,12 +188,16 @@ async def _open_postgres(url: str, *, hot_connections: int, is_upgraded: bool) -
     )
     try:
         with database_errors():
-            ids = await _prepare_postgres(url, token, is_upgraded=is_upgraded)
+            ids, era = await _prepare_postgres(url, token, is_upgraded=is_upgraded)
         bells = Bells()
         hot = PostgresEngine(connect, ids, bells.wake_after_commit, connections=hot_connections)
+        store = PostgresStore(engine, ids, bells, token=token)
+        use = PostgresUse(
+            "postgresql", migrate.get_head(), era, hot=hot, store=store, cold_connections=COLD_CONNECTIONS
+        )
         async with hot, PostgresBridge(bells, connect, token=token).running():
             try:
-                yield Database(PostgresStore(engine, ids, bells, token=token), hot, bells)
+                yield Database(store, hot, bells, use)
             finally:
                 with contextlib.suppress(Exception):  # the place falls free by itself when the database is away
                     async with engine.begin() as connection:
@@ -228,16 +236,16 @@ def _unreadable() -> InvalidError:
     )
 
 
-async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> EventIds:
+async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> tuple[EventIds, int]:
     """Migrate, and take a node in the era that the database is in."""
 
-    def take(core: Connection) -> EventIds:
+    def take(core: Connection) -> tuple[EventIds, int]:
         now = ask_postgres_clock(core)
         make_coming_partitions(core, now=now)
         replicas.lock(core)
         era = eras.keep_era(core, now=now)
         node = replicas.take_node(core, token=token, now=now, era=era, revision=migrate.get_head())
-        return EventIds(node, last=replicas.find_last_number(core))
+        return EventIds(node, last=replicas.find_last_number(core)), era
 
     async with connect_once(url) as connection:
         if is_upgraded:

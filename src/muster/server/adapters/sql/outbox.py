@@ -98,6 +98,16 @@ class SqlOutbox:
         return Horizon(oldest, holder or _NOBODY_SHOWN)
 
 
+def count_held_back(session: Session, *, limit: int) -> int:
+    """Notices that are written and cannot be told yet, `limit` at most."""
+    if not session.is_postgres:
+        return 0
+    held = select(outbox.c.number).where(
+        tuple_(outbox.c.era, outbox.c.txid) >= tuple_(_present_era(), _as_number(_oldest_open()))
+    )
+    return int(session.connection.scalar(select(func.count()).select_from(held.limit(limit).subquery())) or 0)
+
+
 def _present_era() -> ColumnElement[int]:
     return func.coalesce(select(func.max(era.c.number)).scalar_subquery(), 0)
 

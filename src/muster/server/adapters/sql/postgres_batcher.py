@@ -35,6 +35,7 @@ TRIES_MAX = 8
 """How often a transaction is tried that another one got in the way of."""
 
 _IN_THE_WAY = ("40001", "40P01")  # serialization_failure, deadlock_detected: nothing of it was kept
+_LOCK_TIMEOUT = "55P03"
 _NOT_NOW = ("08", "25006", "25P03", "40", "53", "55", "57", "58")  # classes or states that pass
 
 
@@ -107,7 +108,13 @@ class Batcher:
 
     def __init__(self, connect: Connect, *, connections: int) -> None:
         self._connect = connect
-        self._size = connections
+        self.size = connections
+        self.busy = 0
+        """Connections that carry out a group."""
+        self.retries = 0
+        """Transactions that were undone because of others, and tried again."""
+        self.lock_timeouts = 0
+        """Those that were given up because others held a lock for too long."""
         self._lines: dict[str, _Line] = {}
         self._idle: deque[asyncio.Future[None]] = deque()  # the tasks that have nothing to do
         self._count = 0
@@ -118,7 +125,7 @@ class Batcher:
     async def __aenter__(self) -> Self:
         self._is_open = True
         # Tasks of the loop, not of a group: they must end after the last caller, also when a scope around us is cancelled.
-        self._tasks = [asyncio.create_task(self._serve(), name=f"postgres-{number}") for number in range(self._size)]
+        self._tasks = [asyncio.create_task(self._serve(), name=f"postgres-{number}") for number in range(self.size)]
         return self
 
     async def __aexit__(
@@ -132,6 +139,11 @@ class Batcher:
             await asyncio.wait(self._tasks)
         for task in self._tasks:
             task.result()  # a fault of ours that ended one is raised here
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a connection."""
+        return sum(len(line.calls) for line in self._lines.values())
 
     async def submit(self, sort: Sort[C, A], call: C) -> A:
         """The answer to a call, from a transaction that it may share with others of its sort.
@@ -183,7 +195,11 @@ class Batcher:
                 try:
                     if connection is None or connection.is_closed():
                         connection = await self._open()
-                    await _settle(connection, group)
+                    self.busy += 1
+                    try:
+                        await self._settle(connection, group)
+                    finally:
+                        self.busy -= 1
                 except LostConnectionError as error:
                     _fail(group, error)
                     if connection is not None:
@@ -206,45 +222,45 @@ class Batcher:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise LostConnectionError(f"the database does not answer: {error}") from error
 
-
-async def _settle(connection: Connection, group: Sequence[_Waiting]) -> None:
-    """Give every call of a group its answer or its error. Raises LostConnectionError: those without either are the caller's."""
-    try:
-        answers = await _try(connection, group)
-    except LostConnectionError:
-        raise
-    except Exception as error:  # noqa: BLE001 - its callers get it
-        if len(group) == 1:
-            _fail(group, error)
-            return
-        for one in group:
-            await _settle(connection, [one])
-        return
-    for one, answer in zip(group, answers, strict=True):
-        if one.future.done():
-            continue
-        if isinstance(answer, Exception):
-            one.future.set_exception(answer)
-        else:
-            one.future.set_result(answer)
-
-
-async def _try(connection: Connection, group: Sequence[_Waiting]) -> Sequence[Any]:
-    """Carry out a group, again when another transaction was in the way."""
-    sort, calls = group[0].sort, [one.call for one in group]
-    for tried in range(TRIES_MAX):
-        if tried:
-            await asyncio.sleep(0.002 * 2**tried)  # the other one ends meanwhile
+    async def _settle(self, connection: Connection, group: Sequence[_Waiting]) -> None:
+        """Give every call of a group its answer or its error. Raises LostConnectionError: those without either are the caller's."""
         try:
-            async with asyncio.timeout(ANSWER_S_MAX):
-                return await sort.carry_out(connection, calls)
-        except asyncpg.PostgresError as error:
-            if error.sqlstate in _IN_THE_WAY:
+            answers = await self._try(connection, group)
+        except LostConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - its callers get it
+            if len(group) == 1:
+                _fail(group, error)
+                return
+            for one in group:
+                await self._settle(connection, [one])
+            return
+        for one, answer in zip(group, answers, strict=True):
+            if one.future.done():
                 continue
-            raise read_error(error, is_closed=connection.is_closed()) from error
-        except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise LostConnectionError(f"the database does not answer: {error!r}") from error
-    raise UnavailableError("other transactions were in the way again and again")
+            if isinstance(answer, Exception):
+                one.future.set_exception(answer)
+            else:
+                one.future.set_result(answer)
+
+    async def _try(self, connection: Connection, group: Sequence[_Waiting]) -> Sequence[Any]:
+        """Carry out a group, again when another transaction was in the way."""
+        sort, calls = group[0].sort, [one.call for one in group]
+        for tried in range(TRIES_MAX):
+            if tried:
+                await asyncio.sleep(0.002 * 2**tried)  # the other one ends meanwhile
+            try:
+                async with asyncio.timeout(ANSWER_S_MAX):
+                    return await sort.carry_out(connection, calls)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate in _IN_THE_WAY:
+                    self.retries += 1
+                    continue
+                self.lock_timeouts += error.sqlstate == _LOCK_TIMEOUT
+                raise read_error(error, is_closed=connection.is_closed()) from error
+            except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                raise LostConnectionError(f"the database does not answer: {error!r}") from error
+        raise UnavailableError("other transactions were in the way again and again")
 
 
 def read_error(error: asyncpg.PostgresError, *, is_closed: bool) -> Exception:

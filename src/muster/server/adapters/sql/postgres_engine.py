@@ -59,7 +59,7 @@ class PostgresEngine:
         self._ids = ids
         self._on_wake = on_wake
         self._hints = Hints()
-        self._batcher = Batcher(self._open, connections=connections)
+        self.batcher = Batcher(self._open, connections=connections)
         self._tending: Connection | None = None
         self._tend_lock = anyio.Lock()
         self._stack = AsyncExitStack()
@@ -71,7 +71,7 @@ class PostgresEngine:
         self._folds = Sort("fold", _carry_out_fold, lambda _: None, lambda _: 1)
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._batcher)
+        await self._stack.enter_async_context(self.batcher)
         return self
 
     async def __aexit__(
@@ -83,33 +83,33 @@ class PostgresEngine:
 
     async def step(self, step: Step) -> StepAnswer:
         check_step(step)
-        answer = await self._batcher.submit(self._steps, StepCall(step, is_more=False))
+        answer = await self.batcher.submit(self._steps, StepCall(step, is_more=False))
         self._wake(answer.published | answer.requeued, has_delayed=answer.has_delayed)
         return answer
 
     async def lease_more(self, step: Step) -> StepAnswer:
         check_step(step)
         bare = Step(step.holder, step.call, step.queues, (), (), step.want, step.lease_s)
-        return await self._batcher.submit(self._steps, StepCall(bare, is_more=True))
+        return await self.batcher.submit(self._steps, StepCall(bare, is_more=True))
 
     async def renew(self, holder: int, held: Sequence[tuple[int, int]], *, lease_s: float) -> Sequence[int]:
         check_session(holder, lease_s)
-        return await self._batcher.submit(self._renewals, (holder, tuple(held), float(lease_s)))
+        return await self.batcher.submit(self._renewals, (holder, tuple(held), float(lease_s)))
 
     async def reap(self, *, limit: int) -> Reaped:
-        reaped = await self._batcher.submit(self._reaps, limit)
+        reaped = await self.batcher.submit(self._reaps, limit)
         self._hints.forget(reaped.queues)
         self._wake(reaped.queues, has_delayed=reaped.has_delayed)
         return reaped
 
     async def requeue_due(self, *, limit: int) -> Requeued:
-        requeued = await self._batcher.submit(self._dues, limit)
+        requeued = await self.batcher.submit(self._dues, limit)
         self._hints.forget(requeued.queues)
         self._wake(requeued.queues)
         return requeued
 
     async def fold(self) -> int:
-        return await self._batcher.submit(self._folds, None)
+        return await self.batcher.submit(self._folds, None)
 
     async def tend(self) -> None:
         async with self._tend_lock:

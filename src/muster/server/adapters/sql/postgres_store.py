@@ -8,10 +8,11 @@ import anyio.lowlevel
 from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, replicas
-from muster.server.adapters.sql.faults import database_errors, is_worth_another_try
+from muster.server.adapters.sql.faults import database_errors, is_lock_not_available, is_worth_another_try
 from muster.server.adapters.sql.partitions import make_coming_partitions
 from muster.server.adapters.sql.rows import Session, ask_postgres_clock
 from muster.server.adapters.sql.sqlite_store import find_or_make_secret
@@ -38,6 +39,17 @@ class PostgresStore:
         self._ids = ids
         self._bells = bells
         self._token = token
+        self.retries = 0
+        """Transactions that were undone because of others, and tried again."""
+        self.lock_timeouts = 0
+        """Those that were given up because others held a lock for too long."""
+
+    @property
+    def connections_busy(self) -> int:
+        """Connections in use."""
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)
+        return pool.checkedout()
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         def run(connection: Connection) -> tuple[T, dict[str, None]]:
@@ -107,8 +119,10 @@ class PostgresStore:
                 try:
                     return await self._commit(work)
                 except DBAPIError as error:
+                    self.lock_timeouts += is_lock_not_available(error)
                     if not is_worth_another_try(error):
                         raise
+                    self.retries += 1
                 await anyio.sleep(0.002 * 2**tried)  # the other one ends meanwhile
             return await self._commit(work)
 

@@ -111,6 +111,11 @@ class SqliteStore:
             raw.execute("ROLLBACK")
             self._readers.append(raw)
 
+    @property
+    def readers_busy(self) -> int:
+        """Connections that somebody reads by."""
+        return int(self._limiter.borrowed_tokens)
+
     async def check(self) -> None:
         await self.read(lambda tx: tx.now())
 

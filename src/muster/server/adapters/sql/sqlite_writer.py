@@ -81,6 +81,16 @@ class SqliteWriter:
             await self._ended
             self._thread.join()  # it has said its last word: this waits for no work
 
+    @property
+    def is_busy(self) -> bool:
+        """Is a transaction under way?"""
+        return self._is_busy
+
+    @property
+    def waiting(self) -> int:
+        """Works that wait for the next one."""
+        return len(self._waiting)
+
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in the writer's thread, inside a transaction that other works may share, and return what it returned
         once that is committed.

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from muster.server.adapters.sql.answers import SqlAnswers
 from muster.server.adapters.sql.askings import SqlAskings
+from muster.server.adapters.sql.census import SqlCensus
 from muster.server.adapters.sql.events import SqlEvents
 from muster.server.adapters.sql.finder import SqlFinder
 from muster.server.adapters.sql.holders import SqlHolders
@@ -71,6 +72,10 @@ class SqlTransaction:
     @cached_property
     def retention(self) -> SqlRetention:
         return SqlRetention(self._session)
+
+    @cached_property
+    def census(self) -> SqlCensus:
+        return SqlCensus(self._session)
 
     def now(self) -> float:
         return self._session.now()

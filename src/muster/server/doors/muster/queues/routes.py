@@ -40,11 +40,20 @@ async def publish_(
     key = await read_key(request)
     publication = parse_publication(raw, workflow_id=workflow_id, alias=alias)
 
-    def work(tx: Transaction) -> StoredAnswer:
-        return answer_once(tx, key, status=200, work=lambda: render_published(publish(tx, caller, publication)))[0]
+    def work(tx: Transaction) -> tuple[StoredAnswer, int]:
+        new = 0
 
-    answer = await parts.store.write(work)
+        def do() -> bytes:
+            nonlocal new
+            done = publish(tx, caller, publication)
+            new = sum(one.is_new for one in done.published)
+            return render_published(done)
+
+        return answer_once(tx, key, status=200, work=do)[0], new
+
+    answer, new = await parts.store.write(work)
     reach("server.publish.committed")
+    parts.measures.published["people"] += new
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
 
