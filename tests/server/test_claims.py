@@ -465,3 +465,20 @@ async def test_a_claim_that_makes_no_sense_is_refused(stand: Stand, changes: Jso
     refused = await stand.ask("POST", "/muster/v1/site/claims", claim, by=TMS)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
     assert refused.json()["findings"]
+
+
+async def test_an_agent_is_told_of_what_it_should_have_and_does_not_name(stand: Stand) -> None:
+    """Its service was restored, or its memory and its pool were lost: it says what became of it."""
+    await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=7, n_workers=2)
+    uuid = order["taskforce_uuid"]
+
+    named = await stand.claim("site-a", held=[uuid])
+    not_named = await stand.claim("site-a")
+    others = await stand.claim("site-b")
+    await stand.report(order, "completed", at=0.0)
+    over = await stand.claim("site-a")
+
+    expected = {"taskforce_uuid": uuid, "fence": order["fence"]}
+    assert [one["expected"] for one in (named, not_named, others, over)] == [[], [expected], [], []]

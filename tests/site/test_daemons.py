@@ -193,3 +193,33 @@ async def test_an_orphan_of_an_aborted_taskforce_is_taken_away() -> None:
         await wait_for(lambda: gone not in world.clusters and not files)
 
     assert world.alive("TF-unknown") == 0
+
+
+async def test_what_ended_and_was_forgotten_is_told_again_to_a_service_that_was_restored() -> None:
+    service, world = FakeService(), PoolWorld()
+    async with agent(service, FakePool(world), files := dict[str, bytes]()):
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+        for cluster in world.clusters.values():
+            cluster.argv = ("true",)
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE and not files)
+
+        taskforce.phase = Phase.CONDOR_SUBMIT
+
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE and not files)
+    assert taskforce.history[-2:] == ["completed", "completed"]
+    assert world.submits["TF-1"] == 1
+
+
+async def test_a_cluster_of_which_the_record_is_lost_is_found_when_the_service_asks_for_it() -> None:
+    service, world, files = FakeService(), PoolWorld(), dict[str, bytes]()
+    async with agent(service, FakePool(world), files):
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+    files.clear()
+
+    async with agent(service, FakePool(world), files):
+        await wait_for(lambda: files)
+        service.deactivate("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE and not files)
+    assert (world.submits["TF-1"], world.clusters) == (1, {})

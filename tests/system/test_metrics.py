@@ -13,6 +13,8 @@ from harness.stack import Stack
 from harness.tally import TASKS, Tally
 from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.server.adapters.sql.migrate import get_head
+from muster.server.adapters.sql.replicas import PROGRAM
 
 pytestmark = pytest.mark.system
 GOOD = 20
@@ -79,7 +81,7 @@ def test_what_happened_in_a_run_is_what_the_metrics_say(
         assert found['muster_workflows{state="active"}'] == 1
         assert found['muster_taskforces{location="local",phase="condor-submit"}'] == 1
         assert found["muster_workflows_activated_total"] == found["muster_taskforces_launched_total"] == 1
-        assert found[f'muster_build_info{{database="{kind}",era="0",schema="0009",version="0.1.0"}}'] == 1
+        assert found[f'muster_build_info{{database="{kind}",era="0",schema="{get_head()}",version="{PROGRAM}"}}'] == 1
         for call in ("read", "write", "engine"):
             assert found[f'muster_database_calls_total{{call="{call}"}}'] > 0
             assert found[f'muster_database_call_seconds_total{{call="{call}"}}'] > 0

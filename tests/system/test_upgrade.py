@@ -18,6 +18,7 @@ from muster.client.synchronous import Client
 from muster.server.adapters.sql import migrate
 from muster.server.adapters.sql.database import connect_once
 from muster.server.adapters.sql.migrate import get_head
+from muster.server.adapters.sql.replicas import PROGRAM
 from services.postgres import PostgresServer
 
 pytestmark = pytest.mark.system
@@ -213,7 +214,7 @@ def test_a_migration_that_services_cannot_work_beside_waits_for_their_end(
 
     assert not upgrading.is_alive()
     assert asyncio.run(find_revision(url)) == "9001"
-    assert said == ["migration 9001 waits for the end of service 0 (version 0.1.0)"]
+    assert said == [f"migration 9001 waits for the end of service 0 (version {PROGRAM})"]
 
 
 def test_a_service_that_is_not_to_migrate_refuses_an_outdated_database_and_says_what_to_do(stack: Stack) -> None:

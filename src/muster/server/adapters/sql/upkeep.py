@@ -21,7 +21,7 @@ from muster.server.adapters.sql.rows import ask_postgres_clock
 from muster.server.adapters.sql.sqlite_file import COMPANIONS, make_private
 from muster.server.adapters.sql.sqlite_store import open_connection
 
-_ERAS_SINCE = "0008"
+_ERAS_SINCE = "0009"
 BUSY_S = 30.0
 """Seconds to wait for a SQLite file that somebody has locked."""
 

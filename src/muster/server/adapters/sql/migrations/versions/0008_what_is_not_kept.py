@@ -7,6 +7,8 @@ revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
+beside_older = True
+"""A recount that a service of before makes does not know of what was purged; its counters do."""
 
 
 def upgrade() -> None:

@@ -1,0 +1,66 @@
+"""Do the commands for operators say how the database stands, and what to do?"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from muster.cli.main import run
+from muster.server.adapters.sql.migrate import list_migrations
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [*os.environ]:
+        if name == "CI" or (name.startswith("MUSTER_") and not name.startswith("MUSTER_TEST_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_database_that_is_not_there_is_told_with_the_ways_to_name_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["db", "status"]) == 3
+    told = capsys.readouterr().err
+    assert ".muster/muster.db" in told
+    assert "MUSTER_DATABASE_URL" in told
+    assert "--dir" in told
+
+
+def test_from_nothing_to_a_restored_database(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MUSTER_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
+    assert run(["db", "upgrade", "--json"]) == 0
+    revisions = [one.revision for one in list_migrations()]
+    assert json.loads(capsys.readouterr().out) == {"made": revisions}
+    assert run(["db", "upgrade"]) == 0
+    assert "nothing to do" in capsys.readouterr().err
+
+    assert run(["db", "status", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["revision"], told["is_current"], told["services"]) == (revisions[-1], True, [])
+    assert [one["revision"] for one in told["migrations"] if one["is_made"]] == revisions
+
+    assert run(["db", "backup", "b.db", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] == (tmp_path / "b.db").stat().st_size
+    assert run(["db", "backup", "b.db"]) == 4
+    assert "b.db is there" in capsys.readouterr().err
+    assert run(["db", "restore", "b.db", "--dir", "up"]) == 0
+    assert "schema" in capsys.readouterr().err
+    assert (tmp_path / "up" / "muster.db").stat().st_mode & 0o777 == 0o600
+    assert run(["db", "restored", "--dir", "up"]) == 0
+    assert "a new era begins" in capsys.readouterr().err
+    assert run(["db", "status", "--dir", "up"]) == 0
+    assert f"{revisions[-1]}, that of this program" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "program"), [("backup", "pg_dump"), ("restore", "pg_restore")])
+def test_postgresql_is_left_to_its_own_programs(
+    command: str, program: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSTER_DATABASE_URL", "postgresql://muster:secret@db.example.org/muster")
+    assert run(["db", command, "b.db"]) == 4
+    told = capsys.readouterr().err
+    assert told.startswith("muster: MUSTER_DATABASE_URL: ")
+    assert program in told
+    assert "secret" not in told
