@@ -25,6 +25,8 @@ from muster.server.app import bind, open_parts, run_parts
 from muster.settings.parts import LocationSettings, ServerSettings
 from server.mqs.keys import Files, pair
 
+OURS = "ours"
+"""A location of our own agents."""
 COLLECTORS = {"test-alpha": "COLLECTOR1", "test-beta": "COLLECTOR2"}
 ROLES = {
     "user": {Role.USER},
@@ -69,6 +71,7 @@ def settings(folder: Path, database_url: str, host: str) -> ServerSettings:
         host=host,
         token_file=folder / "token",
         query_bytes_max=1 << 20,
+        park_s_max=0.5,
         broker_url="broker.example.org",
         broker_public_key_file=keys.public,
         broker_private_key_file=keys.private,
@@ -80,12 +83,13 @@ def settings(folder: Path, database_url: str, host: str) -> ServerSettings:
             for one in TEST_LOCATIONS
         }
         | {
+            OURS: LocationSettings(schedd="ours"),
             "osg": LocationSettings(
                 schedd="grid-submitter.icecube.wisc.edu",
                 agent=Agent.UPSTREAM,
                 aliases=("OSG", "sub-2"),
                 collector="glidein-cm.icecube.wisc.edu",
-            )
+            ),
         },
     )
 

@@ -21,6 +21,7 @@ from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, Reques
 
 from muster.server.doors.access import ANYONE, CHECKED_BY_ROUTE, PUBLIC
 from muster.server.doors.event_stream import MEDIA_TYPE
+from muster.server.doors.links import add_links
 
 _FRAMEWORKS = "/muster/v1/openapi"
 _REF = "#/components/schemas/{name}"
@@ -145,6 +146,7 @@ def _describe(door: Door) -> dict[str, Any]:
             # The framework documents its own shape of a 400, which this service never sends.
             item[method]["responses"].pop("400", None)
             item[method]["responses"]["default"] = error
+    add_links(document)
     if door.is_upstream:
         document["info"] |= _read_package()
     return document
