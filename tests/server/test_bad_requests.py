@@ -207,6 +207,7 @@ async def test_the_description_names_every_body_and_answer(stand: Stand) -> None
 
 
 WITHOUT_BODY = {
+    "/muster/v1/admin/reset",
     "/muster/v1/workflows/{workflow_id}/queues/{alias}/actions/close",
     "/muster/v1/workflows/{workflow_id}/actions/finish",
     "/muster/v1/workflows/{workflow_id}/actions/abort",
