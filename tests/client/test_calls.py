@@ -4,7 +4,7 @@ import functools
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -41,12 +41,15 @@ EXAMPLES: dict[str, Call[Any]] = {
     "replay_dead_letters": calls.replay_dead_letters(WF),
     "publish_events": calls.publish_events(WF, "in", Publish(events=[])),
     "close_queue": calls.close_queue(WF, "in"),
+    "get_queue_access": calls.get_queue_access(WF, "in"),
     "open_consumer": calls.open_consumer(WF, "in"),
     "step_consumer": calls.step_consumer("C1", Consume(call=1)),
     "close_consumer": calls.close_consumer("C1"),
     "get_event": calls.get_event("EV-1"),
+    "get_task": calls.get_task("TK-1-2-3"),
     "add_workers": calls.add_workers("TK-1-2-3", location="local", n_workers=1),
     "get_taskforce": calls.get_taskforce(TF),
+    "query": calls.query("tasks", {"workflow_id": WF}),
     "whoami": calls.whoami(),
     "get_health": calls.get_health(),
     "get_readiness": calls.get_readiness(),
@@ -83,7 +86,9 @@ def _documented() -> set[tuple[str, str]]:
 
 def _described() -> set[tuple[str, str]]:
     ids = re.compile(r"(?<=/)(WF-1-2|TF-1-2-3-4|TK-1-2-3|C1|EV-1|in)(?=/|$)")
-    return {(call.method, ids.sub("{}", call.path.removeprefix(calls.BASE))) for call in EXAMPLES.values()}
+    queries = [calls.query(what) for what in get_args(calls.Queried)]
+    sent = [*EXAMPLES.values(), *queries]
+    return {(call.method, ids.sub("{}", call.path.removeprefix(calls.BASE))) for call in sent}
 
 
 def test_every_documented_route_is_a_call_and_every_call_is_a_documented_route() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -101,6 +102,21 @@ class FinderContract:
         numbers = [number for number, _ in (*first.objects, *second.objects)]
         assert numbers == sorted(set(numbers))
 
+    async def test_the_newest_come_first_where_that_is_wanted(self, bench: Bench) -> None:
+        await fill(bench, 120)
+        every, after = [f"TF-{number:05}" for number in reversed(range(120))], 1 << 62
+        for query, wanted in (({}, every), ({"worker_config.cores": 5}, []), ({"schedd": "far"}, every[::2])):
+            seen: list[str] = []
+            one = look(query, after=after, limit=50, scan=30, newest_first=True)
+            while True:
+                found = await find(bench, one)
+                seen += uuids(found)
+                if found.reached is None:
+                    break
+                assert found.reached < one.after
+                one = replace(one, after=found.reached)
+            assert seen == wanted, query
+
     async def test_workflows_and_tasks_come_in_order_of_creation_too(self, bench: Bench) -> None:
         for workflow_id in ("WF-b", "WF-a"):
             tasks = [
@@ -172,8 +188,9 @@ class FinderContract:
     async def test_a_clients_query_goes_by_its_index(self, bench: Bench) -> None:
         await fill(bench, MANY)
         names = {"pk": r"taskforce_pkey|sqlite_autoindex_taskforce_1"}
-        for query, index in WAYS:
-            plans = await self.explain(bench, look(query))
+        backwards = {"after": 1 << 62, "newest_first": True}
+        for (query, index), bounds in product(WAYS, ({}, backwards)):
+            plans = await self.explain(bench, look(query, **bounds))
             assert plans
             for plan in plans:
                 assert re.search(names.get(index, index), plan), (query, plan)

@@ -418,6 +418,9 @@ class HolderContract:
 
         assert await bench.read(lambda tx: tx.holders.count_live("WF-1")) == {"TF-1": 2, "TF-2": 1}
         assert await bench.read(lambda tx: tx.holders.count_live("WF-9")) == {}
+        named = ["TF-4", "TF-1", "TF-3", "TF-9"]
+        assert await bench.read(lambda tx: tx.holders.count_live_of(named)) == {"TF-1": 2, "TF-4": 1}
+        assert await bench.read(lambda tx: tx.holders.count_live_of([])) == {}
 
     async def test_what_a_dead_worker_was_at_is_counted_and_what_it_held_ahead_is_not(self, bench: Bench) -> None:
         queue = await bench.add_queue(attempts=2)

@@ -6,7 +6,7 @@ Source: the route table of docs/design/conventions.md. The shells (`asynchronous
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -28,6 +28,7 @@ from muster.client.shapes.events import (
 from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.message import Answer, Request
 from muster.client.shapes.new_workflow import NewWorkflow
+from muster.client.shapes.queries import PAGE_MAX, FoundPage, Query
 from muster.client.shapes.service import Health, Whoami
 from muster.client.shapes.sites import (
     Claim,
@@ -43,8 +44,10 @@ from muster.client.shapes.workflows import (
     AddWorkers,
     EndedView,
     Progress,
+    QueueAccessView,
     QueueView,
     TaskforceView,
+    TaskView,
     WorkflowPage,
     WorkflowView,
 )
@@ -53,6 +56,8 @@ from muster.domain.errors import UnavailableError
 T = TypeVar("T")
 BASE = "/muster/v1"
 EVENTS = "text/event-stream"
+Queried: TypeAlias = Literal["workflows", "tasks", "taskforces"]
+"""What queries find."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +211,11 @@ def close_queue(workflow_id: str, alias: str) -> Call[QueueView]:
     return _post(f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/actions/close", None, QueueView)
 
 
+def get_queue_access(workflow_id: str, alias: str) -> Call[QueueAccessView]:
+    """How programs reach a public queue on the broker, with its token; for the workflow's owner."""
+    return _get(f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/access", QueueAccessView)
+
+
 def open_consumer(workflow_id: str, alias: str, consumer: OpenConsumer | None = None) -> Call[Consumer]:
     """Begin to consume from a queue. `consume` of the clients does the whole conversation."""
     path = f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/consumers"
@@ -225,6 +235,11 @@ def close_consumer(consumer: str) -> Call[None]:
 def get_event(event: str) -> Call[EventView]:
     """One event with its body and every attempt."""
     return _get(f"/events/{_part(event)}", EventView)
+
+
+def get_task(task_id: str) -> Call[TaskView]:
+    """One task, every field."""
+    return _get(f"/tasks/{_part(task_id)}", TaskView)
 
 
 def add_workers(
@@ -248,6 +263,24 @@ def purge(*, dry_run: bool = False, place: str | None = None) -> Call[PurgedView
 def reset() -> Call[ResetView]:
     """For operators: empty a service that is one for tests."""
     return _post("/admin/reset", None, ResetView)
+
+
+def query(
+    what: Queried,
+    filter_: Mapping[str, Any] | None = None,
+    *,
+    projection: Sequence[str] | None = None,
+    after: str = "",
+    limit: int = PAGE_MAX,
+    newest_first: bool = False,
+) -> Call[FoundPage]:
+    """A page of the objects that fit a filter (docs/reference/query.md), oldest first. `query_pages` of the clients gives all pages.
+
+    `projection`: fields to show, dotted into objects; None: all. `after`: the `next_after` of the page before.
+    """
+    fields = UNSET if projection is None else list(projection)
+    asked = Query(dict(filter_ or {}), fields, after, limit, newest_first)
+    return _post(f"/query/{what}", asked, FoundPage)
 
 
 def whoami() -> Call[Whoami]:

@@ -1,4 +1,4 @@
-"""How are many events published, a queue consumed, and events read in bulk? Conversations of several calls, without any I/O.
+"""How are many events published, a queue consumed, and events and objects read in bulk? Conversations of several calls, without any I/O.
 
 A conversation is a generator of turns. A shell carries out each turn and sends back what came of it: the answer of a call, what a stream
 brings, nothing for the others; an error is thrown in. A shell whose caller leaves early throws `Leaving`.
@@ -7,7 +7,7 @@ brings, nothing for the others; an error is thrown in. A shell whose caller leav
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, Generic, Never, TypeAlias, TypeVar
@@ -19,6 +19,7 @@ from muster.client.calls import Call
 from muster.client.refusals import SessionEndedError
 from muster.client.shapes.consumers import Consume, Consumed, LeasedEvent, OpenConsumer
 from muster.client.shapes.events import EventBodyPage, EventWithBody, NewEventBody, Publish, PublishedView
+from muster.client.shapes.queries import PAGE_MAX, FoundPage
 from muster.domain.errors import Finding, InvalidError, UnavailableError
 from muster.domain.queue import PUBLISH_EVENTS_MAX
 
@@ -297,6 +298,33 @@ def consume(
 ) -> Turns[LeasedEvent]:
     """Consume a queue event by event; each is acknowledged after the next was asked for. See `Consumption`."""
     return Consumption(workflow_id, alias, limit=limit, wait=wait, batch=batch, lease_s=lease_s).turns()
+
+
+def query_pages(
+    what: calls.Queried,
+    filter_: Mapping[str, Any] | None = None,
+    *,
+    projection: Sequence[str] | None = None,
+    after: str = "",
+    limit: int | None = None,
+    newest_first: bool = False,
+) -> Turns[FoundPage]:
+    """All objects that fit a filter, page by page, of which one is held; pages may be empty. Arguments as of `query`.
+
+    Args:
+        limit: so many objects in all at most; the `next_after` of the last page is then where it could be gone on.
+    """
+    with contextlib.suppress(Leaving):
+        while limit is None or limit > 0:
+            size = PAGE_MAX if limit is None else min(PAGE_MAX, limit)
+            page: FoundPage = yield calls.query(
+                what, filter_, projection=projection, after=after, limit=size, newest_first=newest_first
+            )
+            yield Delivery(page)
+            if page.next_after is None:
+                return
+            after = page.next_after
+            limit = None if limit is None else limit - len(page.objects)
 
 
 def export_events(

@@ -1,6 +1,6 @@
 """Who is asking, and what may they do?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -21,12 +21,14 @@ class Caller:
         name: what owns things; unique among all who can sign in here.
         groups: what the provider says that the caller belongs to, in its words.
         issuer: who said all of this: the provider's address, or the way of signing in that knows no provider.
+        expires_at: when the token ends, seconds since the epoch; None: it does not. It says nothing of who the caller is.
     """
 
     name: str
     roles: frozenset[Role]
     groups: frozenset[str] = frozenset()
     issuer: str = ""
+    expires_at: float | None = field(default=None, compare=False)
 
     def has(self, *roles: Role) -> bool:
         """True for a caller with one of the roles, or an operator."""

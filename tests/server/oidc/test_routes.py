@@ -47,10 +47,10 @@ async def test_roles_are_upstreams_unless_they_are_set(
     issuer: FakeIssuer, sqlite_url: str, claims: dict[str, Any], roles: list[str]
 ) -> None:
     async with stand_over(issuer, sqlite_url) as stand:
-        me = await stand.get("/muster/v1/whoami", by=issuer.token(**claims))
+        me = await stand.get("/muster/v1/whoami", by=issuer.token(**claims, exp=4e9))
 
     groups = claims["groups"] if isinstance(claims["groups"], list) else []
-    assert me == {"name": "ada", "roles": roles, "groups": sorted(groups), "issuer": issuer.url}
+    assert me == {"name": "ada", "roles": roles, "groups": sorted(groups), "issuer": issuer.url, "expires_at": 4e9}
 
 
 async def test_routes_are_for_their_roles_at_both_doors(issuer: FakeIssuer, sqlite_url: str) -> None:

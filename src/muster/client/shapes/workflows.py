@@ -18,10 +18,30 @@ class QueueView(Answer):
     counts: CountsView
 
 
-class TaskView(Answer):
+class QueueAccessView(Answer):
+    """GET /muster/v1/workflows/{id}/queues/{alias}/access: a public queue as its owner's programs reach it on the broker.
+
+    `queue_id`: its name there. `auth_token`: the password, `expires_at`: its end. `broker_address` is `user@host`. Where there is no token,
+    all but the name are null, and `why` says why.
+    """
+
+    workflow_id: str
+    alias: str
+    queue_id: str
+    is_activated: bool
+    broker_type: str | None
+    broker_address: str | None
+    auth_token: str | None
+    expires_at: float | None
+    why: str | None
+
+
+class TaskView(Answer, kw_only=True):
     """A task directive, every field. Queues by alias."""
 
     task_id: str
+    workflow_id: str = ""
+    created_at: float = 0.0
     cluster_locations: list[str]
     task_image: str
     task_args: str

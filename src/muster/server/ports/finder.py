@@ -1,4 +1,4 @@
-"""How are objects found by a filter, when there are millions? In order of creation, one bounded look after another.
+"""How are objects found by a filter, when there are millions? In order of creation, or against it, one bounded look after another.
 
 A filter speaks of the fields of documents, which a door makes of what is kept; `Sources` says where in what is kept each field comes
 from. With it the store narrows down what may fit. It may give too much, never too little: whoever looks makes the documents
@@ -61,10 +61,11 @@ class Look:
     """One look.
 
     Args:
-        after: only objects with a greater number.
+        after: only objects with a greater number; with `newest_first`, a smaller one.
         limit: objects to give at most.
         scan: objects to pass over at most, of those that an index leads to.
         with_log: the logs of taskforces are wanted.
+        newest_first: against the order of their numbers.
     """
 
     filter: Filter
@@ -73,6 +74,7 @@ class Look:
     limit: int
     scan: int
     with_log: bool = True
+    newest_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Found(Generic[T_co]):
     """Objects that may fit, by number.
 
     Args:
-        reached: everything up to this number has been looked at; None: everything there is.
+        reached: everything up to this number, in the look's order, has been looked at; None: everything there is.
     """
 
     objects: Sequence[tuple[int, T_co]]

@@ -1,4 +1,4 @@
-"""Which objects fit a filter? A page of them, in order of creation, whatever is asked: never a stall, never a loss.
+"""Which objects fit a filter? A page of them, in order of creation or against it, whatever is asked: never a stall, never a loss.
 
 The store narrows down, look by look; each look's objects are made documents and judged by the filter in a thread, a few threads for all
 queries together, so that other calls go on. A page ends when its bytes are full, when a call has looked long enough, or when
@@ -39,7 +39,7 @@ PAGE_S: Final = 5.0
 """Seconds after which a page is given as it is."""
 
 _CURSOR = re.compile(r"[0-9a-fA-F]{24}")
-_NUMBER_END: Final = 1 << 63
+_NUMBER_MAX: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,20 @@ class Collection(Generic[T]):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is asked for. `projection` None: whole documents; `after`: the number behind which to begin."""
+    """What is asked for.
+
+    Args:
+        projection: None: whole documents.
+        after: the number behind which to begin.
+        newest_first: against the order of creation.
+        limit: objects of a page at most; None: its bytes alone limit it.
+    """
 
     filter: Filter
     projection: Projection | None
     after: int
+    newest_first: bool = False
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,18 +83,26 @@ class Page:
     next_after: str | None
 
 
-def parse_wanted(query: dict[str, Any], *, projection: Sequence[str] | None = None, after: str = "") -> Wanted:
-    """Read a query as EWMS clients send it (wms.md section 15).
+def parse_wanted(
+    query: dict[str, Any],
+    *,
+    projection: Sequence[str] | None = None,
+    after: str = "",
+    newest_first: bool = False,
+    limit: int | None = None,
+) -> Wanted:
+    """Read a query as clients send it (wms.md section 15).
 
     Args:
         query: MongoDB's filter. With `after`, a condition on `_id` at its top is passed over, as upstream does.
         after: `next_after` of the page before; empty: from the beginning.
+        newest_first, limit: as of `Wanted`.
 
     Raises:
         InvalidError: with every fault.
     """
     findings: list[Finding] = []
-    number = _parse_cursor(after, findings)
+    number = _parse_cursor(after, findings) if after else (_NUMBER_MAX if newest_first else 0)
     names = list(dict.fromkeys(projection or ()))
     if len(names) < len(projection or ()):
         findings.append(Finding("projection", "items must be unique"))
@@ -97,14 +114,12 @@ def parse_wanted(query: dict[str, Any], *, projection: Sequence[str] | None = No
         raise InvalidError([*error.findings, *findings]) from None
     if findings:
         raise InvalidError(findings)
-    return Wanted(filter_, parse_projection(names), number)
+    return Wanted(filter_, parse_projection(names), number, newest_first, limit)
 
 
 def _parse_cursor(after: str, findings: list[Finding]) -> int:
-    if not after:
-        return 0
-    number = int(after, 16) if _CURSOR.fullmatch(after) else _NUMBER_END
-    if number >= _NUMBER_END:
+    number = int(after, 16) if _CURSOR.fullmatch(after) else _NUMBER_MAX + 1
+    if number > _NUMBER_MAX:
         findings.append(Finding("after", "must be a `next_after` that this service gave"))
     return number
 
@@ -115,7 +130,8 @@ def _render_cursor(number: int) -> str:
 
 async def find_page(parts: Parts, collection: Collection[T], wanted: Wanted) -> Page:
     """A page of what fits. It may be short, even empty, and have a next one: looking for it took long enough."""
-    page = await _fill(parts, collection, wanted, _Page(parts.settings.query_bytes_max, wanted.after), seconds=PAGE_S)
+    page = _Page(parts.settings.query_bytes_max, wanted.after, count_max=wanted.limit)
+    await _fill(parts, collection, wanted, page, seconds=PAGE_S)
     return Page(page.objects, None if page.reached is None else _render_cursor(page.reached))
 
 
@@ -128,7 +144,8 @@ async def find_all(parts: Parts, collection: Collection[T], wanted: Wanted, *, b
     Raises:
         TooLargeError: they have more.
     """
-    page = await _fill(parts, collection, wanted, _Page(bytes_max, wanted.after), seconds=None)
+    page = _Page(bytes_max, wanted.after)
+    await _fill(parts, collection, wanted, page, seconds=None)
     if page.is_full:
         raise TooLargeError(
             f"the objects that fit have more than {bytes_max} bytes: ask for fewer, for fewer of their fields by `projection`, or by "
@@ -143,6 +160,7 @@ class _Page:
 
     bytes_max: int
     reached: int | None
+    count_max: int | None = None
     objects: list[bytes] = field(default_factory=list)
     size_bytes: int = 0
     judged: int = 0
@@ -155,25 +173,31 @@ class _Page:
             return False
         self.objects.append(text)
         self.size_bytes += len(text)
+        self.is_full = len(self.objects) == self.count_max
         return True
 
 
-async def _fill(
-    parts: Parts, collection: Collection[T], wanted: Wanted, page: _Page, *, seconds: float | None
-) -> _Page:
+async def _fill(parts: Parts, collection: Collection[T], wanted: Wanted, page: _Page, *, seconds: float | None) -> None:
     began = anyio.current_time()
     limit = LOOK_FIRST
     with_log = _needs_log(collection, wanted)
     while page.reached is not None and not page.is_full:
         look_began = anyio.current_time()
-        look = Look(wanted.filter, collection.sources, page.reached, limit=limit, scan=SCAN, with_log=with_log)
+        look = Look(
+            wanted.filter,
+            collection.sources,
+            page.reached,
+            limit=limit,
+            scan=SCAN,
+            with_log=with_log,
+            newest_first=wanted.newest_first,
+        )
         found = await parts.store.read(partial(_find, collection, look))
         await anyio.to_thread.run_sync(_judge, collection, wanted, found, page, limiter=parts.query_turns)
         now = anyio.current_time()
         if seconds is not None and (now - began >= seconds or page.judged >= READ_MAX):
             break
         limit = _next_limit(limit, took_s=now - look_began)
-    return page
 
 
 def _find(collection: Collection[T], look: Look, tx: Transaction) -> Found[T]:
@@ -199,6 +223,7 @@ def _needs_log(collection: Collection[Any], wanted: Wanted) -> bool:
 def _judge(collection: Collection[T], wanted: Wanted, found: Found[T], page: _Page) -> None:
     """Put what fits on the page, until that is full."""
     before = page.reached
+    left = len(found.objects)
     for number, one in found.objects:
         document = collection.render(one)
         if matches(wanted.filter, document | {ID: OPAQUE}):
@@ -207,5 +232,9 @@ def _judge(collection: Collection[T], wanted: Wanted, found: Found[T], page: _Pa
                 page.reached = before
                 return
         before = number
+        left -= 1
         page.judged += 1
+        if page.is_full and left:
+            page.reached = number
+            return
     page.reached = found.reached

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from muster.domain.caller import Caller
-from muster.domain.errors import NotFoundError
+from muster.domain.errors import ForbiddenError, NotFoundError
 from muster.domain.mq_profile import GroupedProfile, Kind, MqGroup
+from muster.domain.queue import Queue
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
-from muster.server.services.queue_access import owns
+from muster.server.services.queue_access import get_owned_workflow, get_queue, owns
 from muster.server.services.queue_tokens import ShownProfile, show_with_tokens, show_without_tokens
 
 
@@ -26,6 +27,29 @@ async def get_profile(parts: Parts, mqid: str) -> ShownProfile:
         raise NotFoundError(f"no queue {mqid}")
     [shown] = await show_with_tokens(parts, [found[mqid]], now=now)
     return shown
+
+
+async def get_own_profile(parts: Parts, caller: Caller, workflow_id: str, alias: str) -> tuple[Queue, ShownProfile]:
+    """A public queue of a workflow that is the caller's, with its token.
+
+    Raises:
+        NotFoundError: no such workflow, or no such queue of it.
+        ForbiddenError: it is another user's, or the queue is not public.
+    """
+
+    def look(tx: Transaction) -> tuple[Queue, GroupedProfile, float]:
+        get_owned_workflow(tx, caller, workflow_id, shared=parts.settings.shared_workflows)
+        queue = get_queue(tx, workflow_id, alias)
+        if not queue.is_public:
+            raise ForbiddenError(f"queue {alias} is not public: only tasks reach it")
+        found = tx.mq_groups.find([queue.queue_id])
+        if queue.queue_id not in found:
+            raise NotFoundError(f"queue {alias} of {workflow_id} has no place on the broker")
+        return queue, found[queue.queue_id], tx.now()
+
+    queue, profile, now = await parts.store.read(look)
+    [shown] = await show_with_tokens(parts, [profile], now=now)
+    return queue, shown
 
 
 async def list_public_profiles(parts: Parts, caller: Caller, workflow_id: str) -> Sequence[ShownProfile]:

@@ -11,6 +11,8 @@ from muster.server.services.parts import Parts
 
 SCAN_MAX = 20
 """Pages that one call reads at most when it looks for a state."""
+IDS_MAX = 1000
+"""Ids that one statement looks up."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,30 @@ async def get_workflow(parts: Parts, workflow_id: str) -> WholeWorkflow:
 async def get_taskforce(parts: Parts, taskforce_uuid: str) -> WholeTaskforce:
     """Raises NotFoundError."""
     return await parts.store.read(lambda tx: read_one_taskforce(tx, taskforce_uuid))
+
+
+@dataclass(frozen=True)
+class NamedTask:
+    """A task with the aliases of its queues, by their ids."""
+
+    directive: TaskDirective
+    aliases: Mapping[str, str]
+
+
+def name_queues(tx: Transaction, directives: Sequence[TaskDirective]) -> list[NamedTask]:
+    """Tasks of any workflows."""
+    ids = sorted({queue for one in directives for queue in (*one.input_queues, *one.output_queues)})
+    aliases = {
+        queue_id: queue.alias
+        for start in range(0, len(ids), IDS_MAX)
+        for queue_id, queue in tx.queues.find(ids[start : start + IDS_MAX]).items()
+    }
+    return [NamedTask(one, aliases) for one in directives]
+
+
+async def get_task(parts: Parts, task_id: str) -> NamedTask:
+    """Raises NotFoundError."""
+    return await parts.store.read(lambda tx: name_queues(tx, [tx.workflows.get_directive(task_id)])[0])
 
 
 async def get_directive(parts: Parts, task_id: str) -> TaskDirective:

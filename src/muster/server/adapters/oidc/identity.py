@@ -54,8 +54,8 @@ class Issuer:
         self._rules = settings.list_rules()
         self._labels = labels - {PRIMARY}
 
-    def make_caller(self, claims: Claims) -> Caller:
-        """Whom the claims of a checked token describe. Raises UnauthenticatedError: they give no name that can be one."""
+    def make_caller(self, claims: Claims, *, expires_s: float) -> Caller:
+        """Whom the claims of a checked token describe, which ends then. Raises UnauthenticatedError: they give no name that can be one."""
         names = list_texts(claims, self._name_path)
         name = names[0] if len(names) == 1 else ""
         if not 0 < len(name) <= NAME_CHARS_MAX or CONTROL.search(name) or name != name.strip():
@@ -67,7 +67,7 @@ class Issuer:
         if full_name is None:
             raise UnauthenticatedError(f"the name {name!r} is kept for callers of another issuer")
         groups = frozenset(filter(None, map(self._qualify, list_texts(claims, self._groups_path))))
-        return Caller(full_name, find_roles(self._rules, claims), groups, self.url)
+        return Caller(full_name, find_roles(self._rules, claims), groups, self.url, expires_s)
 
     def _qualify(self, text: str) -> str | None:
         """A name of a caller or a group as it is unique among all issuers; None where it would be another issuer's."""
@@ -124,7 +124,7 @@ class OidcIdentity:
         keys = await issuer.provider.find_keys(kid=token.kid, algorithm=token.algorithm)
         if not is_signed(token, keys):
             raise UnauthenticatedError("the token is not signed with a key of its issuer")
-        return issuer.make_caller(token.claims), expires_s
+        return issuer.make_caller(token.claims, expires_s=expires_s), expires_s
 
     def _keep(self, digest: bytes, checked: _Checked) -> None:
         self._checked.pop(digest, None)

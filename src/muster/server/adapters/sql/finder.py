@@ -1,4 +1,4 @@
-"""Which objects may fit a filter? Those that SQL finds, in order of their numbers, over a stretch that is bounded.
+"""Which objects may fit a filter? Those that SQL finds, in order of their numbers or against it, over a stretch that is bounded.
 
 A stretch is what one index leads to, so many entries at most; where it ends is asked first. So a filter that almost nothing
 fits is looked for piece by piece. SQLite, which knows nothing of how many rows there are, is shown that index alone.
@@ -46,13 +46,14 @@ class SqlFinder:
             return Found([], None)
         approach = find_approach(look.filter, look.sources, stored, is_postgres=self._session.is_postgres)
         number = stored.table.c.number
-        ahead = (*approach.conditions, number > look.after)
+        order = number.desc() if look.newest_first else number.asc()
+        ahead = (*approach.conditions, number < look.after if look.newest_first else number > look.after)
         end = None
         if not approach.is_short and not isinstance(told.upper, True_):
-            end = self._find_end(select(number).where(*ahead).order_by(number), look.scan)
+            end = self._find_end(select(number).where(*ahead).order_by(order), look.scan)
         if end is not None:
-            ahead = (*ahead, number <= end)
-        query = select(stored.table).where(*ahead, told.upper).order_by(number).limit(look.limit)
+            ahead = (*ahead, number >= end if look.newest_first else number <= end)
+        query = select(stored.table).where(*ahead, told.upper).order_by(order).limit(look.limit)
         rows = self._session.execute(query).all()
         objects = [(row.number, read(row)) for row in rows]
         return Found(objects, objects[-1][0] if len(objects) == look.limit else end)

@@ -156,6 +156,14 @@ class SqlHolders:
         )
         return {uuid: int(count) for uuid, count in self._session.execute(query)}
 
+    def count_live_of(self, taskforce_uuids: Sequence[str]) -> Mapping[str, int]:
+        query = (
+            select(holder.c.taskforce_uuid, func.count())
+            .where(holder.c.taskforce_uuid.in_(taskforce_uuids), holder.c.ended.is_(None))
+            .group_by(holder.c.taskforce_uuid)
+        )
+        return {uuid: int(count) for uuid, count in self._session.execute(query)}
+
 
 def _find_tried(held: Sequence[Row[Any]], at_once: Mapping[int, int]) -> set[int]:
     """The events that sessions were working on: of each the oldest that it held, so many as it works on at once."""

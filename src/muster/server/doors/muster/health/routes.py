@@ -52,7 +52,8 @@ async def metrics(request: SignedIn) -> Response[bytes]:
 async def whoami(request: SignedIn) -> Whoami:
     """Who the token belongs to, and what its issuer says of them."""
     caller = request.user
-    return Whoami(caller.name, sorted(role.value for role in caller.roles), sorted(caller.groups), caller.issuer)
+    roles = sorted(role.value for role in caller.roles)
+    return Whoami(caller.name, roles, sorted(caller.groups), caller.issuer, caller.expires_at)
 
 
 @get("/openapi.json", opt={"access": PUBLIC}, include_in_schema=False, sync_to_thread=False)

@@ -1,25 +1,26 @@
-"""Where are events published, and queues closed?"""
+"""Where are events published, queues closed, and programs told how to reach them on the broker?"""
 
 from collections.abc import Sequence
 
-from litestar import MediaType, Response, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from muster.client.shapes.events import Publish, PublishedView
-from muster.client.shapes.workflows import QueueView
+from muster.client.shapes.workflows import QueueAccessView, QueueView
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.queue import REQUEST_BYTES_MAX
 from muster.server.doors.access import SignedIn
 from muster.server.doors.documents import gives, takes
-from muster.server.doors.muster.queues.views import parse_publication, render_published
+from muster.server.doors.muster.queues.views import parse_publication, render_access, render_published
 from muster.server.doors.muster.workflows.views import render_queues
 from muster.server.doors.reading import parse_id, read_key
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.idempotent import answer_once
 from muster.server.services.parts import Parts
 from muster.server.services.publish_events import close_queue, publish
+from muster.server.services.read_queues import get_own_profile
 from muster.worker.crash_points import reach
 
 
@@ -67,4 +68,15 @@ async def close(
     return render_queues([queue], {queue.number: counts})[0]
 
 
-handlers: Sequence[HTTPRouteHandler] = (publish_, close)
+@get("/workflows/{workflow_id:str}/queues/{alias:str}/access")
+async def access(
+    request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str], alias: FromPath[str]
+) -> Response[QueueAccessView]:
+    """How the owner's programs reach a public queue on the broker: its name there, the address, and a token, which is the password."""
+    parse_id(WORKFLOW_ID, workflow_id, what="workflow")
+    queue, shown = await get_own_profile(parts, request.user, workflow_id, alias)
+    view = render_access(queue, shown, has_broker=parts.broker is not None)
+    return Response(view, headers={"Cache-Control": "no-store"})
+
+
+handlers: Sequence[HTTPRouteHandler] = (publish_, close, access)

@@ -1,13 +1,19 @@
 """How do taskforces look on our door?"""
 
+from collections.abc import Sequence
+
 from muster.client.shapes.workflows import PhaseLogView, TaskforceView
-from muster.domain.workflow import PhaseLogEntry
+from muster.domain.workflow import PhaseLogEntry, Taskforce
 from muster.server.services.read_workflow import WholeTaskforce
 
 
 def render_taskforce(whole: WholeTaskforce) -> TaskforceView:
     """A taskforce, every field."""
-    one = whole.taskforce
+    return render_seen_taskforce(whole.taskforce, whole.log, whole.workers)
+
+
+def render_seen_taskforce(one: Taskforce, log: Sequence[PhaseLogEntry], workers: int) -> TaskforceView:
+    """As `render_taskforce`. `workers`: how many sessions live now."""
     return TaskforceView(
         taskforce_uuid=one.taskforce_uuid,
         task_id=one.task_id,
@@ -17,10 +23,10 @@ def render_taskforce(whole: WholeTaskforce) -> TaskforceView:
         location=one.location,
         schedd=one.schedd,
         n_workers=one.n_workers,
-        workers=whole.workers,
+        workers=workers,
         origin=one.origin.value,
         phase=one.phase.value,
-        phase_change_log=[render_entry(entry) for entry in whole.log],
+        phase_change_log=[render_entry(entry) for entry in log],
         cluster_id=one.cluster_id,
         job_event_log_fpath=one.job_event_log_fpath,
         compound_statuses={status: dict(counts) for status, counts in one.compound_statuses.items()},

@@ -1,1 +1,1 @@
-"""Tasks: give one more workers."""
+"""Tasks: look at one, give it more workers."""

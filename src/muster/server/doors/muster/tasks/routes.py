@@ -1,23 +1,32 @@
-"""Where does a task get more workers?"""
+"""Where is a task looked at, and where does it get more workers?"""
 
 from collections.abc import Sequence
 
 import msgspec
-from litestar import MediaType, Response, post
+from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from muster.client.shapes.workflows import AddWorkers, TaskforceView
+from muster.client.shapes.workflows import AddWorkers, TaskforceView, TaskView
 from muster.domain.ids import TASK_ID
 from muster.server.doors.access import SignedIn
 from muster.server.doors.documents import gives, takes
 from muster.server.doors.muster.taskforces.views import render_taskforce
+from muster.server.doors.muster.tasks.views import render_task
 from muster.server.doors.reading import parse_id, read_body, read_key
 from muster.server.services.add_workers import MoreWorkers, add_workers
 from muster.server.services.parts import Parts
+from muster.server.services.read_workflow import get_task
 
 CREATED = 201
+
+
+@get("/tasks/{task_id:str}")
+async def show(parts: NamedDependency[Parts], task_id: FromPath[str]) -> TaskView:
+    """A task, every field."""
+    task = await get_task(parts, parse_id(TASK_ID, task_id, what="task"))
+    return render_task(task.directive, task.aliases)
 
 
 @post(
@@ -43,4 +52,4 @@ async def add(request: SignedIn, parts: NamedDependency[Parts], task_id: FromPat
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
 
-handlers: Sequence[HTTPRouteHandler] = (add,)
+handlers: Sequence[HTTPRouteHandler] = (show, add)

@@ -19,7 +19,6 @@ from muster.client.shapes.workflows import (
     EndedView,
     Progress,
     QueueView,
-    TaskView,
     WorkflowPage,
     WorkflowSummary,
     WorkflowView,
@@ -27,9 +26,10 @@ from muster.client.shapes.workflows import (
 from muster.domain.ids import render_event_id
 from muster.domain.outbox import Place, render_place
 from muster.domain.queue import Counts, Queue
-from muster.domain.workflow import TaskDirective, Workflow
+from muster.domain.workflow import Workflow
 from muster.server.doors.event_stream import SIGN_OF_LIFE, render_event, render_id
 from muster.server.doors.muster.taskforces.views import render_taskforce
+from muster.server.doors.muster.tasks.views import render_task
 from muster.server.ports.store import Recount
 from muster.server.services.deactivate_workflow import Ended
 from muster.server.services.follow_progress import ProgressNow
@@ -69,7 +69,7 @@ def render_workflow(whole: WholeWorkflow) -> WorkflowView:
         ended_at=workflow.ended_at,
         ended_by=workflow.ended_by,
         group=workflow.owner_group,
-        tasks=[_render_task(one, aliases) for one in whole.directives],
+        tasks=[render_task(one, aliases) for one in whole.directives],
         queues=render_queues(whole.queues, whole.counts),
         taskforces=[render_taskforce(one) for one in whole.taskforces],
     )
@@ -99,29 +99,6 @@ def render_queues(queues: Sequence[Queue], counts: Mapping[int, Counts]) -> list
 def render_counts(counts: Counts) -> CountsView:
     """An account."""
     return CountsView(**asdict(counts))
-
-
-def _render_task(task: TaskDirective, aliases: Mapping[str, str]) -> TaskView:
-    return TaskView(
-        task_id=task.task_id,
-        cluster_locations=list(task.cluster_locations),
-        task_image=task.task_image,
-        task_args=task.task_args,
-        task_env=dict(task.task_env),
-        init_image=task.init_image,
-        init_args=task.init_args,
-        init_env=dict(task.init_env),
-        input_queue_aliases=[aliases[one] for one in task.input_queues],
-        output_queue_aliases=[aliases[one] for one in task.output_queues],
-        attempts=task.attempts,
-        retry_s=task.retry_s,
-        timeout_s=task.timeout_s,
-        warm=task.warm,
-        max_events=task.max_events,
-        infile_ext=task.infile_ext,
-        outfile_ext=task.outfile_ext,
-        slots=task.slots,
-    )
 
 
 def render_ended(ended: Ended) -> EndedView:

@@ -1,0 +1,1 @@
+"""Queries: workflows, tasks and taskforces by a filter."""
