@@ -1,15 +1,21 @@
-"""`muster workflow add-workers`: which task gets them, and where, when the command line does not say it?"""
+"""`muster task add-workers` and `muster workflow add-workers`: which task gets them, and where, when the command line does not say it?"""
 
 from muster.cli.console import put, put_json, render_count, say
 from muster.cli.failure import OK, UsageError
-from muster.cli.lookup import get_workflow_id
+from muster.cli.lookup import check_task_id, get_workflow_id
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.workflows import TaskView, WorkflowView
+from muster.client.synchronous import Client
 from muster.domain.errors import NotFoundError
 
 EXAMPLES = """Examples:
   muster workflow add-workers latest --workers 10
   muster workflow add-workers WF-6f1a2b3c-00c3a1b2 --workers 200 --task TK-6f1a2b3c-00c3a1b2-5d6e7f80 --location big-pool"""
+EXAMPLES_OF_TASK = """Examples:
+  muster task add-workers TK-6f1a2b3c-00c3a1b2-5d6e7f80 --workers 200 --location big-pool
+
+The same by its workflow, where that has one task:
+  muster workflow add-workers latest --workers 200"""
 
 
 def add_workers(
@@ -32,10 +38,36 @@ def add_workers(
         idempotency_key: adding again with the same key and numbers adds nothing.
     """
     with connect(service) as client:
-        view = client.get_workflow(get_workflow_id(client, workflow))
-        chosen = _choose_task(view, task)
-        place = _choose_one(location, chosen.cluster_locations, f"task {chosen.task_id} runs at", "--location")
-        added = client.add_workers(chosen.task_id, location=place, n_workers=workers, idempotency_key=idempotency_key)
+        chosen = _choose_task(client.get_workflow(get_workflow_id(client, workflow)), task)
+        return _add(client, chosen, workers, location, idempotency_key, service)
+
+
+def add_workers_to_task(
+    task: str,
+    /,
+    *,
+    workers: int,
+    location: str | None = None,
+    idempotency_key: str | None = None,
+    service: Service = HERE,
+) -> int:
+    """Give a task more workers, with the settings of its first ones; they are started before others. Prints their taskforce.
+
+    Args:
+        task: its id; its workflow must be active.
+        workers: how many more.
+        location: where they run; not needed where the task has only one place.
+        idempotency_key: adding again with the same key and numbers adds nothing.
+    """
+    with connect(service) as client:
+        return _add(client, client.get_task(check_task_id(task)), workers, location, idempotency_key, service)
+
+
+def _add(
+    client: Client, task: TaskView, workers: int, location: str | None, idempotency_key: str | None, service: Service
+) -> int:
+    place = _choose_one(location, task.cluster_locations, f"task {task.task_id} runs at", "--location")
+    added = client.add_workers(task.task_id, location=place, n_workers=workers, idempotency_key=idempotency_key)
     if service.json:
         put_json(added)
     else:

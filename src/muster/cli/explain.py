@@ -35,7 +35,7 @@ def put_explanation(found: ExplanationView) -> None:
     for reason in found.reasons:
         if reason.cause != "ended":  # the summary says it
             put("")
-            _put_reason(reason, at=found.at)
+            put_reason(reason, at=found.at)
     if found.taskforces or found.left_out:
         total = len(found.taskforces) + found.left_out
         others = [f"{found.working} at work"] if found.working else []
@@ -44,12 +44,12 @@ def put_explanation(found: ExplanationView) -> None:
     for one in found.taskforces:
         of = f"{one.phase} at {one.location}, {one.workers} of {render_count(one.n_workers, 'worker')} up"
         put(f"\n  {one.taskforce_uuid}: {of}")
-        _put_reason(one, at=found.at, indent="    ")
+        put_reason(one, at=found.at, indent="    ")
     if found.left_out:
         put(f"\n  and {found.left_out} more: muster workflow show {found.workflow_id}")
 
 
-def _put_reason(reason: ReasonView, *, at: float, indent: str = "  ") -> None:
+def put_reason(reason: ReasonView, *, at: float, indent: str = "  ") -> None:
     put(f"{indent}{_join(reason.text)}")
     since = (
         ""

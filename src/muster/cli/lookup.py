@@ -1,8 +1,8 @@
-"""Which workflow is meant by the word on the command line?"""
+"""Which workflow, task, taskforce or event is meant by the word on the command line?"""
 
 from muster.client.synchronous import Client
 from muster.domain.errors import Finding, InvalidError, NotFoundError
-from muster.domain.ids import EVENT_ID, WORKFLOW_ID
+from muster.domain.ids import EVENT_ID, TASK_ID, TASKFORCE_UUID, WORKFLOW_ID
 
 LATEST = ("latest", "@last")
 """The caller's newest workflow."""
@@ -26,4 +26,22 @@ def check_event_id(word: str) -> str:
     """The word, if it can be an event's id. Raises InvalidError."""
     if EVENT_ID.fullmatch(word) is None:
         raise InvalidError([Finding("event", f"{word!r} is not the id of an event, like EV-00c3a1b2c4d5e6f7")])
+    return word
+
+
+def check_task_id(word: str) -> str:
+    """The word, if it can be a task's id. Raises InvalidError."""
+    if TASK_ID.fullmatch(word) is None:
+        reason = (
+            f"{word!r} is not the id of a task, like TK-…-…-…; `muster task list WORKFLOW` shows those of a workflow"
+        )
+        raise InvalidError([Finding("task", reason)])
+    return word
+
+
+def check_taskforce_uuid(word: str) -> str:
+    """The word, if it can be a taskforce's. Raises InvalidError."""
+    if TASKFORCE_UUID.fullmatch(word) is None:
+        reason = f"{word!r} is not the uuid of a taskforce, like TF-…-…-…-…; `muster taskforce list` shows them"
+        raise InvalidError([Finding("taskforce", reason)])
     return word

@@ -19,15 +19,20 @@ Start with `muster up` in one terminal and `muster workflow submit FILE` in anot
 COMMANDS = (
     ("up", "up", "Run service, site agent and local workers in this folder, until Ctrl-C."),
     ("workflow", "workflow", "Make, see, watch and end workflows."),
+    ("task", "task", "See the tasks of workflows, and give them more workers."),
+    ("taskforce", "taskforce", "See taskforces: where their workers are, and why not."),
     ("queue", "queue", "Publish events, consume results, close and see queues."),
     ("event", "event", "Look at events, and write them out without taking them."),
     ("dead-letter", "dead_letter", "See and replay events whose last attempt failed."),
+    ("query", "query", "Find workflows, tasks and taskforces by a filter."),
+    ("token", "token", "See who you are, get tokens, also those of queues on a broker."),
     ("status", "status", "Show the service's address, whether it is ready, and who you are to it."),
     ("serve", "serve", "Run the service as a process of its own."),
     ("site", "site", "Run the agent beside a pool as a process of its own."),
     ("db", "db", "See how the database stands; upgrade it, back it up, restore it."),
     ("settings", "settings", "Show every setting, its value, and where that comes from."),
     ("admin", "admin", "For operators: remove what need not be kept any longer."),
+    ("completion", "completion", "Write what completes commands in your shell."),
     ("worker", "worker", "Make the file that travels to execution points."),
 )
 """Name, module, sentence."""

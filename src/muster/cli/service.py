@@ -7,8 +7,9 @@ names, `token` in that folder. A token is never an argument.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cyclopts import Group, Parameter
 
@@ -17,6 +18,9 @@ from muster.client.address import Token, parse_address
 from muster.client.patience import Patience
 from muster.client.synchronous import Client
 from muster.domain.errors import Finding, InvalidError, NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from muster.client.client_credentials import ClientCredentials
 
 DIRECTORY_DEFAULT = Path(".muster")
 _CLIENT = "MUSTER_CLIENT_"
@@ -46,10 +50,11 @@ HERE = Service()
 
 @dataclass(frozen=True)
 class Target:
-    """A service found, and what signs the caller in; the token is kept out of every rendering."""
+    """A service found, and what signs the caller in; the token is kept out of every rendering. `source`: where that is from."""
 
     url: str
     token: Token
+    source: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         return f"Target({self.url!r}, token={'set' if self.token else None})"
@@ -79,7 +84,7 @@ def find_target(service: Service, environment: Mapping[str, str]) -> Target:
     url = named or _read_address(directory)
     address = parse_address(url)
     # The folder's token belongs to the folder's service: it goes to no other machine.
-    return Target(address.url, _find_token(service, environment, directory if address.is_loopback else None))
+    return Target(address.url, *_find_token(service, environment, directory if address.is_loopback else None))
 
 
 def _read_address(directory: Path) -> str:
@@ -95,22 +100,31 @@ def _read_address(directory: Path) -> str:
         raise InvalidError([Finding(str(file), f"cannot be read: {error}")]) from error
 
 
-def _find_token(service: Service, environment: Mapping[str, str], directory: Path | None) -> Token:
+def _find_token(service: Service, environment: Mapping[str, str], directory: Path | None) -> tuple[Token, str]:
+    """The token, and where it is from."""
     if service.token_file is not None:
-        return _read_token(service.token_file, source="--token-file")
+        return _read_token(service.token_file, source="--token-file"), f"--token-file {service.token_file}"
     if token := environment.get("MUSTER_TOKEN"):
-        return _check_token(token, source="MUSTER_TOKEN")
+        return _check_token(token, source="MUSTER_TOKEN"), "MUSTER_TOKEN"
     if path := environment.get("MUSTER_TOKEN_FILE"):
-        return _read_token(Path(path), source="MUSTER_TOKEN_FILE")
-    if any(name.startswith(f"{_CLIENT}OIDC_") for name in environment):
-        return _make_credentials()
+        return _read_token(Path(path), source="MUSTER_TOKEN_FILE"), f"MUSTER_TOKEN_FILE {path}"
+    if has_credentials(environment):
+        return (
+            make_credentials(),
+            f"the identity provider, for the client {environment.get(f'{_CLIENT}OIDC_CLIENT_ID')}",
+        )
     if directory is not None and (file := directory / "token").exists():
-        return _read_token(file, source=str(file))
-    return None
+        return _read_token(file, source=str(file)), str(file)
+    return None, "nowhere"
 
 
-def _make_credentials() -> Token:
-    """Imported where they are wanted: most commands do without."""
+def has_credentials(environment: Mapping[str, str]) -> bool:
+    """Is a program named that an identity provider gives tokens to?"""
+    return any(name.startswith(f"{_CLIENT}OIDC_") for name in environment)
+
+
+def make_credentials() -> "ClientCredentials":
+    """Imported where they are wanted: most commands do without. Raises InvalidError, NotFoundError."""
     from muster.cli.settings_faults import read_settings
     from muster.client.client_credentials import ClientCredentials
     from muster.settings.parts import ClientSettings

@@ -71,6 +71,10 @@ class ClientCredentials(httpx.Auth):
         """Can the secret be read? Raises NotFoundError, InvalidError."""
         self._read_secret()
 
+    def get_grant(self) -> Grant:
+        """The token at hand, or a new one where it is due. Raises UnavailableError, UnauthenticatedError, InvalidError."""
+        return self._renew()
+
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         grant = self._renew()
         response = yield _sign(request, grant)

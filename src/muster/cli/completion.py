@@ -1,0 +1,56 @@
+"""`muster completion`: what makes the shell complete commands, options and what they may be?"""
+
+import re
+from typing import Literal
+
+from cyclopts import App
+
+from muster.cli.console import put_data
+from muster.cli.failure import OK
+
+Shell = Literal["bash", "zsh", "fish"]
+
+app = App(
+    name="completion",
+    help_format="plaintext",
+    help_epilogue="""Examples, for you alone (once; then start a new shell):
+  echo 'source <(muster completion bash)' >> ~/.bashrc
+  echo 'source <(muster completion zsh)' >> ~/.zshrc        # behind the line with compinit
+  muster completion fish > ~/.config/fish/completions/muster.fish
+
+For a package:
+  muster completion bash > $DESTDIR/usr/share/bash-completion/completions/muster
+  muster completion zsh > $DESTDIR/usr/share/zsh/site-functions/_muster
+  muster completion fish > $DESTDIR/usr/share/fish/vendor_completions.d/muster.fish""",
+)
+
+_OF_ZSH = "_cyclopts_muster"
+_LOAD_ZSH = """
+if [[ ${funcstack[1]} == _muster ]]; then  # read from the fpath: this was the first call
+  _muster "$@"
+elif (( ${+functions[compdef]} )); then  # sourced
+  compdef _muster muster
+fi
+"""
+
+
+@app.default
+def completion(shell: Shell, /) -> int:
+    """Write the script that completes commands, options and their values in your shell. It asks no service.
+
+    Args:
+        shell: which one.
+    """
+    put_data(render_completion(shell).encode())
+    return OK
+
+
+def render_completion(shell: Shell) -> str:
+    """The script."""
+    from muster.cli.main import make_app  # which knows this module
+
+    script = make_app().generate_completion(prog_name="muster", shell=shell)
+    if shell != "zsh":
+        return script
+    # Named as zsh's own functions are, and good to be sourced as well as to be put into the fpath.
+    return re.sub(rf"\b{_OF_ZSH}\b", "_muster", script).rstrip() + "\n" + _LOAD_ZSH

@@ -1,0 +1,218 @@
+"""`muster query …`: find workflows, tasks and taskforces by a filter."""
+
+import functools
+import heapq
+import itertools
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from muster.cli.console import give_up_output, put_json, put_table, say
+from muster.cli.failure import OK, UsageError
+from muster.cli.found import check_limit, find_each, get_value, render_found
+from muster.cli.service import HERE, Service, connect
+from muster.client.calls import Queried
+from muster.client.synchronous import Client
+from muster.domain.errors import Finding, InvalidError
+from muster.domain.projection import parse_projection
+from muster.domain.value_order import compare
+
+BLOCK = 500
+"""Rows of a table that are laid out together; more are not held."""
+SORTED_MAX = 100_000
+"""Objects that are held to be sorted."""
+FILTER_BYTES_MAX = 1 << 20
+COLUMNS: Mapping[Queried, Sequence[str]] = {
+    "workflows": ("workflow_id", "name", "state", "owner", "created_at", "ended_at"),
+    "tasks": ("task_id", "task_image", "task_args", "input_queue_aliases", "output_queue_aliases", "cluster_locations"),
+    "taskforces": ("taskforce_uuid", "location", "phase", "workers", "n_workers", "cluster_id", "created_at"),
+}
+"""Of a table, where no fields are named."""
+
+app = App(name="query", help="Find workflows, tasks and taskforces by a filter.", help_format="plaintext")
+app.help_epilogue = """Examples:
+  muster query workflows '{"state": "active", "owner": "ada"}'
+  muster query taskforces '{"phase": {"$ne": "condor-complete"}}' --json
+
+The filter is MongoDB's: docs/reference/query.md has the operators, and what is fast. {} fits everything."""
+
+Filter = Annotated[str, Parameter(allow_leading_hyphen=True)]
+Fields = Annotated[list[str] | None, Parameter(name=["--field", "-f"])]
+NewestFirst = Annotated[bool, Parameter(name="--newest-first")]
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster query workflows '{"state": "active"}' --newest-first --limit 20
+  muster query workflows '{"name": {"$regex": "^run-"}, "state": {"$in": ["finished", "aborted"]}}' --json > ended.jsonl
+  muster query workflows '{"owner": "ada"}' --field workflow_id --field priority --sort priority --descending --limit 10"""
+)
+def workflows(
+    filter: Filter = "{}",  # noqa: A002 - its name in the help
+    /,
+    *,
+    field: Fields = None,
+    newest_first: NewestFirst = False,
+    sort: str | None = None,
+    descending: bool = False,
+    limit: int | None = None,
+    service: Service = HERE,
+) -> int:
+    """Find workflows by a filter; all that fit, oldest first. With --json one line each.
+
+    Args:
+        filter: JSON; - is standard input.
+        field: show this field, dotted into objects; may be given again for others.
+        newest_first: in the other order.
+        sort: by this field instead; goes through all that fit and keeps --limit of them.
+        descending: with --sort: the greatest first.
+        limit: how many at most.
+    """
+    return _find("workflows", filter, field, _Order(newest_first, sort, descending), limit, service)
+
+
+@app.command(
+    alias="task-directives",
+    help_epilogue="""Examples:
+  muster query tasks '{"workflow_id": "WF-6f1a2b3c-00c3a1b2"}'
+  muster query tasks '{"task_image": {"$regex": "^icecube/"}}' --field task_id --field task_image
+  muster query task-directives '{"cluster_locations": "big-pool"}' --json""",
+)
+def tasks(
+    filter: Filter = "{}",  # noqa: A002 - its name in the help
+    /,
+    *,
+    field: Fields = None,
+    newest_first: NewestFirst = False,
+    sort: str | None = None,
+    descending: bool = False,
+    limit: int | None = None,
+    service: Service = HERE,
+) -> int:
+    """Find tasks by a filter; all that fit, oldest first. With --json one line each. `task-directives` is another name of it.
+
+    Args:
+        filter: JSON; - is standard input.
+        field: show this field, dotted into objects; may be given again for others.
+        newest_first: in the other order.
+        sort: by this field instead; goes through all that fit and keeps --limit of them.
+        descending: with --sort: the greatest first.
+        limit: how many at most.
+    """
+    return _find("tasks", filter, field, _Order(newest_first, sort, descending), limit, service)
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster query taskforces '{"phase": "condor-submit", "workers": 0}'
+  muster query taskforces '{"held_reason": {"$ne": null}}' --field taskforce_uuid --field held_reason
+  muster query taskforces '{"workflow_id": "WF-6f1a2b3c-00c3a1b2"}' --json | jq .compound_statuses
+  muster query taskforces '{"location": "big-pool"}' --sort n_workers --descending --limit 10"""
+)
+def taskforces(
+    filter: Filter = "{}",  # noqa: A002 - its name in the help
+    /,
+    *,
+    field: Fields = None,
+    newest_first: NewestFirst = False,
+    sort: str | None = None,
+    descending: bool = False,
+    limit: int | None = None,
+    service: Service = HERE,
+) -> int:
+    """Find taskforces by a filter; all that fit, oldest first. With --json one line each.
+
+    Args:
+        filter: JSON; - is standard input.
+        field: show this field, dotted into objects; may be given again for others.
+        newest_first: in the other order.
+        sort: by this field instead; goes through all that fit and keeps --limit of them.
+        descending: with --sort: the greatest first.
+        limit: how many at most.
+    """
+    return _find("taskforces", filter, field, _Order(newest_first, sort, descending), limit, service)
+
+
+class _Order(msgspec.Struct):
+    """In which order things are shown. `field` None: in that of creation."""
+
+    newest_first: bool
+    field: str | None
+    descending: bool
+
+
+def _find(
+    what: Queried, text: str, fields: list[str] | None, order: _Order, limit: int | None, service: Service
+) -> int:
+    check_limit(limit)
+    if order.field is None and order.descending:
+        raise UsageError("--descending goes with --sort; the newest first are had by --newest-first")
+    if order.field is not None and order.newest_first:
+        raise UsageError("--newest-first does not go with --sort")
+    if order.field is not None and (limit is None or limit > SORTED_MAX):
+        raise UsageError(f"--sort goes with --limit, of at most {SORTED_MAX}: as many are held")
+    filter_ = _parse_filter(text)
+    fields = list(dict.fromkeys(fields)) if fields else None
+    columns = fields or COLUMNS[what]
+    shown = fields if service.json else columns
+    count = 0
+    try:
+        with connect(service) as client:
+            found = _find_in_order(client, what, filter_, shown, order, limit)
+            for block in _batch(found):
+                count += len(block)
+                if service.json:
+                    for one in block:
+                        put_json(one, in_one_line=True)
+                else:
+                    rows = [[render_found(name, get_value(one, name)) for name in columns] for one in block]
+                    put_table(columns, rows)
+    except BrokenPipeError:
+        give_up_output()  # whoever reads has enough, and nothing was changed
+        return OK
+    if not service.json:
+        say(f"{count} found" if limit is None or count < limit else f"{count} found, which is the limit (--limit)")
+    return OK
+
+
+def _batch(found: Iterator[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], ...]]:
+    while block := tuple(itertools.islice(found, BLOCK)):
+        yield block
+
+
+def _find_in_order(
+    client: Client,
+    what: Queried,
+    filter_: Mapping[str, Any],
+    fields: Sequence[str] | None,
+    order: _Order,
+    limit: int | None,
+) -> Iterator[dict[str, Any]]:
+    """What fits, as much of each as is shown."""
+    if order.field is None or limit is None:
+        return find_each(client, what, filter_, projection=fields, limit=limit, newest_first=order.newest_first)
+    field = order.field
+    wanted = None if fields is None else list(dict.fromkeys([*fields, field]))
+    every = find_each(client, what, filter_, projection=wanted, limit=None, newest_first=False)
+    choose = heapq.nlargest if order.descending else heapq.nsmallest
+    key = functools.cmp_to_key(compare)
+    chosen = choose(limit, every, key=lambda one: key(get_value(one, field)))
+    projection = None if fields is None else parse_projection(fields)
+    return iter(chosen if projection is None else [projection.apply(one) for one in chosen])
+
+
+def _parse_filter(text: str) -> dict[str, Any]:
+    """Raises InvalidError: it is no JSON object."""
+    raw = sys.stdin.buffer.read(FILTER_BYTES_MAX + 1) if text == "-" else text.encode("utf-8", "surrogateescape")
+    if len(raw) > FILTER_BYTES_MAX:
+        raise InvalidError([Finding("filter", f"has more than {FILTER_BYTES_MAX} bytes")])
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        reason = (
+            f'is not a JSON object ({error}); write it as \'{{"state": "active"}}\', in single quotes for the shell'
+        )
+        raise InvalidError([Finding("filter", reason)]) from None
