@@ -25,6 +25,8 @@ For a package:
 )
 
 _OF_ZSH = "_cyclopts_muster"
+_FREE_ARGUMENT = re.compile(r"^(?P<spec> +'(?:\d+|\*):(?:[^:\\']|\\.|'\\'')+)'(?= \\$)", re.MULTILINE)
+"""An argument that can be anything. Without an action, the nothing of `()`, zsh shows its sentence and then completes no option there."""
 _LOAD_ZSH = """
 if [[ ${funcstack[1]} == _muster ]]; then  # read from the fpath: this was the first call
   _muster "$@"
@@ -53,4 +55,5 @@ def render_completion(shell: Shell) -> str:
     if shell != "zsh":
         return script
     # Named as zsh's own functions are, and good to be sourced as well as to be put into the fpath.
-    return re.sub(rf"\b{_OF_ZSH}\b", "_muster", script).rstrip() + "\n" + _LOAD_ZSH
+    script = re.sub(rf"\b{_OF_ZSH}\b", "_muster", script).rstrip() + "\n" + _LOAD_ZSH
+    return _FREE_ARGUMENT.sub(r"\g<spec>:()'", script)
