@@ -14,6 +14,7 @@ from muster.client.patience import Patience
 from muster.client.shapes.consumers import Consume, Consumed, LeasedEvent
 from muster.client.shapes.events import EventBodyPage, EventWithBody
 from muster.client.shapes.new_workflow import NewWorkflow
+from muster.client.shapes.queries import FoundPage
 from muster.client.shapes.service import Whoami
 from muster.client.synchronous import Client
 from muster.domain.errors import NotFoundError, RejectedError, UnavailableError
@@ -189,6 +190,46 @@ def test_exporting_goes_over_all_pages_and_takes_nothing_with_either_client() ->
             "/muster/v1/workflows/WF-1-2/events?bodies=true&queue=out&state=dead&limit=1000",
             "/muster/v1/workflows/WF-1-2/events?bodies=true&queue=out&state=dead&after=EV-1&limit=1000",
         ]
+
+
+def test_a_query_goes_over_all_pages_up_to_its_limit_with_either_client() -> None:
+    async def ask(url: str) -> list[FoundPage]:
+        async with AsyncClient(url) as client:
+            return [page async for page in client.query_pages("tasks", {"a": 1}, projection=["b"], limit=5)]
+
+    pages = [FoundPage([{"b": 1}, {"b": 2}], "c1"), FoundPage([], "c2"), FoundPage([{}, {}, {}], "c3")]
+    answers = [(200, page) for page in pages]
+    with run_scripted(*answers) as one, Client(one.url) as client:
+        plainly = list(client.query_pages("tasks", {"a": 1}, projection=["b"], limit=5))
+    with run_scripted(*answers) as other:
+        asynchronously = anyio.run(ask, other.url)
+
+    assert plainly == asynchronously == pages
+    for service in (one, other):
+        assert [asked.target for asked in service.asked] == ["/muster/v1/query/tasks"] * 3
+        sent = [msgspec.json.decode(asked.body) for asked in service.asked]
+        assert sent == [
+            {"query": {"a": 1}, "projection": ["b"], "limit": 5},
+            {"query": {"a": 1}, "projection": ["b"], "limit": 3, "after": "c1"},
+            {"query": {"a": 1}, "projection": ["b"], "limit": 3, "after": "c2"},
+        ]
+
+
+def test_a_query_without_a_limit_ends_with_the_last_page_and_leaving_it_asks_for_no_more() -> None:
+    pages = [FoundPage([{}], "c1"), FoundPage([{}], None)]
+    with run_scripted(*((200, page) for page in pages)) as service, Client(service.url) as client:
+        found = list(client.query_pages("workflows", newest_first=True))
+        sent = [msgspec.json.decode(asked.body) for asked in service.asked]
+    with (
+        run_scripted((200, pages[0])) as other,
+        Client(other.url) as client,
+        contextlib.closing(client.query_pages("workflows")) as left,
+    ):
+        next(left)
+
+    assert found == pages
+    assert sent == [{"newest_first": True}, {"newest_first": True, "after": "c1"}]
+    assert len(other.asked) == 1
 
 
 def test_leaving_an_export_early_asks_for_no_more() -> None:

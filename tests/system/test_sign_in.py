@@ -1,6 +1,7 @@
 """Does everybody sign in at a real identity provider: people, the command line, the site's agent? As processes, over TLS."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,39 @@ def test_a_whole_workflow_is_done_by_callers_of_the_provider(
         assert eve.get_workflow(workflow).owner == "ada"
     assert not (stack.state / "token").exists()
     _check_audit_and_secrecy(stack, oidc_provider, workflow)
+
+
+def test_the_command_line_gets_tokens_by_client_credentials_and_tells_who_they_are_of(
+    stack: Stack, oidc_provider: OidcProvider, tmp_path: Path
+) -> None:
+    stack.start_serve(**of_service(oidc_provider))
+    ada = of_program(oidc_provider, "ada", "MUSTER_CLIENT_", tmp_path)
+    file = tmp_path / "token"
+
+    shown = stack.run("token", "show", "--json", sign_in=ada)
+    fetched = stack.run("token", "fetch", "--output", str(file), sign_in=ada)
+    whole = stack.run("token", "fetch", "--json", sign_in=ada)
+    revealed = stack.run("token", "show", "--reveal", sign_in=ada)
+    by_file = stack.run("token", "show", "--token-file", str(file), sign_in={})
+
+    me = json.loads(shown.stdout)
+    assert (me["name"], me["issuer"], me["roles"]) == ("ada", oidc_provider.url, ["user"])
+    assert me["source"] == "the identity provider, for the client ada"
+    assert me["expires_at"] > time.time()
+    assert (fetched.returncode, fetched.stdout) == (0, "")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert ask(stack, file.read_text().strip()).json()["name"] == "ada"
+    assert json.loads(whole.stdout)["expires_at"] == pytest.approx(me["expires_at"], abs=60)
+    assert ask(stack, revealed.stdout.strip()).json()["name"] == "ada"
+    assert "you         ada\n" in by_file.stdout
+    assert " left)" in by_file.stdout
+    for done in (shown, fetched, by_file):
+        assert "eyJ" not in done.stdout + done.stderr  # which every JWT begins with
+    (tmp_path / "ada.secret").write_text("wrong")
+    refused = stack.run("token", "fetch", "--output", str(file), sign_in=ada)
+    assert (refused.returncode, refused.stdout) == (6, "")
+    assert "gives the client 'ada' no token" in refused.stderr
+    assert ask(stack, file.read_text().strip()).json()["name"] == "ada"  # the file is as it was
 
 
 def _check_audit_and_secrecy(stack: Stack, provider: OidcProvider, workflow: str) -> None:
