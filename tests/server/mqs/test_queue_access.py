@@ -1,7 +1,5 @@
 """Are the owner's programs told how to reach a public queue on the broker, and is nobody else? (our door)"""
 
-from pathlib import Path
-
 import pytest
 
 from muster.domain.mq_profile import TokenStamp
@@ -59,9 +57,8 @@ async def test_it_is_for_the_owner_and_operators(broker_stand: Stand) -> None:
     assert "belongs to ada" in refused.json()["error"]
 
 
-async def test_every_user_has_it_where_workflows_are_shared(files: Files, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'muster.db'}"
-    async with open_stand(url, broker=BROKER, queue_keys=files.open(), shared_workflows=True) as stand:
+async def test_every_user_has_it_where_workflows_are_shared(files: Files, sqlite_url: str) -> None:
+    async with open_stand(sqlite_url, broker=BROKER, queue_keys=files.open(), shared_workflows=True) as stand:
         workflow = await active(stand)
         assert (await stand.get(place(workflow), by=STRANGER))["auth_token"]
 
@@ -78,22 +75,27 @@ async def test_a_private_queue_and_one_that_is_not_there_are_refused(broker_stan
         assert (await broker_stand.ask("GET", path)).status_code == 404
 
 
-async def test_where_there_is_no_token_it_is_said_why(broker_stand: Stand, files: Files, tmp_path: Path) -> None:
-    nothing = {"auth_token": None, "broker_type": None, "broker_address": None, "expires_at": None}
+NOTHING: Json = {"auth_token": None, "broker_type": None, "broker_address": None, "expires_at": None}
 
-    async def explain(stand: Stand, workflow: Json) -> str:
-        access = await stand.get(place(workflow))
-        assert access == access | nothing
-        return str(access["why"])
 
+async def explain(stand: Stand, workflow: Json) -> str:
+    """Why there is no token."""
+    access = await stand.get(place(workflow))
+    assert access == access | NOTHING
+    return str(access["why"])
+
+
+async def test_where_there_is_no_token_it_is_said_why(broker_stand: Stand) -> None:
     waiting = await broker_stand.submit(NEW)
     assert await explain(broker_stand, waiting) == "the workflow's queues are not ready yet"
     over = await broker_stand.submit({**NEW, "tasks": [NEW_TASK]})
     await broker_stand.end(over, "abort")
     assert "has ended" in await explain(broker_stand, over)
-    async with open_stand(f"sqlite:///{tmp_path / 'bare.db'}") as bare:
-        workflow = await active(bare)
-        assert "no broker (MUSTER_BROKER_URL)" in await explain(bare, workflow)
+
+
+async def test_a_service_without_a_broker_says_so(sqlite_url: str) -> None:
+    async with open_stand(sqlite_url) as bare:
+        assert "no broker (MUSTER_BROKER_URL)" in await explain(bare, await active(bare))
 
 
 async def test_a_token_that_is_used_up_is_renewed_when_it_is_asked_for(broker_stand: Stand) -> None:
