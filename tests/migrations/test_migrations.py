@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from contracts.store_bench import A_DIRECTIVE, AN_ENTRY, a_taskforce, a_workflow, open_bench
+from contracts.store_bench import A_DIRECTIVE, AN_ENTRY, a_taskforce, a_workflow, open_bench, until
 from muster.client.shapes.new_workflow import NewTask
 from muster.domain.errors import InvalidError
 from muster.domain.ids import EventIds
 from muster.domain.mq_profile import Direction, Kind, MqGroup, MqProfile
-from muster.server.adapters.sql.database import open_database
+from muster.server.adapters.sql.database import connect_once, open_database
+from muster.server.adapters.sql.migrate import find_revision, get_head, upgrade_beside_others
 from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
 from muster.server.adapters.sql.schema import HOT, metadata
 from muster.server.adapters.sql.transaction import SqlTransaction
@@ -452,3 +454,55 @@ async def test_on_postgres_a_long_read_is_not_in_the_way_of_a_service_that_makes
             await connection.run_sync(lambda core: make_coming_partitions(core, now=later))
         await engine.dispose()
         assert await raw.fetchval("SELECT count(*) FROM pg_class WHERE relname ~ '^event_[0-9]+$'") == 4
+
+
+DEADLOCKING = '''"""Two tables, one after the other."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9001"
+down_revision = "{head}"
+branch_labels = None
+depends_on = None
+beside_older = True
+
+
+def upgrade() -> None:
+    """While the second one is waited for, somebody waits for the first."""
+    op.add_column("asking", sa.Column("coming", sa.Integer(), nullable=True))
+    op.add_column("jwk", sa.Column("coming", sa.Integer(), nullable=True))
+'''
+
+
+@pytest.mark.server
+async def test_on_postgres_a_migration_that_is_undone_by_a_deadlock_is_made_again(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "9001_deadlocking.py").write_text(DEADLOCKING.format(head=get_head()))
+    other = await asyncpg.connect(postgres_url)
+    # Whoever looks for a deadlock first is undone by it: that is to be the migration.
+    await other.execute("SET deadlock_timeout = '60s'")
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("LOCK TABLE jwk IN ACCESS EXCLUSIVE MODE")
+    said: list[str] = []
+    async with connect_once(postgres_url) as connection, anyio.create_task_group() as group:
+        group.start_soon(partial(upgrade_beside_others, connection, tell=said.append, folders=[tmp_path]))
+        await until(lambda: is_locked(postgres_url, "asking"))
+        with anyio.fail_after(30):
+            await other.execute("LOCK TABLE asking IN ACCESS SHARE MODE")
+        await transaction.rollback()
+    await other.close()
+
+    assert len(said) >= 1
+    async with connect_once(postgres_url) as connection:
+        assert await connection.run_sync(find_revision) == "9001"
+
+
+async def is_locked(url: str, table: str) -> bool:
+    raw = await asyncpg.connect(url)
+    query = "SELECT count(*) FROM pg_locks WHERE relation = $1::regclass AND mode = 'AccessExclusiveLock' AND granted"
+    count = await raw.fetchval(query, table)
+    await raw.close()
+    return bool(count)

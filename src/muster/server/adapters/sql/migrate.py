@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
 from muster.server.adapters.sql import replicas
-from muster.server.adapters.sql.faults import is_lock_not_available
+from muster.server.adapters.sql.faults import is_lock_not_available, is_worth_another_try
 from muster.server.adapters.sql.rows import ask_postgres_clock
 
 LOCK_TIMEOUT_S = 2.0
@@ -181,11 +181,12 @@ async def _migrate(
                 await connection.execute(text(f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}"))
                 await connection.run_sync(lambda core: command.upgrade(make_config(core, folders), one.revision))
         except DBAPIError as error:
-            if not is_lock_not_available(error):
+            # A deadlock with a service that has locked the tables in another order: one of the two is undone.
+            if not (is_lock_not_available(error) or is_worth_another_try(error)):
                 raise
         else:
             return
-        busy = await connection.scalar(_BUSY) or "a transaction that this database user may not see"
+        busy = await connection.scalar(_BUSY) or "somebody who is gone by now, or whom this database user may not see"
         await connection.rollback()
         if time.monotonic() >= until:
             raise UnavailableError(
