@@ -131,6 +131,9 @@ class Taskforces(Protocol):
 
     def insert(self, taskforce: Taskforce, entry: PhaseLogEntry) -> None: ...
 
+    def insert_all(self, taskforces: Sequence[Taskforce], entry: PhaseLogEntry) -> None:
+        """Each with this as the first entry of its log."""
+
     def get(self, taskforce_uuid: str) -> Taskforce:
         """Raises NotFoundError."""
 
@@ -294,7 +297,8 @@ class Horizon:
 class Outbox(Protocol):
     """Notices to the world, written with what they tell of."""
 
-    def insert(self, notice: Notice) -> None: ...
+    def insert(self, *notices: Notice) -> None:
+        """At least one, in this order."""
 
     def list_after(self, cursor: Cursor, *, subject: str | None, limit: int) -> Sequence[tuple[Cursor, Notice]]:
         """Committed notices behind the cursor in commit order. Never passes a transaction that might still commit in front."""

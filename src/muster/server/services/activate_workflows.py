@@ -5,6 +5,7 @@ then on. What is let in first, and how much at once, `muster.domain.admission` s
 workflow that another one has in hand is passed over.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -19,6 +20,8 @@ from muster.worker.crash_points import reach
 
 BATCH_MAX = 200
 """Workflows looked at in one pass."""
+TOGETHER_MAX = 16
+"""Workflows of one transaction: a commit costs as much as moving one, and others must not wait for long."""
 AUTO_ADVANCED = "Auto-advanced because workflow has already been mq-activated."
 TRY_AGAIN_LATER = "MQS responded with 'try_again_later' signal"
 """The log's words are upstream's (wms.md section 8)."""
@@ -55,21 +58,32 @@ class Round:
 
 
 async def activate_workflows(parts: Parts) -> Round:
-    """One pass, the most urgent first, a transaction for each workflow."""
+    """One pass, the most urgent first, some workflows a transaction."""
 
     def look(tx: Transaction) -> list[str]:
         waiting = tx.workflows.list_waiting(Phase.PRE_MQ_ACTIVATION, limit=BATCH_MAX)
         return [one.workflow_id for one in order(waiting, now=tx.now())]
 
     turns: list[Turn] = []
-    for workflow_id in await parts.store.read(look):
-        turns.append(await parts.store.write(partial(_activate, parts=parts, workflow_id=workflow_id)))
-        parts.tally.activated += turns[-1] is Turn.MOVED
+    for some in cut(await parts.store.read(look)):
+        done = await parts.store.write(partial(_activate_some, parts=parts, workflow_ids=some))
+        parts.tally.activated += done.count(Turn.MOVED)
+        turns += done
         reach("server.activate.committed")
     return Round(len(turns), turns.count(Turn.MOVED), turns.count(Turn.IN_HAND))
 
 
-def _activate(tx: Transaction, *, parts: Parts, workflow_id: str) -> Turn:
+def cut(workflow_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Into as many as share a transaction."""
+    for start in range(0, len(workflow_ids), TOGETHER_MAX):
+        yield workflow_ids[start : start + TOGETHER_MAX]
+
+
+def _activate_some(tx: Transaction, *, parts: Parts, workflow_ids: Sequence[str]) -> list[Turn]:
+    return [_activate(tx, parts, one) for one in workflow_ids]
+
+
+def _activate(tx: Transaction, parts: Parts, workflow_id: str) -> Turn:
     has_limits = not (parts.settings.limit.is_none and parts.settings.owner_limit.is_none)
     if has_limits:
         tx.take_turn(_ADMISSION)  # two services that count at once would let in one too many

@@ -15,7 +15,7 @@ from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
 from muster.server.services.queue_access import get_owned_workflow
 from muster.server.services.read_workflow import WholeTaskforce, read_one_taskforce
-from muster.server.services.submit_workflow import insert_taskforce, make_taskforce
+from muster.server.services.submit_workflow import insert_taskforces, make_taskforce
 from muster.worker.crash_points import reach
 
 CREATED = "Created when adding more workers for this task directive."
@@ -104,5 +104,5 @@ def _insert(tx: Transaction, parts: Parts, caller: Caller, wanted: MoreWorkers, 
         worker_config=model.worker_config,
         pilot_config=model.pilot_config,
     )
-    insert_taskforce(tx, taskforce, source=USER if Role.USER in caller.roles else TMS, context=CREATED)
+    insert_taskforces(tx, [taskforce], source=USER if Role.USER in caller.roles else TMS, context=CREATED)
     return read_one_taskforce(tx, taskforce.taskforce_uuid)

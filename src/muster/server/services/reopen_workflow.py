@@ -17,7 +17,7 @@ from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import USER
 from muster.server.services.parts import Parts
 from muster.server.services.publish_events import mark_closed
-from muster.server.services.submit_workflow import insert_taskforce, make_taskforce
+from muster.server.services.submit_workflow import insert_taskforces, make_taskforce
 
 REOPENED = "Created when dead letters were replayed, which reopened the workflow."
 NO_WORKERS_LEFT = "Created when dead letters were replayed, because every taskforce of this task had ended."
@@ -91,4 +91,4 @@ def _insert(tx: Transaction, parts: Parts, workflow: Workflow, wanted: Sequence[
             worker_config=model.worker_config,
             pilot_config=model.pilot_config,
         )
-        insert_taskforce(tx, taskforce, source=USER, context=context)
+        insert_taskforces(tx, [taskforce], source=USER, context=context)

@@ -12,7 +12,7 @@ from muster.domain.caller import Caller
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent, Location
 from muster.domain.outbox import Notice
-from muster.domain.queue import Queue
+from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Origin, PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
@@ -22,7 +22,7 @@ from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.parts import Parts
 from muster.server.services.pilot_tag import NOT_FOUND, find_pilot_tag, list_pilot_tags
 from muster.server.services.plan_workflow import PlannedTask, WorkflowPlan, plan_workflow
-from muster.server.services.read_workflow import WholeWorkflow, read_whole
+from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 from muster.server.services.reserve_queues import insert_group
 from muster.worker.crash_points import reach
 
@@ -64,8 +64,7 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
 
     def store(tx: Transaction) -> StoredAnswer:
         def make() -> bytes:
-            workflow_id = _insert(tx, parts, plan, submission, tags=tags)
-            return submission.render(read_whole(tx, workflow_id))
+            return submission.render(_insert(tx, parts, plan, submission, tags=tags))
 
         answer, _ = answer_once(tx, submission.key, status=submission.status, work=make)
         return answer
@@ -97,7 +96,10 @@ def _require_member(caller: Caller, group: str) -> None:
         raise InvalidError([Finding("group", f"you are not in {group[:100]!r}; your groups: {own[:1000]}")])
 
 
-def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, submission: Submission, *, tags: Sequence[str]) -> str:
+def _insert(
+    tx: Transaction, parts: Parts, plan: WorkflowPlan, submission: Submission, *, tags: Sequence[str]
+) -> WholeWorkflow:
+    """Store everything; returns it as `read_whole` would read it, which takes as long again."""
     now = tx.now()
     workflow = Workflow(
         workflow_id=ids.make_workflow_id(now_s=now, random=parts.random(8)),
@@ -114,9 +116,9 @@ def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, submission: Submi
     tx.queues.insert(list(queues.values()))
     is_direct = any(place.agent is Agent.UPSTREAM for task in plan.tasks for place in task.locations)
     insert_group(tx, workflow, queues.values(), is_direct=is_direct)
-    for task, directive, tag in zip(plan.tasks, directives, tags, strict=True):
-        for location in task.locations:
-            taskforce = make_taskforce(
+    made = [
+        (
+            make_taskforce(
                 parts,
                 directive,
                 location,
@@ -126,12 +128,23 @@ def _insert(tx: Transaction, parts: Parts, plan: WorkflowPlan, submission: Submi
                 n_workers=task.new.n_workers,
                 worker_config=msgspec.structs.asdict(task.new.worker_config),
                 pilot_config=_make_pilot_config(task, tag),
-            )
-            insert_taskforce(tx, taskforce, source=USER, context=CREATED)
+            ),
+            directive,
+        )
+        for task, directive, tag in zip(plan.tasks, directives, tags, strict=True)
+        for location in task.locations
+    ]
+    entry = insert_taskforces(tx, [taskforce for taskforce, _ in made], source=USER, context=CREATED)
     tx.outbox.insert(
         Notice(workflow.workflow_id, "workflow.created", now, {"owner": workflow.owner, "name": plan.name})
     )
-    return workflow.workflow_id
+    return WholeWorkflow(
+        workflow=workflow,
+        directives=directives,
+        queues=list(queues.values()),
+        counts={one.number: Counts() for one in queues.values()},
+        taskforces=[WholeTaskforce(one, directive, [entry], 0) for one, directive in made],
+    )
 
 
 def make_taskforce(
@@ -164,14 +177,26 @@ def make_taskforce(
     )
 
 
-def insert_taskforce(tx: Transaction, taskforce: Taskforce, *, source: str, context: str) -> None:
-    """Store a new taskforce with its first line of the log, and wake those who take it further."""
+def insert_taskforces(tx: Transaction, new: Sequence[Taskforce], *, source: str, context: str) -> PhaseLogEntry:
+    """Store new taskforces with the first line of their logs, which is returned, and wake those who take them further."""
     now = tx.now()
-    tx.taskforces.insert(taskforce, PhaseLogEntry(taskforce.phase, now, True, None, source, context))
-    data = {"taskforce_uuid": taskforce.taskforce_uuid, "phase": taskforce.phase.value}
-    tx.outbox.insert(Notice(taskforce.workflow_id, "taskforce.phase", now, data))
+    entry = PhaseLogEntry(Phase.PRE_MQ_ACTIVATION, now, True, None, source, context)
+    tx.taskforces.insert_all(new, entry)
+    tx.outbox.insert(
+        *(
+            Notice(
+                one.workflow_id,
+                "taskforce.phase",
+                now,
+                {"taskforce_uuid": one.taskforce_uuid, "phase": one.phase.value},
+            )
+            for one in new
+        )
+    )
     tx.wake("activate")
-    tx.wake(f"workflow:{taskforce.workflow_id}")
+    for one in new:
+        tx.wake(f"workflow:{one.workflow_id}")
+    return entry
 
 
 def _make_queues(tx: Transaction, parts: Parts, plan: WorkflowPlan, workflow_id: str) -> Mapping[str, Queue]:

@@ -4,7 +4,20 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Text, cast, func, insert, literal, select, text, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Text,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    tuple_,
+)
 
 from muster.domain.outbox import Cursor, Notice
 from muster.server.adapters.sql.rows import Session
@@ -36,18 +49,12 @@ class SqlOutbox:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def insert(self, notice: Notice) -> None:
-        txid = _as_number(func.pg_current_xact_id()) if self._session.is_postgres else literal(0)
-        self._session.execute(
-            insert(outbox).values(
-                era=_present_era(),
-                txid=txid,
-                subject=notice.subject,
-                kind=notice.kind,
-                at=notice.at,
-                data=json.dumps(dict(notice.data)),
-            )
-        )
+    def insert(self, *notices: Notice) -> None:
+        rows = [
+            {"subject": one.subject, "kind": one.kind, "at": one.at, "data": json.dumps(dict(one.data))}
+            for one in notices
+        ]
+        self._session.execute(_INSERT[self._session.is_postgres], rows)
 
     def list_after(self, cursor: Cursor, *, subject: str | None, limit: int) -> Sequence[tuple[Cursor, Notice]]:
         query = select(outbox).order_by(outbox.c.era, outbox.c.txid, outbox.c.number)
@@ -123,6 +130,15 @@ def _oldest_open() -> ColumnElement[Any]:
 
 def _as_number(xid8: ColumnElement[Any]) -> ColumnElement[int]:
     return cast(cast(xid8, Text), BigInteger)
+
+
+# Built once: building it takes longer than carrying it out. By whether it is for PostgreSQL.
+_INSERT = {
+    is_postgres: insert(outbox).values(
+        era=_present_era(), txid=txid, **{name: bindparam(name) for name in ("subject", "kind", "at", "data")}
+    )
+    for is_postgres, txid in ((True, _as_number(func.pg_current_xact_id())), (False, literal(0)))
+}
 
 
 def _read(row: Row[Any]) -> tuple[Cursor, Notice]:

@@ -1,10 +1,10 @@
 """Rows of queues, and their accounts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Column, Row, Table, func, insert, select, union_all, update
+from sqlalchemy import Column, Row, Table, bindparam, func, insert, select, union_all, update
 from sqlalchemy import Sequence as DatabaseSequence
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd
@@ -36,6 +36,31 @@ _PLACES = (
     ("dead", dead),
 )
 _PURGED = ("published", "done", "dead", "failed", "duplicates")
+# Statements that every workflow needs are built once: building one takes four times as long as carrying it out, the account's twenty.
+_INSERT, _INSERT_COUNTER = insert(queue), insert(counter)
+_ZEROS = dict.fromkeys(_PARTS, 0)
+# No number is given twice: rows of a queue that was removed may still be there. Each maximum is the end of an index; one of both tables
+# together would read them whole. (SQLite's `max` of two values is what others call `greatest`.)
+_LAST_NUMBER = select(
+    func.max(
+        *(
+            select(func.coalesce(func.max(table.c.number), 0)).scalar_subquery()
+            for table in (queue, removed_queue)
+        )
+    )
+)
+_OF_WORKFLOW = select(queue).where(queue.c.workflow_id == bindparam("workflow_id")).order_by(queue.c.number)
+_CHANGES = union_all(
+    *(
+        select(table.c.queue, *(table.c[part] for part in _PARTS)).where(
+            table.c.queue.in_(bindparam("numbers", expanding=True))
+        )
+        for table in (counter, delta)
+    )
+).subquery()
+_COUNTS = select(_CHANGES.c.queue, *(func.sum(_CHANGES.c[part]).label(part) for part in _PARTS)).group_by(
+    _CHANGES.c.queue
+)
 
 
 class SqlQueues:
@@ -46,22 +71,19 @@ class SqlQueues:
 
     def insert(self, queues: Sequence[Queue]) -> None:
         if queues:
-            self._session.execute(insert(queue), [asdict(one) for one in queues])
-            self._session.execute(insert(counter), [{"queue": one.number} | dict.fromkeys(_PARTS, 0) for one in queues])
+            self._session.execute(_INSERT, [dict(vars(one)) for one in queues])
+            self._session.execute(_INSERT_COUNTER, [_ZEROS | {"queue": one.number} for one in queues])
 
     def next_numbers(self, count: int) -> Sequence[int]:
         if self._session.is_postgres:
             number = DatabaseSequence("queue_number").next_value()
             query = select(number).select_from(func.generate_series(1, count).alias())
             return list(self._session.execute(query).scalars())
-        # No number is given twice: rows of a queue that was removed may still be there.
-        numbers = union_all(select(queue.c.number), select(removed_queue.c.number)).subquery()
-        last = self._session.connection.scalar(select(func.max(numbers.c.number))) or 0
+        last = self._session.execute(_LAST_NUMBER).scalar_one()
         return list(range(last + 1, last + 1 + count))
 
     def list_of_workflow(self, workflow_id: str) -> Sequence[Queue]:
-        query = select(queue).where(queue.c.workflow_id == workflow_id).order_by(queue.c.number)
-        return [_read(row) for row in self._session.execute(query)]
+        return [_read(row) for row in self._session.execute(_OF_WORKFLOW, {"workflow_id": workflow_id})]
 
     def find(self, queue_ids: Sequence[str]) -> Mapping[str, Queue]:
         query = select(queue).where(queue.c.queue_id.in_(queue_ids))
@@ -79,16 +101,9 @@ class SqlQueues:
         )
 
     def counts(self, numbers: Sequence[int]) -> Mapping[int, Counts]:
-        both = union_all(
-            *(
-                select(table.c.queue, *(table.c[part] for part in _PARTS)).where(table.c.queue.in_(numbers))
-                for table in (counter, delta)
-            )
-        ).subquery()
-        query = select(both.c.queue, *(func.sum(both.c[part]).label(part) for part in _PARTS)).group_by(both.c.queue)
         found = {
-            row.queue: Counts(**{part: int(getattr(row, part)) for part in _PARTS})
-            for row in self._session.execute(query)
+            number: Counts(**dict(zip(_PARTS, map(int, parts), strict=True)))
+            for number, *parts in self._session.execute(_COUNTS, {"numbers": list(numbers)})
         }
         return {number: found.get(number, Counts()) for number in numbers}
 
