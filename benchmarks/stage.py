@@ -18,6 +18,15 @@ from muster.client.synchronous import Client
 MUSTER = Path(sys.executable).parent / "muster"
 
 
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def read_processor_s(pid: int) -> float:
+    """Seconds of the processor that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
 class Stage:
     """`muster serve`, and `muster site` unless `site` is False, in a folder; SQLite unless a PostgreSQL url is given.
 

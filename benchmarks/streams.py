@@ -15,7 +15,7 @@ import anyio
 import anyio.abc
 
 from benchmarks.record import Record, Series, keep
-from benchmarks.stage import Stage
+from benchmarks.stage import TICKS, Stage, read_processor_s
 from muster.client.asynchronous import AsyncClient
 
 STREAMS = int(os.environ.get("MUSTER_BENCH_STREAMS", "200"))
@@ -23,7 +23,6 @@ SECONDS = float(os.environ.get("MUSTER_BENCH_STREAMS_S", "20"))
 ROUNDS = 3
 PUBLISH_S = 0.05
 """Between two events of the busy workflow: more often than its progress is told."""
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -74,10 +73,10 @@ async def _measure(stage: Stage, followed: Sequence[str], busy: str | None) -> f
         if busy is not None:
             group.start_soon(_publish, client, busy)
         async with _listening(stage.url, token, followed):
-            before = _processor_s(stage.service_pid)
+            before = read_processor_s(stage.service_pid)
             begun = anyio.current_time()
             await anyio.sleep(SECONDS)
-            taken = (_processor_s(stage.service_pid) - before) / (anyio.current_time() - begun)
+            taken = (read_processor_s(stage.service_pid) - before) / (anyio.current_time() - begun)
         group.cancel_scope.cancel()
     return taken
 
@@ -107,11 +106,6 @@ async def _read(stream: anyio.abc.SocketStream) -> None:
     async with stream:
         while True:  # until cancelled
             await stream.receive(1 << 16)
-
-
-def _processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 if __name__ == "__main__":

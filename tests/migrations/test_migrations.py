@@ -15,6 +15,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -25,7 +26,7 @@ from muster.domain.errors import InvalidError
 from muster.domain.ids import EventIds
 from muster.domain.mq_profile import Direction, Kind, MqGroup, MqProfile
 from muster.server.adapters.sql.database import connect_once, open_database
-from muster.server.adapters.sql.migrate import find_revision, get_head, upgrade_beside_others
+from muster.server.adapters.sql.migrate import find_revision, get_head, list_revisions, upgrade_beside_others
 from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
 from muster.server.adapters.sql.schema import HOT, metadata
 from muster.server.adapters.sql.transaction import SqlTransaction
@@ -211,6 +212,15 @@ async def test_on_postgres_what_was_there_is_numbered_in_order_of_creation(empty
     await engine.dispose()
 
     await check_order_of_creation(empty_postgres_url)
+
+
+def test_each_file_is_named_after_its_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("muster.server.adapters.sql").joinpath("migrations")))
+    scripts = ScriptDirectory.from_config(config)
+
+    # From the newest to the first, as each names the one before.
+    assert [script.revision for script in scripts.walk_revisions()] == list_revisions()[::-1]
 
 
 async def test_on_sqlite_a_newer_schema_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """How do the parts of the server come together? Adapters into services, routes into doors, daemons into one task group."""
 
+import gc
 import signal
 import socket
 import threading
@@ -8,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from typing import Never, Protocol
+from typing import TYPE_CHECKING, Never, Protocol
 
 import anyio
 import structlog
@@ -24,7 +25,6 @@ from muster.domain.location import Agent, index_locations
 from muster.domain.loopback import is_loopback
 from muster.domain.queue_token import Broker
 from muster.server.adapters.certificate_files.certificate import RELOAD_S, CertificateFiles, find_certificate
-from muster.server.adapters.key_files.pair import KeyFiles
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
 from muster.server.adapters.no_sign_in.identity import NoSignIn
 from muster.server.adapters.sql.database import open_database
@@ -64,6 +64,9 @@ from muster.server.services.publish_keys import TOPIC as KEYS
 from muster.server.services.publish_keys import expire_keys, store_noted_keys
 from muster.settings.parts import ServerSettings
 from muster.settings.sign_in import SignIn, render_open_door
+
+if TYPE_CHECKING:
+    from muster.server.adapters.key_files.pair import KeyFiles
 
 log = structlog.get_logger()
 
@@ -224,13 +227,15 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
         yield parts
 
 
-async def open_queue_keys(settings: ServerSettings, broker: Broker | None) -> KeyFiles | None:
+async def open_queue_keys(settings: ServerSettings, broker: Broker | None) -> "KeyFiles | None":
     """The keys that sign queue tokens; None where no files are named.
 
     Raises InvalidError when there is a broker and the files do not do; without one that is only told in the log.
     """
     if settings.key_files is None:
         return None
+    from muster.server.adapters.key_files.pair import KeyFiles  # its cryptography takes long to load
+
     public, private = settings.key_files
     keys = KeyFiles(public=public, private=private)
     if broker is None:
@@ -302,6 +307,8 @@ async def run_parts(
         try:
             await server.is_ready.wait()
             url = render_url(listener, scheme="http" if certificate is None else "https")
+            # Code and routes stay for good: passed over from now on, no search for garbage holds up the answers for long.
+            gc.freeze()
             log.info("ready", url=url, version=parts.version)
             if on_ready is not None and server.started:
                 on_ready(url)

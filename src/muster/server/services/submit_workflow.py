@@ -134,10 +134,8 @@ def _insert(
         for task, directive, tag in zip(plan.tasks, directives, tags, strict=True)
         for location in task.locations
     ]
-    entry = insert_taskforces(tx, [taskforce for taskforce, _ in made], source=USER, context=CREATED)
-    tx.outbox.insert(
-        Notice(workflow.workflow_id, "workflow.created", now, {"owner": workflow.owner, "name": plan.name})
-    )
+    told = Notice(workflow.workflow_id, "workflow.created", now, {"owner": workflow.owner, "name": plan.name})
+    entry = insert_taskforces(tx, [taskforce for taskforce, _ in made], source=USER, context=CREATED, told=[told])
     return WholeWorkflow(
         workflow=workflow,
         directives=directives,
@@ -177,26 +175,27 @@ def make_taskforce(
     )
 
 
-def insert_taskforces(tx: Transaction, new: Sequence[Taskforce], *, source: str, context: str) -> PhaseLogEntry:
-    """Store new taskforces with the first line of their logs, which is returned, and wake those who take them further."""
+def insert_taskforces(
+    tx: Transaction, new: Sequence[Taskforce], *, source: str, context: str, told: Sequence[Notice] = ()
+) -> PhaseLogEntry:
+    """Store new taskforces with the first line of their logs, which is returned, and wake those who take them further.
+
+    Args:
+        told: notices that follow theirs.
+    """
     now = tx.now()
     entry = PhaseLogEntry(Phase.PRE_MQ_ACTIVATION, now, True, None, source, context)
     tx.taskforces.insert_all(new, entry)
-    tx.outbox.insert(
-        *(
-            Notice(
-                one.workflow_id,
-                "taskforce.phase",
-                now,
-                {"taskforce_uuid": one.taskforce_uuid, "phase": one.phase.value},
-            )
-            for one in new
-        )
-    )
+    tx.outbox.insert(*(_notice(one, now) for one in new), *told)
     tx.wake("activate")
     for one in new:
         tx.wake(f"workflow:{one.workflow_id}")
     return entry
+
+
+def _notice(new: Taskforce, now: float) -> Notice:
+    data = {"taskforce_uuid": new.taskforce_uuid, "phase": new.phase.value}
+    return Notice(new.workflow_id, "taskforce.phase", now, data)
 
 
 def _make_queues(tx: Transaction, parts: Parts, plan: WorkflowPlan, workflow_id: str) -> Mapping[str, Queue]:

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from muster.domain.errors import ConflictError, Finding, InvalidError
@@ -35,6 +35,9 @@ from muster.server.adapters.sql.waking import Bells, PostgresBridge
 from muster.server.ports.census import DatabaseUse
 from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 log = structlog.get_logger()
 
@@ -169,6 +172,8 @@ def lock_file(path: Path) -> Iterator[None]:
 
 @asynccontextmanager
 async def _open_postgres(url: str, *, hot_connections: int, is_upgraded: bool) -> AsyncIterator[Database]:
+    from sqlalchemy.ext.asyncio import create_async_engine  # brings SQLAlchemy's ORM: a tenth of a start on SQLite
+
     token = secrets.token_hex(8)
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
@@ -258,8 +263,10 @@ async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> tuple
 
 
 @asynccontextmanager
-async def connect_once(url: str) -> AsyncIterator[AsyncConnection]:
+async def connect_once(url: str) -> AsyncIterator["AsyncConnection"]:
     """A connection of its own to PostgreSQL, that may wait for as long as it takes."""
+    from sqlalchemy.ext.asyncio import create_async_engine  # as in `_open_postgres`
+
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda *_: connect_postgres(url), poolclass=NullPool
     )

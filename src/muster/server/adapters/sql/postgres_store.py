@@ -1,13 +1,12 @@
 """How does the store run on PostgreSQL? Each transaction is a plain function on SQLAlchemy's asyncpg connection."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.lowlevel
 from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import QueuePool
 
 from muster.domain.ids import EventIds
@@ -19,6 +18,9 @@ from muster.server.adapters.sql.sqlite_store import find_or_make_secret
 from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.adapters.sql.waking import Bells
 from muster.server.ports.store import Transaction
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ class PostgresStore:
     statement costs the connection. What a transaction may take is bounded by the connections' settings.
     """
 
-    def __init__(self, engine: AsyncEngine, ids: EventIds, bells: Bells, *, token: str) -> None:
+    def __init__(self, engine: "AsyncEngine", ids: EventIds, bells: Bells, *, token: str) -> None:
         self._engine = engine
         self._ids = ids
         self._bells = bells

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Column, Row, Table, bindparam, func, insert, select, union_all, update
+from sqlalchemy import Column, Integer, Row, Table, bindparam, func, insert, select, union_all, update
 from sqlalchemy import Sequence as DatabaseSequence
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd
@@ -39,6 +39,9 @@ _PURGED = ("published", "done", "dead", "failed", "duplicates")
 # Statements that every workflow needs are built once: building one takes four times as long as carrying it out, the account's twenty.
 _INSERT, _INSERT_COUNTER = insert(queue), insert(counter)
 _ZEROS = dict.fromkeys(_PARTS, 0)
+_NEXT_NUMBERS = select(DatabaseSequence("queue_number").next_value()).select_from(
+    func.generate_series(1, bindparam("count", type_=Integer)).alias()
+)
 # No number is given twice: rows of a queue that was removed may still be there. Each maximum is the end of an index; one of both tables
 # together would read them whole. (SQLite's `max` of two values is what others call `greatest`.)
 _LAST_NUMBER = select(
@@ -76,9 +79,7 @@ class SqlQueues:
 
     def next_numbers(self, count: int) -> Sequence[int]:
         if self._session.is_postgres:
-            number = DatabaseSequence("queue_number").next_value()
-            query = select(number).select_from(func.generate_series(1, count).alias())
-            return list(self._session.execute(query).scalars())
+            return list(self._session.execute(_NEXT_NUMBERS, {"count": count}).scalars())
         last = self._session.execute(_LAST_NUMBER).scalar_one()
         return list(range(last + 1, last + 1 + count))
 

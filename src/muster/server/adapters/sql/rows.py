@@ -45,9 +45,12 @@ class Session:
         return self.connection.execute(statement, parameters)
 
 
+_CLOCK = select(func.extract("epoch", func.clock_timestamp()))
+
+
 def ask_postgres_clock(connection: Connection) -> float:
     """The server's clock, seconds since the epoch."""
-    return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
+    return float(connection.scalar(_CLOCK) or 0.0)
 
 
 def keepable(names: Iterable[str]) -> Sequence[str]:
