@@ -8,7 +8,7 @@ import pytest
 from muster.server.app import make_daemons
 from muster.server.daemons.rhythm import WhenRung
 from muster.server.services.finish_drained import DrainPass, finish_drained
-from server.stand import NEW, NEW_TASK, OPERATOR, STRANGER, TMS, USER, Stand
+from server.stand import EWMS_NEW, NEW, NEW_TASK, OPERATOR, STRANGER, TMS, USER, Stand
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +59,33 @@ async def test_a_new_workflow_shows_what_was_asked_for(stand: Stand) -> None:
     assert log_of(taskforce) == [("pre-mq-activation", True, "USER", "Created during initial workflow request.")]
     assert await stand.show(workflow) == workflow
     assert await stand.get(f"/muster/v1/taskforces/{taskforce['taskforce_uuid']}") == taskforce
+
+
+async def test_an_answer_shows_what_was_stored(stand: Stand) -> None:
+    odd: dict[str, Any] = {"Ω": ["y", "x"], "big": 2**53 + 1, "A": ""}
+    tasks = [
+        {**NEW_TASK, "cluster_locations": ["far", "local"], "pilot_config": {"tag": "latest", "environment": odd}},
+        {**NEW_TASK, "input_queue_aliases": ["out"], "output_queue_aliases": ["end"], "timeout_s": 7, "retry_s": 3},
+    ]
+    workflow = await stand.submit({**NEW, "tasks": tasks, "group": "", "finish_when_done": True, "priority": 7})
+
+    assert [one["location"] for one in workflow["taskforces"]] == ["far", "local", "local"]
+    assert await stand.show(workflow) == workflow
+
+
+async def test_an_answer_of_the_other_door_shows_what_was_stored(stand: Stand) -> None:
+    [task] = EWMS_NEW["tasks"]
+    both = {**EWMS_NEW, "tasks": [task, {**task, "cluster_locations": ["test-beta", "test-alpha"]}]}
+    made = await stand.post("/v1/workflows", both)
+
+    assert await stand.get(f"/v1/workflows/{made['workflow']['workflow_id']}") == made["workflow"]
+    assert [await stand.get(f"/v1/task-directives/{one['task_id']}") for one in made["task_directives"]] == made[
+        "task_directives"
+    ]
+    assert len(made["taskforces"]) == 3
+    assert [await stand.get(f"/v1/taskforces/{one['taskforce_uuid']}") for one in made["taskforces"]] == made[
+        "taskforces"
+    ]
 
 
 async def test_the_whole_life_with_an_end_that_comes_by_itself(stand: Stand) -> None:
