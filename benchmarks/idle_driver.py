@@ -8,7 +8,6 @@ one (seconds from the time that the event's body says to its arrival), and how m
 import asyncio
 import contextlib
 import json
-import random
 import sys
 import time
 from collections import Counter
@@ -145,10 +144,12 @@ async def work(crowd: Crowd, proc: int) -> None:
 
 
 async def idle(crowd: Crowd, link: Link, token: str, *, lease_s: float) -> None:
-    """Ask, wait as told, renew every third of a lease. Raises EndedError."""
+    """Ask, wait as told, renew every third of a lease unless a step was answered since. Raises EndedError."""
     call, finished = 0, list[dict[str, object]]()
+    renew_at = time.monotonic() + lease_s / 3
     while True:
         call += 1
+        stepped_at = time.monotonic()
         answer = await link.post("step", token, {"call": call, "finished": finished, "want": 1, "wait_s": WAIT_S})
         arrived = time.time()
         events = answer["events"]
@@ -168,13 +169,13 @@ async def idle(crowd: Crowd, link: Link, token: str, *, lease_s: float) -> None:
         come_back = answer["come_back_s"]
         if come_back is None:
             continue
-        left_s = float(str(come_back))
-        while left_s > 0:
-            rest_s = min(left_s, lease_s / 3 * (0.9 + 0.1 * random.random()))
-            await asyncio.sleep(rest_s)
-            left_s -= rest_s
-            if left_s > 0:
+        come_back_at = time.monotonic() + float(str(come_back))
+        while renew_at < come_back_at:
+            await asyncio.sleep(max(0.0, renew_at - time.monotonic()))
+            renew_at += lease_s / 3
+            if time.monotonic() - stepped_at > lease_s / 3:
                 await link.post("renew", token, {"held": []})
+        await asyncio.sleep(max(0.0, come_back_at - time.monotonic()))
 
 
 async def main() -> None:

@@ -84,7 +84,7 @@ def main() -> None:
             command="python -m benchmarks.idle_workers",
             settings=(
                 "SQLite, synchronous=FULL, MUSTER_PARK_MAX 200; of the simulated workers nine in ten keep a connection; each renews every "
-                "third of a lease of 60 s; they run on the same two cores"
+                "third of a lease of 60 s in which no step was answered; they run on the same two cores"
             ),
             series=[
                 memory,

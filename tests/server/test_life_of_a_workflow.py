@@ -62,7 +62,7 @@ async def test_a_new_workflow_shows_what_was_asked_for(stand: Stand) -> None:
 
 
 async def test_an_answer_shows_what_was_stored(stand: Stand) -> None:
-    odd: dict[str, Any] = {"Ω": ["y", "x"], "big": 2**53 + 1, "A": ""}
+    odd: dict[str, Any] = {"B": ["ω", "x"], "big": 2**53 + 1, "A": ""}
     tasks = [
         {**NEW_TASK, "cluster_locations": ["far", "local"], "pilot_config": {"tag": "latest", "environment": odd}},
         {**NEW_TASK, "input_queue_aliases": ["out"], "output_queue_aliases": ["end"], "timeout_s": 7, "retry_s": 3},

@@ -157,6 +157,16 @@ def test_an_idle_worker_is_told_when_to_come_back(start: Start) -> None:
         service.wait_for(done=1)
 
 
+def test_steps_renew_a_worker_that_holds_nothing(start: Start, script: Script, tmp_path: Path) -> None:
+    with FakeService(args=script(GATED), lease_s=6.0) as service:
+        service.come_back_s = 0.05
+        start(service)
+        service.wait(lambda: service.requests["step"] >= 90, "two thirds of a lease are over")
+        assert service.requests["renew"] == 0
+        (event,) = service.publish(gated(tmp_path, 1))
+        service.wait(lambda: service.renewed == [[[event.name, 1]]], "what it holds is renewed")
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_result_that_is_refused_spoils_no_other(start: Start, script: Script, status: int, tmp_path: Path) -> None:
     source = """

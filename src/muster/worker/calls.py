@@ -107,7 +107,11 @@ class Calls:
                 reach("worker.finish.sent")
 
         def make(caller: Caller) -> StepAnswer:
-            return caller.call(protocol.STEP, body, parse_step_answer, session=session, park_s=wait_s, on_sent=on_sent)
+            answer = caller.call(
+                protocol.STEP, body, parse_step_answer, session=session, park_s=wait_s, on_sent=on_sent
+            )
+            session.stepped_at = max(session.stepped_at, caller.sent_at)
+            return answer
 
         return self._start(Call("step", make, session, finished, want, wait_s))
 
@@ -169,6 +173,9 @@ class _CallerThread(threading.Thread):
 class Renewer(threading.Thread):
     """Renews the session and all that is held, every third of a lease, and often once asked to, over a connection of its own.
 
+    Of a session that holds nothing only the time counts, and a step in the last third of a lease gave it a new one: so it is left alone.
+    (Of 20,000 idle workers each renewal spared is one of three calls.)
+
     `session` and `held` are asked each time; `inbox` gets each Renewed, and each SessionEnded.
     """
 
@@ -197,7 +204,7 @@ class Renewer(threading.Thread):
                 if self._is_over:
                     return
                 session = self._session()
-                if session is not None:
+                if session is not None and self._is_due(session):
                     self._renew(session)
         except GaveUpError as error:
             self._inbox.put(error)
@@ -218,6 +225,12 @@ class Renewer(threading.Thread):
     def _interval_s(self) -> float:
         session = self._session()
         return min(self._interval_s_max, session.lease_s / 3 if session is not None else 1.0)
+
+    def _is_due(self, session: Session) -> bool:
+        is_hurried = self._interval_s_max < float("inf")
+        return (
+            is_hurried or bool(self._held(session.epoch)) or time.monotonic() - session.stepped_at > session.lease_s / 3
+        )
 
     def _renew(self, session: Session) -> None:
         held = self._held(session.epoch)

@@ -42,11 +42,18 @@ class RefusedError(Exception):
 
 @dataclass
 class Session:
-    """One enrolment. `epoch` counts them; the token is replaced by renewals."""
+    """One enrolment.
+
+    Args:
+        epoch: counts them.
+        token: is replaced by renewals.
+        stepped_at: when the last step was sent that was answered (monotonic): from then on the session had a whole lease.
+    """
 
     epoch: int
     token: str
     lease_s: float
+    stepped_at: float = 0.0
 
 
 class Patience:

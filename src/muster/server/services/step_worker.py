@@ -89,8 +89,17 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     return WorkerAnswer(asked.call, answer.verdicts, answer.leased, plan.slots, stop=stop)
 
 
+async def find_come_back(parts: Parts, claims: WorkerClaims, answer: WorkerAnswer) -> WorkerAnswer | None:
+    """When the worker shall ask again, where as many calls of its task are parked as may be; None where it may be parked."""
+    plan = await _get_plan(parts, claims)
+    lot = parts.desk.find_lot(plan.task_id)
+    if lot is None or len(lot) < parts.settings.park_max:
+        return None
+    return replace(answer, come_back_s=parts.desk.next_come_back_s(plan.task_id, parked=len(lot)))
+
+
 async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, answer: WorkerAnswer) -> WorkerAnswer:
-    """Park a call that was answered with nothing until there are events, or tell the worker when to come back.
+    """Park a call that was answered with nothing until there are events.
 
     May be cancelled at any moment (the client is gone): leases committed for a call whose answer was not sent are kept
     under the call's number, and the repeat of the call gives them again, so nothing is lost.
@@ -101,8 +110,6 @@ async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, an
     topics = (f"workflow:{plan.workflow_id}", "stopping")
     net_s = parts.settings.net_interval_s
     lot = parts.desk.get_lot(plan.task_id, parts.waking, queues=plan.inputs, topics=topics, net_s=net_s)
-    if len(lot) >= parts.settings.park_max:
-        return replace(answer, come_back_s=parts.desk.next_come_back_s(plan.task_id, parked=len(lot)))
     step = _make_step(claims, plan, replace(asked, finished=()), want=asked.want)
 
     async def take() -> StepAnswer:

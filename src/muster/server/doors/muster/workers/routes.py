@@ -29,7 +29,7 @@ from muster.server.doors.muster.workers.views import (
 )
 from muster.server.services.enrol_worker import enrol_worker
 from muster.server.services.parts import Parts
-from muster.server.services.step_worker import await_events, leave_worker, renew_worker, step_worker
+from muster.server.services.step_worker import await_events, find_come_back, leave_worker, renew_worker, step_worker
 from muster.server.services.worker_token import WorkerClaims, parse_token
 
 _SECRET = {"access": PUBLIC}  # opened by the secret in the body
@@ -63,7 +63,8 @@ async def step(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -
     answer = await step_worker(parts, claims, asked)
     if answer.may_park(asked):
         parked = answer
-        answer = await while_connected(request, lambda: await_events(parts, claims, asked, parked))
+        told = await find_come_back(parts, claims, parked)
+        answer = told or await while_connected(request, lambda: await_events(parts, claims, asked, parked))
     return _reply(render_step(answer))
 
 
