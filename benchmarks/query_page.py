@@ -1,4 +1,4 @@
-"""Does a page of a query come as fast out of a million taskforces as out of a thousand?
+"""Does a page of a query come as fast out of a million taskforces, and the workflows that they are of, as out of a thousand?
 
 Goal: milliseconds at 10⁶, by what EWMS clients ask (wms.md section 13), on both databases. The depth is `MUSTER_BENCH_OBJECTS` (default
 10⁶: some minutes and 5 GB).
@@ -62,15 +62,28 @@ ENTRY = (
     "source_entity",
     "context",
 )
+OF_A_SCHEDD = {"schedd": FIXED["schedd"], "collector": None}
 OF_SOME_LOG = {"schedd": FIXED["schedd"], "job_event_log_fpath": "/jel/0"}
+OF_WORKFLOWS = ("workflow_id", "number", "created_at", "priority", "owner", "name", "finish_when_done", "state")
+ACTIVE = 10
+"""Workflows that have not ended: the oldest."""
+MIDDLE = f"{75:024x}"
+"""A `next_after`: behind the 75th object."""
 QUERIES: dict[str, dict[str, Any]] = {
     "of a log, 1000": {"query": OF_SOME_LOG, "projection": ["taskforce_uuid", "cluster_id"]},
     "of a log, running, 10": {"query": {**OF_SOME_LOG, "phase": {"$ne": "condor-complete"}}},
     "of a cluster, 1": {"query": {**OF_SOME_LOG, "cluster_id": 77}},
     "of a workflow, 10": {"query": {"workflow_id": "WF-7"}},
+    "of a workflow, behind the fifth, 5": {"query": {"workflow_id": "WF-7"}, "after": MIDDLE},
+    "by its uuid, 1": {"query": {"taskforce_uuid": "TF-77"}},
+    "of a task, 5": {"query": {"task_id": "TK-7"}},
     "to be started, 10": {"query": {"phase": "pending-starter"}},
+    "to be started of all at a place, 10": {"query": {"phase": "pending-starter", **OF_A_SCHEDD}},
+    "workflows by id, 1": {"query": {"workflow_id": "WF-7"}},
+    "workflows that are active, 10": {"query": {"deactivated": None}},
+    "workflows that are active, behind the fifth, 5": {"query": {"deactivated": None}, "after": f"{5:024x}"},
 }
-"""What is asked, and how many objects are on the page, whatever the depth."""
+"""What is asked, of taskforces unless it says of what, and how many objects are on the page, whatever the depth."""
 
 
 def main() -> None:
@@ -130,12 +143,13 @@ def _ask(stage: Stage, asked: str, body: dict[str, Any]) -> Iterator[float]:
     """Milliseconds that each call took."""
     token = (stage.folder / "token").read_text().strip()
     wanted = int(asked.rpartition(", ")[2])
+    collection = "workflows" if asked.startswith("workflows") else "taskforces"
     with httpx.Client(base_url=stage.url, headers={"authorization": f"Bearer {token}"}, timeout=60) as client:
         for _ in range(CALLS):
             began = time.perf_counter()
-            answer = client.post("/v1/query/taskforces", json=body).raise_for_status().json()
+            answer = client.post(f"/v1/query/{collection}", json=body).raise_for_status().json()
             yield (time.perf_counter() - began) * 1000
-            assert (len(answer["taskforces"]), answer["next_after"]) == (wanted, None), asked
+            assert (len(answer[collection]), answer["next_after"]) == (wanted, None), asked
 
 
 # -- what is asked -------------------------------------------------------------------------------------------------------
@@ -150,6 +164,12 @@ def _taskforces(count: int) -> Iterator[tuple[Any, ...]]:
         yield (*names, number, phase, number + 1, *fixed)
     for number in range(count, count + 10):
         yield (f"TF-{number}", "TK-new", "WF-new", "", None, "pending-starter", number + 1, *fixed)
+
+
+def _workflows(count: int) -> Iterator[tuple[Any, ...]]:
+    for number in range(count // OF_WORKFLOW):
+        state = "active" if number < ACTIVE else "finished"
+        yield (f"WF-{number}", number + 1, 1.7e9, 50, "ada", "", False, state)
 
 
 def _entries(count: int) -> Iterator[tuple[Any, ...]]:
@@ -169,7 +189,11 @@ def _batches(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]
 
 
 def _tables(count: int) -> Sequence[tuple[str, Sequence[str], Iterator[tuple[Any, ...]]]]:
-    return (("taskforce", (*VARIED, *FIXED), _taskforces(count)), ("phase_log", ENTRY, _entries(count)))
+    return (
+        ("workflow", OF_WORKFLOWS, _workflows(count)),
+        ("taskforce", (*VARIED, *FIXED), _taskforces(count)),
+        ("phase_log", ENTRY, _entries(count)),
+    )
 
 
 def _fill_sqlite(path: Path, count: int) -> None:

@@ -64,7 +64,9 @@ async def step(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -
     if answer.may_park(asked):
         parked = answer
         told = await find_come_back(parts, claims, parked)
-        answer = told or await while_connected(request, lambda: await_events(parts, claims, asked, parked))
+        if told is None:
+            told = await while_connected(request, lambda: await_events(parts, claims, asked, parked))
+        answer = told
     return _reply(render_step(answer))
 
 
