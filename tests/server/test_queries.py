@@ -338,6 +338,8 @@ async def test_what_is_odd_but_can_be_asked_is_answered(stand: Stand) -> None:
         ({"worker_config.long": {"$regex": "(a+)+$"}}, none),
         ({"worker_config.long": {"$regex": "(a|aa)+!$"}}, one),
         ({"n_workers": {"$lt": 2**70}, "cluster_id": {"$not": {"$gt": -(2**70)}}}, one),
+        ({"timestamp": {"$in": [3, 1.5, 2**40, 2**70, 2**53 + 1]}}, none),
+        ({"timestamp": {"$nin": [3, 5738867484.562461]}}, one),
         ({"priority": True}, none),
         ({"phase_change_log.was_successful": 1}, none),
         ({"phase_change_log.was_successful": {"$gt": False}}, one),

@@ -97,9 +97,14 @@ def say_nothing(predicate: Predicate) -> Between:
 
 def _is_one_of(scalar: Scalar, values: Iterable[Any]) -> Condition:
     listed = list(values)
-    kept = [one for one in listed if _can_hold(scalar, one)]
-    found = _is_there(scalar, _is_in(scalar, [int(one) if scalar.holds is Holds.WHOLE else one for one in kept]))
+    # All of one type: the type of the first is taken for that of all.
+    make = {Holds.WHOLE: int, Holds.DOUBLE: float}.get(scalar.holds, _as_it_is)
+    found = _is_there(scalar, _is_in(scalar, [make(one) for one in listed if _can_hold(scalar, one)]))
     return or_(scalar.value.is_(None), found) if scalar.is_nullable and None in listed else found
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _is_in(scalar: Scalar, values: Sequence[Any]) -> Condition:
