@@ -46,10 +46,7 @@ _NEXT_NUMBERS = select(DatabaseSequence("queue_number").next_value()).select_fro
 # together would read them whole. (SQLite's `max` of two values is what others call `greatest`.)
 _LAST_NUMBER = select(
     func.max(
-        *(
-            select(func.coalesce(func.max(table.c.number), 0)).scalar_subquery()
-            for table in (queue, removed_queue)
-        )
+        *(select(func.coalesce(func.max(table.c.number), 0)).scalar_subquery() for table in (queue, removed_queue))
     )
 )
 _OF_WORKFLOW = select(queue).where(queue.c.workflow_id == bindparam("workflow_id")).order_by(queue.c.number)
