@@ -180,7 +180,9 @@ async def test_events_are_worked_off_and_an_abort_leaves_nothing(running: Runnin
         view = await running.wait_for(taskforce, lambda one: one.phase == "condor-complete")
         assert running.alive(taskforce) == {}
         await until(lambda: not list((running.settings.directory / "journal").glob("*.json")))
-    assert view.compound_statuses == {"REMOVED": {"null": 2}}
+    # A worker that hears of the end from the service before its agent signals it ends by itself.
+    assert set(view.compound_statuses) <= {"REMOVED", "COMPLETED"}
+    assert sum(sum(by_status.values()) for by_status in view.compound_statuses.values()) == 2
 
 
 async def test_a_killed_agents_workers_are_taken_over(running: Running) -> None:
