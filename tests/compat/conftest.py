@@ -4,12 +4,12 @@ Who is who is decided by the token alone: its text is the caller's role, so that
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import anyio
 import anyio.from_thread
@@ -134,8 +134,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.system)
 
 
+@pytest.fixture(scope="module")
+def changes() -> Mapping[str, Any]:
+    """Settings of the module's own."""
+    return {}
+
+
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, changes: Mapping[str, Any]
+) -> Iterator[Running]:
     """One service a module and database."""
     folder = tmp_path_factory.mktemp("compat")
     with ExitStack() as stack:
@@ -146,7 +154,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         else:
             url = f"sqlite:///{folder / 'muster.db'}"
         host = stack.enter_context(take_address())
-        yield stack.enter_context(Running(settings(folder, url, host)))
+        yield stack.enter_context(Running(settings(folder, url, host).model_copy(update=changes)))
 
 
 @pytest.fixture(params=["v1", "v0"])

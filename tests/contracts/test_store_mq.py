@@ -97,6 +97,22 @@ class MqGroupContract:
             expected = replace(A_GROUP, criteria=criteria, activated_at=5.5)
             assert await bench.read(lambda tx: tx.mq_groups.find_group("WF-1")) == expected
 
+    async def test_queues_of_other_services_are_in_use_while_their_tokens_are_good(self, bench: Bench) -> None:
+        for number, (owner, kind) in enumerate([("wms", Kind.FOREIGN), ("wms-2", Kind.FOREIGN), ("wms", Kind.DIRECT)]):
+            group = MqGroup(f"WF-{number}", 1000.5, owner, kind, activated_at=1000.5)
+            profiles = [
+                replace(IN, mqid=f"a{number}0", position=0, stamp=TokenStamp("k1", 1000.0, 2000.0)),
+                replace(IN, mqid=f"a{number}1", position=1, stamp=TokenStamp("k1", 1000.0, 3000.0 + number)),
+                replace(IN, mqid=f"a{number}2", position=2),
+            ]
+            await bench.write(lambda tx, group=group, profiles=profiles: tx.mq_groups.insert(group, profiles))  # type: ignore[misc]
+
+        async def count(owner: str, now: float) -> tuple[int, int]:
+            return await bench.read(lambda tx: tx.mq_groups.count_in_use(owner, now=now))
+
+        assert [await count("wms", now) for now in (1500.0, 2000.0, 3000.0, 3001.0)] == [(2, 4), (1, 2), (0, 1), (0, 0)]
+        assert await count("nobody", 1500.0) == (0, 4)
+
     async def test_only_what_is_new_is_activated_by_ourselves(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.mq_groups.insert(A_GROUP, []))
         for at, priority in ((5.5, 50), (7.0, 60)):

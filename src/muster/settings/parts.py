@@ -119,7 +119,8 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     """Bytes of JSON that the objects of one answer to a query may have together; a single object may have more."""
 
     queues_max: int | None = Field(default=None, ge=1)
-    """Queues of active workflows at once, in all; a workflow for which there is no room waits. Without it: any number."""
+    """Queues of active workflows, and of other workflow services while their tokens are good, at once, in all; a workflow for which there
+    is no room waits, another service is told to try again later. Without it: any number."""
 
     queues_max_per_owner: int | None = Field(default=None, ge=1)
     """The same, of one owner."""

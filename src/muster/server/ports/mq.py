@@ -25,6 +25,9 @@ class MqGroups(Protocol):
     def list_activations(self, workflow_ids: Collection[str]) -> Mapping[str, float]:
         """When each group was activated, seconds since the epoch; without those that are not, or have no group."""
 
+    def count_in_use(self, owner: str, *, now: float) -> tuple[int, int]:
+        """Queues of other services' groups that have a token which is good: of those whose owner this is, and of all."""
+
     def activate(self, workflow_id: str, *, criteria: Mapping[str, int] | None, at: float) -> None:
         """Mark a group activated, and keep the criteria. One activated before keeps its time and takes the criteria."""
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 
-from muster.domain.admission import find_obstacle, order
+from muster.domain.admission import order
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.server.ports.store import Transaction
 from muster.server.services.activate_queues import activate_own
 from muster.server.services.advance_taskforce import ACTIVATOR, Happened, advance
+from muster.server.services.find_room import find_obstacle_to, has_limits, take_turn
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
 
@@ -25,7 +26,6 @@ TOGETHER_MAX = 16
 AUTO_ADVANCED = "Auto-advanced because workflow has already been mq-activated."
 TRY_AGAIN_LATER = "MQS responded with 'try_again_later' signal"
 """The log's words are upstream's (wms.md section 8)."""
-_ADMISSION = "admission"
 
 
 class Turn(Enum):
@@ -84,9 +84,8 @@ def _activate_some(tx: Transaction, *, parts: Parts, workflow_ids: Sequence[str]
 
 
 def _activate(tx: Transaction, parts: Parts, workflow_id: str) -> Turn:
-    has_limits = not (parts.settings.limit.is_none and parts.settings.owner_limit.is_none)
-    if has_limits:
-        tx.take_turn(_ADMISSION)  # two services that count at once would let in one too many
+    if has_limits(parts):
+        take_turn(tx)
     workflow = tx.workflows.find_free(workflow_id)
     if workflow is None:
         return Turn.IN_HAND
@@ -94,18 +93,9 @@ def _activate(tx: Transaction, parts: Parts, workflow_id: str) -> Turn:
     waiting = [one for one in taskforces if one.phase is Phase.PRE_MQ_ACTIVATION]
     if not waiting:
         return Turn.NOTHING
-    if has_limits:
-        uses = tx.workflows.measure_use(workflow_id, workflow.owner)
-        obstacle = find_obstacle(
-            uses.wanted,
-            own=uses.own,
-            every=uses.every,
-            own_limit=parts.settings.owner_limit,
-            limit=parts.settings.limit,
-        )
-        if obstacle is not None:
-            _put_off(tx, [one.taskforce_uuid for one in waiting])
-            return Turn.NO_ROOM
+    if find_obstacle_to(tx, parts, workflow) is not None:
+        _put_off(tx, [one.taskforce_uuid for one in waiting])
+        return Turn.NO_ROOM
     context = "" if len(waiting) == len(taskforces) else AUTO_ADVANCED
     for taskforce in waiting:
         advance(tx, taskforce, Happened(PhaseEvent.ACTIVATED, ACTIVATOR, context))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from muster.domain.admission import find_obstacle
 from muster.domain.explanation import Explanation, WorkflowCase, explain
 from muster.domain.location import list_upstreams
 from muster.domain.queue import Counts, Queue, sum_inputs
@@ -10,6 +9,7 @@ from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.taskforce_reason import TaskforceCase, count_up, is_over, is_working
 from muster.domain.workflow import TaskDirective, Taskforce, Workflow
 from muster.server.ports.store import Transaction
+from muster.server.services.find_room import find_obstacle_to
 from muster.server.services.finish_drained import BY
 from muster.server.services.parts import Parts
 
@@ -86,7 +86,7 @@ def _list_cases(
     logs = tx.taskforces.list_log([one.taskforce_uuid for one in chosen]) if chosen else {}
     asks = tx.askings.find(locations={one.location for one in chosen}, schedds={one.schedd for one in chosen})
     obstacle = (
-        _find_obstacle(tx, parts, workflow) if any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen) else None
+        find_obstacle_to(tx, parts, workflow) if any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen) else None
     )
     known = {one.name: one.agent for one in parts.locations.values()}
     return [
@@ -102,12 +102,3 @@ def _list_cases(
         )
         for one in chosen
     ]
-
-
-def _find_obstacle(tx: Transaction, parts: Parts, workflow: Workflow) -> str | None:
-    """Why it is not let in, as the activator judges it; None where there is room."""
-    own_limit, limit = parts.settings.owner_limit, parts.settings.limit
-    if own_limit.is_none and limit.is_none:
-        return None
-    uses = tx.workflows.measure_use(workflow.workflow_id, workflow.owner)
-    return find_obstacle(uses.wanted, own=uses.own, every=uses.every, own_limit=own_limit, limit=limit)

@@ -74,6 +74,16 @@ class SqlMqGroups:
         )
         return {row.workflow_id: row.activated_at for row in self._session.execute(query)}
 
+    def count_in_use(self, owner: str, *, now: float) -> tuple[int, int]:
+        is_own = case((mq_group.c.owner == owner, 1), else_=0)
+        query = (
+            select(func.coalesce(func.sum(is_own), 0), func.count())
+            .select_from(mq_group.join(mq_profile, mq_profile.c.workflow_id == mq_group.c.workflow_id))
+            .where(mq_group.c.kind == Kind.FOREIGN, mq_profile.c.expires_at > now)
+        )
+        own, every = self._session.execute(query).one()
+        return int(own), int(every)
+
     def activate(self, workflow_id: str, *, criteria: Mapping[str, int] | None, at: float) -> None:
         self._session.execute(
             update(mq_group)

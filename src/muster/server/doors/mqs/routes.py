@@ -27,6 +27,7 @@ from muster.server.doors.mqs.shapes import (
     OldReservation,
     PublicAnswer,
     Reservation,
+    TryAgainLater,
 )
 from muster.server.doors.mqs.views import check_reservation, render_group, render_keys, render_shown_group
 from muster.server.doors.reading import read_body
@@ -110,12 +111,15 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
         opt=SERVICE,
         operation_class=takes(version.activation_type),
     )
-    async def activate(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> GroupAnswer:
+    async def activate(
+        request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]
+    ) -> GroupAnswer | TryAgainLater:
         """4.4"""
         with said(NO_PROFILES, workflow_id):
             criteria = (await read_body(request, version.activation_type)).criteria
             asked = None if criteria is None else {"priority": criteria.priority}
-            return render_shown_group(await activate_queues(parts, workflow_id, asked))
+            shown = await activate_queues(parts, workflow_id, asked)
+            return TryAgainLater() if shown is None else render_shown_group(shown)
 
     @get("/workflows/{workflow_id:str}/mq-group", opt=SERVICE)
     async def show_group(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> MQGroupObject:

@@ -56,6 +56,12 @@ class GroupAnswer(msgspec.Struct):
     mqprofiles: list[MQProfileObject]
 
 
+class TryAgainLater(msgspec.Struct):
+    """Answer to an activation for which there is no room (mqs.md 4.4): the workflow service asks again."""
+
+    try_again_later: bool = True
+
+
 class PublicAnswer(msgspec.Struct):
     """The public profiles of a workflow."""
 
