@@ -1,5 +1,7 @@
 """Where may a token travel?"""
 
+from pathlib import Path
+
 import pytest
 
 from muster.client.address import http_options, parse_address
@@ -55,3 +57,21 @@ def test_no_proxy_stands_between_us_and_our_own_machine() -> None:
     far = http_options(parse_address("https://example.org"), None)
 
     assert (near["trust_env"], far["trust_env"]) == (False, True)
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:8765", "https://muster.example.org"])
+def test_authorities_that_cannot_be_read_are_told(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
+
+    with pytest.raises(InvalidError) as refused:
+        http_options(parse_address(url), None)
+
+    [finding] = refused.value.findings
+    assert finding.field == "SSL_CERT_FILE"
+    assert "No such file" in finding.reason
+
+
+def test_who_asks_by_plain_http_needs_no_authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
+
+    assert http_options(parse_address("http://127.0.0.1:8765"), None)["verify"] is True

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,18 +15,30 @@ from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
+import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from harness.certificates import Authority, Certificate
+from harness.stack import MUSTER, clean_environment
 from harness.waiting import wait_for
-from muster.domain.errors import InvalidError
+from muster.client.asynchronous import AsyncClient
+from muster.client.patience import Patience
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.stream import NoticeView
+from muster.domain.errors import InvalidError, UnavailableError
 from muster.server.adapters.certificate_files.certificate import CertificateFiles, find_certificate
 from muster.server.app import serve
-from muster.settings.parts import ServerSettings
+from muster.settings.parts import LocationSettings, ServerSettings
 
 pytestmark = pytest.mark.anyio
 
 HOST = "127.0.0.1"
+AT_ONCE = Patience(first_s=0, later_s=0)
+NEW = NewWorkflow(
+    tasks=[NewTask(cluster_locations=["local"], task_image="", task_args="true", input_queue_aliases=["in"])],
+    public_queue_aliases=["in"],
+)
 
 
 @dataclass
@@ -56,6 +69,7 @@ async def running(tls: Tls) -> AsyncIterator[str]:
         token_file=tls.folder / "token",
         tls_certificate_file=certificate,
         tls_key_file=key,
+        locations={"local": LocationSettings(schedd="local")},
     )
     urls: list[str] = []
     is_ready = anyio.Event()
@@ -149,6 +163,90 @@ def _ask_plainly(url: str) -> None:
         connection.close()
 
 
+async def test_clients_and_the_command_line_speak_with_it_and_streams_come_through(
+    tls: Tls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls.write()
+    authority = tls.authority.write(tls.folder / "ca.pem")
+    async with running(tls) as url:
+        token = (tls.folder / "token").read_text().strip()
+        async with AsyncClient(url, token, patience=AT_ONCE) as client:
+            with pytest.raises(UnavailableError, match=r"(?i)certificate"):
+                await client.whoami()
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        async with AsyncClient(url, token) as client:
+            workflow = (await client.submit_workflow(NEW)).workflow_id
+            listed = await in_thread(_list_workflows, url, tls.folder / "token", authority)
+            told: list[str] = []
+            async with contextlib.aclosing(client.stream(workflow)) as stream:
+                async for one in stream:
+                    told.append(one.kind if isinstance(one, NoticeView) else type(one).__name__)
+                    if told[-1] == "workflow.created":
+                        await client.close_queue(workflow, "in")
+                    elif told[-1] == "queue.closed":
+                        await client.abort_workflow(workflow)
+
+    assert [one["workflow_id"] for one in listed["workflows"]] == [workflow]
+    assert [one for one in told if one.startswith(("workflow", "queue"))] == [
+        "workflow.created",
+        "queue.closed",
+        "workflow.ended",
+    ]
+
+
+def _list_workflows(url: str, token_file: Path, authority: Path) -> Any:
+    environment = clean_environment() | {
+        "MUSTER_URL": url,
+        "MUSTER_TOKEN_FILE": str(token_file),
+        "SSL_CERT_FILE": str(authority),
+    }
+    done = subprocess.run(
+        [MUSTER, "workflow", "list", "--json"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+async def test_a_stream_goes_on_through_an_exchange_of_the_certificate(
+    tls: Tls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls.write()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority.write(tls.folder / "ca.pem")))
+    async with running(tls) as url:
+        token = (tls.folder / "token").read_text().strip()
+        first = await in_thread(shown, url, tls.client())
+        opened: list[str] = []
+        async with (
+            AsyncClient(url, token) as client,
+            httpx.AsyncClient(
+                base_url=url, verify=tls.client(), headers={"authorization": f"Bearer {token}"}, timeout=30
+            ) as http,
+        ):
+            workflow = (await client.submit_workflow(NEW)).workflow_id
+            async with http.stream("GET", f"/muster/v1/workflows/{workflow}/stream") as stream:
+                pieces = stream.aiter_text()
+                opened.append(await _read_until(pieces, "workflow.created"))
+                tls.write()
+                await in_thread(
+                    wait_for, lambda: shown(url, tls.client()) != first, "the new certificate is shown", deadline_s=30
+                )
+                await client.close_queue(workflow, "in")  # over a connection that stood before
+                opened.append(await _read_until(pieces, "queue.closed"))
+                await client.abort_workflow(workflow)
+                opened.append(await _read_until(pieces, "event: end"))
+
+    assert len(opened) == 3
+
+
+async def _read_until(pieces: AsyncIterator[str], what: str) -> str:
+    text = ""
+    async for piece in pieces:
+        text += piece
+        if what in text:
+            return text
+    raise AssertionError(f"the stream ended before {what!r}: {text}")
+
+
 async def test_a_new_certificate_is_shown_without_a_restart_and_connections_go_on(tls: Tls) -> None:
     tls.write()
     async with running(tls) as url:
@@ -191,22 +289,69 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
     return str(certificate["serialNumber"])
 
 
-async def test_files_that_do_not_go_together_change_nothing(tls: Tls) -> None:
+async def test_files_that_do_not_go_together_change_nothing_and_each_fault_is_told_once(tls: Tls) -> None:
     certificate, key = tls.write()
     files = CertificateFiles(certificate=certificate, key=key)
     first = shake_hands(files.context, tls.client())
-    for spoil in (
-        lambda: key.write_bytes(tls.authority.issue(HOST).key),
-        lambda: key.write_bytes(b"no key"),
-        key.unlink,
-        certificate.unlink,
+    for spoil, fault in (
+        (lambda: key.write_bytes(tls.authority.issue(HOST).key), "KEY_VALUES_MISMATCH"),
+        (lambda: key.write_bytes(b"no key"), "are no certificate with its key"),
+        (key.unlink, "key.pem cannot be read: No such file"),
+        (certificate.unlink, "certificate.pem cannot be read: No such file"),
     ):
         spoil()
-        await files.reload()
+        with capture_logs() as lines:
+            await files.reload()
+            await files.reload()
         assert shake_hands(files.context, tls.client()) == first
+        [line] = lines
+        assert (line["log_level"], line["event"]) == (
+            "warning",
+            "the certificate's files cannot be used; the one before goes on",
+        )
+        assert fault in line["reason"]
     tls.write()
-    await files.reload()
+    with capture_logs() as lines:
+        await files.reload()
     assert shake_hands(files.context, tls.client()) != first
+    assert [line["event"] for line in lines] == ["the certificate is exchanged"]
+
+
+async def test_what_was_judged_is_what_is_shown_though_a_file_is_written_meanwhile(
+    tls: Tls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = tls.write()
+    files = CertificateFiles(certificate=certificate, key=key)
+    first = shake_hands(files.context, tls.client())
+    tls.write()
+    read = Path.read_bytes
+
+    def read_and_spoil(path: Path) -> bytes:
+        content = read(path)
+        if path == key:
+            path.write_bytes(content[: len(content) // 2])
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_spoil)
+    await files.reload()
+
+    assert shake_hands(files.context, tls.client()) != first
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+def test_nothing_older_than_tls_1_2_is_spoken(tls: Tls) -> None:
+    certificate, key = tls.write()
+    files = CertificateFiles(certificate=certificate, key=key)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        client = tls.client()
+        client.minimum_version = client.maximum_version = version
+        assert shake_hands(files.context, client)
+
+    client = tls.client()
+    client.set_ciphers("ALL:@SECLEVEL=0")
+    client.minimum_version = client.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match=r"(?i)unsupported.protocol"):
+        shake_hands(files.context, client)
 
 
 def test_what_is_wrong_at_the_start_is_told(tls: Tls) -> None:

@@ -1,5 +1,6 @@
 """May a token travel to this address, and how is it reached?"""
 
+import os
 import ssl
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -54,7 +55,7 @@ def parse_address(url: str) -> Address:
 
 
 def http_options(address: Address, token: Token) -> dict[str, Any]:
-    """Keyword arguments for either of httpx's clients."""
+    """Keyword arguments for either of httpx's clients. Raises InvalidError: what is to vouch for the service cannot be read."""
     headers = {"Accept": "application/json"}
     if isinstance(token, str):
         headers["Authorization"] = f"Bearer {token}"
@@ -68,9 +69,22 @@ def http_options(address: Address, token: Token) -> dict[str, Any]:
         "headers": headers,
         # A proxy of the environment cannot reach this machine's own addresses.
         "trust_env": not address.is_loopback,
+        "verify": _find_trust(address),
         "follow_redirects": False,
         "limits": httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0),
     }
+
+
+def _find_trust(address: Address) -> ssl.SSLContext | bool:
+    """Who vouches for the service: the authorities that everybody knows, or those that the environment names, on this machine too."""
+    if not address.url.startswith("https:"):
+        return True  # nobody is asked
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        name = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
+        reason = f"names no authorities (PEM) that can be read: {getattr(error, 'strerror', None) or error}"
+        raise InvalidError([Finding(name, reason)]) from error
 
 
 def request_options(call: Call[Any], *, answer_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:

@@ -4,7 +4,10 @@ Connections that stand go on; new ones get what the files hold since the last lo
 written, the other not yet) change nothing.
 """
 
+import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio.to_thread
@@ -35,10 +38,10 @@ class CertificateFiles:
 
     def __init__(self, *, certificate: Path, key: Path) -> None:
         self._paths = {CERTIFICATE_FIELD: certificate, KEY_FIELD: key}
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context = _make_context()
         self._told = ""
         self._contents = self._read()
-        self._load(self.context)
+        self._load(self.context, self._contents)
 
     async def reload(self) -> None:
         """A pass: take what is in the files now, if it is another certificate with its key."""
@@ -50,8 +53,8 @@ class CertificateFiles:
             if contents == self._contents:
                 return
             # On another context first: one that is given a certificate and then a wrong key is broken until it gets the right one.
-            self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-            self._load(self.context)
+            self._load(_make_context(), contents)
+            self._load(self.context, contents)
         except InvalidError as error:
             if str(error) != self._told:  # once for each fault: it is looked at often
                 self._told = str(error)
@@ -72,15 +75,35 @@ class CertificateFiles:
             raise InvalidError(findings)
         return tuple(contents)
 
-    def _load(self, context: ssl.SSLContext) -> None:
+    def _load(self, context: ssl.SSLContext, contents: tuple[bytes, ...]) -> None:
+        """What was read, and not what may have been written since."""
         certificate, key = self._paths.values()
         try:
-            context.load_cert_chain(certificate, key, password=_refuse_encrypted)
+            with _in_memory(contents[0]) as chain, _in_memory(contents[1]) as secret:
+                context.load_cert_chain(chain, secret, password=_refuse_encrypted)
         except (ssl.SSLError, ValueError, OSError) as error:
             reason = getattr(error, "reason", None) or error
             raise InvalidError(
                 [Finding(CERTIFICATE_FIELD, f"{certificate} and {key} are no certificate with its key (PEM): {reason}")]
             ) from None
+
+
+def _make_context() -> ssl.SSLContext:
+    """TLS 1.2 and newer, whatever the system's OpenSSL would allow."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[str]:
+    """A name under which OpenSSL, which reads files alone, finds this; nothing comes to a disk."""
+    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_encrypted() -> str:
