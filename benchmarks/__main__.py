@@ -4,14 +4,32 @@ from benchmarks import (
     depth,
     end_to_end,
     engine_over_http,
+    idle_workers,
+    launch,
     per_event,
     query_page,
     sign_in,
     start_latency,
+    start_up,
     streams,
     sustained,
 )
 
-for claim in (start_latency, sign_in, per_event, end_to_end, engine_over_http, sustained, streams, depth, query_page):
+CLAIMS = (
+    start_up,
+    start_latency,
+    launch,
+    sign_in,
+    per_event,
+    end_to_end,
+    engine_over_http,
+    sustained,
+    streams,
+    idle_workers,
+    depth,
+    query_page,
+)
+
+for claim in CLAIMS:
     print(f"== {claim.__name__}: {(claim.__doc__ or '').splitlines()[0]}", flush=True)
     claim.main()
