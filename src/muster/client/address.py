@@ -59,26 +59,24 @@ def http_options(address: Address, token: Token) -> dict[str, Any]:
     headers = {"Accept": "application/json"}
     if isinstance(token, str):
         headers["Authorization"] = f"Bearer {token}"
-    is_plain = address.url.startswith("http:") and not isinstance(token, httpx.Auth)  # which asks a provider by https
     return {
-        # Nobody's certificate is looked at on the way, and reading those of all authorities takes longer than a short command's call:
-        # so none is trusted.
-        "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else True,
         "base_url": address.url,
         "auth": token if isinstance(token, httpx.Auth) else None,
         "headers": headers,
         # A proxy of the environment cannot reach this machine's own addresses.
         "trust_env": not address.is_loopback,
-        "verify": _find_trust(address),
+        "verify": _find_trust(address, token),
         "follow_redirects": False,
         "limits": httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0),
     }
 
 
-def _find_trust(address: Address) -> ssl.SSLContext | bool:
+def _find_trust(address: Address, token: Token) -> ssl.SSLContext:
     """Who vouches for the service: the authorities that everybody knows, or those that the environment names, on this machine too."""
-    if not address.url.startswith("https:"):
-        return True  # nobody is asked
+    if address.url.startswith("http:") and not isinstance(token, httpx.Auth):  # which asks a provider by https
+        # Nobody's certificate is looked at on the way, and reading those of all authorities takes longer than a short command's call:
+        # so none is trusted.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return httpx.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
