@@ -1,5 +1,6 @@
 """Where may a token travel?"""
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -74,4 +75,8 @@ def test_authorities_that_cannot_be_read_are_told(url: str, tmp_path: Path, monk
 def test_who_asks_by_plain_http_needs_no_authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
 
-    assert http_options(parse_address("http://127.0.0.1:8765"), None)["verify"] is True
+    trust = http_options(parse_address("http://127.0.0.1:8765"), None)["verify"]
+
+    assert isinstance(trust, ssl.SSLContext)
+    assert trust.get_ca_certs() == []
+    assert trust.verify_mode is ssl.CERT_REQUIRED

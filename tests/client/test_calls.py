@@ -50,6 +50,8 @@ EXAMPLES: dict[str, Call[Any]] = {
     "add_workers": calls.add_workers("TK-1-2-3", location="local", n_workers=1),
     "get_taskforce": calls.get_taskforce(TF),
     "query": calls.query("tasks", {"workflow_id": WF}),
+    "purge": calls.purge(),
+    "reset": calls.reset(),
     "whoami": calls.whoami(),
     "get_health": calls.get_health(),
     "get_readiness": calls.get_readiness(),

@@ -21,7 +21,8 @@ from harness.waiting import wait_for
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import UnauthenticatedError
 from muster.domain.location import TEST_LOCATIONS, Agent
-from muster.server.app import bind, open_parts, run_parts
+from muster.server.app import open_parts, run_parts
+from muster.server.listener import bind
 from muster.settings.parts import LocationSettings, ServerSettings
 from server.mqs.keys import Files, pair
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from muster.domain.errors import InvalidError
-from muster.server.app import bind, serve
+from muster.server.app import serve
+from muster.server.listener import bind
 from muster.settings.parts import ServerSettings
 from muster.settings.sign_in import SignIn
 

@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry, Gauge
 from contracts.store_bench import until
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.domain.outbox import Notice
-from muster.server.app import bind, open_parts, run_parts
+from muster.server.app import open_parts, run_parts
 from muster.server.doors.event_stream import EventStream
+from muster.server.listener import bind
 from muster.server.ports.store import Transaction
 from muster.server.services import stream_workflow
 from muster.server.services.parts import Parts

@@ -52,7 +52,11 @@ def _explain(variable: Variable, known: set[str]) -> str:
     if _OF_KUBERNETES.fullmatch(variable.name):
         return KUBERNETES
     # What all names begin with makes none of them more alike.
-    near = get_close_matches(variable.name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], n=1)
+    near = get_close_matches(
+        variable.name.removeprefix(PREFIX),
+        [one.removeprefix(PREFIX) for one in known if not one.startswith(FAMILIES)],
+        n=1,
+    )
     if not near:
         return "is no variable that Muster knows (`muster settings` lists them): take it away"
     return f"is no variable that Muster knows; did you mean {PREFIX}{near[0]}?"

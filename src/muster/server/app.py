@@ -57,6 +57,7 @@ from muster.server.doors.muster.tasks import routes as tasks
 from muster.server.doors.muster.workers import routes as workers
 from muster.server.doors.muster.workflows import routes as workflows
 from muster.server.doors.status_line import PhrasingProtocol
+from muster.server.listener import bind, render_url
 from muster.server.ports.identity import Identity
 from muster.server.services.measures import MeasuredEngine, MeasuredStore, Measures
 from muster.server.services.parts import Parts
@@ -87,7 +88,6 @@ REFRESH_S = 300.0
 HORIZON_S = 10.0
 
 _OURS = (health, admin, workflows, tasks, taskforces, queries, sites, queues, events, consumers, workers)
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 class Daemon(Protocol):
@@ -374,28 +374,3 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are the composition root's business."""
         yield
-
-
-@contextmanager
-def bind(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens. Raises OSError, naming the address."""
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, address = infos[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-        except OSError as error:
-            raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
-        listener.setblocking(False)
-        yield listener
-    finally:
-        listener.close()
-
-
-def render_url(listener: socket.socket, *, scheme: str) -> str:
-    """Where clients on this machine find it."""
-    host, port = listener.getsockname()[:2]
-    host = _WILDCARDS.get(host, host)
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
