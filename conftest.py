@@ -8,11 +8,16 @@ one that hands out the tests hears of all of them, and it alone counts and judge
 import fnmatch
 import gc
 import os
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what trio tells it of its random numbers, which then ended a run that was green
+    import hypothesis  # noqa: F401 - before its plugin does, at the end of a run without properties
 
 ALLOWED = Path(__file__).parent / "tests" / "allowed-skips.txt"
 
