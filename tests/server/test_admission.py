@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from muster.server.daemons.launch import AGAIN_S, activate_those_new
+from muster.server.services import activate_workflows as rounds
 from muster.server.services.activate_workflows import TRY_AGAIN_LATER, Round, activate_workflows
 from muster.server.services.launch_taskforces import launch_taskforces
 from server.stand import EWMS_NEW, EWMS_TASK, OPERATOR, STRANGER, TMS, USER, Json, Stand, open_stand
@@ -134,7 +135,10 @@ async def test_an_aborted_workflow_that_waited_is_let_in_no_more(stand: Stand) -
     assert (phase, log[0], len(log)) == ("pending-stopper", LATER, 2)
 
 
-async def test_the_most_urgent_is_let_in_first_and_owners_take_turns(stand: Stand) -> None:
+async def test_the_most_urgent_is_let_in_first_and_owners_take_turns(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "TOGETHER_MAX", 1)  # those of one transaction have one time
     made = [
         await submit(stand, by=by, priority=priority)
         for by, priority in ((USER, 50), (USER, 50), (USER, 90), (STRANGER, 50), (OPERATOR, 48))
