@@ -1,11 +1,12 @@
 """Does the store keep events, dead letters, sessions and accounts as the port says, on both databases?"""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, text, update
 
 from contracts.store_bench import AN_ENTRY, Bench, a_taskforce, an_event, open_bench
 from muster.domain.attempt import AttemptEnd, AttemptError, Outcome, Verdict
@@ -14,6 +15,7 @@ from muster.domain.event_state import EventState
 from muster.domain.queue import Counts
 from muster.domain.workflow import Taskforce
 from muster.server.adapters.sql import holders, schema
+from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.ports.events import DeadLetter, EventRow, Published
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, SessionEndedError
 from muster.server.ports.store import Transaction
@@ -380,6 +382,25 @@ class DeadLetterContract:
 
 
 class HolderContract:
+    async def test_a_proc_is_found_among_all_workers_of_its_taskforce(self, bench: Bench) -> None:
+        await bench.enrol(cluster="c9", proc=0)
+        (first,) = await bench.read(lambda tx: tx.holders.find_of_proc("TF-1", "c9", 0))
+
+        def work(tx: Transaction) -> str:
+            assert isinstance(tx, SqlTransaction)
+            for proc in range(1, 3000):
+                tx.holders.insert(replace(first, proc=proc))
+            session = tx._session
+            session.execute(text("ANALYZE"))
+            asked = holders._OF_PROC.params(taskforce_uuid="TF-1", cluster="c9", proc=77)
+            told = asked.compile(dialect=session.connection.dialect, compile_kwargs={"literal_binds": True})
+            plan = session.execute(text(f"{'EXPLAIN' if session.is_postgres else 'EXPLAIN QUERY PLAN'} {told}")).all()
+            return "\n".join(str(row) for row in plan)
+
+        plan = await bench.write(work)
+        assert re.search(r"taskforce_uuid.*cluster.*proc", plan), plan
+        assert "holder_live_by_proc" in plan, plan
+
     async def test_a_session_comes_back_as_it_was(self, bench: Bench) -> None:
         number = await bench.enrol(cluster="c9", proc=3, start=2)
         session = await bench.read(lambda tx: tx.holders.get(number))

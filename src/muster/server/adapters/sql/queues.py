@@ -49,6 +49,7 @@ _LAST_NUMBER = select(
         *(select(func.coalesce(func.max(table.c.number), 0)).scalar_subquery() for table in (queue, removed_queue))
     )
 )
+_FIND = select(queue).where(queue.c.queue_id.in_(bindparam("queue_ids", expanding=True)))
 _OF_WORKFLOW = select(queue).where(queue.c.workflow_id == bindparam("workflow_id")).order_by(queue.c.number)
 _CHANGES = union_all(
     *(
@@ -84,8 +85,8 @@ class SqlQueues:
         return [_read(row) for row in self._session.execute(_OF_WORKFLOW, {"workflow_id": workflow_id})]
 
     def find(self, queue_ids: Sequence[str]) -> Mapping[str, Queue]:
-        query = select(queue).where(queue.c.queue_id.in_(queue_ids))
-        return {row.queue_id: _read(row) for row in self._session.execute(query)}
+        found = self._session.execute(_FIND, {"queue_ids": list(queue_ids)})
+        return {row.queue_id: _read(row) for row in found}
 
     def get(self, number: int) -> Queue:
         row = self._session.execute(select(queue).where(queue.c.number == number)).one_or_none()

@@ -222,14 +222,16 @@ holder = Table(
     Column("call", BigInteger, nullable=False),  # the newest call seen
     Column("ended", Text),
     Index(
-        "holder_live_by_taskforce",
+        "holder_live_by_proc",
         "taskforce_uuid",
+        "cluster",
+        "proc",
         sqlite_where=text("ended IS NULL"),
         postgresql_where=text("ended IS NULL"),
     ),
 )
 """`until` is renewed often and has no index, so PostgreSQL can update the row in place (fillfactor 50). The reaper reads live rows by
-`holder_live`; a taskforce's are found by their index, however many starts of its procs have ended."""
+`holder_live`; a taskforce's, and a proc's, are found by their index, however many starts of its procs have ended."""
 
 holder_live = Table(
     "holder_live",

@@ -23,6 +23,7 @@ _SEQUENCES = ("cluster_locations", "input_queues", "output_queues")
 _INSERT, _INSERT_DIRECTIVES = insert(workflow), insert(task_directive)
 _GET = select(workflow).where(workflow.c.workflow_id == bindparam("workflow_id"))
 _GET_LOCKED, _GET_FREE = _GET.with_for_update(), _GET.with_for_update(skip_locked=True)
+_GET_DIRECTIVE = select(task_directive).where(task_directive.c.task_id == bindparam("task_id"))
 _DIRECTIVES = (
     select(task_directive)
     .where(task_directive.c.workflow_id == bindparam("workflow_id"))
@@ -80,8 +81,7 @@ class SqlWorkflows:
         return [read_workflow(row) for row in self._session.execute(query)]
 
     def get_directive(self, task_id: str) -> TaskDirective:
-        query = select(task_directive).where(task_directive.c.task_id == task_id)
-        row = self._session.execute(query).one_or_none()
+        row = self._session.execute(_GET_DIRECTIVE, {"task_id": task_id}).one_or_none()
         if row is None:
             raise NotFoundError(f"no task found with id: {task_id}")
         return read_directive(row)
