@@ -136,14 +136,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def changes() -> Mapping[str, Any]:
+def chosen_settings() -> Mapping[str, Any]:
     """Settings of the module's own."""
     return {}
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
 def running(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, changes: Mapping[str, Any]
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, chosen_settings: Mapping[str, Any]
 ) -> Iterator[Running]:
     """One service a module and database."""
     folder = tmp_path_factory.mktemp("compat")
@@ -155,7 +155,7 @@ def running(
         else:
             url = f"sqlite:///{folder / 'muster.db'}"
         host = stack.enter_context(take_address())
-        yield stack.enter_context(Running(settings(folder, url, host).model_copy(update=changes)))
+        yield stack.enter_context(Running(settings(folder, url, host).model_copy(update=chosen_settings)))
 
 
 @pytest.fixture(params=["v1", "v0"])

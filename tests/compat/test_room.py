@@ -20,7 +20,7 @@ SOON_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def changes() -> Mapping[str, Any]:
+def chosen_settings() -> Mapping[str, Any]:
     """Room for three queues; those of another service are in use for as long as their tokens, which is soon over."""
     return {"queues_max": 3, "broker_token_ttl_s": 5.0}
 

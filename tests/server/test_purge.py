@@ -16,7 +16,7 @@ from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.ports.store import Transaction
 from muster.server.services.purge import Place, Stage, parse_place, purge, render_place
 from muster.worker import protocol
-from server.stand import NEW, NEW_TASK, OPERATOR, STRANGER, USER, WMS, Json, Stand, ok, open_stand
+from server.stand import KEY, NEW, NEW_TASK, OPERATOR, STRANGER, USER, WMS, Json, Stand, ok, open_stand
 
 pytestmark = pytest.mark.anyio
 
@@ -476,7 +476,14 @@ async def test_only_operators_may(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["", "x", "workflows:1:1:1.0:1.0", "nothing:0:0:1.000000:1.000000", "done:-1:0:1.000000:1.000000", "\0"]
+    "place",
+    [
+        "",
+        "x",
+        "\0",
+        "nothing:0:0:1.000000:1.000000:wet:" + "0" * 32,
+        "end:0:0:9999999999.000000:9999999999.000000:wet:" + "0" * 32,
+    ],
 )
 async def test_a_place_that_is_none_is_told(stand: Stand, place: str) -> None:
     answer = await stand.ask("POST", PURGE, {"place": place}, by=OPERATOR)
@@ -486,10 +493,24 @@ async def test_a_place_that_is_none_is_told(stand: Stand, place: str) -> None:
     assert "must be the `place` of an answer of this route" in finding["reason"]
 
 
+async def test_a_dry_round_does_not_go_on_wet(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("muster.server.doors.muster.admin.routes.PURGE_S", 0.0)
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        dry = await stand.post(PURGE, {"dry_run": True}, by=OPERATOR)
+        assert dry["place"] is not None
+        answer = await stand.ask("POST", PURGE, {"place": dry["place"]}, by=OPERATOR)
+        assert answer.status_code == 422
+        assert (await stand.post(PURGE, {"dry_run": True, "place": dry["place"]}, by=OPERATOR))["place"] != dry["place"]
+
+
 def test_a_place_comes_back_as_it_was() -> None:
     for stage in Stage:
         place = Place(stage, (2**59, 7), 1795975326.806123, 1795975327.5)
-        assert parse_place(render_place(place)) == place
+        text = render_place(place, is_dry=False, key=KEY)
+        assert parse_place(text, is_dry=False, key=KEY) == place
+        assert parse_place(text, is_dry=True, key=KEY) is None
+        assert parse_place(text, is_dry=False, key=KEY[::-1]) is None
+        assert parse_place(text.replace("7:", "8:", 1), is_dry=False, key=KEY) is None
 
 
 async def test_a_service_for_tests_can_be_emptied(database_url: str) -> None:

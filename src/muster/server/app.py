@@ -177,10 +177,10 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
 def _measured(daemon: Every | WhenRung, measures: Measures) -> Daemon:
     """The daemon, whose passes are measured."""
     match daemon:
-        case Every():
-            return replace(daemon, make_pass=measures.watched(daemon.name, daemon.make_pass))
-        case WhenRung():
-            return replace(daemon, make_pass=measures.watched(daemon.name, daemon.make_pass))
+        case Every(interval_s, name, make_pass):
+            return replace(daemon, make_pass=measures.watched(name, make_pass, interval_s=interval_s))
+        case WhenRung(_, _, name, net_s, make_rung_pass):
+            return replace(daemon, make_pass=measures.watched(name, make_rung_pass, interval_s=net_s))
 
 
 @asynccontextmanager

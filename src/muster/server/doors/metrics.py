@@ -221,6 +221,13 @@ SHOWN: tuple[Shown, ...] = (
         lambda parts: [((name,), one.seconds) for name, one in parts.measures.rounds.items()],
     ),
     Shown(
+        "muster_daemon_interval_seconds",
+        "gauge",
+        "Seconds from the end of one pass of each daemon to the next, at most.",
+        ("daemon",),
+        lambda parts: [((name,), one.interval_s) for name, one in parts.measures.rounds.items()],
+    ),
+    Shown(
         "muster_daemon_last_success_timestamp_seconds",
         "gauge",
         "When each daemon's last pass ended well; seconds since the epoch, 0 before the first.",

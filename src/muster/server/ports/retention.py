@@ -87,9 +87,9 @@ class Retention(Protocol):
     def sweep_places(self, *, limit: int) -> Swept:
         """Remove keys, attempts and states of events of queues that were removed."""
 
-    def drop_partitions(self) -> int:
-        """Drop, on PostgreSQL, the partitions of past times that have no row but of removed queues; how many. One that somebody uses at
-        the moment is left for the next time.
+    def drop_partition(self, after: After) -> Swept:
+        """Drop, on PostgreSQL, the next partition of a past time if it has no row but of removed queues. One that somebody uses at the
+        moment, or that takes long to look through, is left. The transaction must do nothing else.
         """
 
     def sweep_events(self, after: After, *, upto: float, limit: int) -> Swept:

@@ -20,8 +20,14 @@ _COUNTED = frozenset({Verdict.DONE, Verdict.LATE})
 
 @dataclass
 class Round:
-    """What the passes of one daemon came to. `last_success_at`: seconds since the epoch, 0 before the first."""
+    """What the passes of one daemon came to.
 
+    Args:
+        interval_s: from the end of one to the next, at most.
+        last_success_at: seconds since the epoch, 0 before the first.
+    """
+
+    interval_s: float = 0.0
     passes: int = 0
     failures: int = 0
     seconds: float = 0.0
@@ -76,9 +82,11 @@ class Measures:
             self.calls[sort] += 1
             self.call_s[sort] += time.perf_counter() - begun
 
-    def watched(self, name: str, make_pass: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
+    def watched(
+        self, name: str, make_pass: Callable[[], Awaitable[T]], *, interval_s: float
+    ) -> Callable[[], Awaitable[T]]:
         """The same pass of a daemon, measured."""
-        kept = self.rounds.setdefault(name, Round())
+        kept = self.rounds.setdefault(name, Round(interval_s))
 
         async def measured() -> T:
             begun = time.perf_counter()

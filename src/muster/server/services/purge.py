@@ -4,6 +4,7 @@ A round takes its time at its beginning and looks at everything once. It can be 
 is found by the next one. Two services, or a service and an operator, may be at it at once.
 """
 
+import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,22 +25,23 @@ WINDOW = 5000
 KEPT_BACK_MAX = 100
 """Workflows that a call names which are kept although their time is over."""
 _SECONDS = r"(\d{1,12}\.\d{6})"
-_PLACE = re.compile(rf"([a-z]+):(\d{{1,18}}):(\d{{1,18}}):{_SECONDS}:{_SECONDS}")
+_PLACE = re.compile(rf"([a-z]+):(\d{{1,18}}):(\d{{1,18}}):{_SECONDS}:{_SECONDS}:(wet|dry):([0-9a-f]{{32}})")
+_PLACE_USE = b"muster place of a purge 1\0"
 
 
 class Stage(StrEnum):
-    """What a round goes through, in this order."""
+    """What a round goes through, in this order: what takes longest comes last, and keeps nothing else from going."""
 
     WORKFLOWS = "workflows"
+    NOTICES = "notices"
+    ANSWERS = "answers"
+    DEAD = "dead"
+    DONE = "done"
     PLACES = "places"  # of removed queues, as what follows
     PARTITIONS = "partitions"
     EVENTS = "events"
     SESSIONS = "sessions"
     END = "end"
-    DONE = "done"
-    DEAD = "dead"
-    NOTICES = "notices"
-    ANSWERS = "answers"
 
 
 _STAGES = tuple(Stage)
@@ -79,17 +81,26 @@ class Purged:
     place: Place | None
 
 
-def render_place(place: Place) -> str:
-    """The place as text that means nothing to who carries it."""
-    return f"{place.stage}:{place.after[0]}:{place.after[1]}:{place.now:.6f}:{place.upto:.6f}"
+def render_place(place: Place, *, is_dry: bool, key: bytes) -> str:
+    """The place as text that means nothing to who carries it, and that nobody else can make: a wrong one would lose what it passes by."""
+    text = (
+        f"{place.stage}:{place.after[0]}:{place.after[1]}:{place.now:.6f}:{place.upto:.6f}:{'dry' if is_dry else 'wet'}"
+    )
+    return f"{text}:{_sign(text, key)}"
 
 
-def parse_place(text: str) -> Place | None:
-    """Read a place; None when the text is none."""
+def parse_place(text: str, *, is_dry: bool, key: bytes) -> Place | None:
+    """Read a place of a round of this kind; None when the text is none."""
     match = _PLACE.fullmatch(text)
-    if match is None or match[1] not in _STAGES:
+    if match is None or match[1] not in _STAGES or (match[6] == "dry") != is_dry:
+        return None
+    if not hmac.compare_digest(match[7], _sign(text.rpartition(":")[0], key)):
         return None
     return Place(Stage(match[1]), (int(match[2]), int(match[3])), float(match[4]), float(match[5]))
+
+
+def _sign(text: str, key: bytes) -> str:
+    return hmac.digest(key, _PLACE_USE + text.encode(), "sha256").hex()[:32]
 
 
 async def purge(parts: Parts, *, place: Place | None = None, is_dry: bool = False, for_s: float) -> Purged:
@@ -101,7 +112,7 @@ async def purge(parts: Parts, *, place: Place | None = None, is_dry: bool = Fals
     rules = parts.settings.retention
     run = parts.store.read if is_dry else parts.store.write
     if place is None:
-        place = Place(Stage.WORKFLOWS, START, await parts.store.read(lambda tx: tx.now()))
+        place = Place(_STAGES[0], START, await parts.store.read(lambda tx: tx.now()))
     removed = dict.fromkeys(Kept, 0)
     kept_back: list[KeptBack] = []
     ends_at = anyio.current_time() + for_s
@@ -188,7 +199,7 @@ class _Step:
             case Stage.PLACES:
                 return retention.sweep_places(limit=ROWS_AT_ONCE)
             case Stage.PARTITIONS:
-                retention.drop_partitions()
+                return retention.drop_partition(after)
             case Stage.EVENTS:
                 return retention.sweep_events(after, upto=upto, limit=WINDOW)
             case Stage.SESSIONS:

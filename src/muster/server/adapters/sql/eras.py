@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from muster.domain.ids import EventIds
 from muster.domain.taskforce_phase import Phase
+from muster.server.adapters.sql.faults import is_not_allowed
 from muster.server.adapters.sql.holders import SqlHolders
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import era, holder_live, outbox, taskforce
@@ -66,8 +67,10 @@ def find_identity(connection: Connection, *, file: str = "") -> str:
     try:
         with connection.begin_nested():
             cluster = str(connection.scalar(text(_CLUSTER)))
-    except DBAPIError:  # a service that rents out databases may keep that to itself
-        cluster = "-"
+    except DBAPIError as error:
+        if not is_not_allowed(error):
+            raise
+        cluster = "-"  # a service that rents out databases may keep that to itself
     return f"{cluster}/{connection.scalar(text(_HERE))}"
 
 

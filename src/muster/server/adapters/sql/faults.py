@@ -46,6 +46,16 @@ def is_lock_not_available(error: DBAPIError) -> bool:
     return _sqlstate(error.orig) == "55P03"
 
 
+def is_not_allowed(error: DBAPIError) -> bool:
+    """It is nothing that this database user may do."""
+    return _sqlstate(error.orig) == "42501"
+
+
+def is_given_up(error: DBAPIError) -> bool:
+    """The statement took longer than it was allowed to."""
+    return _sqlstate(error.orig) == "57014"
+
+
 def _is_away(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.OperationalError):
         return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _OUR_FAULT

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
 from muster.domain.ids import EPOCH_MS, NODE_BITS, SERIAL_BITS
-from muster.server.adapters.sql.faults import is_lock_not_available
+from muster.server.adapters.sql.faults import is_given_up, is_lock_not_available
 
 SPAN_MS = 30 * 24 * 3600 * 1000
 """30 days of numbers in a partition: purging drops one, at once, however many rows it has."""
@@ -12,6 +12,8 @@ PARTITIONED = {"event": "id", "finished": "event"}
 """Table → the event number it is partitioned by."""
 _SHIFT = NODE_BITS + SERIAL_BITS
 _LOCK = 0x70617274
+_LOOK_S = 20
+"""Seconds that a look at a partition may take: it ends at the first row that is wanted."""
 
 
 def make_coming_partitions(connection: Connection, *, now: float) -> None:
@@ -36,28 +38,35 @@ def make_coming_partitions(connection: Connection, *, now: float) -> None:
                 raise
 
 
-def drop_unwanted_partitions(connection: Connection, *, now: float) -> int:
-    """Drop what lies before the last span and holds no row but of removed queues; returns how many times were dropped.
+def drop_unwanted_partition(connection: Connection, *, after: int, now: float) -> int | None:
+    """Look at the next span of time behind `after`, and drop it where it holds no row but of removed queues.
 
-    Events get numbers of the present alone, and one that is finished is kept: so where no event is wanted, none will be.
+    Events get numbers of the present alone, and one that is finished is kept: so where no event is wanted, none will be. A drop keeps
+    everybody from both tables until the commit: so it is the last thing that the transaction does, and there is one of them.
+
+    Returns:
+        The span, counted from 0; None where there is no further one before the last two.
     """
     current = (int(now * 1000) - EPOCH_MS) // SPAN_MS
-    dropped = 0
-    for span in _list_spans(connection):
-        if span >= current - 1 or any(_has_wanted(connection, f"{table}_{span}") for table in PARTITIONED):
-            continue
-        try:
-            with connection.begin_nested():
+    span = next((one for one in _list_spans(connection) if after < one < current - 1), None)
+    if span is None:
+        return None
+    try:
+        with connection.begin_nested():
+            connection.execute(text(f"SET LOCAL statement_timeout = '{_LOOK_S}s'"))
+            is_wanted = any(_has_wanted(connection, f"{table}_{span}") for table in PARTITIONED)
+            connection.execute(text("SET LOCAL statement_timeout = DEFAULT"))
+            if not is_wanted:
                 connection.execute(text("SET LOCAL lock_timeout = '500ms'"))
                 for table in PARTITIONED:
                     connection.execute(text(f"DROP TABLE IF EXISTS {table}_{span}"))
                 connection.execute(text("SET LOCAL lock_timeout = DEFAULT"))
-        except DBAPIError as error:
-            if not is_lock_not_available(error):
-                raise
-        else:
-            dropped += 1
-    return dropped
+    except (
+        DBAPIError
+    ) as error:  # too many rows to look at: they go one by one. Or somebody reads there at length: the next time
+        if not (is_lock_not_available(error) or is_given_up(error)):
+            raise
+    return span
 
 
 def _list_spans(connection: Connection) -> list[int]:

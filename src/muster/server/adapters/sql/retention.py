@@ -34,7 +34,7 @@ from muster.domain.retention import Kept
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
-from muster.server.adapters.sql.partitions import drop_unwanted_partitions
+from muster.server.adapters.sql.partitions import drop_unwanted_partition
 from muster.server.adapters.sql.retention_schema import purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
@@ -158,10 +158,11 @@ class SqlRetention:
                 return Swept((0, 0))
         return Swept(None)
 
-    def drop_partitions(self) -> int:
+    def drop_partition(self, after: After) -> Swept:
         if not self._session.is_postgres:
-            return 0
-        return drop_unwanted_partitions(self._session.connection, now=self._session.now())
+            return Swept(None)
+        span = drop_unwanted_partition(self._session.connection, after=after[0] - 1, now=self._session.now())
+        return Swept(None if span is None else (span + 1, 0))
 
     def sweep_events(self, after: After, *, upto: float, limit: int) -> Swept:
         def remove(low: int, high: int) -> None:

@@ -27,13 +27,13 @@ PURGE_S = 1.0
 async def purge_(request: SignedIn, parts: NamedDependency[Parts]) -> PurgedView:
     """Remove what need not be kept any longer, or count it: a piece of a round, as the service makes them by itself."""
     asked = await read_body(request, Purge)
-    done = await purge(parts, place=_read_place(asked.place), is_dry=asked.dry_run, for_s=PURGE_S)
+    done = await purge(parts, place=_read_place(parts, asked), is_dry=asked.dry_run, for_s=PURGE_S)
     rules = parts.settings.retention
     return PurgedView(
         removed={kept.value: done.removed[kept] for kept in Kept},
         kept_s={kept.value: rules.kept_s.get(kept) for kept in Kept},
         kept_back=[KeptBackView(one.workflow_id, one.reason) for one in done.kept_back],
-        place=None if done.place is None else render_place(done.place),
+        place=None if done.place is None else render_place(done.place, is_dry=asked.dry_run, key=parts.worker_key),
     )
 
 
@@ -47,11 +47,12 @@ async def reset_(parts: NamedDependency[Parts]) -> ResetView:
     return ResetView(await reset(parts))
 
 
-def _read_place(text: str | None) -> Place | None:
-    if text is None:
+def _read_place(parts: Parts, asked: Purge) -> Place | None:
+    if asked.place is None:
         return None
-    if (place := parse_place(text)) is None:
-        raise InvalidError([Finding("place", f"is {text[:100]!r}; must be the `place` of an answer of this route")])
+    if (place := parse_place(asked.place, is_dry=asked.dry_run, key=parts.worker_key)) is None:
+        reason = f"is {asked.place[:100]!r}; must be the `place` of an answer of this route, to the same `dry_run`"
+        raise InvalidError([Finding("place", reason)])
     return place
 
 
