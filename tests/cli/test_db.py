@@ -43,6 +43,13 @@ def test_from_nothing_to_a_restored_database(
 
     assert run(["db", "backup", "b.db", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bytes"] == (tmp_path / "b.db").stat().st_size
+    copy = (tmp_path / "b.db").read_bytes()
+    monkeypatch.setenv("MUSTER_DATABASE_URL", f"sqlite:///{tmp_path}/b.db")
+    assert run(["db", "status"]) == 0
+    capsys.readouterr()
+    assert (tmp_path / "b.db").read_bytes() == copy
+    assert [one.name for one in tmp_path.glob("b.db*")] == ["b.db"]
+    monkeypatch.setenv("MUSTER_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
     assert run(["db", "backup", "b.db"]) == 4
     assert "b.db is there" in capsys.readouterr().err
     assert run(["db", "restore", "b.db", "--dir", "up"]) == 0

@@ -25,18 +25,18 @@ from muster.server.ports.store import Transaction
 T = TypeVar("T")
 
 READERS = 4
-_SETTINGS = (
+_SETTINGS = ("PRAGMA temp_store=MEMORY", "PRAGMA busy_timeout=5000")
+# Of a backlog's pages only the front and the end are ever needed again, and the system's own cache has the rest: with 64 MiB a connection,
+# the service's memory grew by half with 10⁶ events waiting.
+_FOR_WRITING = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA wal_autocheckpoint=1000",
     "PRAGMA journal_size_limit=67108864",
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA busy_timeout=5000",
+    "PRAGMA cache_size=-8192",
 )
-# Of a backlog's pages only the front and the end are ever needed again, and the system's own cache has the rest: with 64 MiB a connection,
-# the service's memory grew by half with 10⁶ events waiting.
-_WRITER_CACHE = "PRAGMA cache_size=-8192"
-_READER_CACHE = "PRAGMA cache_size=-2048"
+_FOR_READING = ("PRAGMA query_only=ON", "PRAGMA cache_size=-2048")
+"""A look changes nothing of a file: a backup stays the single file that it is."""
 
 
 class RawConnection(sqlite3.Connection):
@@ -51,7 +51,7 @@ def open_connection(path: Path, *, read_only: bool = False) -> RawConnection:
         path, isolation_level=None, check_same_thread=False, cached_statements=512, factory=RawConnection
     )
     try:
-        for setting in (*_SETTINGS, *([_READER_CACHE, "PRAGMA query_only=ON"] if read_only else [_WRITER_CACHE])):
+        for setting in (*_SETTINGS, *(_FOR_READING if read_only else _FOR_WRITING)):
             raw.execute(setting)
     except sqlite3.Error:
         raw.close()
