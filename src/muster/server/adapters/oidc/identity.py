@@ -104,7 +104,7 @@ class OidcIdentity:
         try:
             caller, expires_s = await self._check(token, now_s)
         except UnauthenticatedError as error:
-            log.debug("token refused", reason=str(error))
+            log.info("token refused", reason=str(error))  # the caller is not told why, so the operator must be
             raise
         self._keep(digest, _Checked(caller, min(expires_s, now_s + CHECKED_S)))
         return caller
