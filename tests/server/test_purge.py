@@ -129,6 +129,7 @@ async def test_a_workflow_whose_time_is_over_goes_with_all_its_parts_and_the_oth
         after = await count_rows(stand)
         left_for_its_number = after.pop("removed_queue"), before.pop("removed_queue")
         assert left_for_its_number in {(0, 0), (1, 0)}
+        assert after.pop("outbox") - before.pop("outbox") in {0, 1}  # the newest of all stays
         assert {**after, "delta": 0} == {**before, "delta": 0}
         for path in (f"workflows/{gone['workflow_id']}", f"events/{event}", f"taskforces/{order['taskforce_uuid']}"):
             assert (await stand.ask("GET", f"/muster/v1/{path}")).status_code == 404
@@ -336,9 +337,43 @@ async def test_old_notices_and_answers_go(database_url: str) -> None:
         assert notices > 0
         assert await removed_by(stand) == {}
         await stand.parts.store.write(age)
-        assert await removed_by(stand, dry_run=True) == {"notices": notices, "answers": 1}
-        assert await removed_by(stand) == {"notices": notices, "answers": 1}
-        assert (await count_rows(stand))["outbox"] == 0
+        assert await removed_by(stand, dry_run=True) == {"notices": notices - 1, "answers": 1}
+        assert await removed_by(stand) == {"notices": notices - 1, "answers": 1}
+        assert (await count_rows(stand))["outbox"] == 1
+
+
+async def test_a_place_in_a_stream_never_comes_again_although_its_notice_went(database_url: str) -> None:
+    async with keeping(database_url, notices_kept_s=60, workflows_kept_s=0) as stand:
+
+        def look_then_age(tx: Transaction) -> int:
+            connection = connection_of(tx)
+            connection.execute(text("UPDATE outbox SET at = at - 61"))
+            return int(connection.scalar(text("SELECT max(number) FROM outbox")) or 0)
+
+        for _ in range(3):
+            workflow = await stand.submit()
+            await stand.end(workflow, "abort")
+            newest = await stand.parts.store.write(look_then_age)
+            await removed_by(stand)
+            await removed_by(stand)
+            await stand.submit()
+            oldest_new = await stand.parts.store.read(
+                lambda tx: connection_of(tx).scalar(text("SELECT min(number) FROM outbox WHERE at > 0 ORDER BY 1"))
+            )
+            assert await stand.parts.store.write(look_then_age) > newest
+            assert oldest_new >= newest
+
+
+async def test_what_belongs_to_a_workflow_that_is_kept_back_stays_as_the_dry_run_says(database_url: str) -> None:
+    rules = {"events_kept_s": 0, "bodies_kept_s": 0, "dead_letters_kept_s": 0, "attempts_kept_s": 0}
+    async with keeping(database_url, workflows_kept_s=0, **{**rules, "results_kept_s": 3600}) as stand:
+        workflow = await stand.submit(NEVER_DONE)
+        await finish(stand, workflow, await work(stand, workflow, 1, 2, fail=[2]))
+        before = await count_rows(stand)
+
+        assert await removed_by(stand, dry_run=True) == {}
+        assert await removed_by(stand) == {}
+        assert await count_rows(stand) == before
 
 
 async def test_a_round_that_is_broken_off_after_any_step_is_made_good_by_the_next(
@@ -525,6 +560,7 @@ async def test_a_service_for_tests_can_be_emptied(database_url: str) -> None:
 
         rows = await count_rows(stand)
         assert rows.pop("removed_queue") <= 1
+        assert rows.pop("outbox") <= 1
         assert set(rows.values()) == {0}
         assert (await stand.ask("GET", f"/muster/v1/workflows/{first['workflow_id']}")).status_code == 404
         lost = await stand.ask("POST", protocol.STEP, {"call": 2, "want": 1, "wait_s": 0}, by=worker["token"])

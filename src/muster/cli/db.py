@@ -138,7 +138,7 @@ def restored(*, database: Database = HERE) -> int:
 
     That is: files copied over files, a disk set back to a snapshot, a PostgreSQL cluster started from a base backup without recovery.
     It notices pg_restore, recovery to a moment, a standby that took over, and `muster db restore` by itself. Saying it once too often
-    costs no more than that workers enrol anew.
+    costs no more than that workers enrol anew. With SQLite stop the service first; on PostgreSQL it need not be.
     """
     with needing("server"):
         from muster.server.adapters.sql import upkeep

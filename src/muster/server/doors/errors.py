@@ -37,6 +37,8 @@ from muster.server.services.findings import tell_upstream
 from muster.server.services.idempotent import IdempotencyMismatchError
 
 log = structlog.get_logger(__name__)
+_BROKEN_OFF = "client disconnected prematurely"
+"""The framework's words for a client that went in the middle of its body."""
 
 V0_PREFIX = "/v0"
 UPSTREAM_PREFIXES = ("/v1", V0_PREFIX, "/mqbroker-issuer")
@@ -129,6 +131,8 @@ def answer_http_error(request: Request[Any, Any, Any], error: HTTPException) -> 
     try:
         status = HTTPStatus(error.status_code)
     except ValueError:
+        status = HTTPStatus.BAD_REQUEST
+    if error.detail == _BROKEN_OFF:  # nobody hears the answer; it is no fault of ours, and must not be counted as one
         status = HTTPStatus.BAD_REQUEST
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected(request, error)

@@ -1,6 +1,6 @@
 """How does what need not be kept leave the store? In small steps, each of them a transaction of its own.
 
-A method that takes `dry` only says, where it is given, what it would remove. It works through a batch behind a place and says where to go
+A method with a `manner` can be made to say only what it would remove. It works through a batch behind a place and says where to go
 on. What is removed still counts: `Queues.recount` knows of it.
 """
 
@@ -55,14 +55,16 @@ class Cuts:
 
 
 @dataclass(frozen=True)
-class Dry:
-    """Nothing is removed, only counted.
+class Manner:
+    """How a batch of single rows is removed.
 
     Args:
-        workflows_before: what belongs to workflows that ended before that time is not counted: it would go with them.
+        is_dry: nothing is removed, only counted.
+        due_before: what belongs to workflows that ended before that time is left: it goes with them, or is kept back with them.
     """
 
-    workflows_before: float | None
+    is_dry: bool = False
+    due_before: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,13 @@ class Retention(Protocol):
     def end_sweep(self, *, upto: float) -> None:
         """All that belonged to queues removed until `upto` is gone: forget them too."""
 
-    def sweep_done(self, after: After, cuts: Cuts, *, limit: int, dry: Dry | None) -> Swept:
+    def sweep_done(self, after: After, cuts: Cuts, *, limit: int, manner: Manner) -> Swept:
         """Remove what need not be kept of events that are done."""
 
-    def sweep_dead_letters(self, after: After, cut: float, *, limit: int, dry: Dry | None) -> Swept:
+    def sweep_dead_letters(self, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         """Remove those that died before that time."""
 
-    def sweep_notices(self, after: After, cut: float, *, limit: int, dry: Dry | None) -> Swept:
+    def sweep_notices(self, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         """Remove the oldest notices, those from before that time."""
 
     def remove_all(self) -> int:

@@ -14,7 +14,7 @@ import anyio
 
 from muster.domain.retention import Kept, KeptBack, Rules
 from muster.domain.workflow import WorkflowState
-from muster.server.ports.retention import START, After, Cuts, Dry, Retention, Standing, Swept
+from muster.server.ports.retention import START, After, Cuts, Manner, Retention, Standing, Swept
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
 
@@ -211,18 +211,18 @@ class _Step:
     def _sweep_old(self, tx: Transaction) -> Swept:
         """What is old by itself."""
         after, retention = self.place.after, tx.retention
-        dry = Dry(self._find_cut(Kept.WORKFLOWS)) if self.is_dry else None
+        manner = Manner(is_dry=self.is_dry, due_before=self._find_cut(Kept.WORKFLOWS))
         if self.place.stage is Stage.DONE:
             cuts = Cuts(*map(self._find_cut, (Kept.EVENTS, Kept.BODIES, Kept.ATTEMPTS)))
-            return retention.sweep_done(after, cuts, limit=ROWS_AT_ONCE, dry=dry)
+            return retention.sweep_done(after, cuts, limit=ROWS_AT_ONCE, manner=manner)
         kept = _KEPT_OF[self.place.stage]
         if (cut := self._find_cut(kept)) is None:
             return Swept(None)
         match kept:
             case Kept.DEAD_LETTERS:
-                return retention.sweep_dead_letters(after, cut, limit=ROWS_AT_ONCE, dry=dry)
+                return retention.sweep_dead_letters(after, cut, limit=ROWS_AT_ONCE, manner=manner)
             case Kept.NOTICES:
-                return retention.sweep_notices(after, cut, limit=ROWS_AT_ONCE, dry=dry)
+                return retention.sweep_notices(after, cut, limit=ROWS_AT_ONCE, manner=manner)
             case _:
                 return self._remove_answers(tx, cut)
 

@@ -151,9 +151,11 @@ def name_file(path: Path) -> str:
 @contextlib.contextmanager
 def lock_file(path: Path) -> Iterator[None]:
     """Keep other services off the file: SQLite has one writer, and it is us."""
-    lock = path.with_name(path.name + ".lock")
     with database_errors():
         make_folder(path)
+        real = path.resolve()  # one lock, whatever links lead there
+    lock = real.with_name(real.name + ".lock")
+    with database_errors():
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

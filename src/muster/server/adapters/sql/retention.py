@@ -61,7 +61,7 @@ from muster.server.adapters.sql.schema import (
     workflow,
 )
 from muster.server.ports.queue_engine import BodyKind
-from muster.server.ports.retention import After, Cuts, Dry, Due, Standing, Swept
+from muster.server.ports.retention import After, Cuts, Due, Manner, Standing, Swept
 
 _MARGIN = 3_600_000 << (NODE_BITS + SERIAL_BITS)
 """An hour of event numbers: by so much the clocks of services may differ that gave those of one workflow."""
@@ -70,6 +70,8 @@ _OF_QUEUES = (ready, delayed, dead, event_key, attempt)
 """Tables with an index by queue."""
 _OF_WORK = tuple(table for table in metadata.sorted_tables if table not in {jwk, replica, secret, asking})
 """All but what a service is known by, and who looked for work."""
+_IS_NOT_NEWEST = outbox.c.number < select(func.max(outbox.alias("every").c.number)).scalar_subquery()
+"""The newest notice stays: SQLite counts on from the highest number that is there, and a place must never come again."""
 _PARTS = ("published", "done", "dead", "failed", "duplicates")
 
 
@@ -130,7 +132,7 @@ class SqlRetention:
             (queue, queue.c.workflow_id == workflow_id),
             (mq_profile, mq_profile.c.workflow_id == workflow_id),
             (mq_group, mq_group.c.workflow_id == workflow_id),
-            (outbox, outbox.c.subject == workflow_id),
+            (outbox, and_(outbox.c.subject == workflow_id, _IS_NOT_NEWEST)),
             (workflow, of_this),
         ):
             self._session.execute(delete(table).where(condition))
@@ -212,7 +214,7 @@ class SqlRetention:
 
     # -- single events -------------------------------------------------------------------------------------------
 
-    def sweep_done(self, after: After, cuts: Cuts, *, limit: int, dry: Dry | None) -> Swept:
+    def sweep_done(self, after: After, cuts: Cuts, *, limit: int, manner: Manner) -> Swept:
         if cuts.latest is None:
             return Swept(None)
         query = (
@@ -222,8 +224,7 @@ class SqlRetention:
             .order_by(finished.c.event)
             .limit(limit)
         )
-        if dry is not None:
-            query = query.where(queue.c.workflow_id.not_in(_going(dry)))
+        query = query.where(queue.c.workflow_id.not_in(_going(manner)))
         rows = self._session.execute(query).all()
         whole = [row.event for row in rows if cuts.events is not None and row.at < cuts.events]
         rest = [row for row in rows if cuts.events is None or row.at >= cuts.events]
@@ -231,14 +232,14 @@ class SqlRetention:
         alone = [row.event for row in rest if cuts.attempts is not None and row.at < cuts.attempts]
         removed = {
             Kept.EVENTS: len(whole),
-            Kept.BODIES: self._empty(emptied, is_dry=dry is not None),
-            Kept.ATTEMPTS: self._remove_attempts([*whole, *alone], is_dry=dry is not None),
+            Kept.BODIES: self._empty(emptied, is_dry=manner.is_dry),
+            Kept.ATTEMPTS: self._remove_attempts([*whole, *alone], is_dry=manner.is_dry),
         }
-        if dry is None:
+        if not manner.is_dry:
             self._remove_events(whole, part="done", table=finished)
         return Swept((rows[-1].event, 0) if len(rows) == limit else None, removed)
 
-    def sweep_dead_letters(self, after: After, cut: float, *, limit: int, dry: Dry | None) -> Swept:
+    def sweep_dead_letters(self, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         query = (
             select(dead.c.queue, dead.c.event, dead.c.at)
             .join(queue, queue.c.number == dead.c.queue)
@@ -246,12 +247,11 @@ class SqlRetention:
             .order_by(dead.c.queue, dead.c.event)
             .limit(limit)
         )
-        if dry is not None:
-            query = query.where(queue.c.workflow_id.not_in(_going(dry)))
+        query = query.where(queue.c.workflow_id.not_in(_going(manner)))
         rows = self._session.execute(query).all()
         old = [row.event for row in rows if row.at < cut]
         removed = len(old)
-        if dry is None:
+        if not manner.is_dry:
             gone = self._remove_events(old, part="dead", table=dead)
             self._remove_attempts(gone, is_dry=False)
             removed = len(gone)
@@ -312,18 +312,18 @@ class SqlRetention:
 
     # -- notices -------------------------------------------------------------------------------------------------
 
-    def sweep_notices(self, after: After, cut: float, *, limit: int, dry: Dry | None) -> Swept:
+    def sweep_notices(self, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         query = select(outbox.c.number, outbox.c.at).where(outbox.c.number > after[0])
         rows = self._session.execute(query.order_by(outbox.c.number).limit(limit)).all()
         old = [row.number for row in rows if row.at < cut]
-        count = len(old)
-        if old and dry is not None:
-            chosen = outbox.c.number.in_(old), outbox.c.subject.not_in(_going(dry))
+        if not old:  # numbers grow with time, but for transactions that took long
+            return Swept(None)
+        chosen = outbox.c.number.in_(old), outbox.c.subject.not_in(_going(manner)), _IS_NOT_NEWEST
+        if manner.is_dry:
             count = self._session.connection.scalar(select(func.count()).select_from(outbox).where(*chosen)) or 0
-        elif old:
-            self._session.execute(delete(outbox).where(outbox.c.number.in_(old)))
-        # Numbers grow with time, but for transactions that took long: a batch with none that is old is the end.
-        return Swept((rows[-1].number, 0) if len(rows) == limit and old else None, {Kept.NOTICES: count})
+        else:
+            count = self._session.execute(delete(outbox).where(*chosen)).rowcount
+        return Swept((rows[-1].number, 0) if len(rows) == limit else None, {Kept.NOTICES: count})
 
     # -- everything ----------------------------------------------------------------------------------------------
 
@@ -337,8 +337,9 @@ class SqlRetention:
             row = {"number": highest, "workflow_id": "", "removed_at": 0.0, "first": 0, "last": 0, "swept": True}
             self._session.execute(delete(removed_queue).where(removed_queue.c.number == highest))
             self._session.execute(insert(removed_queue), row)
+        self._session.execute(delete(outbox).where(_IS_NOT_NEWEST))
         for table in _OF_WORK:
-            if table is not removed_queue:
+            if table not in {removed_queue, outbox}:
                 self._session.execute(delete(table))
         return count
 
@@ -348,10 +349,10 @@ def _is_unswept(upto: float | None) -> ColumnElement[bool]:
     return unswept if upto is None else and_(unswept, removed_queue.c.removed_at <= upto)
 
 
-def _going(dry: Dry) -> Select[Any]:
-    """Workflows with which everything goes that is theirs."""
+def _going(manner: Manner) -> Select[Any]:
+    """Workflows whose time is over."""
     ended = select(workflow.c.workflow_id).where(workflow.c.state.in_(_ENDED))
-    return ended.where(false() if dry.workflows_before is None else workflow.c.ended_at < dry.workflows_before)
+    return ended.where(false() if manner.due_before is None else workflow.c.ended_at < manner.due_before)
 
 
 def _removed_until(upto: float | None) -> Select[Any]:
