@@ -96,6 +96,16 @@ class TestSqlite(OpeningContract):
     def reopen(self, path: Path) -> Reopen:
         return lambda: open_bench(f"sqlite:///{path}")
 
+    async def test_a_second_service_is_refused_also_by_another_name_of_the_file(
+        self, path: Path, reopen: Reopen
+    ) -> None:
+        link = path.with_name("link.db")
+        async with reopen():
+            link.symlink_to(path)
+            with pytest.raises(ConflictError, match="in use by another service"):
+                async with open_database(f"sqlite:///{link}"):
+                    raise AssertionError("it opened")
+
     async def test_a_second_service_is_refused_until_the_first_ends(self, path: Path, reopen: Reopen) -> None:
         async with reopen():
             with pytest.raises(ConflictError) as refused:

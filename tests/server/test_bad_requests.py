@@ -1,12 +1,14 @@
 """Is every bad request of our own door answered with a Problem that helps, and never with a 5xx?"""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from muster.server.app import make_app
 from server.stand import NEW, NEW_TASK, OPERATOR, TMS, USER, Json, Stand
 
 pytestmark = pytest.mark.anyio
@@ -245,3 +247,37 @@ async def test_no_value_anywhere_makes_the_service_stumble(stand: Stand, task: J
     body = json.dumps({**NEW, **whole, "tasks": [{**NEW_TASK, **task}]}).encode("utf-8", "surrogatepass")
     response = await stand.ask("POST", WORKFLOWS, body)
     assert response.status_code in (201, 400, 422), response.text
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_fault_of_ours(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = make_app(stand.parts)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for path in ("/muster/v1/workflows", "/v1/workflows", "/muster/v1/worker/enrol"):
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"authorization", f"Bearer {USER}".encode()), (b"content-length", b"400")],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+            "state": {},
+        }
+        await app(scope, receive, send)
+
+    assert [one["status"] for one in sent if one["type"] == "http.response.start"] == [400, 400, 400]
+    assert "unexpected error" not in capsys.readouterr().out
