@@ -52,6 +52,8 @@ def test_from_nothing_to_a_restored_database(
     monkeypatch.setenv("MUSTER_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
     assert run(["db", "backup", "b.db"]) == 4
     assert "b.db is there" in capsys.readouterr().err
+    assert run(["db", "restore", "c.db", "--dir", "up"]) == 3
+    assert "there is no backup c.db" in capsys.readouterr().err
     assert run(["db", "restore", "b.db", "--dir", "up"]) == 0
     assert "schema" in capsys.readouterr().err
     assert (tmp_path / "up" / "muster.db").stat().st_mode & 0o777 == 0o600

@@ -192,7 +192,7 @@ def restore(file: Path, url: str) -> Copied:
             ]
         )
     if not file.exists():
-        raise _missing(file)
+        raise NotFoundError(f"there is no backup {file}")
     with lock_file(path):
         companions = [path.with_name(path.name + suffix) for suffix in COMPANIONS]
         if left := [one for one in (path, *companions) if one.exists()]:
