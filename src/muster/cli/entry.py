@@ -4,8 +4,8 @@ import gc
 import signal
 from typing import NoReturn
 
-GARBAGE_MIN = 20_000
-"""New objects that may be there before garbage is looked for. With Python's 700, a sixth of a start goes into looking for it among
+GARBAGE_MIN = 200_000
+"""New objects that may be there before garbage is looked for. With Python's 700, a fifth of a start goes into looking for it among
 modules, of which nothing is ever garbage."""
 
 

@@ -81,6 +81,8 @@ KEEP_ALIVE_S = 75
 BODY_BYTES_MAX = 1 << 20
 """A request's body where the route says nothing else."""
 BACKLOG = 2048
+GARBAGE_MIN = 20_000
+"""New objects that may be there before garbage is looked for."""
 HEARTBEAT_S = 3.0
 EXPIRY_S = 60.0
 REFRESH_S = 300.0
@@ -309,6 +311,7 @@ async def run_parts(
             url = render_url(listener, scheme="http" if certificate is None else "https")
             # Code and routes stay for good: passed over from now on, no search for garbage holds up the answers for long.
             gc.freeze()
+            gc.set_threshold(GARBAGE_MIN, *gc.get_threshold()[1:])
             log.info("ready", url=url, version=parts.version)
             if on_ready is not None and server.started:
                 on_ready(url)
