@@ -50,6 +50,7 @@ def _work_through(stack: Stack, folder: Path, count: int) -> str:
 
 
 def test_what_would_go_is_told_and_then_it_goes(forgetful: Stack, tmp_path: Path) -> None:
+    forgetful.run("admin", "reset", "--yes")
     workflow = _work_through(forgetful, tmp_path, 3)
 
     dry = forgetful.run("admin", "purge", "--dry-run")
