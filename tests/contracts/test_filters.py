@@ -135,9 +135,7 @@ SETTINGS = settings(
 
 
 class FilterContract:
-    @pytest.fixture
-    def asked(self) -> Iterator[Asked]:
-        raise NotImplementedError
+    """What each database must find; a class of each has the fixture `asked`."""
 
     @pytest.mark.parametrize("world", [ANYTHING, PLAIN], ids=["anything", "plain"])
     def test_taskforces(self, asked: Asked, world: World) -> None:

@@ -1,6 +1,7 @@
 """Are objects found in order of creation, in stretches that are bounded, and by the index that is there for it?"""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from itertools import product
@@ -89,7 +90,7 @@ async def fill(bench: Bench, count: int) -> None:
     await bench.write(work)
 
 
-class FinderContract:
+class FinderContract(ABC):
     async def test_objects_come_in_order_of_creation_each_once(self, bench: Bench) -> None:
         for uuid in ("TF-b", "TF-c", "TF-a"):
             await bench.write(lambda tx, uuid=uuid: tx.taskforces.insert(a_taskforce(uuid), AN_ENTRY))  # type: ignore[misc]
@@ -198,9 +199,9 @@ class FinderContract:
                 # PostgreSQL sorts where that is few; rows of several values are not in order.
                 assert "TEMP B-TREE" not in plan or index == "pk" or "$in" in str(query), (query, plan)
 
+    @abstractmethod
     async def explain(self, bench: Bench, wanted: Look) -> list[str]:
         """The plans of the statements that a look makes."""
-        raise NotImplementedError
 
 
 async def explain(bench: Bench, wanted: Look, prefix: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import random
 import tempfile
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
@@ -30,8 +31,9 @@ class EngineMachine(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
 
+    @abstractmethod
     def open(self) -> AbstractAsyncContextManager[Bench]:
-        raise NotImplementedError
+        """The engine that is compared with the model."""
 
     @initialize()
     def begin(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from harness.processes import workers_alive
 from harness.stack import Stack
-from harness.tally import TASKS, Tally, check_account, check_after_fault, consume_values
+from harness.tally import Tally, check_account, check_after_fault, consume_values
 from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.synchronous import Client
@@ -24,17 +24,7 @@ EVENTS = 30
 
 
 def a_workflow(tally: Tally, *, warm: bool, finish_when_done: bool) -> NewWorkflow:
-    task = NewTask(
-        cluster_locations=["local"],
-        task_image="",
-        task_args="python tally.py",
-        task_env=tally.environment,
-        input_queue_aliases=["in"],
-        output_queue_aliases=["out"],
-        input_files=[str(TASKS / "tally.py")],
-        infile_ext="json",
-        outfile_ext="json",
-        n_workers=2,
+    task = tally.make_task(
         warm=warm,
         lease_s=2.0,
         retry_s=0.3,

@@ -17,10 +17,10 @@ import pytest
 
 from harness.processes import workers_alive
 from harness.stack import Part, Stack
-from harness.tally import TASKS, Tally, check_after_fault
+from harness.tally import Tally, check_after_fault
 from harness.waiting import wait_for
 from muster.client.patience import Patience
-from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.synchronous import Client
 from muster.domain.errors import UnavailableError
 
@@ -171,19 +171,7 @@ def _fill(ballast: Path) -> None:
 
 
 def _squares(tally: Tally) -> NewWorkflow:
-    task = NewTask(
-        cluster_locations=["local"],
-        task_image="",
-        task_args="python tally.py",
-        task_env=tally.environment,
-        input_files=[str(TASKS / "tally.py")],
-        input_queue_aliases=["in"],
-        output_queue_aliases=["out"],
-        infile_ext="json",
-        outfile_ext="json",
-        n_workers=2,
-        warm=True,
-    )
+    task = tally.make_task()
     return NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
 
 

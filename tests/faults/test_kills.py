@@ -9,9 +9,9 @@ import pytest
 
 from harness.processes import attempts_alive, find_with, workers_alive
 from harness.stack import Stack
-from harness.tally import TASKS, Tally, check_after_fault, check_cause_is_shown
+from harness.tally import Tally, check_after_fault, check_cause_is_shown
 from harness.waiting import wait_for
-from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.synchronous import Client
 
 pytestmark = pytest.mark.system
@@ -25,16 +25,7 @@ CAUSES = {"worker": "worker lost", "warm task": "signal", "task": "signal"}
 def submit(
     client: Client, tally: Tally, *, warm: bool, workers: int = 2, slots: int = 1, killer: int | None = None
 ) -> str:
-    task = NewTask(
-        cluster_locations=["local"],
-        task_image="",
-        task_args="python tally.py",
-        task_env=tally.environment,
-        input_queue_aliases=["in"],
-        output_queue_aliases=["out"],
-        input_files=[str(TASKS / "tally.py")],
-        infile_ext="json",
-        outfile_ext="json",
+    task = tally.make_task(
         n_workers=workers,
         warm=warm,
         lease_s=2.0,

@@ -11,11 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.processes import attempts_alive, workers_alive
 from harness.stack import Stack
 from harness.waiting import wait_for
 from muster.client.shapes.account import Account
 from muster.client.shapes.events import EventSummary, PublishedView
+from muster.client.shapes.new_workflow import NewTask
 from muster.client.synchronous import Client
 
 TASKS = Path(__file__).parents[1] / "faults" / "tasks"
@@ -38,6 +41,25 @@ class Tally:
     def environment(self) -> dict[str, str]:
         """What a task needs to keep its part of the tally."""
         return {"TALLY": str(self.path)}
+
+    def make_task(self, **changes: Any) -> NewTask:
+        """A task that keeps its part of the tally, and squares what it reads from `in` into `out`; two warm workers."""
+        return msgspec.structs.replace(
+            NewTask(
+                cluster_locations=["local"],
+                task_image="",
+                task_args="python tally.py",
+                task_env=self.environment,
+                input_queue_aliases=["in"],
+                output_queue_aliases=["out"],
+                input_files=[str(TASKS / "tally.py")],
+                infile_ext="json",
+                outfile_ext="json",
+                n_workers=2,
+                warm=True,
+            ),
+            **changes,
+        )
 
     def publish(
         self,

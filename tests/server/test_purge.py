@@ -306,6 +306,28 @@ async def test_failed_attempts_and_dead_letters_go_and_still_count(database_url:
         assert (await stand.get(f"{path}/errors"))["groups"] == []
 
 
+async def test_second_results_of_attempts_that_went_still_count(database_url: str) -> None:
+    async with keeping(database_url, attempts_kept_s=0) as stand:
+        workflow = await stand.submit()
+        order = await stand.start(workflow)
+        await stand.publish(workflow, 1)
+        first = await stand.enrol(order["taskforce_uuid"])
+        [early] = (await stand.step(first, 1, want=1))["events"]
+        await stand.post(protocol.LEAVE, {"reason": "evicted"}, by=first["token"])
+        second = await stand.enrol(order["taskforce_uuid"], proc=1)
+        [again] = (await stand.step(second, 1, want=1))["events"]
+        done = {"outcome": "done", "results": []}
+        results = [{"event": one["event"], "fence": one["fence"], **done} for one in (again, early)]
+        assert (await stand.step(second, 2, finished=results))["verdicts"] == ["done", "duplicate"]
+        before = await account(stand, workflow)
+        assert before["duplicates"] == 1
+
+        assert await removed_by(stand) == {"attempts": 1}
+
+        assert await account(stand, workflow) == before
+        assert before["adds_up"]
+
+
 async def test_a_dry_run_says_what_would_go_and_changes_nothing(database_url: str) -> None:
     async with keeping(
         database_url, workflows_kept_s=0, events_kept_s=0, bodies_kept_s=0, dead_letters_kept_s=0, attempts_kept_s=0

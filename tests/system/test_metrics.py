@@ -10,9 +10,9 @@ import pytest
 
 from harness.processes import workers_alive
 from harness.stack import Stack
-from harness.tally import TASKS, Tally
+from harness.tally import Tally
 from harness.waiting import wait_for
-from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewWorkflow
 from muster.server.adapters.sql.migrate import get_head
 from muster.server.adapters.sql.replicas import PROGRAM
 
@@ -36,18 +36,8 @@ def test_what_happened_in_a_run_is_what_the_metrics_say(
     stack.start_serve(MUSTER_COUNT_INTERVAL_S="0.2")
     stack.start_site(MUSTER_SITE_WORKER_RESTART_S="0.05")
     tally = Tally(tmp_path / "tally.jsonl")
-    task = NewTask(
-        cluster_locations=["local"],
-        task_image="",
-        task_args="python tally.py",
-        task_env=tally.environment,
-        input_queue_aliases=["in"],
-        output_queue_aliases=["out"],
-        input_files=[str(TASKS / "tally.py")],
-        infile_ext="json",
-        outfile_ext="json",
+    task = tally.make_task(
         n_workers=1,
-        warm=True,
         lease_s=1.0,
         retry_s=0.2,
         attempts=ATTEMPTS,

@@ -16,9 +16,9 @@ import pytest
 
 from harness.processes import find_with, workers_alive
 from harness.stack import Stack
-from harness.tally import TASKS, Tally, check_account, consume_values
+from harness.tally import Tally, check_account, consume_values
 from harness.waiting import wait_for
-from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.stream import GapView, NoticeView
 from muster.client.synchronous import Client
 from services.postgres import PostgresServer, run_postgres
@@ -102,18 +102,7 @@ def vault(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Itera
 
 
 def submit(client: Client, tally: Tally, *, finishes_itself: bool = True) -> str:
-    task = NewTask(
-        cluster_locations=["local"],
-        task_image="",
-        task_args="python tally.py",
-        task_env=tally.environment,
-        input_queue_aliases=["in"],
-        output_queue_aliases=["out"],
-        input_files=[str(TASKS / "tally.py")],
-        infile_ext="json",
-        outfile_ext="json",
-        n_workers=2,
-        warm=True,
+    task = tally.make_task(
         lease_s=600.0,  # nothing may come right by a lease that runs out
     )
     new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=finishes_itself)

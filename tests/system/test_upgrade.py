@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from harness.stack import Stack
-from harness.tally import TASKS, Tally, check_account, consume_values
+from harness.tally import Tally, check_account, consume_values
 from harness.waiting import wait_for
 from migrations.earlier import carry_back
-from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.synchronous import Client
 from muster.server.adapters.sql import migrate
 from muster.server.adapters.sql.database import connect_once
@@ -50,18 +50,7 @@ def upgrade() -> None:
 
 
 def submit(client: Client, tally: Tally) -> str:
-    task = NewTask(
-        cluster_locations=["local"],
-        task_image="",
-        task_args="python tally.py",
-        task_env=tally.environment,
-        input_queue_aliases=["in"],
-        output_queue_aliases=["out"],
-        input_files=[str(TASKS / "tally.py")],
-        infile_ext="json",
-        outfile_ext="json",
-        n_workers=2,
-        warm=True,
+    task = tally.make_task(
         lease_s=LEASE_S,
         retry_s=0.3,
     )

@@ -5,6 +5,7 @@ import heapq
 import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -40,8 +41,26 @@ app.help_epilogue = """Examples:
 The filter is MongoDB's: docs/reference/query.md has the operators, and what is fast. {} fits everything."""
 
 Filter = Annotated[str, Parameter(allow_leading_hyphen=True)]
-Fields = Annotated[list[str] | None, Parameter(name=["--field", "-f"])]
-NewestFirst = Annotated[bool, Parameter(name="--newest-first")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """How much is wanted of what fits, and in which order."""
+
+    field: Annotated[list[str] | None, Parameter(name=["--field", "-f"])] = None
+    """show this field, dotted into objects; may be given again for others."""
+    newest_first: Annotated[bool, Parameter(name="--newest-first")] = False
+    """in the other order."""
+    sort: Annotated[str | None, Parameter(name="--sort")] = None
+    """by this field instead; goes through all that fit and keeps --limit of them."""
+    descending: Annotated[bool, Parameter(name="--descending")] = False
+    """with --sort: the greatest first."""
+    limit: Annotated[int | None, Parameter(name="--limit")] = None
+    """how many at most."""
+
+
+ALL = Wanted()
 
 
 @app.command(
@@ -54,24 +73,15 @@ def workflows(
     filter: Filter = "{}",  # noqa: A002 - its name in the help
     /,
     *,
-    field: Fields = None,
-    newest_first: NewestFirst = False,
-    sort: str | None = None,
-    descending: bool = False,
-    limit: int | None = None,
+    wanted: Wanted = ALL,
     service: Service = HERE,
 ) -> int:
     """Find workflows by a filter; all that fit, oldest first. With --json one line each.
 
     Args:
         filter: JSON; - is standard input.
-        field: show this field, dotted into objects; may be given again for others.
-        newest_first: in the other order.
-        sort: by this field instead; goes through all that fit and keeps --limit of them.
-        descending: with --sort: the greatest first.
-        limit: how many at most.
     """
-    return _find("workflows", filter, field, _Order(newest_first, sort, descending), limit, service)
+    return _find("workflows", filter, wanted, service)
 
 
 @app.command(
@@ -85,24 +95,15 @@ def tasks(
     filter: Filter = "{}",  # noqa: A002 - its name in the help
     /,
     *,
-    field: Fields = None,
-    newest_first: NewestFirst = False,
-    sort: str | None = None,
-    descending: bool = False,
-    limit: int | None = None,
+    wanted: Wanted = ALL,
     service: Service = HERE,
 ) -> int:
     """Find tasks by a filter; all that fit, oldest first. With --json one line each. `task-directives` is another name of it.
 
     Args:
         filter: JSON; - is standard input.
-        field: show this field, dotted into objects; may be given again for others.
-        newest_first: in the other order.
-        sort: by this field instead; goes through all that fit and keeps --limit of them.
-        descending: with --sort: the greatest first.
-        limit: how many at most.
     """
-    return _find("tasks", filter, field, _Order(newest_first, sort, descending), limit, service)
+    return _find("tasks", filter, wanted, service)
 
 
 @app.command(
@@ -116,52 +117,34 @@ def taskforces(
     filter: Filter = "{}",  # noqa: A002 - its name in the help
     /,
     *,
-    field: Fields = None,
-    newest_first: NewestFirst = False,
-    sort: str | None = None,
-    descending: bool = False,
-    limit: int | None = None,
+    wanted: Wanted = ALL,
     service: Service = HERE,
 ) -> int:
     """Find taskforces by a filter; all that fit, oldest first. With --json one line each.
 
     Args:
         filter: JSON; - is standard input.
-        field: show this field, dotted into objects; may be given again for others.
-        newest_first: in the other order.
-        sort: by this field instead; goes through all that fit and keeps --limit of them.
-        descending: with --sort: the greatest first.
-        limit: how many at most.
     """
-    return _find("taskforces", filter, field, _Order(newest_first, sort, descending), limit, service)
+    return _find("taskforces", filter, wanted, service)
 
 
-class _Order(msgspec.Struct):
-    """In which order things are shown. `field` None: in that of creation."""
-
-    newest_first: bool
-    field: str | None
-    descending: bool
-
-
-def _find(
-    what: Queried, text: str, fields: list[str] | None, order: _Order, limit: int | None, service: Service
-) -> int:
+def _find(what: Queried, text: str, wanted: Wanted, service: Service) -> int:
+    limit = wanted.limit
     check_limit(limit)
-    if order.field is None and order.descending:
+    if wanted.sort is None and wanted.descending:
         raise UsageError("--descending goes with --sort; the newest first are had by --newest-first")
-    if order.field is not None and order.newest_first:
+    if wanted.sort is not None and wanted.newest_first:
         raise UsageError("--newest-first does not go with --sort")
-    if order.field is not None and (limit is None or limit > SORTED_MAX):
+    if wanted.sort is not None and (limit is None or limit > SORTED_MAX):
         raise UsageError(f"--sort goes with --limit, of at most {SORTED_MAX}: as many are held")
     filter_ = _parse_filter(text)
-    fields = list(dict.fromkeys(fields)) if fields else None
+    fields = list(dict.fromkeys(wanted.field)) if wanted.field else None
     columns = fields or COLUMNS[what]
     shown = fields if service.json else columns
     count = 0
     try:
         with connect(service) as client:
-            found = _find_in_order(client, what, filter_, shown, order, limit)
+            found = _find_in_order(client, what, filter_, shown, wanted)
             for block in _batch(found):
                 count += len(block)
                 if service.json:
@@ -188,16 +171,15 @@ def _find_in_order(
     what: Queried,
     filter_: Mapping[str, Any],
     fields: Sequence[str] | None,
-    order: _Order,
-    limit: int | None,
+    wanted: Wanted,
 ) -> Iterator[dict[str, Any]]:
     """What fits, as much of each as is shown."""
-    if order.field is None or limit is None:
-        return find_each(client, what, filter_, projection=fields, limit=limit, newest_first=order.newest_first)
-    field = order.field
-    wanted = None if fields is None else list(dict.fromkeys([*fields, field]))
-    every = find_each(client, what, filter_, projection=wanted, limit=None, newest_first=False)
-    choose = heapq.nlargest if order.descending else heapq.nsmallest
+    field, limit = wanted.sort, wanted.limit
+    if field is None or limit is None:
+        return find_each(client, what, filter_, projection=fields, limit=limit, newest_first=wanted.newest_first)
+    read = None if fields is None else list(dict.fromkeys([*fields, field]))
+    every = find_each(client, what, filter_, projection=read, limit=None, newest_first=False)
+    choose = heapq.nlargest if wanted.descending else heapq.nsmallest
     key = functools.cmp_to_key(compare)
     chosen = choose(limit, every, key=lambda one: key(get_value(one, field)))
     projection = None if fields is None else parse_projection(fields)

@@ -140,15 +140,15 @@ class _Step:
         if not self.is_dry:
             tx.take_turn("purge")
         elif self.place.stage in _OF_REMOVED:
-            return self._end_stage()
+            return self.end_stage()
         if self.place.stage is Stage.WORKFLOWS:
             return self._remove_workflows(tx)
         swept = self._sweep_removed(tx.retention) if self.place.stage in _OF_REMOVED else self._sweep_old(tx)
         if swept.after is None:
-            return self._end_stage(swept.removed)
+            return self.end_stage(swept.removed)
         return Purged(swept.removed, (), replace(self.place, after=swept.after))
 
-    def _end_stage(self, removed: Mapping[Kept, int] = {}, kept_back: Sequence[KeptBack] = ()) -> Purged:
+    def end_stage(self, removed: Mapping[Kept, int] = {}, kept_back: Sequence[KeptBack] = ()) -> Purged:
         index = _STAGES.index(self.place.stage) + 1
         place = replace(self.place, stage=_STAGES[index], after=START) if index < len(_STAGES) else None
         return Purged(removed, kept_back, place)
@@ -160,7 +160,7 @@ class _Step:
         step = replace(self, place=replace(self.place, upto=tx.now()))
         cut = self._find_cut(Kept.WORKFLOWS)
         if cut is None:
-            return step._end_stage()  # noqa: SLF001 - a later self
+            return step.end_stage()
         due = tx.retention.find_due(cut, after=self.place.after[0], limit=WORKFLOWS_AT_ONCE)
         kept_back: list[KeptBack] = []
         removed = {Kept.WORKFLOWS: 0, Kept.EVENTS: 0}
@@ -178,7 +178,7 @@ class _Step:
             removed[Kept.WORKFLOWS] += 1
             removed[Kept.EVENTS] += standing.events
         if len(due) < WORKFLOWS_AT_ONCE:
-            return step._end_stage(removed, kept_back)  # noqa: SLF001 - a later self
+            return step.end_stage(removed, kept_back)
         return Purged(removed, kept_back, replace(step.place, after=(due[-1].number, 0)))
 
     def _find_hindrance(self, ended_at: float, standing: Standing) -> str | None:

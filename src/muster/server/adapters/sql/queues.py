@@ -10,7 +10,7 @@ from sqlalchemy import Sequence as DatabaseSequence
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts, Queue
-from muster.server.adapters.sql.retention_schema import purged, removed_queue
+from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     attempt,
@@ -35,7 +35,6 @@ _PLACES = (
     ("done", finished),
     ("dead", dead),
 )
-_PURGED = ("published", "done", "dead", "failed", "duplicates")
 # Statements that every workflow needs are built once: building one takes four times as long as carrying it out, the account's twenty.
 _INSERT, _INSERT_COUNTER = insert(queue), insert(counter)
 _ZEROS = dict.fromkeys(_PARTS, 0)
@@ -126,7 +125,7 @@ class SqlQueues:
             elif row.end == AttemptEnd.DUPLICATE:
                 counted[row.queue]["duplicates"] += row.rows
         for row in self._session.execute(select(purged).where(purged.c.queue.in_(numbers))):
-            for part in _PURGED:
+            for part in PURGED_PARTS:
                 counted[row.queue][part] += getattr(row, part)
         twice = self._count_twice(numbers)
         return {

@@ -35,7 +35,7 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.partitions import drop_unwanted_partition
-from muster.server.adapters.sql.retention_schema import purged, removed_queue
+from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     asking,
@@ -72,7 +72,6 @@ _OF_WORK = tuple(table for table in metadata.sorted_tables if table not in {jwk,
 """All but what a service is known by, and who looked for work."""
 _IS_NOT_NEWEST = outbox.c.number < select(func.max(outbox.alias("every").c.number)).scalar_subquery()
 """The newest notice stays: SQLite counts on from the highest number that is there, and a place must never come again."""
-_PARTS = ("published", "done", "dead", "failed", "duplicates")
 
 
 class SqlRetention:
@@ -308,7 +307,7 @@ class SqlRetention:
         added = {part: purged.c[part] + count for part, count in counts.items()}
         changed = self._session.execute(update(purged).where(purged.c.queue == number).values(added))
         if changed.rowcount == 0:
-            self._session.execute(insert(purged), {"queue": number} | dict.fromkeys(_PARTS, 0) | dict(counts))
+            self._session.execute(insert(purged), {"queue": number} | dict.fromkeys(PURGED_PARTS, 0) | dict(counts))
 
     # -- notices -------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ purged = Table(
     Column("duplicates", BigInteger, nullable=False),
 )
 """How many rows of a queue are not kept any more (`retention`), of those that its counters have counted."""
+PURGED_PARTS = tuple(column.name for column in purged.c if column is not purged.c.queue)
+"""Parts of an account, as `domain.queue.Counts` calls them."""
 
 removed_queue = Table(
     "removed_queue",
