@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from contracts.store_bench import A_DIRECTIVE, AN_ENTRY, Bench, a_taskforce, a_workflow, open_bench, until
-from muster.domain.admission import AGE_S, Use, Waiting
+from muster.domain.admission import AGE_S, Waiting
+from muster.domain.room import Use
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.ports.store import Transaction, Uses
@@ -63,6 +64,16 @@ class AdmissionContract:
 
         assert [one.workflow_id for one in found] == ["WF-old", "WF-0", "WF-eve"]
 
+    async def test_of_many_owners_the_first_of_each_is_seen(self, bench: Bench) -> None:
+        for owner in ("ada", "bob", "cleo", "dan"):
+            for number in range(4):
+                await add(bench, f"WF-{owner}-{number}", NEW, owner=owner, created_at=1000.0, priority=50)
+        await add(bench, "WF-eve", NEW, owner="eve", created_at=1000.0, priority=46)
+
+        found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=8))
+
+        assert [one.owner for one in found] == ["ada", "bob", "cleo", "dan", "eve", "ada", "bob", "cleo"]
+
     async def test_what_is_in_use_is_what_has_come_past_activation(self, bench: Bench) -> None:
         await add(bench, "WF-used", PAST, Phase.CONDOR_SUBMIT, NEW, queues=2)
         await add(bench, "WF-eve", Phase.PENDING_STARTER, owner="eve", queues=1)
@@ -71,11 +82,12 @@ class AdmissionContract:
         await add(bench, "WF-never", Phase.PENDING_STOPPER, queues=3, state=WorkflowState.ABORTED)
         await add(bench, "WF-new", NEW, NEW, queues=4)
 
-        uses = await bench.read(lambda tx: tx.workflows.measure_use("WF-new", "ada"))
-        more = await bench.read(lambda tx: tx.workflows.measure_use("WF-used", "ada"))
+        uses = await bench.read(lambda tx: tx.workflows.measure_use(["WF-new", "WF-used", "WF-eve"], with_events=False))
 
-        assert uses == Uses(own=Use(2, 12, 0), every=Use(3, 16, 0), wanted=Use(4, 8, 0))
-        assert more.wanted == Use(0, 4, 0)
+        assert uses == Uses(
+            used={"ada": Use(2, 12, 0), "eve": Use(1, 4, 0)},
+            wanted={"WF-new": Use(4, 8, 0), "WF-used": Use(0, 4, 0)},
+        )
 
     async def test_events_in_use_are_those_that_wait_or_are_in_work_folded_or_not(self, bench: Bench) -> None:
         await add(bench, "WF-used", PAST)
@@ -88,15 +100,18 @@ class AdmissionContract:
         await bench.publish(used, b"4")
         await bench.publish(new, b"1", b"2")
 
-        uses = await bench.read(lambda tx: tx.workflows.measure_use("WF-new", "ada"))
+        uses = await bench.read(lambda tx: tx.workflows.measure_use(["WF-new"], with_events=True))
+        without = await bench.read(lambda tx: tx.workflows.measure_use(["WF-new"], with_events=False))
 
-        assert (uses.own.events, uses.every.events, uses.wanted.events) == (4, 4, 2)
+        assert uses == Uses(used={"ada": Use(1, 4, 4)}, wanted={"WF-new": Use(1, 4, 2)})
+        assert without == Uses(used={"ada": Use(1, 4, 0)}, wanted={"WF-new": Use(1, 4, 0)})
 
     async def test_a_free_workflow_is_found_and_no_other(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-1"), [A_DIRECTIVE]))
 
-        assert await bench.write(lambda tx: tx.workflows.find_free("WF-1")) == a_workflow("WF-1")
-        assert await bench.write(lambda tx: tx.workflows.find_free("WF-2")) is None
+        found = await bench.write(lambda tx: tx.workflows.find_free(["WF-1", "WF-2"]))
+
+        assert found == {"WF-1": a_workflow("WF-1")}
 
 
 class TestSqliteAdmission(AdmissionContract):
@@ -115,14 +130,15 @@ class TestPostgresAdmission(AdmissionContract):
 
     async def test_what_another_service_has_in_hand_is_passed_over(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-1"), []))
+        await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-2"), []))
         other = await asyncpg.connect(bench.url)
         async with other.transaction():
-            await other.execute("SELECT 1 FROM workflow FOR UPDATE")
-            meanwhile = await bench.write(lambda tx: tx.workflows.find_free("WF-1"))
+            await other.execute("SELECT 1 FROM workflow WHERE workflow_id = 'WF-1' FOR UPDATE")
+            meanwhile = await bench.write(lambda tx: tx.workflows.find_free(["WF-1", "WF-2"]))
         await other.close()
 
-        assert meanwhile is None
-        assert await bench.write(lambda tx: tx.workflows.find_free("WF-1")) == a_workflow("WF-1")
+        assert list(meanwhile) == ["WF-2"]
+        assert set(await bench.write(lambda tx: tx.workflows.find_free(["WF-1", "WF-2"]))) == {"WF-1", "WF-2"}
 
     async def test_a_turn_is_one_transactions_at_a_time(self, bench: Bench) -> None:
         other = await asyncpg.connect(bench.url)

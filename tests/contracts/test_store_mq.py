@@ -1,6 +1,6 @@
 """Does the store keep groups, profiles and keys of queues on a broker as the port says, on both databases?"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import anyio
@@ -107,18 +107,18 @@ class MqGroupContract:
             ]
             await bench.write(lambda tx, group=group, profiles=profiles: tx.mq_groups.insert(group, profiles))  # type: ignore[misc]
 
-        async def count(owner: str, now: float) -> tuple[int, int]:
-            return await bench.read(lambda tx: tx.mq_groups.count_in_use(owner, now=now))
+        async def count(now: float) -> Mapping[str, int]:
+            return await bench.read(lambda tx: tx.mq_groups.count_in_use(now=now))
 
-        assert [await count("wms", now) for now in (1500.0, 2000.0, 3000.0, 3001.0)] == [(2, 4), (1, 2), (0, 1), (0, 0)]
-        assert await count("nobody", 1500.0) == (0, 4)
+        assert await count(1500.0) == {"wms": 2, "wms-2": 2}
+        assert [await count(now) for now in (2000.0, 3000.0, 3001.0)] == [{"wms": 1, "wms-2": 1}, {"wms-2": 1}, {}]
 
     async def test_only_what_is_new_is_activated_by_ourselves(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.mq_groups.insert(A_GROUP, []))
         for at, priority in ((5.5, 50), (7.0, 60)):
 
             def activate(tx: Transaction, at: float = at, priority: int = priority) -> None:
-                tx.mq_groups.activate_new("WF-1", criteria={"priority": priority}, at=at)
+                tx.mq_groups.activate_new({"WF-1": {"priority": priority}}, at=at)
 
             await bench.write(activate)
         expected = replace(A_GROUP, criteria={"priority": 50}, activated_at=5.5)

@@ -5,9 +5,12 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
+from muster.domain import room
 from muster.server.daemons.launch import AGAIN_S, activate_those_new
 from muster.server.services import activate_workflows as rounds
+from muster.server.services import find_room
 from muster.server.services.activate_workflows import TRY_AGAIN_LATER, Round, activate_workflows
+from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.launch_taskforces import launch_taskforces
 from server.stand import EWMS_NEW, EWMS_TASK, OPERATOR, STRANGER, TMS, USER, Json, Stand, open_stand
 
@@ -120,6 +123,79 @@ async def test_a_workflow_that_wants_more_than_may_be_runs_alone(stand: Stand) -
     await stand.advance()
 
     assert await phases(stand, big) == ["pending-starter"]
+
+
+async def test_little_ones_that_come_long_after_a_big_one_are_let_in_after_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "OVERTAKEN_S", 0.0)
+    stand = limited(stand, workers_max=5)
+    first = await submit(stand, n_workers=3)
+    await stand.advance()
+    big, little = await submit(stand, n_workers=4, priority=90), await submit(stand, by=STRANGER, n_workers=1)
+    await stand.advance()
+
+    assert await phases(stand, big, little) == ["pre-mq-activation", "pre-mq-activation"]
+    explained = str(await explain_workflow(stand.parts, little["workflow_id"]))
+    assert "3 workers in all are in use, 4 are kept for one that has waited longer, and 1 more are wanted" in explained
+
+    await stand.post(f"/v1/workflows/{first['workflow_id']}/actions/abort")
+    await stand.advance()
+
+    assert await phases(stand, big, little) == ["pending-starter", "pending-starter"]
+
+
+async def test_for_a_while_little_ones_go_before_a_big_one(stand: Stand) -> None:
+    stand = limited(stand, workers_max=5)
+    await submit(stand, n_workers=3)
+    await stand.advance()
+    big, little = await submit(stand, n_workers=4, priority=90), await submit(stand, by=STRANGER, n_workers=1)
+
+    await stand.advance()
+
+    assert await phases(stand, big, little) == ["pre-mq-activation", "pending-starter"]
+
+
+async def test_who_is_far_down_the_line_is_told_how_many_wait_before_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find_room, "LINE_MAX", 8)  # two of each owner
+    stand = limited(stand, workers_max=1)
+    await submit(stand)
+    await stand.advance()
+    *_, last = [await submit(stand) for _ in range(3)]
+
+    explained = str(await explain_workflow(stand.parts, last["workflow_id"]))
+
+    assert "there is no room for its workflow: 2 that are more urgent wait, too" in explained
+
+
+async def test_the_room_that_is_kept_is_kept_through_the_whole_line(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "OVERTAKEN_S", 0.0)
+    monkeypatch.setattr(rounds, "TOGETHER_MAX", 1)
+    stand = limited(stand, workers_max=5)
+    await submit(stand, n_workers=3)
+    await stand.advance()
+    big, little = await submit(stand, n_workers=4), await submit(stand, by=STRANGER, n_workers=1)
+
+    await stand.advance()
+
+    assert await phases(stand, big, little) == ["pre-mq-activation", "pre-mq-activation"]
+
+
+async def test_more_workers_come_however_many_queues_and_events_there_are(stand: Stand) -> None:
+    stand = limited(stand, queues_max=1, events_max=1)
+    running = await stand.submit()
+    await stand.publish(running, 1, 2, 3)
+    await stand.advance()
+    task = running["tasks"][0]["task_id"]
+    more = await stand.post(f"/muster/v1/tasks/{task}/actions/add-workers", {"location": "local", "n_workers": 2})
+
+    await stand.advance()
+
+    assert await phases(stand, more) == ["pending-starter"]
 
 
 async def test_an_aborted_workflow_that_waited_is_let_in_no_more(stand: Stand) -> None:

@@ -26,7 +26,7 @@ class TaskforceCase:
         asks: who asked for work there, ours and upstream's.
         has_worked: did any worker of its task ever end an event?
         is_needed: do events wait for its task while no other taskforce of it is left?
-        obstacle: why its workflow is not let in (`domain.admission`), as half a sentence; None where there is room.
+        obstacle: why its workflow is not let in (`domain.room`), as half a sentence; None where there is room.
     """
 
     taskforce: Taskforce

@@ -13,9 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from muster.domain.admission import Limit
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 from muster.domain.loopback import is_loopback
+from muster.domain.room import Limit
 from muster.settings.broker import BrokerSettings
 from muster.settings.retention import RetentionSettings
 from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, render_open_door

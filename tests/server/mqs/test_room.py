@@ -7,6 +7,7 @@ from functools import partial
 import anyio
 import pytest
 
+from muster.domain import room
 from muster.domain.mq_profile import TokenStamp
 from muster.server.services.activate_queues import activate_queues
 from muster.server.services.reserve_queues import reserve_queues
@@ -98,6 +99,24 @@ async def test_one_whose_profiles_are_read_keeps_its_room(stand: Stand) -> None:
 
     assert all(one["auth_token"] for one in answer["mqprofiles"])
     assert not await is_let_in(stand, "WF-2")
+
+
+async def test_one_that_comes_long_after_a_workflow_of_ours_that_waits_waits_longer(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "OVERTAKEN_S", 0.0)
+    await reserve(stand, "WF-1", 3)
+    assert await is_let_in(stand, "WF-1")
+    ours = (await stand.submit(NEW))["workflow_id"]  # with two queues
+    await reserve(stand, "WF-2", 1)
+    await stand.advance()
+
+    assert not await is_let_in(stand, "WF-2")
+    assert await is_waiting(stand, ours)
+    await use_up_tokens(stand, "WF-1")
+    await stand.advance()
+    assert not await is_waiting(stand, ours)
+    assert await is_let_in(stand, "WF-2")
 
 
 async def test_workflows_of_ours_and_those_of_other_services_share_the_room(stand: Stand) -> None:

@@ -25,14 +25,14 @@ class MqGroups(Protocol):
     def list_activations(self, workflow_ids: Collection[str]) -> Mapping[str, float]:
         """When each group was activated, seconds since the epoch; without those that are not, or have no group."""
 
-    def count_in_use(self, owner: str, *, now: float) -> tuple[int, int]:
-        """Queues of other services' groups that have a token which is good: of those whose owner this is, and of all."""
+    def count_in_use(self, *, now: float) -> Mapping[str, int]:
+        """Queues of other services' groups that have a token which is good, by the groups' owner; without those that have none."""
 
     def activate(self, workflow_id: str, *, criteria: Mapping[str, int] | None, at: float) -> None:
         """Mark a group activated, and keep the criteria. One activated before keeps its time and takes the criteria."""
 
-    def activate_new(self, workflow_id: str, *, criteria: Mapping[str, int], at: float) -> None:
-        """As `activate`, but one activated before is left as it is."""
+    def activate_new(self, criteria: Mapping[str, Mapping[str, int]], *, at: float) -> None:
+        """As `activate`, by workflow id and at least one, but those activated before are left as they are."""
 
     def stamp(self, mqids: Collection[str], stamp: TokenStamp) -> None:
         """Give each of the profiles a new token."""

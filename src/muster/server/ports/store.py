@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from muster.domain.admission import Use, Waiting
+from muster.domain.admission import Waiting
 from muster.domain.asking import Ask
 from muster.domain.outbox import BEGINNING, Cursor, Notice
 from muster.domain.queue import Counts, Queue
+from muster.domain.room import Use
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.census import Census
@@ -35,16 +36,16 @@ class Workflows(Protocol):
         that changes a workflow, its queues or its taskforces locks the workflow first, so no two can deadlock.
         """
 
-    def find_free(self, workflow_id: str) -> Workflow | None:
-        """As `get` with `lock`, but it does not wait: None while somebody else has the workflow, and where there is none."""
+    def find_free(self, workflow_ids: Sequence[str]) -> Mapping[str, Workflow]:
+        """As `get` with `lock`, of several, but it does not wait: without those that somebody else has, and those that there are not."""
 
     def list_waiting(self, phase: Phase, *, limit: int) -> Sequence[Waiting]:
         """Those with taskforces in this phase, by their taskforces' highest priority and earliest creation. At most `limit`,
         and of each owner at most a quarter of that; the most urgent ones (`domain.admission`).
         """
 
-    def measure_use(self, workflow_id: str, owner: str) -> "Uses":
-        """What its owner's workflows and all workflows use, and what this one would take on top."""
+    def measure_use(self, workflow_ids: Collection[str], *, with_events: bool) -> "Uses":
+        """What the workflows of each owner use, and what these would take on top. Events are only looked at where that is asked for."""
 
     def update(self, workflow: Workflow) -> None:
         """Store the fields that may change: `state`, `ended_at`, `ended_by`."""
@@ -77,18 +78,16 @@ class Drained:
 
 @dataclass(frozen=True)
 class Uses:
-    """How much is in use, by active workflows whose queues are activated, and how much one that waits wants.
+    """How much is in use, by active workflows whose queues are activated, and how much those that wait want.
 
     Args:
-        own: by its owner's workflows.
-        every: by all.
-        wanted: by the one that waits: the queues of a workflow without an activated taskforce, the workers of its taskforces that
-            are not activated yet, and the events that wait in queues which are not in use yet.
+        used: by owner; without those that use nothing.
+        wanted: by workflow that waits: the queues of one without an activated taskforce, the workers of its taskforces that are
+            not activated yet, and the events that wait in queues which are not in use yet. Without those that want nothing.
     """
 
-    own: Use
-    every: Use
-    wanted: Use
+    used: Mapping[str, Use]
+    wanted: Mapping[str, Use]
 
 
 @dataclass(frozen=True)
@@ -140,16 +139,22 @@ class Taskforces(Protocol):
     def find(self, taskforce_uuids: Sequence[str]) -> Mapping[str, Taskforce]:
         """Those of the named that exist."""
 
-    def update(self, taskforce: Taskforce) -> None:
-        """Store every field that may change."""
+    def update(self, *taskforces: Taskforce) -> None:
+        """Store every field that may change, of at least one."""
 
     def append_log(self, taskforce_uuid: str, entry: PhaseLogEntry) -> None: ...
+
+    def append_logs(self, entries: Sequence[tuple[str, PhaseLogEntry]]) -> None:
+        """Each to the log of the taskforce with that uuid; at least one."""
 
     def list_log(self, taskforce_uuids: Sequence[str]) -> Mapping[str, Sequence[PhaseLogEntry]]:
         """Every entry of each, oldest first."""
 
     def list_of_workflow(self, workflow_id: str) -> Sequence[Taskforce]:
         """By task, then in order of creation: the locations of the request as they stand there."""
+
+    def list_of_workflows(self, workflow_ids: Sequence[str]) -> Mapping[str, Sequence[Taskforce]]:
+        """The same of several; each has its list."""
 
     def count_phases(self, workflow_id: str) -> Mapping[Phase, int]:
         """How many taskforces of a workflow are in which phase; phases without any are left out."""

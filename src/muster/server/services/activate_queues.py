@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from muster.domain.errors import NotFoundError
 from muster.domain.mq_profile import GroupedProfile, Kind, MqGroup
-from muster.domain.workflow import Workflow
+from muster.domain.workflow import PRIORITY_DEFAULT, Workflow
 from muster.server.ports.store import Transaction
 from muster.server.services.find_room import find_obstacle_to_group, has_limits, take_turn
 from muster.server.services.parts import Parts
@@ -17,9 +17,9 @@ from muster.server.services.reserve_queues import ShownGroup
 NO_PROFILES = "No MQProfiles found for workflow id"
 
 
-def activate_own(tx: Transaction, workflow: Workflow) -> None:
-    """Activate the group of a workflow of ours. One that is active stays as it is."""
-    tx.mq_groups.activate_new(workflow.workflow_id, criteria={"priority": workflow.priority}, at=tx.now())
+def activate_own(tx: Transaction, workflows: Sequence[Workflow]) -> None:
+    """Activate the groups of workflows of ours, at least one. Those that are active stay as they are."""
+    tx.mq_groups.activate_new({one.workflow_id: {"priority": one.priority} for one in workflows}, at=tx.now())
 
 
 async def activate_queues(parts: Parts, workflow_id: str, criteria: Mapping[str, int] | None) -> ShownGroup | None:
@@ -42,7 +42,8 @@ async def activate_queues(parts: Parts, workflow_id: str, criteria: Mapping[str,
             raise NotFoundError(NO_PROFILES)
         if group.kind is not Kind.FOREIGN:
             return group, profiles, tx.now()
-        if find_obstacle_to_group(tx, parts, group, profiles) is not None:
+        priority = PRIORITY_DEFAULT if criteria is None else criteria["priority"]
+        if find_obstacle_to_group(tx, parts, group, profiles, priority=priority) is not None:
             return None
         tx.mq_groups.activate(workflow_id, criteria=criteria, at=tx.now())
         if signer is not None:

@@ -1,7 +1,7 @@
 """Whose queues are ready? New taskforces of active workflows go on to launch control, where there is room for them.
 
 Queues live in the same database as the workflow, so they are ready as soon as it is stored, and let in; those on a broker are from
-then on. What is let in first, and how much at once, `muster.domain.admission` says. Services on one database share the work: a
+then on. What is let in first, and how much at once, `muster.domain.admission` and `room` say. Services on one database share the work: a
 workflow that another one has in hand is passed over.
 """
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 
-from muster.domain.admission import order
+from muster.domain.admission import Waiting
+from muster.domain.room import Kept
 from muster.domain.taskforce_phase import Phase, PhaseEvent
+from muster.domain.workflow import Taskforce
 from muster.server.ports.store import Transaction
 from muster.server.services.activate_queues import activate_own
-from muster.server.services.advance_taskforce import ACTIVATOR, Happened, advance
-from muster.server.services.find_room import find_obstacle_to, has_limits, take_turn
+from muster.server.services.advance_taskforce import ACTIVATOR, Happened, advance_all
+from muster.server.services.find_room import LINE_MAX, Usher, has_limits, list_line, take_turn
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
 
-BATCH_MAX = 200
-"""Workflows looked at in one pass."""
 TOGETHER_MAX = 16
 """Workflows of one transaction: a commit costs as much as moving one, and others must not wait for long."""
 AUTO_ADVANCED = "Auto-advanced because workflow has already been mq-activated."
@@ -54,60 +54,72 @@ class Round:
     @property
     def is_worth_another(self) -> bool:
         """May there be more, behind those that were looked at?"""
-        return self.seen == BATCH_MAX and self.moved > 0
+        return self.seen == LINE_MAX and self.moved > 0
 
 
 async def activate_workflows(parts: Parts) -> Round:
     """One pass, the most urgent first, some workflows a transaction."""
-
-    def look(tx: Transaction) -> list[str]:
-        waiting = tx.workflows.list_waiting(Phase.PRE_MQ_ACTIVATION, limit=BATCH_MAX)
-        return [one.workflow_id for one in order(waiting, now=tx.now())]
-
     turns: list[Turn] = []
-    for some in cut(await parts.store.read(look)):
-        done = await parts.store.write(partial(_activate_some, parts=parts, workflow_ids=some))
+    kept: tuple[Kept, ...] = ()
+    for some in cut(await parts.store.read(list_line)):
+        done, kept = await parts.store.write(partial(_activate_some, parts=parts, line=some, kept=kept))
         parts.tally.activated += done.count(Turn.MOVED)
         turns += done
         reach("server.activate.committed")
     return Round(len(turns), turns.count(Turn.MOVED), turns.count(Turn.IN_HAND))
 
 
-def cut(workflow_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def cut(line: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:
     """Into as many as share a transaction."""
-    for start in range(0, len(workflow_ids), TOGETHER_MAX):
-        yield workflow_ids[start : start + TOGETHER_MAX]
+    for start in range(0, len(line), TOGETHER_MAX):
+        yield line[start : start + TOGETHER_MAX]
 
 
-def _activate_some(tx: Transaction, *, parts: Parts, workflow_ids: Sequence[str]) -> list[Turn]:
-    return [_activate(tx, parts, one) for one in workflow_ids]
-
-
-def _activate(tx: Transaction, parts: Parts, workflow_id: str) -> Turn:
+def _activate_some(
+    tx: Transaction, *, parts: Parts, line: Sequence[Waiting], kept: tuple[Kept, ...]
+) -> tuple[Sequence[Turn], tuple[Kept, ...]]:
+    """What came of each, and for whom room is kept from now on."""
+    usher = None
     if has_limits(parts):
         take_turn(tx)
-    workflow = tx.workflows.find_free(workflow_id)
-    if workflow is None:
-        return Turn.IN_HAND
-    taskforces = tx.taskforces.list_of_workflow(workflow_id)
-    waiting = [one for one in taskforces if one.phase is Phase.PRE_MQ_ACTIVATION]
-    if not waiting:
+        usher = Usher(tx, parts, line, kept=kept)
+    ids = [one.workflow_id for one in line]
+    workflows, taskforces = tx.workflows.find_free(ids), tx.taskforces.list_of_workflows(ids)
+    new = {one: [tf for tf in taskforces[one] if tf.phase is Phase.PRE_MQ_ACTIVATION] for one in ids}
+    turns = {one.workflow_id: _judge(usher, one, is_new=bool(new[one.workflow_id])) for one in line}
+    turns |= {one: Turn.IN_HAND for one in ids if one not in workflows}
+    moved = [one for one, turn in turns.items() if turn is Turn.MOVED]
+    advance_all(
+        tx,
+        [
+            (
+                taskforce,
+                Happened(
+                    PhaseEvent.ACTIVATED, ACTIVATOR, "" if len(new[one]) == len(taskforces[one]) else AUTO_ADVANCED
+                ),
+            )
+            for one in moved
+            for taskforce in new[one]
+        ],
+    )
+    _put_off(tx, [taskforce for one, turn in turns.items() if turn is Turn.NO_ROOM for taskforce in new[one]])
+    if moved:
+        activate_own(tx, [workflows[one] for one in moved])
+        tx.wake("launch")
+        reach("server.activate.moved")
+    return list(turns.values()), kept if usher is None else usher.room.kept
+
+
+def _judge(usher: Usher | None, one: Waiting, *, is_new: bool) -> Turn:
+    """Its turn, if nobody else has it in hand."""
+    if not is_new:
         return Turn.NOTHING
-    if find_obstacle_to(tx, parts, workflow) is not None:
-        _put_off(tx, [one.taskforce_uuid for one in waiting])
-        return Turn.NO_ROOM
-    context = "" if len(waiting) == len(taskforces) else AUTO_ADVANCED
-    for taskforce in waiting:
-        advance(tx, taskforce, Happened(PhaseEvent.ACTIVATED, ACTIVATOR, context))
-    activate_own(tx, workflow)
-    tx.wake("launch")
-    reach("server.activate.moved")
-    return Turn.MOVED
+    return Turn.MOVED if usher is None or usher.let_in(one) is None else Turn.NO_ROOM
 
 
-def _put_off(tx: Transaction, taskforce_uuids: list[str]) -> None:
+def _put_off(tx: Transaction, taskforces: Sequence[Taskforce]) -> None:
     """Say so in their logs, once: they may wait for days."""
-    logs = tx.taskforces.list_log(taskforce_uuids)
+    logs = tx.taskforces.list_log([one.taskforce_uuid for one in taskforces]) if taskforces else {}
     told = {uuid for uuid, log in logs.items() if log and log[-1].context == TRY_AGAIN_LATER}
-    for taskforce in tx.taskforces.find([uuid for uuid in taskforce_uuids if uuid not in told]).values():
-        advance(tx, taskforce, Happened(PhaseEvent.ACTIVATION_DELAYED, ACTIVATOR, TRY_AGAIN_LATER))
+    delayed = Happened(PhaseEvent.ACTIVATION_DELAYED, ACTIVATOR, TRY_AGAIN_LATER)
+    advance_all(tx, [(one, delayed) for one in taskforces if one.taskforce_uuid not in told])

@@ -76,19 +76,35 @@ def advance(tx: Transaction, taskforce: Taskforce, happened: Happened, **changes
     Raises:
         ValueError: the table has no such pair; who may be refused asks `next_phase` first.
     """
+    return advance_all(tx, [(taskforce, happened)], **changes)[0]
+
+
+def advance_all(tx: Transaction, those: Sequence[tuple[Taskforce, Happened]], **changes: Any) -> Sequence[Taskforce]:
+    """As `advance`, for any number of them, with as many statements as for one."""
+    if not those:
+        return ()
+    moved = [replace(one, phase=_find_phase(one, happened), **changes) for one, happened in those]
+    tx.taskforces.update(*moved)
+    tx.taskforces.append_logs(
+        [
+            # A line that leaves the phase where it was is a try, not a success (wms.md 5.3).
+            (now.taskforce_uuid, happened.entry(tx.now(), was_successful=now.phase is happened.target is not was.phase))
+            for now, (was, happened) in zip(moved, those, strict=True)
+        ]
+    )
+    elsewhere = [now for now, (was, _) in zip(moved, those, strict=True) if now.phase is not was.phase]
+    if elsewhere:
+        tx.outbox.insert(*(make_notice(one, tx.now()) for one in elsewhere))
+    for one in elsewhere:
+        tx.wake(f"workflow:{one.workflow_id}")
+    return moved
+
+
+def _find_phase(taskforce: Taskforce, happened: Happened) -> Phase:
     phase = next_phase(taskforce.phase, happened.event)
     if phase is None:
         raise ValueError(f"{taskforce.taskforce_uuid} in {taskforce.phase} cannot be {happened.event}")
-    moved = replace(taskforce, phase=phase, **changes)
-    tx.taskforces.update(moved)
-    # A line that leaves the phase where it was is a try, not a success (wms.md 5.3).
-    tx.taskforces.append_log(
-        taskforce.taskforce_uuid,
-        happened.entry(tx.now(), was_successful=phase is happened.target is not taskforce.phase),
-    )
-    if phase is not taskforce.phase:
-        notify(tx, moved)
-    return moved
+    return phase
 
 
 def record_refusal(tx: Transaction, taskforce: Taskforce, happened: Happened, context: str) -> None:
@@ -103,11 +119,10 @@ def is_last(log: Sequence[PhaseLogEntry], entry: PhaseLogEntry) -> bool:
     return bool(log) and replace(log[-1], at=entry.at) == entry
 
 
-def notify(tx: Transaction, taskforce: Taskforce) -> None:
-    """Tell the world where a taskforce is, and wake those who look at its workflow."""
+def make_notice(taskforce: Taskforce, now: float) -> Notice:
+    """What the world is told of where a taskforce is."""
     data = {"taskforce_uuid": taskforce.taskforce_uuid, "phase": taskforce.phase.value}
-    tx.outbox.insert(Notice(taskforce.workflow_id, "taskforce.phase", tx.now(), data))
-    tx.wake(f"workflow:{taskforce.workflow_id}")
+    return Notice(taskforce.workflow_id, "taskforce.phase", now, data)
 
 
 def end_sessions(tx: Transaction, taskforce_uuids: Sequence[str], *, reason: str, are_deaths: bool = False) -> int:

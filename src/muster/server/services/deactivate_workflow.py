@@ -7,7 +7,7 @@ from muster.domain.outbox import Notice
 from muster.domain.taskforce_phase import ENDING, PhaseEvent
 from muster.domain.workflow import Workflow, WorkflowEvent, WorkflowState
 from muster.server.ports.store import Transaction
-from muster.server.services.advance_taskforce import DEACTIVATOR, Happened, advance, end_sessions
+from muster.server.services.advance_taskforce import DEACTIVATOR, Happened, advance_all, end_sessions
 from muster.server.services.parts import Parts
 from muster.server.services.queue_access import get_owned_workflow
 from muster.worker.crash_points import reach
@@ -61,25 +61,24 @@ def deactivate(
         return None
     tx.workflows.update(ended)
     happened = Happened(PhaseEvent.DEACTIVATED, source, context)
-    moved = 0
     taskforces = tx.taskforces.list_of_workflow(workflow.workflow_id)
-    for taskforce in taskforces:
-        if taskforce.phase in ENDING:
-            entry = happened.entry(now, was_successful=False, context=f"{context} {ALREADY}")
-            tx.taskforces.append_log(taskforce.taskforce_uuid, entry)
-            continue
-        # The claim is put down: whoever held it is given the order to stop even while it says that it holds the taskforce.
-        advance(tx, taskforce, happened, claim_until=None)
+    already = happened.entry(now, was_successful=False, context=f"{context} {ALREADY}")
+    ending = [(one.taskforce_uuid, already) for one in taskforces if one.phase in ENDING]
+    if ending:
+        tx.taskforces.append_logs(ending)
+    # The claims are put down: whoever held one is given the order to stop even while it says that it holds the taskforce.
+    others = [(one, happened) for one in taskforces if one.phase not in ENDING]
+    moved = advance_all(tx, others, claim_until=None)
+    for taskforce in moved:
         tx.wake(f"stop:{taskforce.schedd}")
         tx.wake(f"start:{taskforce.schedd}")
-        moved += 1
     if ended.state is WorkflowState.ABORTED:
         # Finished: workers hand in what they have in hand, for as long as their grace lasts.
         end_sessions(tx, [one.taskforce_uuid for one in taskforces], reason="aborted")
-    data = {"state": ended.state.value, "by": by, "n_taskforces": moved}
+    data = {"state": ended.state.value, "by": by, "n_taskforces": len(moved)}
     tx.outbox.insert(Notice(workflow.workflow_id, "workflow.ended", now, data))
     tx.wake(f"workflow:{workflow.workflow_id}")
     tx.wake("activate")  # there may be room for another one now
     for queue in tx.queues.list_of_workflow(workflow.workflow_id):
         tx.wake(f"queue:{queue.number}")
-    return Ended(workflow.workflow_id, moved, ended.state)
+    return Ended(workflow.workflow_id, len(moved), ended.state)

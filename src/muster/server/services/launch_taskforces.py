@@ -3,39 +3,35 @@
 from collections.abc import Sequence
 from functools import partial
 
-from muster.domain.admission import order
+from muster.domain.admission import Waiting, order
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.server.ports.store import Transaction
-from muster.server.services.activate_workflows import BATCH_MAX, Round, cut
-from muster.server.services.advance_taskforce import LAUNCHER, Happened, advance
+from muster.server.services.activate_workflows import Round, cut
+from muster.server.services.advance_taskforce import LAUNCHER, Happened, advance_all
+from muster.server.services.find_room import LINE_MAX
 from muster.server.services.parts import Parts
 
 
 async def launch_taskforces(parts: Parts) -> Round:
     """One pass, some workflows a transaction."""
 
-    def look(tx: Transaction) -> list[str]:
-        waiting = tx.workflows.list_waiting(Phase.PRE_LAUNCH, limit=BATCH_MAX)
-        return [one.workflow_id for one in order(waiting, now=tx.now())]
+    def look(tx: Transaction) -> Sequence[Waiting]:
+        return order(tx.workflows.list_waiting(Phase.PRE_LAUNCH, limit=LINE_MAX), now=tx.now())
 
     launched: list[int | None] = []
     for some in cut(await parts.store.read(look)):
-        moved = await parts.store.write(partial(_launch_some, workflow_ids=some))
+        moved = await parts.store.write(partial(_launch_some, line=some))
         parts.tally.launched += sum(filter(None, moved))
         launched += moved
     return Round(len(launched), sum(map(bool, launched)), launched.count(None))
 
 
-def _launch_some(tx: Transaction, *, workflow_ids: Sequence[str]) -> list[int | None]:
-    return [_launch(tx, one) for one in workflow_ids]
-
-
-def _launch(tx: Transaction, workflow_id: str) -> int | None:
-    """How many taskforces moved; None: somebody else has the workflow in hand."""
-    if tx.workflows.find_free(workflow_id) is None:
-        return None
-    waiting = [one for one in tx.taskforces.list_of_workflow(workflow_id) if one.phase is Phase.PRE_LAUNCH]
-    for taskforce in waiting:
-        advance(tx, taskforce, Happened(PhaseEvent.LAUNCHED, LAUNCHER))
+def _launch_some(tx: Transaction, *, line: Sequence[Waiting]) -> Sequence[int | None]:
+    """How many taskforces of each moved; None: somebody else has the workflow in hand."""
+    ids = [one.workflow_id for one in line]
+    free, taskforces = tx.workflows.find_free(ids), tx.taskforces.list_of_workflows(ids)
+    new = {one: [tf for tf in taskforces[one] if tf.phase is Phase.PRE_LAUNCH] for one in ids if one in free}
+    launched = Happened(PhaseEvent.LAUNCHED, LAUNCHER)
+    for taskforce in advance_all(tx, [(taskforce, launched) for those in new.values() for taskforce in those]):
         tx.wake(f"start:{taskforce.schedd}")
-    return len(waiting)
+    return [len(new[one]) if one in new else None for one in ids]

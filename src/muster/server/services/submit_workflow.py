@@ -16,7 +16,7 @@ from muster.domain.queue import Counts, Queue
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Origin, PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
-from muster.server.services.advance_taskforce import USER
+from muster.server.services.advance_taskforce import USER, make_notice
 from muster.server.services.findings import UpstreamFinding
 from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.parts import Parts
@@ -186,16 +186,11 @@ def insert_taskforces(
     now = tx.now()
     entry = PhaseLogEntry(Phase.PRE_MQ_ACTIVATION, now, True, None, source, context)
     tx.taskforces.insert_all(new, entry)
-    tx.outbox.insert(*(_notice(one, now) for one in new), *told)
+    tx.outbox.insert(*(make_notice(one, now) for one in new), *told)
     tx.wake("activate")
     for one in new:
         tx.wake(f"workflow:{one.workflow_id}")
     return entry
-
-
-def _notice(new: Taskforce, now: float) -> Notice:
-    data = {"taskforce_uuid": new.taskforce_uuid, "phase": new.phase.value}
-    return Notice(new.workflow_id, "taskforce.phase", now, data)
 
 
 def _make_queues(tx: Transaction, parts: Parts, plan: WorkflowPlan, workflow_id: str) -> Mapping[str, Queue]:

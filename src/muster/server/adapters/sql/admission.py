@@ -3,110 +3,119 @@
 What is in use are the active workflows of which a taskforce has come past activation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, exists, func, literal, or_, select
 
-from muster.domain.admission import AGE_S, Use, Waiting
+from muster.domain.admission import AGE_S, TURN, Waiting
+from muster.domain.room import Use
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, taskforce, workflow
 from muster.server.ports.store import Uses
 
-_OVER = (Phase.CONDOR_RM, Phase.CONDOR_COMPLETE)
+_AT_WORK = tuple(
+    phase for phase in Phase if phase not in (Phase.PRE_MQ_ACTIVATION, Phase.CONDOR_RM, Phase.CONDOR_COMPLETE)
+)
+"""Said as what they are, for the index: most taskforces are over."""
 
 
 def list_waiting(session: Session, phase: Phase, *, limit: int) -> Sequence[Waiting]:
     """See `muster.server.ports.store.Workflows.list_waiting`."""
+    rows = session.execute(_WAITING, {"phase": phase, "limit": limit, "of_each": max(1, limit // 4)})
+    return [Waiting(*row) for row in rows]
+
+
+def measure_use(session: Session, workflow_ids: Collection[str], *, with_events: bool) -> Uses:
+    """See `muster.server.ports.store.Workflows.measure_use`."""
+    used: dict[str, Use] = {}
+    wanted: dict[str, Use] = {}
+    these = {"workflow_ids": list(workflow_ids)}
+    for owner, queues, events in session.execute(_QUEUES_USED[with_events]):
+        used[owner] = Use(queues=queues, events=int(events))
+    for owner, workers in session.execute(_WORKERS_USED):
+        used[owner] = used.get(owner, Use()) + Use(workers=int(workers))
+    for workflow_id, queues, events in session.execute(_QUEUES_WANTED[with_events], these):
+        wanted[workflow_id] = Use(queues=queues, events=int(events))
+    for workflow_id, workers in session.execute(_WORKERS_WANTED, these):
+        wanted[workflow_id] = wanted.get(workflow_id, Use()) + Use(workers=int(workers))
+    return Uses(used, wanted)
+
+
+# Built once: building them takes longer than carrying them out.
+
+
+def _select_waiting() -> Select[Any]:
     waiting = (
         select(
             taskforce.c.workflow_id,
             func.max(taskforce.c.priority).label("priority"),
             func.min(taskforce.c.created_at).label("since"),
         )
-        .where(taskforce.c.phase == phase)
+        .where(taskforce.c.phase == bindparam("phase"))
         .group_by(taskforce.c.workflow_id)
         .subquery()
     )
     # The same at any time: who has waited longer stays ahead by as much.
     urgency = (waiting.c.priority - waiting.c.since / AGE_S).desc()
     place = func.row_number().over(partition_by=workflow.c.owner, order_by=(urgency, waiting.c.workflow_id))
+    # As `domain.admission.order` has it: else those of a few owners who have no room would be all that is looked at.
+    turn = urgency.element - TURN * (place - 1)
     ranked = (
-        select(waiting, workflow.c.owner, place.label("place"), urgency.element.label("urgency"))
+        select(waiting, workflow.c.owner, place.label("place"), turn.label("turn"))
         .join(workflow, workflow.c.workflow_id == waiting.c.workflow_id)
         .subquery()
     )
-    query = (
+    return (
         select(ranked.c.workflow_id, ranked.c.owner, ranked.c.priority, ranked.c.since)
-        .where(ranked.c.place <= max(1, limit // 4))
-        .order_by(ranked.c.urgency.desc(), ranked.c.workflow_id)
-        .limit(limit)
-    )
-    return [Waiting(*row) for row in session.execute(query)]
-
-
-def measure_use(session: Session, workflow_id: str, owner: str) -> Uses:
-    """See `muster.server.ports.store.Workflows.measure_use`."""
-    is_own = workflow.c.owner == owner
-    is_this = workflow.c.workflow_id == workflow_id
-    has_come_past = exists().where(
-        taskforce.c.workflow_id == workflow.c.workflow_id, taskforce.c.phase != Phase.PRE_MQ_ACTIVATION
-    )
-    in_use = and_(workflow.c.state == WorkflowState.ACTIVE, has_come_past)
-    queues = _by_owner(session, _join_queues(func.count(queue.c.number)), is_own, in_use)
-    events = _by_owner(session, _join_queues(func.coalesce(func.sum(_left()), 0)), is_own, in_use)
-    at_work = taskforce.c.phase.not_in((Phase.PRE_MQ_ACTIVATION, *_OVER))
-    workers = _by_owner(session, _join_taskforces(), is_own, and_(at_work, _may_run()))
-    new = and_(is_this, ~has_come_past)
-    return Uses(
-        own=Use(queues[0], workers[0], events[0]),
-        every=Use(queues[1], workers[1], events[1]),
-        wanted=Use(
-            _scalar(session, _join_queues(func.count(queue.c.number)).where(new)),
-            _scalar(session, _join_taskforces().where(is_this, taskforce.c.phase == Phase.PRE_MQ_ACTIVATION)),
-            _scalar(session, _join_queues(func.coalesce(func.sum(_left()), 0)).where(new)),
-        ),
+        .where(ranked.c.place <= bindparam("of_each"))
+        .order_by(ranked.c.turn.desc(), ranked.c.workflow_id)
+        .limit(bindparam("limit"))
     )
 
 
-def _join_queues(what: ColumnElement[int]) -> Select[Any]:
-    return select(what).select_from(workflow).join(queue, queue.c.workflow_id == workflow.c.workflow_id)
+def _select_queues(by: ColumnElement[Any], which: ColumnElement[bool], *, with_events: bool) -> Select[Any]:
+    """How many queues, and events in them that wait or are in work."""
+    tables: FromClause = workflow.join(queue, queue.c.workflow_id == workflow.c.workflow_id)
+    events: ColumnElement[Any] = literal(0)
+    if with_events:
+        # The changes are added up once, and not looked through for each queue: they have no index.
+        changes = (
+            select(delta.c.queue, func.sum(delta.c.waiting + delta.c.in_work).label("left"))
+            .group_by(delta.c.queue)
+            .subquery()
+        )
+        tables = tables.outerjoin(counter, counter.c.queue == queue.c.number)
+        tables = tables.outerjoin(changes, changes.c.queue == queue.c.number)
+        left = func.coalesce(counter.c.waiting + counter.c.in_work, 0) + func.coalesce(changes.c.left, 0)
+        events = func.sum(left)
+    return select(by, func.count(), events).select_from(tables).where(which).group_by(by)
 
 
-def _join_taskforces() -> Select[Any]:
+def _select_workers(by: ColumnElement[Any], which: ColumnElement[bool]) -> Select[Any]:
     joined = workflow.join(taskforce, taskforce.c.workflow_id == workflow.c.workflow_id)
-    return select(func.coalesce(func.sum(taskforce.c.n_workers), 0)).select_from(joined)
+    return select(by, func.sum(taskforce.c.n_workers)).select_from(joined).where(which).group_by(by)
 
 
-def _may_run() -> ColumnElement[bool]:
-    """A taskforce that was told to stop before it had a cluster never ran, and never will."""
-    return or_(taskforce.c.phase != Phase.PENDING_STOPPER, taskforce.c.cluster_id.is_not(None))
-
-
-def _left() -> ColumnElement[int]:
-    """Events of a queue that wait or are in work."""
-    changes = (
-        select(func.coalesce(func.sum(delta.c.waiting + delta.c.in_work), 0))
-        .where(delta.c.queue == queue.c.number)
-        .scalar_subquery()
-    )
-    kept = (
-        select(func.coalesce(func.sum(counter.c.waiting + counter.c.in_work), 0))
-        .where(counter.c.queue == queue.c.number)
-        .scalar_subquery()
-    )
-    return kept + changes
-
-
-def _by_owner(
-    session: Session, query: Select[Any], is_own: ColumnElement[bool], counts: ColumnElement[bool]
-) -> tuple[int, int]:
-    """Of the owner, and of all."""
-    every = query.where(counts)
-    return _scalar(session, every.where(is_own)), _scalar(session, every)
-
-
-def _scalar(session: Session, query: Select[Any]) -> int:
-    return int(session.connection.scalar(query) or 0)
+_HAS_COME_PAST = exists().where(
+    taskforce.c.workflow_id == workflow.c.workflow_id, taskforce.c.phase != Phase.PRE_MQ_ACTIVATION
+)
+_THESE = workflow.c.workflow_id.in_(bindparam("workflow_ids", expanding=True))
+_IN_USE = and_(workflow.c.state == WorkflowState.ACTIVE, _HAS_COME_PAST)
+# A taskforce that was told to stop before it had a cluster never ran, and never will.
+_RUNS = and_(
+    taskforce.c.phase.in_(_AT_WORK),
+    or_(taskforce.c.phase != Phase.PENDING_STOPPER, taskforce.c.cluster_id.is_not(None)),
+)
+_WAITING = _select_waiting()
+_QUEUES_USED = {
+    with_events: _select_queues(workflow.c.owner, _IN_USE, with_events=with_events) for with_events in (False, True)
+}
+_QUEUES_WANTED = {
+    with_events: _select_queues(workflow.c.workflow_id, and_(_THESE, ~_HAS_COME_PAST), with_events=with_events)
+    for with_events in (False, True)
+}
+_WORKERS_USED = _select_workers(workflow.c.owner, _RUNS)
+_WORKERS_WANTED = _select_workers(workflow.c.workflow_id, and_(_THESE, taskforce.c.phase == Phase.PRE_MQ_ACTIVATION))

@@ -74,15 +74,14 @@ class SqlMqGroups:
         )
         return {row.workflow_id: row.activated_at for row in self._session.execute(query)}
 
-    def count_in_use(self, owner: str, *, now: float) -> tuple[int, int]:
-        is_own = case((mq_group.c.owner == owner, 1), else_=0)
+    def count_in_use(self, *, now: float) -> Mapping[str, int]:
         query = (
-            select(func.coalesce(func.sum(is_own), 0), func.count())
+            select(mq_group.c.owner, func.count().label("queues"))
             .select_from(mq_group.join(mq_profile, mq_profile.c.workflow_id == mq_group.c.workflow_id))
             .where(mq_group.c.kind == Kind.FOREIGN, mq_profile.c.expires_at > now)
+            .group_by(mq_group.c.owner)
         )
-        own, every = self._session.execute(query).one()
-        return int(own), int(every)
+        return {row.owner: row.queues for row in self._session.execute(query)}
 
     def activate(self, workflow_id: str, *, criteria: Mapping[str, int] | None, at: float) -> None:
         self._session.execute(
@@ -91,9 +90,9 @@ class SqlMqGroups:
             .values(criteria=_write_criteria(criteria), activated_at=func.coalesce(mq_group.c.activated_at, at))
         )
 
-    def activate_new(self, workflow_id: str, *, criteria: Mapping[str, int], at: float) -> None:
-        values = {"of": workflow_id, "criteria": _write_criteria(criteria), "activated_at": at}
-        self._session.execute(_ACTIVATE_NEW, values)
+    def activate_new(self, criteria: Mapping[str, Mapping[str, int]], *, at: float) -> None:
+        rows = [{"of": of, "criteria": _write_criteria(one), "activated_at": at} for of, one in criteria.items()]
+        self._session.execute(_ACTIVATE_NEW, rows)
 
     def stamp(self, mqids: Collection[str], stamp: TokenStamp) -> None:
         self._session.execute(

@@ -29,10 +29,10 @@ _FIXED = (
 )
 # Statements that every taskforce needs are built once: building one takes four times as long as carrying it out.
 _FIND = select(taskforce).where(taskforce.c.taskforce_uuid.in_(bindparam("taskforce_uuids", expanding=True)))
-_OF_WORKFLOW = (
+_OF_WORKFLOWS = (
     select(taskforce)
     .join(task_directive, task_directive.c.task_id == taskforce.c.task_id)
-    .where(taskforce.c.workflow_id == bindparam("workflow_id"))
+    .where(taskforce.c.workflow_id.in_(bindparam("workflow_ids", expanding=True)))
     .order_by(task_directive.c.position, taskforce.c.number)
 )
 _INSERT, _INSERT_LOG = insert(taskforce), insert(phase_log)
@@ -79,14 +79,14 @@ class SqlTaskforces:
         found = self._session.execute(_FIND, {"taskforce_uuids": keepable(taskforce_uuids)})
         return {one.taskforce_uuid: one for one in map(read_taskforce, found)}
 
-    def update(self, changed: Taskforce) -> None:
-        values = _write(changed)
-        for name in _FIXED:
-            del values[name]
-        self._session.execute(_UPDATE, values | {"changed": changed.taskforce_uuid})
+    def update(self, *changed: Taskforce) -> None:
+        self._session.execute(_UPDATE, [_write_changes(one) for one in changed])
 
     def append_log(self, taskforce_uuid: str, entry: PhaseLogEntry) -> None:
-        self._session.execute(_APPEND_LOG, vars(entry) | {"of": taskforce_uuid})
+        self.append_logs([(taskforce_uuid, entry)])
+
+    def append_logs(self, entries: Sequence[tuple[str, PhaseLogEntry]]) -> None:
+        self._session.execute(_APPEND_LOG, [vars(entry) | {"of": uuid} for uuid, entry in entries])
 
     def list_log(self, taskforce_uuids: Sequence[str]) -> Mapping[str, Sequence[PhaseLogEntry]]:
         logs: dict[str, list[PhaseLogEntry]] = {uuid: [] for uuid in taskforce_uuids}
@@ -104,7 +104,13 @@ class SqlTaskforces:
         return logs
 
     def list_of_workflow(self, workflow_id: str) -> Sequence[Taskforce]:
-        return [read_taskforce(row) for row in self._session.execute(_OF_WORKFLOW, {"workflow_id": workflow_id})]
+        return self.list_of_workflows([workflow_id])[workflow_id]
+
+    def list_of_workflows(self, workflow_ids: Sequence[str]) -> Mapping[str, Sequence[Taskforce]]:
+        found: dict[str, list[Taskforce]] = {one: [] for one in workflow_ids}
+        for row in self._session.execute(_OF_WORKFLOWS, {"workflow_ids": list(workflow_ids)}):
+            found[row.workflow_id].append(read_taskforce(row))
+        return found
 
     def count_phases(self, workflow_id: str) -> Mapping[Phase, int]:
         query = (
@@ -205,6 +211,13 @@ def _write(one: Taskforce) -> dict[str, Any]:
     for name in JSON_COLUMNS:
         values[name] = json.dumps(values[name])
     return values
+
+
+def _write_changes(one: Taskforce) -> dict[str, Any]:
+    values = _write(one)
+    for name in _FIXED:
+        del values[name]
+    return values | {"changed": one.taskforce_uuid}
 
 
 def read_taskforce(row: Row[Any]) -> Taskforce:

@@ -22,7 +22,12 @@ _SEQUENCES = ("cluster_locations", "input_queues", "output_queues")
 # Statements that every workflow needs are built once: building one takes four times as long as carrying it out.
 _INSERT, _INSERT_DIRECTIVES = insert(workflow), insert(task_directive)
 _GET = select(workflow).where(workflow.c.workflow_id == bindparam("workflow_id"))
-_GET_LOCKED, _GET_FREE = _GET.with_for_update(), _GET.with_for_update(skip_locked=True)
+_GET_LOCKED = _GET.with_for_update()
+_GET_FREE = (
+    select(workflow)
+    .where(workflow.c.workflow_id.in_(bindparam("workflow_ids", expanding=True)))
+    .with_for_update(skip_locked=True)
+)
 _GET_DIRECTIVE = select(task_directive).where(task_directive.c.task_id == bindparam("task_id"))
 _DIRECTIVES = (
     select(task_directive)
@@ -49,15 +54,15 @@ class SqlWorkflows:
             raise NotFoundError(f"no workflow found with id: {workflow_id}")
         return read_workflow(row)
 
-    def find_free(self, workflow_id: str) -> Workflow | None:
-        row = self._session.execute(_GET_FREE, {"workflow_id": workflow_id}).one_or_none()
-        return None if row is None else read_workflow(row)
+    def find_free(self, workflow_ids: Sequence[str]) -> Mapping[str, Workflow]:
+        rows = self._session.execute(_GET_FREE, {"workflow_ids": workflow_ids})
+        return {one.workflow_id: one for one in map(read_workflow, rows)}
 
     def list_waiting(self, phase: Phase, *, limit: int) -> Sequence[Waiting]:
         return list_waiting(self._session, phase, limit=limit)
 
-    def measure_use(self, workflow_id: str, owner: str) -> Uses:
-        return measure_use(self._session, workflow_id, owner)
+    def measure_use(self, workflow_ids: Collection[str], *, with_events: bool) -> Uses:
+        return measure_use(self._session, workflow_ids, with_events=with_events)
 
     def update(self, changed: Workflow) -> None:
         self._session.execute(

@@ -1,0 +1,196 @@
+"""Is room given within the limits, kept for who needs much of it, and does nothing starve, however large it is?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from muster.domain.admission import Waiting, order
+from muster.domain.room import OVERTAKEN_S, Limit, Room, Use
+
+NOW = 1_000_000.0
+ROUND_S = 300.0
+LINE_MAX = 12
+OWNERS = st.sampled_from(["ada", "eve", "olga"])
+SIZES = st.builds(Use, queues=st.integers(0, 4), workers=st.integers(1, 9), events=st.just(0))
+LIMITS = st.builds(
+    Limit, queues=st.none() | st.integers(1, 8), workers=st.none() | st.integers(1, 12), events=st.none()
+)
+
+
+def waiting(name: str = "WF-1", owner: str = "ada", *, since: float = NOW, priority: int = 50) -> Waiting:
+    return Waiting(name, owner, priority, since)
+
+
+def let_in(room: Room, *those: tuple[Waiting, Use]) -> list[bool]:
+    return [room.let_in(one, wanted, brings_events=True) is None for one, wanted in those]
+
+
+def test_without_limits_there_is_room() -> None:
+    assert let_in(Room(Limit(), Limit(), {"ada": Use(9, 9, 9)}), (waiting(), Use(9, 9, 9))) == [True]
+
+
+def test_what_is_in_the_way_is_told_in_numbers() -> None:
+    used = {"ada": Use(workers=8), "eve": Use(queues=99)}
+    own = Room(Limit(workers=90), Limit(workers=10), used)
+    every = Room(Limit(queues=100), Limit(queues=2), used)
+
+    assert own.let_in(waiting(), Use(workers=5), brings_events=True) == (
+        "8 workers of one owner are in use and 5 more are wanted, of 10 that may be"
+    )
+    assert every.let_in(waiting(), Use(queues=2), brings_events=True) == (
+        "99 queues in all are in use and 2 more are wanted, of 100 that may be"
+    )
+
+
+def test_who_is_kept_from_the_room_of_another_is_told_so() -> None:
+    room = Room(Limit(queues=4), Limit(), {"eve": Use(queues=1)})
+    assert let_in(room, (waiting("WF-big"), Use(queues=4))) == [False]
+
+    told = room.let_in(
+        waiting("WF-2", "eve", since=NOW + OVERTAKEN_S + 1), Use(queues=1, workers=1), brings_events=True
+    )
+
+    assert told == (
+        "1 queues in all are in use, 4 are kept for one that has waited longer, and 1 more are wanted, of 4 that may be"
+    )
+
+
+def test_what_wants_more_than_may_be_is_let_in_when_nothing_else_is_in_use() -> None:
+    """Refusing it for ever would help nobody; it runs alone."""
+    limit = Limit(workers=10)
+
+    assert let_in(Room(limit, limit, {}), (waiting(), Use(workers=50))) == [True]
+    assert let_in(Room(limit, limit, {"ada": Use(workers=1)}), (waiting(), Use(workers=50))) == [False]
+
+
+def test_what_is_let_in_counts_for_the_next() -> None:
+    room = Room(Limit(queues=3), Limit(), {})
+
+    assert let_in(room, *((waiting(f"WF-{number}"), Use(queues=2)) for number in range(3))) == [True, False, False]
+
+
+def test_too_many_queues_do_not_keep_workers_from_what_runs_nor_too_many_events() -> None:
+    """More workers are how the events become fewer."""
+    room = Room(Limit(queues=3, events=5, workers=9), Limit(), {"ada": Use(queues=4, workers=1, events=6)})
+
+    assert room.let_in(waiting(), Use(workers=8), brings_events=False) is None
+    assert room.let_in(waiting("WF-2"), Use(queues=1, workers=1), brings_events=True) is not None
+
+
+def test_where_there_are_too_many_events_a_new_workflow_waits() -> None:
+    room = Room(Limit(events=5), Limit(), {"ada": Use(events=6)})
+
+    assert let_in(room, (waiting(), Use(1, 1, 0))) == [False]
+
+
+def test_for_a_while_little_ones_may_go_before_a_big_one() -> None:
+    room = Room(Limit(queues=4), Limit(), {"eve": Use(queues=1)})
+    soon, late = NOW + OVERTAKEN_S, NOW + OVERTAKEN_S + 1
+
+    assert let_in(
+        room,
+        (waiting("WF-big"), Use(queues=4)),
+        (waiting("WF-soon", since=soon), Use(queues=1)),
+        (waiting("WF-late", since=late), Use(queues=1)),
+    ) == [False, True, False]
+
+
+def test_whose_own_workflows_are_in_the_way_keeps_nobody_else_waiting() -> None:
+    room = Room(Limit(queues=5), Limit(queues=3), {"ada": Use(queues=2)})
+    late = NOW + OVERTAKEN_S + 1
+
+    assert let_in(
+        room,
+        (waiting("WF-big"), Use(queues=3)),
+        (waiting("WF-eve", "eve", since=late), Use(queues=2)),
+        (waiting("WF-own", since=late), Use(queues=1)),
+    ) == [False, True, False]
+
+
+def test_several_that_wait_fit_into_the_same_room_one_after_another() -> None:
+    room = Room(Limit(queues=4, workers=9), Limit(), {"eve": Use(queues=1, workers=1)})
+    late = NOW + OVERTAKEN_S + 1
+
+    assert let_in(
+        room,
+        *((waiting(f"WF-{number}"), Use(queues=4, workers=3)) for number in range(3)),
+        (waiting("WF-more", since=late), Use(workers=5)),
+    ) == [False, False, False, True]
+
+
+@given(
+    LIMITS,
+    LIMITS,
+    st.dictionaries(OWNERS, SIZES),
+    st.lists(st.tuples(OWNERS, SIZES, st.floats(0, 2 * OVERTAKEN_S)), max_size=12),
+)
+def test_no_limit_is_passed_but_by_one_that_is_alone(
+    limit: Limit, own_limit: Limit, used: Mapping[str, Use], crowd: Sequence[tuple[str, Use, float]]
+) -> None:
+    room = Room(limit, own_limit, used)
+    own = dict(used)
+
+    for number, (owner, wanted, age) in enumerate(crowd):
+        before = own.get(owner, Use()), sum(own.values(), Use())
+        if room.let_in(waiting(f"WF-{number}", owner, since=NOW - age), wanted, brings_events=True) is None:
+            own[owner] = before[0] + wanted
+            for was, most in zip(before, (own_limit, limit), strict=True):
+                for name in (one.name for one in fields(Use)):
+                    in_use, wants, may = (getattr(one, name) for one in (was, wanted, most))
+                    assert may is None or not in_use or not wants or in_use + wants <= may
+
+
+@dataclass
+class Pool:
+    """What runs, and until when."""
+
+    limit: Limit
+    own_limit: Limit
+    running: list[tuple[float, str, Use]]
+
+    def pass_over(self, line: list[tuple[Waiting, Use, float]], now: float) -> list[tuple[Waiting, Use, float]]:
+        """Let in who may be; returns those that go on waiting."""
+        self.running = [one for one in self.running if one[0] > now]
+        used: dict[str, Use] = {}
+        for _, owner, use in self.running:
+            used[owner] = used.get(owner, Use()) + use
+        room = Room(self.limit, self.own_limit, used)
+        by_id = {one.workflow_id: (one, wanted, runs_s) for one, wanted, runs_s in line}
+        left = []
+        for one in order([one for one, _, _ in line], now=now):
+            _, wanted, runs_s = by_id[one.workflow_id]
+            if room.let_in(one, wanted, brings_events=True) is None:
+                self.running.append((now + runs_s, one.owner, wanted))
+            else:
+                left.append(by_id[one.workflow_id])
+        return left
+
+
+@given(
+    limit=LIMITS,
+    own_limit=LIMITS,
+    humble=SIZES,
+    stream=st.lists(
+        st.tuples(OWNERS, st.integers(1, 100), SIZES, st.floats(ROUND_S, 6 * ROUND_S)), min_size=1, max_size=8
+    ),
+    each=st.integers(1, 3),
+)
+def test_nothing_starves_however_much_it_wants(
+    limit: Limit, own_limit: Limit, humble: Use, stream: Sequence[tuple[Any, ...]], each: int
+) -> None:
+    """Others come all the time, of any size and urgency, and fill what room there is: its turn comes all the same."""
+    pool = Pool(limit, own_limit, [])
+    line = [(waiting("WF-humble", since=NOW, priority=1), humble, ROUND_S)]
+    pool.running += [(NOW + runs_s, owner, wanted) for owner, _, wanted, runs_s in stream]
+    rounds, now = 0, NOW
+    while line and line[0][0].workflow_id == "WF-humble":
+        for number in range(min(each, LINE_MAX - len(line))):
+            owner, priority, wanted, runs_s = stream[(rounds * each + number) % len(stream)]
+            line.append((waiting(f"WF-{rounds}-{number}", owner, since=now, priority=priority), wanted, runs_s))
+        left = pool.pass_over(line, now)
+        line = sorted(left, key=lambda one: one[0].workflow_id != "WF-humble")
+        rounds, now = rounds + 1, now + ROUND_S
+        assert rounds < 100, "eight hours"
