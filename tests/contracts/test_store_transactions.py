@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import Never
 
 import anyio
+import asyncpg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, Bench, a_workflow, an_event, open_bench, until
 from muster.domain.event_state import EventState
 from muster.domain.outbox import Cursor, Notice
 from muster.domain.queue import Counts
+from muster.server.adapters.sql import postgres_pool
+from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.ports.store import Newest, StoredAnswer, Transaction
 
 pytestmark = pytest.mark.anyio
@@ -381,3 +385,34 @@ class TestPostgresStore(StoreContract):
     async def bench(self, postgres_url: str) -> AsyncIterator[Bench]:
         async with open_bench(postgres_url) as bench:
             yield bench
+
+    @pytest.mark.parametrize("idle_s", [postgres_pool.IDLE_S, -1.0])
+    async def test_connections_that_the_server_closed_are_replaced(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, idle_s: float
+    ) -> None:
+        """Also those that are asked because nobody used them for long."""
+        monkeypatch.setattr(postgres_pool, "IDLE_S", idle_s)
+        other = await asyncpg.connect(bench.url)
+        pids: set[int] = set()
+
+        async def look() -> None:
+            pids.add(await bench.read(_ask_pid))
+
+        async def are_gone() -> bool:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)"
+            return not await other.fetchval(query, list(pids))
+
+        for _ in range(2):
+            async with anyio.create_task_group() as group:
+                for _ in range(CALLERS):
+                    group.start_soon(look)
+            await other.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", list(pids))
+            await until(are_gone)
+
+            assert await bench.read(_ask_pid) not in pids
+        await other.close()
+
+
+def _ask_pid(tx: Transaction) -> int:
+    assert isinstance(tx, SqlTransaction)
+    return int(tx._session.connection.scalar(text("SELECT pg_backend_pid()")))

@@ -30,6 +30,7 @@ from muster.server.adapters.no_sign_in.identity import NoSignIn
 from muster.server.adapters.sql.database import open_database
 from muster.server.daemons.count import count
 from muster.server.daemons.finish import FLOOR_S, finish_those_drained
+from muster.server.daemons.launch import FLOOR_S as LAUNCH_FLOOR_S
 from muster.server.daemons.launch import activate_those_new, launch_those_activated
 from muster.server.daemons.purge import purge_all
 from muster.server.daemons.reap import reap_sessions
@@ -159,8 +160,8 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         # A place among the replicas that was lost (the process slept longer than it lasts) is an error that ends the process: its event
         # numbers are no longer its own.
         Every(HEARTBEAT_S, "heartbeat", store.heartbeat),
-        WhenRung(waking, "activate", "activation", net_s, partial(activate_those_new, parts)),
-        WhenRung(waking, "launch", "launch control", net_s, partial(launch_those_activated, parts)),
+        WhenRung(waking, "activate", "activation", net_s, partial(activate_those_new, parts), LAUNCH_FLOOR_S),
+        WhenRung(waking, "launch", "launch control", net_s, partial(launch_those_activated, parts), LAUNCH_FLOOR_S),
         WhenRung(waking, "drain", "look for drained workflows", net_s, partial(finish_those_drained, parts), FLOOR_S),
         WhenRung(waking, "retry", "end of pauses", net_s, partial(requeue_due, engine), RETRY_FLOOR_S),
         Every(settings.reap_interval_s, "reaper of sessions", partial(reap_sessions, engine, waking)),

@@ -7,6 +7,8 @@ from muster.server.services.activate_workflows import Round, activate_workflows
 from muster.server.services.launch_taskforces import launch_taskforces
 from muster.server.services.parts import Parts
 
+FLOOR_S = 0.05
+"""Seconds between two passes at least: under a stream of new workflows each pass takes several on with the statements of one."""
 AGAIN_S = 0.05
 """Seconds to the next pass when a workflow was in somebody's hand: whoever has it is done by then, and rings no bell."""
 

@@ -24,6 +24,7 @@ from muster.server.adapters.sql import eras, migrate, replicas
 from muster.server.adapters.sql.faults import database_errors
 from muster.server.adapters.sql.partitions import make_coming_partitions
 from muster.server.adapters.sql.postgres_engine import PostgresEngine
+from muster.server.adapters.sql.postgres_pool import watch_connections
 from muster.server.adapters.sql.postgres_store import PostgresStore
 from muster.server.adapters.sql.rows import ask_postgres_clock
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
@@ -191,8 +192,8 @@ async def _open_postgres(url: str, *, hot_connections: int, is_upgraded: bool) -
         pool_size=COLD_CONNECTIONS,
         max_overflow=0,
         pool_timeout=CONNECT_S_MAX,
-        pool_pre_ping=True,
     )
+    watch_connections(engine)
     try:
         with database_errors():
             ids, era = await _prepare_postgres(url, token, is_upgraded=is_upgraded)
