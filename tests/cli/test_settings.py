@@ -47,6 +47,7 @@ def test_where_a_value_comes_from_is_told(
     monkeypatch.setenv("MUSTER_HOST", "127.0.0.1")  # its default
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
     monkeypatch.setenv("MUSTER_LOCATIONS", '{"far": {"schedd": "ap.example.org", "agent": "upstream"}}')
+    monkeypatch.setenv("CVMFS_PILOT_SINGULARITY_IMAGES_DIR", str(tmp_path))
 
     code, told, _ = _read(capsys, "serve", "--set")
 
@@ -60,6 +61,15 @@ def test_where_a_value_comes_from_is_told(
         "database_url": (
             "postgresql://muster:***@db/muster",
             {"kind": "file", "variable": "MUSTER_DATABASE_URL", "file": str(file), "line": 2},
+        ),
+        "pilot_images_dir": (
+            str(tmp_path),
+            {
+                "kind": "environment",
+                "variable": "CVMFS_PILOT_SINGULARITY_IMAGES_DIR",
+                "file": None,
+                "line": None,
+            },
         ),
         "log_level": ("debug", {"kind": "environment", "variable": "LOG_LEVEL", "file": None, "line": None}),
     }

@@ -27,7 +27,7 @@ from muster.server.adapters.sql.postgres_engine import PostgresEngine
 from muster.server.adapters.sql.postgres_store import PostgresStore
 from muster.server.adapters.sql.rows import ask_postgres_clock
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
-from muster.server.adapters.sql.sqlite_file import make_folder, make_private
+from muster.server.adapters.sql.sqlite_file import make_folder, make_private, refuse_open_files
 from muster.server.adapters.sql.sqlite_store import SqliteStore, open_connection
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.adapters.sql.use import PostgresUse, SqliteUse
@@ -81,6 +81,19 @@ async def open_database(url: str, *, hot_connections: int = 2, is_upgraded: bool
         opened = _open_sqlite(path, is_upgraded=is_upgraded)
     async with opened as database:
         yield database
+
+
+def check_address(url: str) -> None:
+    """Raises InvalidError: no such kind of database, an address that cannot be read, a SQLite file that others may use. Asks no server."""
+    path = find_sqlite_path(url)
+    if path is not None:
+        refuse_open_files(path)
+        return
+    for host in urlsplit(url).netloc.rpartition("@")[2].split(","):  # PostgreSQL's libraries take several
+        try:
+            _ = urlsplit(f"//{host}").port
+        except ValueError:
+            raise _unreadable() from None
 
 
 def find_sqlite_path(url: str) -> Path | None:
