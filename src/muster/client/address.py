@@ -11,6 +11,7 @@ from muster.client.calls import Call
 from muster.client.conversations import Opened
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.loopback import is_loopback
+from muster.domain.masking import mask_address
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
@@ -120,4 +121,4 @@ def render_silence(error: httpx.TransportError) -> str:
 
 
 def _invalid(url: str, reason: str) -> InvalidError:
-    return InvalidError([Finding("url", f"{url!r} {reason}")])
+    return InvalidError([Finding("url", f"{mask_address(url)!r} {reason}")])
