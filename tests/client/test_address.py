@@ -48,7 +48,12 @@ def test_addresses_that_are_not(url: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://me:s3cret@example.org", "me:s3cret@example.org", "http://me:s3cret@127.0.0.1:99999", "x://me:s3@cret@h:p"],
+    [
+        "https://me:s3cret@example.org",
+        "me:s3cret@example.org",
+        "http://me:s3cret@127.0.0.1:99999",
+        "x://me:s3@cret@h:p",
+    ],
 )
 def test_a_password_in_the_address_is_not_repeated(url: str) -> None:
     with pytest.raises(InvalidError) as refused:
