@@ -46,6 +46,8 @@ CONNECT_S_MAX = 10.0
 """Seconds within which a connection must be made, or become free."""
 ANSWER_S_MAX = 120.0
 """Seconds after which a statement of the store is given up."""
+_LOCKS = Path("/proc/locks")
+"""Every lock, a line each: number, kind, advisory or not, read or write, process, device and inode, range (proc(5))."""
 _COLD_SETTINGS = {"lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s"}
 
 
@@ -161,15 +163,35 @@ def name_file(path: Path) -> str:
     return f"file {path.stat().st_ino}"
 
 
+def find_holder(path: Path) -> int | None:
+    """The process that has the file by `lock_file`; None where none has it, or it cannot be seen from here (from another container).
+
+    The lock is not tried for that: a service that starts at that very moment would find the file in use.
+    """
+    try:
+        inode = _name_lock(path).stat().st_ino
+        locks = _LOCKS.read_text()
+    except OSError:
+        return None
+    for line in locks.splitlines():
+        _, kind, _, _, process, place, *_ = line.replace("-> ", "").split()
+        if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
+            return int(process)
+    return None
+
+
+def _name_lock(path: Path) -> Path:
+    """One lock, whatever links lead there."""
+    real = path.resolve()
+    return real.with_name(real.name + ".lock")
+
+
 @contextlib.contextmanager
 def lock_file(path: Path) -> Iterator[None]:
     """Keep other services off the file: SQLite has one writer, and it is us."""
     with database_errors():
         make_folder(path)
-        real = path.resolve()  # one lock, whatever links lead there
-    lock = real.with_name(real.name + ".lock")
-    with database_errors():
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(_name_lock(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
