@@ -126,6 +126,7 @@ def test_people_read_it_with_the_remarks_beside(
         ("url", "https://muster.example.org", "https://muster.example.org"),
         ("broker_url", "broker:5672/vhost", "broker:5672/vhost"),
         ("broker_url", "me:s3/c@r:et@broker:5672/vhost", "me:***@broker:5672/vhost"),
+        ("broker_url", "me:s3 cr'e\"t@broker", "me:***@broker"),
         ("oidc_issuers", '[{"url":"me:s3cret@idp"},{"url":"b"}]', '[{"url":"me:***@idp"},{"url":"b"}]'),
         ("oidc_request", '{"scope":"a b","client_secret":"s3cret"}', '{"scope":"a b","client_secret":"***"}'),
         ("oidc_request", '{"assertion":["s3cret"]}', '{"assertion":"***"}'),
