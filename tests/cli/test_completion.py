@@ -95,6 +95,26 @@ def test_a_tab_completes_commands_options_and_values(shell: Shell, preparation: 
 
 
 @pytest.mark.system
+def test_bash_goes_on_into_a_folder_and_takes_a_name_with_a_blank_whole(tmp_path: Path) -> None:
+    write("bash", tmp_path / "_muster")
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "my flow.yaml").touch()
+    with open_shell("bash", tmp_path) as person:
+        person.type("source ./_muster; echo rea''dy\n", until="ready.*> ")
+        person.type("muster workflow submit fl\t", until="flows/")
+        person.type("my\t", until=r"my\\ flow\.yaml ")
+        person.type("\x01echo \n", until=r"muster workflow submit flows/my flow\.yaml\r")
+        person.type("muster workflow list --token-file fl\t", until="flows/")
+        person.type("my\t", until=r"flow\.yaml ")
+
+
+def test_the_script_of_bash_completes_every_file_so() -> None:
+    script = render_completion("bash")
+
+    assert script.count("compgen -f") == script.count("compopt -o filenames") > 10
+
+
+@pytest.mark.system
 def test_fish_completes_commands_options_and_values(tmp_path: Path) -> None:
     require("fish")
     script = write("fish", tmp_path / "muster.fish")

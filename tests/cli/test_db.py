@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from muster.cli.main import run
+from muster.server.adapters.sql.database import lock_file
 from muster.server.adapters.sql.migrate import list_migrations
 
 
@@ -39,6 +40,7 @@ def test_from_nothing_to_a_restored_database(
     assert run(["db", "status", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["revision"], told["is_current"], told["services"]) == (revisions[-1], True, [])
+    assert told["process"] is None
     assert [one["revision"] for one in told["migrations"] if one["is_made"]] == revisions
 
     assert run(["db", "backup", "b.db", "--json"]) == 0
@@ -73,3 +75,25 @@ def test_postgresql_is_left_to_its_own_programs(
     assert told.startswith("muster: MUSTER_DATABASE_URL: ")
     assert program in told
     assert "secret" not in told
+
+
+def test_the_process_that_has_the_file_is_named_while_it_has_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MUSTER_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
+    (tmp_path / "link.db").symlink_to(tmp_path / "a.db")
+    assert run(["db", "upgrade"]) == 0
+    capsys.readouterr()
+
+    def read() -> tuple[int | None, bool]:
+        assert run(["db", "status", "--json"]) == 0
+        process = json.loads(capsys.readouterr().out)["process"]
+        assert run(["db", "status"]) == 0
+        return process, f"process {os.getpid()}" in capsys.readouterr().out
+
+    with lock_file(tmp_path / "a.db"):
+        held = read()
+        monkeypatch.setenv("MUSTER_DATABASE_URL", f"sqlite:///{tmp_path}/link.db")
+        by_link = read()
+    assert held == by_link == (os.getpid(), True)
+    assert read() == (None, False)

@@ -10,6 +10,7 @@ import pytest
 
 from harness.stack import MUSTER
 from harness.waiting import wait_for
+from muster.cli.main import run
 
 pytestmark = pytest.mark.system
 
@@ -150,6 +151,100 @@ def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
 
     assert process.returncode == 4
     assert "MUSTER_TLS_KEY_FILE: is not set, and the file of the certificate is" in said
+
+
+UPSTREAMS = '{"far": {"schedd": "ap.example.org", "agent": "upstream"}}'
+
+
+@pytest.mark.parametrize(
+    ("variables", "fields"),
+    [
+        (BROKER, ["MUSTER_BROKER_PUBLIC_KEY_FILE", "MUSTER_BROKER_PRIVATE_KEY_FILE"]),
+        (
+            BROKER | {"BROKER_URL": "amqp://broker", "HERE_URL": "here"},
+            ["BROKER_URL", "MUSTER_BROKER_PUBLIC_KEY_FILE", "MUSTER_BROKER_PRIVATE_KEY_FILE", "HERE_URL"],
+        ),
+        (
+            BROKER | {"MUSTER_BROKER_PUBLIC_KEY_FILE": "here.pem", "MUSTER_BROKER_PRIVATE_KEY_FILE": "nowhere.pem"},
+            ["MUSTER_BROKER_PRIVATE_KEY_FILE"],
+        ),
+        (
+            BROKER | {"MUSTER_BROKER_PUBLIC_KEY_FILE": "here.pem", "MUSTER_BROKER_PRIVATE_KEY_FILE": "here.pem"},
+            ["MUSTER_BROKER_PUBLIC_KEY_FILE", "MUSTER_BROKER_PRIVATE_KEY_FILE"],
+        ),
+        ({"MUSTER_TLS_CERTIFICATE_FILE": "here.pem"}, ["MUSTER_TLS_KEY_FILE"]),
+        (
+            {"MUSTER_TLS_CERTIFICATE_FILE": "nowhere.pem", "MUSTER_TLS_KEY_FILE": "here.pem"},
+            ["MUSTER_TLS_CERTIFICATE_FILE"],
+        ),
+        (
+            {"MUSTER_TLS_CERTIFICATE_FILE": "here.pem", "MUSTER_TLS_KEY_FILE": "here.pem"},
+            ["MUSTER_TLS_CERTIFICATE_FILE"],
+        ),
+        ({"MUSTER_DATABASE_URL": "mongodb://db/x"}, ["MUSTER_DATABASE_URL"]),
+        ({"MUSTER_DATABASE_URL": "postgresql://me@127.0.0.30:port/x"}, ["MUSTER_DATABASE_URL"]),
+        ({"MUSTER_DATABASE_URL": "postgresql://me@[::1/x"}, ["MUSTER_DATABASE_URL"]),
+        ({"MUSTER_DATABASE_URL": "sqlite:///here.pem"}, ["here.pem"]),
+        (
+            {"AUTH_OPENID_URL": "https://idp.example.org", "MUSTER_OIDC_CA_FILE": "here.pem"},
+            ["MUSTER_OIDC_CA_FILE"],
+        ),
+        ({"MUSTER_TOKEN_FILE": "here.pem"}, ["MUSTER_TOKEN_FILE"]),
+        ({"MUSTER_TOKEN_FILE": "."}, ["MUSTER_TOKEN_FILE"]),
+        ({"MUSTER_LOCATIONS": UPSTREAMS}, ["MUSTER_PILOT_IMAGES_DIR"]),
+        ({"MUSTER_PORT": "many"}, ["MUSTER_PORT"]),
+        (
+            {"MUSTER_TLS_KEY_FILE": "here.pem", "MUSTER_DATABASE_URL": "x"},
+            ["MUSTER_DATABASE_URL", "MUSTER_TLS_CERTIFICATE_FILE"],
+        ),
+    ],
+)
+def test_what_a_start_is_refused_for_is_told_in_the_same_words_by_who_only_looks(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variables: dict[str, str],
+    fields: list[str],
+) -> None:
+    (tmp_path / "here.pem").write_text("not what it should be")
+    (tmp_path / "here.pem").chmod(0o644)
+    with _serve(tmp_path, **variables) as process:
+        _, said = process.communicate(timeout=60)
+    for name in [*os.environ]:
+        if name == "CI" or name.startswith("MUSTER_"):
+            monkeypatch.delenv(name)
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.chdir(tmp_path)
+
+    assert (run(["settings"]), capsys.readouterr().err) == (process.returncode, said)
+    lines = said.splitlines()
+    faults = lines[1:] if lines[0] == "muster: these things are wrong:" else lines
+    assert (process.returncode, [one.removeprefix("muster:").strip().partition(":")[0] for one in faults]) == (
+        4,
+        fields,
+    )
+    assert {one.name for one in tmp_path.iterdir()} == {"here.pem"}
+
+
+def test_a_folder_of_images_that_may_come_later_is_told_and_keeps_nothing_from_starting(tmp_path: Path) -> None:
+    later = tmp_path / "later"
+    variables = {"MUSTER_LOCATIONS": UPSTREAMS, "MUSTER_PILOT_IMAGES_DIR": str(later)}
+    with _serve(tmp_path, part="settings", **variables) as looks:
+        _, said = looks.communicate(timeout=60)
+    with _serve(tmp_path, **variables) as process:
+        wait_for((tmp_path / ".muster/muster.db-wal").exists, "it goes on to its database")
+        process.send_signal(signal.SIGTERM)
+        _, logged = process.communicate(timeout=60)
+    later.mkdir()
+    with _serve(tmp_path, part="settings", **variables) as looks_again:
+        _, said_of_empty = looks_again.communicate(timeout=60)
+
+    fault = f"the folder of pilot images, {later}, cannot be read (No such file or directory)"
+    assert looks.returncode == looks_again.returncode == 0
+    assert f"mind: {fault}" in said
+    assert fault in logged
+    assert f"mind: {later} (MUSTER_PILOT_IMAGES_DIR) holds no pilot image" in said_of_empty
 
 
 @pytest.mark.parametrize("part", ["serve", "site", "up"])

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -11,6 +11,7 @@ from muster.cli.main import run
 from muster.cli.masking import mask
 from muster.cli.settings import render_value
 from muster.settings.parts import PARTS
+from muster.settings.variables import list_names
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,7 @@ def test_where_a_value_comes_from_is_told(
     monkeypatch.setenv("MUSTER_HOST", "127.0.0.1")  # its default
     monkeypatch.setenv("LOG_LEVEL", "DEBUG")
     monkeypatch.setenv("MUSTER_LOCATIONS", '{"far": {"schedd": "ap.example.org", "agent": "upstream"}}')
+    monkeypatch.setenv("CVMFS_PILOT_SINGULARITY_IMAGES_DIR", str(tmp_path))
 
     code, told, _ = _read(capsys, "serve", "--set")
 
@@ -60,6 +62,15 @@ def test_where_a_value_comes_from_is_told(
         "database_url": (
             "postgresql://muster:***@db/muster",
             {"kind": "file", "variable": "MUSTER_DATABASE_URL", "file": str(file), "line": 2},
+        ),
+        "pilot_images_dir": (
+            str(tmp_path),
+            {
+                "kind": "environment",
+                "variable": "CVMFS_PILOT_SINGULARITY_IMAGES_DIR",
+                "file": None,
+                "line": None,
+            },
         ),
         "log_level": ("debug", {"kind": "environment", "variable": "LOG_LEVEL", "file": None, "line": None}),
     }
@@ -113,6 +124,14 @@ def test_people_read_it_with_the_remarks_beside(
         ("database_url", "postgresql://me:s3/c@r:et@db:1/x?a=1", "postgresql://me:***@db:1/x?a=1"),
         ("database_url", "postgresql://db/x?user=me&password=s3cret&a=1", "postgresql://db/x?user=me&password=***&a=1"),
         ("url", "https://muster.example.org", "https://muster.example.org"),
+        ("broker_url", "broker:5672/vhost", "broker:5672/vhost"),
+        ("broker_url", "me:s3/c@r:et@broker:5672/vhost", "me:***@broker:5672/vhost"),
+        ("broker_url", "me:s3 cr'e\"t@broker", "me:***@broker"),
+        ("oidc_issuers", '[{"url":"me:s3cret@idp"},{"url":"b"}]', '[{"url":"me:***@idp"},{"url":"b"}]'),
+        ("oidc_request", '{"scope":"a b","client_secret":"s3cret"}', '{"scope":"a b","client_secret":"***"}'),
+        ("oidc_request", '{"assertion":["s3cret"]}', '{"assertion":"***"}'),
+        ("oidc_request", '{"assertion":"s3cret"', "***"),
+        ("oidc_request", "", ""),
         ("client_secret", "s3cret", "***"),
         ("client_secret", "", ""),
         ("token_file", ".muster/token", ".muster/token"),
@@ -121,6 +140,42 @@ def test_people_read_it_with_the_remarks_beside(
 )
 def test_secrets_are_masked(field: str, text: str, shown: str) -> None:
     assert mask(field, text) == shown
+
+
+IN_ADDRESSES = (
+    "me:s3cret@host:1/x",
+    "https://me:s3cret@idp.example.org:1/x",
+    "postgresql://me:s3cret@db/x",
+    "postgresql://db:port/x?password=s3cret",
+    '[{"url": "me:s3cret@host"}]',
+)
+IN_REQUESTS = (
+    '{"client_secret": "s3cret"}',
+    '{"client_secret": ["s3cret"]}',
+    '{"client_secret": "s3cret"',
+)
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        (part, name)
+        for part, settings in PARTS.items()
+        for name, field in settings.model_fields.items()
+        if Path not in (field.annotation, *get_args(field.annotation))  # nobody's file is called like that
+    ],
+)
+def test_no_setting_shows_a_password_or_secret_wherever_it_stands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, part: str, field: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in list_names(PARTS[part], field):
+        for text in (*IN_ADDRESSES, *(IN_REQUESTS if field == "oidc_request" else ())):
+            with monkeypatch.context() as set_one:
+                set_one.setenv(name, text)
+                run(["settings", part])
+            told = capsys.readouterr()
+            assert "s3cret" not in told.out + told.err, (name, text)
 
 
 def test_values_are_shown_as_they_are_written() -> None:

@@ -175,6 +175,48 @@ def test_dead_letters_are_told_by_cause() -> None:
     assert found.reasons == [Reason(Cause.DEAD, text, Party.PERSON, NOW - 50, "cause 0", remedies)]
 
 
+NOT_RUN = [
+    CauseOfDeath("start: command not found: 'pyhton'", 3, NOW - 9, NOW - 8),
+    CauseOfDeath("exit 127: sh: #: cta: not found", 2, NOW - 9, NOW - 8),
+]
+MEND = (
+    "The command cannot be run where the workers are, so a replay fails again: mend the task in a new workflow, or have the "
+    "program put there"
+)
+
+
+def test_of_a_command_that_cannot_be_run_no_replay_is_recommended() -> None:
+    [reason] = explain(a_case(Counts(published=5, in_work=1, dead=4), AT_WORK, workers=1, deaths=NOT_RUN)).reasons
+    assert reason.text.endswith(f"2 × exit 127: sh: #: cta: not found. {MEND}")
+    assert reason.remedies == (
+        "muster dead-letter list WF-1    # has the lines that take the events to a new workflow",
+    )
+
+    [mixed] = explain(
+        a_case(Counts(published=5, in_work=1, dead=4), AT_WORK, workers=1, deaths=[*NOT_RUN, DEATHS[0]])
+    ).reasons
+    assert MEND not in mixed.text
+    assert mixed.remedies[1] == (
+        "muster dead-letter replay WF-1 --all    # once the causes are mended; what cannot be run needs a new workflow"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "expected"),
+    [
+        ("exit 127", True),
+        ("exit 126: sh: <path>: Permission denied", True),
+        ("start: not an executable program: '<path>'", True),
+        ("exit 1: sh: #: cta: not found", False),
+        ("exit 1270: no", False),
+        ("timeout", False),
+        ("starting: no luck", False),
+    ],
+)
+def test_how_an_attempt_ended_tells_whether_the_command_could_be_run(fingerprint: str, expected: object) -> None:
+    assert CauseOfDeath(fingerprint, 1, NOW, NOW).is_of_command is expected
+
+
 def ended(state: WorkflowState, by: str = "ada") -> Workflow:
     return replace(WORKFLOW, state=state, ended_at=NOW - 60, ended_by=by)
 

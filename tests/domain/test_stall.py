@@ -128,6 +128,7 @@ def test_workers_that_never_called_and_workers_that_are_gone_are_told_apart() ->
 
 def test_one_whose_events_go_by_the_broker_is_judged_by_its_taskforces_alone() -> None:
     assert stall(NONE, SUBMITTED, upstreams=("local",)) is None
+    assert stall(WAIT, SUBMITTED, upstreams=("local",)) is None  # its workers call nobody here
     waiting = stall(NONE, TASKFORCE, upstreams=("local",))
     assert waiting is not None
     assert (waiting.cause, waiting.waits_for) == (Cause.NOT_TAKEN, Party.UPSTREAM_AGENT)

@@ -324,8 +324,13 @@ async def test_each_route_is_for_its_roles(stand: Stand) -> None:
 
 async def test_a_workflow_is_its_owners(stand: Stand) -> None:
     made = await submit(stand)
-    path = f"/v1/workflows/{made['workflow']['workflow_id']}/actions/abort"
-    assert await error_of(stand, "POST", path, {}, by=STRANGER) == (403, "authorization failed")
+    workflow_id = made["workflow"]["workflow_id"]
+    path = f"/v1/workflows/{workflow_id}/actions/abort"
+    why = f"workflow {workflow_id} belongs to ada; only the owner and operators may do this"
+    for version in ("v0", "v1"):
+        for action in ("abort", "finished"):
+            tried = f"/{version}/workflows/{workflow_id}/actions/{action}"
+            assert await error_of(stand, "POST", tried, {}, by=STRANGER) == (403, why)
     assert (await stand.post(path, by=OPERATOR))["n_taskforces"] == 1
 
 
@@ -552,7 +557,8 @@ async def test_the_agent_may_add_workers_and_a_stranger_may_not(stand: Stand) ->
     assert (await add(stand, first["task_id"], by=TMS))["phase_change_log"][0]["source_entity"] == "TMS"
     path = f"/v1/task-directives/{first['task_id']}/actions/add-workers"
     body = {"cluster_location": "test-beta", "n_workers": 1}
-    assert await error_of(stand, "POST", path, body, by=STRANGER) == (403, "authorization failed")
+    why = f"workflow {first['workflow_id']} belongs to ada; only the owner and operators may do this"
+    assert await error_of(stand, "POST", path, body, by=STRANGER) == (403, why)
 
 
 async def test_workers_are_not_added_where_they_cannot_work(stand: Stand) -> None:

@@ -180,6 +180,7 @@ async def test_upstreams_agent_is_heard_and_a_person_who_looks_is_not_taken_for_
 
     found = await explain(stand, workflow)
     assert found["verdict"] == "starting"
+    assert found["reasons"][0]["text"] == "upstream's agent has not taken the workers yet, though it asks for work"
     assert (
         "the task management service at SCHEDD1 is there, and asked for work last at" in found["taskforces"][0]["text"]
     )

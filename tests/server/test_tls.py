@@ -26,6 +26,7 @@ from muster.client.asynchronous import AsyncClient
 from muster.client.patience import Patience
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.shapes.stream import NoticeView
+from muster.client.synchronous import Client
 from muster.domain.errors import InvalidError, UnavailableError
 from muster.server.adapters.certificate_files.certificate import CertificateFiles, find_certificate
 from muster.server.app import serve
@@ -171,7 +172,9 @@ async def test_clients_and_the_command_line_speak_with_it_and_streams_come_throu
     async with running(tls) as url:
         token = (tls.folder / "token").read_text().strip()
         async with AsyncClient(url, token, patience=AT_ONCE) as client:
-            with pytest.raises(UnavailableError, match=r"(?i)certificate"):
+            with pytest.raises(
+                UnavailableError, match=r"is not trusted: .*name the file of its authority \(PEM\) by SSL_CERT_FILE$"
+            ):
                 await client.whoami()
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
         async with AsyncClient(url, token) as client:
@@ -192,6 +195,22 @@ async def test_clients_and_the_command_line_speak_with_it_and_streams_come_throu
         "queue.closed",
         "workflow.ended",
     ]
+
+
+async def test_a_certificate_of_another_place_is_told_as_that(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls.write(tls.authority.issue("127.9.9.9"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority.write(tls.folder / "ca.pem")))
+
+    def ask_in_turn(url: str) -> str:
+        with pytest.raises(UnavailableError) as failed, Client(url, "any", patience=AT_ONCE) as client:
+            client.whoami()
+        return str(failed.value)
+
+    async with running(tls) as url:
+        told = await in_thread(ask_in_turn, url)
+
+    assert "its certificate does not do (IP address mismatch" in told
+    assert "SSL_CERT_FILE" not in told
 
 
 def _list_workflows(url: str, token_file: Path, authority: Path) -> Any:

@@ -118,6 +118,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         files = Files(folder / "keys")
         files.write(pair(0))
         url = f"https://{address}:{PORT}"
+        images = folder / "images"
+        (images / "ewms-pilot:1.2.3").mkdir(parents=True)
         variables = {
             "MUSTER_DATABASE_URL": f"sqlite:///{folder / 'muster.db'}",
             "MUSTER_TOKEN_FILE": str(folder / "token"),
@@ -128,6 +130,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "MUSTER_LOCATIONS": json.dumps(
                 {"local": {"schedd": "local"}, "theirs": {"schedd": "ap", "agent": "upstream"}}
             ),
+            "MUSTER_PILOT_IMAGES_DIR": str(images),
             # As a deployment of upstream's queue service has them.
             "HERE_URL": url,
             "BROKER_URL": address,

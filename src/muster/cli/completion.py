@@ -27,6 +27,9 @@ For a package:
 _OF_ZSH = "_cyclopts_muster"
 _FREE_ARGUMENT = re.compile(r"^(?P<spec> +'(?:\d+|\*):(?:[^:\\']|\\.|'\\'')+)'(?= \\$)", re.MULTILINE)
 """An argument that can be anything. Without an action, the nothing of `()`, zsh shows its sentence and then completes no option there."""
+_FILES_OF_BASH = 'COMPREPLY=( $(compgen -f -- "${cur}") )'
+_NAMES_OF_FILES = 'compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "${cur}")'
+"""As names of files, bash puts a slash and no blank behind a folder, and quotes what needs it; a name with a blank stays one."""
 _LOAD_ZSH = """
 if [[ ${funcstack[1]} == _muster ]]; then  # read from the fpath: this was the first call
   _muster "$@"
@@ -52,6 +55,8 @@ def render_completion(shell: Shell) -> str:
     from muster.cli.main import make_app  # which knows this module
 
     script = make_app().generate_completion(prog_name="muster", shell=shell)
+    if shell == "bash":
+        return script.replace(_FILES_OF_BASH, _NAMES_OF_FILES)
     if shell != "zsh":
         return script
     # Named as zsh's own functions are, and good to be sourced as well as to be put into the fpath.

@@ -162,6 +162,8 @@ def _put(standing: "Standing") -> None:
         f"node {one.node}, version {one.version or 'unknown'}, schema {one.revision or 'unknown'}"
         for one in standing.services
     )
+    if standing.holder is not None:
+        services = f"process {standing.holder}"
     put_fields([("database", standing.kind), ("schema", schema), ("era", standing.era), ("services", services)])
     if standing.is_newer:
         return
@@ -190,6 +192,7 @@ def _describe(standing: "Standing") -> dict[str, object]:
             {"node": one.node, "version": one.version, "revision": one.revision, "until": one.until}
             for one in standing.services
         ],
+        "process": standing.holder,
     }
 
 

@@ -1,6 +1,7 @@
 """Which field is meant by a name that is none? One that stands a level deeper, or what other systems call by that name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 
 import msgspec
 
@@ -40,3 +41,12 @@ _MEANT: Mapping[type[msgspec.Struct], Mapping[str, str]] = {
 def find_meant(name: str, shape: type[msgspec.Struct]) -> str | None:
     """The path, from the shape on, of the field that a name which the shape does not have stands for; None where nobody knows."""
     return _MEANT.get(shape, {}).get(name.lower().replace("-", "_"))
+
+
+def list_misspelt(names: Iterable[str], shape: type[msgspec.Struct]) -> Iterator[tuple[str, str | None]]:
+    """Those of the names that no such object has, each once, with the name that is nearest to it; None where none is near."""
+    known = [one.encode_name for one in msgspec.structs.fields(shape)]
+    for name in dict.fromkeys(names):
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            yield name, near[0] if near else None

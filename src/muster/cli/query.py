@@ -4,7 +4,7 @@ import functools
 import heapq
 import itertools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,9 +13,11 @@ from cyclopts import App, Parameter
 
 from muster.cli.console import give_up_output, put_json, put_table, say
 from muster.cli.failure import OK, UsageError
+from muster.cli.field_hints import list_misspelt
 from muster.cli.found import check_limit, find_each, get_value, render_found
 from muster.cli.service import HERE, Service, connect
 from muster.client.calls import Queried
+from muster.client.shapes.workflows import TaskforceView, TaskView, WorkflowSummary
 from muster.client.synchronous import Client
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.projection import parse_projection
@@ -32,6 +34,14 @@ COLUMNS: Mapping[Queried, Sequence[str]] = {
     "taskforces": ("taskforce_uuid", "location", "phase", "workers", "n_workers", "cluster_id", "created_at"),
 }
 """Of a table, where no fields are named."""
+SHAPES: Mapping[Queried, type[msgspec.Struct]] = {
+    "workflows": WorkflowSummary,
+    "tasks": TaskView,
+    "taskforces": TaskforceView,
+}
+"""Of what is found."""
+_ID = "_id"
+"""Everything has it, and nobody sees it."""
 
 app = App(name="query", help="Find workflows, tasks and taskforces by a filter.", help_format="plaintext")
 app.help_epilogue = """Examples:
@@ -156,9 +166,31 @@ def _find(what: Queried, text: str, wanted: Wanted, service: Service) -> int:
     except BrokenPipeError:
         give_up_output()  # whoever reads has enough, and nothing was changed
         return OK
+    _mind_misspelt(
+        what, [*_list_roots(filter_), *(one.partition(".")[0] for one in (*(fields or ()), wanted.sort or _ID))]
+    )
     if not service.json:
         say(f"{count} found" if limit is None or count < limit else f"{count} found, which is the limit (--limit)")
     return OK
+
+
+def _list_roots(filter_: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of whole objects that a filter names, as it is written."""
+    for name, operand in filter_.items():
+        if not name.startswith("$"):
+            yield name.partition(".")[0]
+        elif isinstance(operand, list):
+            for one in operand:
+                yield from _list_roots(one) if isinstance(one, dict) else ()
+
+
+def _mind_misspelt(what: Queried, names: Iterable[str]) -> None:
+    """What is not there is no fault of a filter (it is null), so that a name with a slip in it finds nothing, or everything."""
+    for name, near in list_misspelt((one for one in names if one != _ID), SHAPES[what]):
+        meant = (
+            f"did you mean {near!r}?" if near is not None else "docs/reference/query.md says where their names stand"
+        )
+        say(f"mind: {what} have no field {name[:100]!r}; {meant}")
 
 
 def _batch(found: Iterator[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], ...]]:

@@ -4,16 +4,18 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+import anyio
 import msgspec
 from cyclopts import App
 
 from muster.cli.console import put, put_json, say
+from muster.cli.extras import needing
 from muster.cli.failure import OK
 from muster.cli.masking import mask
-from muster.cli.settings_faults import list_remarks, try_settings
+from muster.cli.settings_faults import list_remarks, named_as_variables, try_settings
 from muster.cli.variable_names import list_unread
-from muster.domain.errors import InvalidError
-from muster.settings.parts import PARTS, TITLES
+from muster.domain.errors import InvalidError, RejectedError
+from muster.settings.parts import PARTS, TITLES, ServerSettings
 from muster.settings.variables import FromVariables, find_origin, list_names, read_variables
 
 app = App(
@@ -58,7 +60,8 @@ def settings(
 ) -> int:
     """Show every setting, its value, and where that comes from.
 
-    Secrets are masked. Exit code 4 when the settings are not valid: what is wrong is told.
+    Secrets are masked. Exit code 4 when the settings are not valid: what is wrong is told. Those of `muster serve` are judged as its
+    start does, with the files that they name; no server is asked.
 
     Args:
         part: only those of `muster serve`, of `muster site`, or of a program that calls `muster`. `muster up` has the first two, and
@@ -74,10 +77,12 @@ def settings(
     remarks: list[str] = []
     for name, one in chosen.items():
         made = try_settings(one)
-        if isinstance(made, InvalidError):
-            findings += made.findings
         rows += _list_rows(name, one, None if isinstance(made, InvalidError) else made)
         remarks += list_remarks(one)
+        try:
+            remarks += _judge(made)
+        except InvalidError as error:
+            findings += error.findings
     shown = [row for row in rows if not set or row.value != row.default]
     if json:
         put_json({"settings": shown, "findings": [str(one) for one in findings], "remarks": remarks})
@@ -88,6 +93,21 @@ def settings(
     if findings:
         raise InvalidError(findings)
     return OK
+
+
+def _judge(made: FromVariables | InvalidError) -> list[str]:
+    """What to know of settings that can be read. Raises InvalidError: the part would not start."""
+    if isinstance(made, InvalidError):
+        raise made
+    if not isinstance(made, ServerSettings):
+        return []
+    try:
+        with needing("server"):
+            from muster.server.check_settings import check_settings
+    except RejectedError:
+        return ["the files that the settings of `muster serve` name are not looked at: its part is not installed here"]
+    with named_as_variables(ServerSettings):
+        return anyio.run(check_settings, made)
 
 
 def _list_rows(part: str, settings: type[FromVariables], made: FromVariables | None) -> Iterator[Setting]:

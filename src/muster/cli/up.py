@@ -7,7 +7,7 @@ import errno
 import os
 import shlex
 import signal
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -222,8 +222,7 @@ def _tell_ready(home: Home, url: str, as_json: bool) -> None:  # noqa: FBT001 - 
         return
     is_found = home.directory == DIRECTORY_DEFAULT.absolute() or os.environ.get("MUSTER_DIR")
     hint = "in this folder" if is_found else f"after: export MUSTER_DIR={shlex.quote(str(home.directory))}"
-    has_example = EXAMPLE.exists()
-    file, source, sink = (EXAMPLE, "points", "chi2") if has_example else ("workflow.yaml", "ALIAS", "ALIAS")
+    steps = "\n".join(f"  {one}" for one in list_next_steps(EXAMPLE if EXAMPLE.exists() else None))
     put(
         f"""Muster is up (Ctrl-C stops it and keeps its state).
 
@@ -233,13 +232,23 @@ def _tell_ready(home: Home, url: str, as_json: bool) -> None:  # noqa: FBT001 - 
 
 What to try next, in another terminal, {hint}:
 
-  muster workflow submit {file}
-  muster queue publish latest {source} {source.lower()}.jsonl --close
-  muster workflow watch latest
-  muster queue consume latest {sink} > results.jsonl
-  muster workflow account latest
-  muster --help"""
+{steps}"""
     )
+
+
+def list_next_steps(example: Path | None) -> Iterator[str]:
+    """Lines that a person can type, one after the other. `example`: the workflow's file of the example; None where that is not here."""
+    if example is not None:
+        yield f"muster workflow submit {example}"
+        yield f"python {example.parent}/points.py --side 30 > points.jsonl"
+        yield "muster queue publish latest points points.jsonl --close"
+    else:
+        yield "muster workflow submit workflow.yaml"
+        yield "muster queue publish latest ALIAS FILE.jsonl --close"
+    yield "muster workflow watch latest"
+    yield f"muster queue consume latest {'chi2' if example is not None else 'ALIAS'} > results.jsonl"
+    yield "muster workflow account latest"
+    yield "muster --help"
 
 
 def _explain(error: BaseException, port: int) -> BaseException:

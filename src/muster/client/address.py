@@ -11,9 +11,13 @@ from muster.client.calls import Call
 from muster.client.conversations import Opened
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.loopback import is_loopback
+from muster.domain.masking import mask_address
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
+
+_NOT_VOUCHED_FOR = frozenset({18, 19, 20, 21})
+"""OpenSSL's codes for a certificate that is sound, and of an authority that nobody has named (its manual, X509_STORE_CTX_get_error)."""
 
 Token: TypeAlias = str | httpx.Auth | None
 """What signs the caller in: a token, or what gets one whenever it is needed; None for the public calls only."""
@@ -109,6 +113,13 @@ def read_head(response: httpx.Response) -> Opened:
 def render_silence(error: httpx.TransportError) -> str:
     """Why no answer came, in words."""
     match error:
+        case httpx.ConnectError() if (flaw := _find_flaw(error)) is not None:
+            remedy = (
+                ": name the file of its authority (PEM) by SSL_CERT_FILE"
+                if flaw.verify_code in _NOT_VOUCHED_FOR
+                else ""
+            )
+            return f"its certificate does not do ({flaw.verify_message}){remedy}"
         case httpx.ConnectError():
             return "nothing accepts connections" if "refused" in str(error).lower() or not str(error) else str(error)
         case httpx.ConnectTimeout():
@@ -119,5 +130,20 @@ def render_silence(error: httpx.TransportError) -> str:
             return str(error) or "the connection broke"
 
 
+def is_untrusted(error: httpx.TransportError) -> bool:
+    """Is something there, and only its certificate does not do?"""
+    return _find_flaw(error) is not None
+
+
+def _find_flaw(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """What was wrong with the certificate, of an error that that may be at the bottom of."""
+    while not isinstance(error, ssl.SSLCertVerificationError):
+        below = error.__cause__ or error.__context__
+        if below is None:
+            return None
+        error = below
+    return error
+
+
 def _invalid(url: str, reason: str) -> InvalidError:
-    return InvalidError([Finding("url", f"{url!r} {reason}")])
+    return InvalidError([Finding("url", f"{mask_address(url)!r} {reason}")])

@@ -51,11 +51,15 @@ class Tries:
         self._tell = tell
         self._failures = 0
 
-    def judge_silence(self, reason: str, *, now: float, jitter: float) -> float:
-        """No answer came. Returns the seconds to wait before the next try; raises UnavailableError when there is none."""
+    def judge_silence(self, reason: str, *, now: float, jitter: float, is_there: bool = False) -> float:
+        """No answer came. Returns the seconds to wait before the next try; raises UnavailableError when there is none.
+
+        Args:
+            is_there: something would have answered, so that nobody is to start it.
+        """
+        remedy = "is `muster up` running there? Start it, or name another address with --url or MUSTER_URL"
         error = UnavailableError(
-            f"{self._url} does not answer ({reason}): is `muster up` running there? Start it, or name another address "
-            "with --url or MUSTER_URL"
+            f"{self._url} is not trusted: {reason}" if is_there else f"{self._url} does not answer ({reason}): {remedy}"
         )
         return self._next_delay(error, now=now, jitter=jitter)
 

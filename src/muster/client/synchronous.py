@@ -9,7 +9,15 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from muster.client.address import Token, http_options, parse_address, read_head, render_silence, request_options
+from muster.client.address import (
+    Token,
+    http_options,
+    is_untrusted,
+    parse_address,
+    read_head,
+    render_silence,
+    request_options,
+)
 from muster.client.calls import Call
 from muster.client.conversations import Delivery, Hear, Leaving, Listen, Opened, Pause, Publication, SilentError, Turns
 from muster.client.patience import Patience, Tries
@@ -56,7 +64,9 @@ class Client(Routes):
             except httpx.TransportError as error:
                 if is_stream and isinstance(error, httpx.ReadTimeout):
                     raise SilentError(f"{self.url} is silent") from error
-                delay_s = tries.judge_silence(render_silence(error), now=time.monotonic(), jitter=random.random())
+                delay_s = tries.judge_silence(
+                    render_silence(error), is_there=is_untrusted(error), now=time.monotonic(), jitter=random.random()
+                )
             except UnavailableError as error:  # from what signs in
                 delay_s = tries.judge_sign_in(error, now=time.monotonic(), jitter=random.random())
             else:

@@ -1,7 +1,11 @@
 """What came of one worker's try at one event?"""
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+_NOT_RUN = re.compile(r"(start|exit 12[67])(:|$)")
+"""How a fingerprint begins then: a shell's status is 127 for a command that it does not find, 126 for one that is no program."""
 
 
 class Outcome(StrEnum):
@@ -72,3 +76,8 @@ class CauseOfDeath:
     events: int
     first_at: float
     last_at: float
+
+    @property
+    def is_of_command(self) -> bool:
+        """Could the task's command not be run at all, as the worker, or the shell in the command, says? So it fails for every event."""
+        return _NOT_RUN.match(self.fingerprint) is not None

@@ -153,12 +153,21 @@ def _find_stall(case: WorkflowCase, explained: Sequence[Explained]) -> Reason | 
     remedies = dict.fromkeys(remedy for one in to_blame for remedy in one.remedies)
     if stall.cause in (Cause.HELD, Cause.NO_TASKFORCE):
         remedies[f"muster workflow finish {case.workflow.workflow_id}"] = None
+    is_absent = bool(to_blame) and all(one.is_absent for one in to_blame)
+    text = stall.text
+    if stall.cause is Cause.NOT_TAKEN and to_blame and not is_absent:  # so whether it runs is no question here
+        theirs, ours = (
+            "upstream's agent has not taken the workers yet, though it",
+            "no site agent has taken the workers yet, though one",
+        )
+        text = f"{theirs if stall.waits_for is Party.UPSTREAM_AGENT else ours} asks for work"
     return replace(
         stall,
+        text=text,
         since=stall.since or min((one.since for one in to_blame if one.since is not None), default=None),
         last_error=next((one.last_error for one in to_blame if one.last_error), None),
         remedies=(*stall.remedies, *remedies),
-        is_absent=bool(to_blame) and all(one.is_absent for one in to_blame),
+        is_absent=is_absent,
     )
 
 
@@ -232,9 +241,22 @@ def _explain_deaths(case: WorkflowCase) -> Reason:
     others = [count(len(case.deaths) - CAUSES_MAX, "other cause")] if len(case.deaths) > CAUSES_MAX else []
     text = f"{count(dead, 'event')} failed for the last time: {', '.join([*named, *others]) or 'for causes that are not kept'}"
     newest = max(case.deaths, key=lambda one: one.last_at, default=None)
-    remedies = [f"muster dead-letter list {here}"]
-    if case.workflow.state is not WorkflowState.ABORTED:
-        remedies.append(f"muster dead-letter replay {here} --all    # once the cause is mended")
+    of_command = [one.is_of_command for one in case.deaths]
+    if all(of_command) and of_command:
+        text += (
+            ". The command cannot be run where the workers are, so a replay fails again: mend the task in a new workflow, or have "
+            "the program put there"
+        )
+        remedies = [f"muster dead-letter list {here}    # has the lines that take the events to a new workflow"]
+    else:
+        remedies = [f"muster dead-letter list {here}"]
+        if case.workflow.state is not WorkflowState.ABORTED:
+            mended = (
+                "once the causes are mended; what cannot be run needs a new workflow"
+                if any(of_command)
+                else "once the cause is mended"
+            )
+            remedies.append(f"muster dead-letter replay {here} --all    # {mended}")
     return Reason(
         Cause.DEAD,
         text,

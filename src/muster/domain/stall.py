@@ -96,12 +96,12 @@ def _explain_no_worker(total: Counts, every: Sequence[Taskforce], upstreams: Col
     submitted = any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces)
     if unclaimed and not submitted:
         return _explain_not_taken(unclaimed, upstreams)
-    return _explain_silence(total) if submitted else None
+    if not submitted or is_direct(taskforces, upstreams):
+        return None  # upstream's workers do not call: what their agent sees of them is all that is known
+    return _explain_silence(total)
 
 
-def _explain_silence(total: Counts) -> Reason | None:
-    if not total.published:
-        return None  # upstream's workers, which do not call
+def _explain_silence(total: Counts) -> Reason:
     if total.done or total.failed:
         text = "no worker is up at the moment: those that ended are started again by their site"
         return Reason(Cause.NONE_UP, text, Party.SITE_AGENT)

@@ -28,6 +28,7 @@ from muster.server.adapters.certificate_files.certificate import RELOAD_S, Certi
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
 from muster.server.adapters.no_sign_in.identity import NoSignIn
 from muster.server.adapters.sql.database import open_database
+from muster.server.check_settings import check_settings
 from muster.server.daemons.count import count
 from muster.server.daemons.finish import FLOOR_S, finish_those_drained
 from muster.server.daemons.launch import FLOOR_S as LAUNCH_FLOOR_S
@@ -284,6 +285,8 @@ async def serve(
         InvalidError: settings that do not do; every fault is a finding.
         ExceptionGroup: a daemon met an error that it does not know; the service has stopped.
     """
+    for remark in await check_settings(settings):
+        log.warning("settings", remark=remark)
     with bind(settings.host, settings.port) as listener:
         if settings.way_in is SignIn.OFF and not is_loopback(listener.getsockname()[0]):  # a name that looked like one
             raise InvalidError([Finding("sign_in", render_open_door(str(listener.getsockname()[0])))])

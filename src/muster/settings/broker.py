@@ -13,6 +13,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from muster.domain.errors import Finding, InvalidError
+from muster.domain.masking import mask_address
 from muster.domain.queue_token import Broker, join_issuer, limit_ttl
 from muster.settings.variables import FromVariables
 
@@ -89,15 +90,18 @@ class BrokerSettings(FromVariables):
     def _judge(self) -> Iterator[Finding]:
         if _ADDRESS.fullmatch(self.broker_url or "") is None:
             remedy = "write host, host:port or host:port/vhost, without a scheme and a user"
-            yield Finding("broker_url", f"is {self.broker_url!r}; {remedy}")
+            yield Finding("broker_url", f"is {mask_address(self.broker_url or '')!r}; {remedy}")
         if _USER.fullmatch(self.broker_user) is None:
-            yield Finding("broker_user", f"is {self.broker_user!r}; write a name without blanks and without @")
+            yield Finding(
+                "broker_user", f"is {mask_address(self.broker_user)!r}; write a name without blanks and without @"
+            )
         for field in ("broker_public_key_file", "broker_private_key_file"):
             if getattr(self, field) is None:
                 yield Finding(field, "is not set, and a broker is: name the PEM file (docs/how-to/queue-tokens.md)")
         if not _is_web_address(self.public_url):
             remedy = "write the address at which the broker reaches this service, like https://muster.example.org"
-            yield Finding("public_url", f"is {self.public_url!r}, and a broker is set; {remedy}")
+            given = None if self.public_url is None else mask_address(self.public_url)
+            yield Finding("public_url", f"is {given!r}, and a broker is set; {remedy}")
 
 
 def _is_web_address(text: str | None) -> bool:

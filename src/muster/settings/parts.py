@@ -141,7 +141,7 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     """What is logged: debug, info, warning or error."""
 
     pilot_images_dir: Path | None = Field(default=None)
-    """Folder with the pilot's images, `ewms-pilot:<tag>`; without it a tag is stored as given."""
+    """Folder with the images of upstream's pilot, `ewms-pilot:<tag>`; it must be named where upstream's agent serves a location."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

@@ -40,5 +40,7 @@ async def test_the_folder_says_which_there_are(tmp_path: Path) -> None:
 
 
 async def test_a_folder_that_is_not_there_is_told_as_not_answering(tmp_path: Path) -> None:
-    with pytest.raises(UnavailableError):
+    with pytest.raises(
+        UnavailableError, match=r"/missing, cannot be read \(No such file or directory\).*MUSTER_PILOT_IMAGES_DIR"
+    ):
         await list_pilot_tags(tmp_path / "missing")

@@ -1,4 +1,5 @@
-"""Who did what? One line for every call of a person or a program that may change something, and for every one that was not theirs to make.
+"""Who did what? One line for every call of a person or a program that may change something, that hands out a queue's token, or that was
+not theirs to make.
 
 Written when the answer is made and before it is sent, in one place, for all doors: the guard has noted who called, the framework which
 route, and a route may note what it made. A stream of the log of its own (`"stream": "audit"`), which no level turns off. It has names,
@@ -6,7 +7,7 @@ never tokens or bodies. What workers do under their own tokens is not in it: tha
 """
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any, TypeAlias, cast
 
 import msgspec
@@ -14,11 +15,12 @@ import structlog
 from litestar import Request
 
 from muster.domain.caller import Caller
+from muster.server.services.queue_tokens import ShownProfile
 
 READS = {"reads": True}
 """In a route's `opt`, for one that is a POST and changes nothing."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_MADE, _REFUSAL = "muster_made", "muster_refusal"
+_MADE, _REFUSAL, _TOKENS = "muster_made", "muster_refusal", "muster_tokens"
 
 AnyScope: TypeAlias = MutableMapping[str, Any]
 
@@ -51,6 +53,13 @@ def note_refusal(request: Request[Any, Any, Any], reason: str) -> None:
     cast("AnyScope", request.scope)[_REFUSAL] = reason
 
 
+def note_tokens(request: Request[Any, Any, Any], shown: Iterable[ShownProfile]) -> None:
+    """The answer holds the tokens of these queues, where they have one: whoever has it can use the queue, so it is told whose it was."""
+    queues = [f"{one.grouped.group.workflow_id}/{one.grouped.profile.alias}" for one in shown if one.token is not None]
+    if queues:
+        cast("AnyScope", request.scope)[_TOKENS] = queues
+
+
 def write_audit(scope: AnyScope, *, status: int, at: float) -> None:
     """Write the line of a request, if it is to have one.
 
@@ -58,8 +67,8 @@ def write_audit(scope: AnyScope, *, status: int, at: float) -> None:
         status: HTTP status of its answer; 500 for one that gets none.
         at: when the request came, seconds since the epoch.
     """
-    caller, refusal = scope.get("user"), scope.get(_REFUSAL)
-    if not isinstance(caller, Caller) or (refusal is None and _is_harmless(scope)):
+    caller, refusal, queues = scope.get("user"), scope.get(_REFUSAL), scope.get(_TOKENS)
+    if not isinstance(caller, Caller) or (refusal is None and queues is None and _is_harmless(scope)):
         return
     _log.info(
         "call",
@@ -72,6 +81,7 @@ def write_audit(scope: AnyScope, *, status: int, at: float) -> None:
         reason=refusal,
         request_id=scope.get("request_id"),
         at=round(at, 3),
+        **({} if queues is None else {"tokens_of": queues}),
     )
 
 

@@ -35,6 +35,7 @@ from muster.server.ports.queue_engine import SessionEndedError
 from muster.server.services.enrol_worker import TaskforceEndedError
 from muster.server.services.findings import tell_upstream
 from muster.server.services.idempotent import IdempotencyMismatchError
+from muster.server.services.queue_access import NotOwnerError
 
 log = structlog.get_logger(__name__)
 _BROKEN_OFF = "client disconnected prematurely"
@@ -74,6 +75,7 @@ KINDS: Mapping[type[Exception], Kind] = {
 """An error is told as the first of its classes that stands here."""
 
 _UPSTREAM_TEXTS = {UnauthenticatedError: "authentication failed", ForbiddenError: "authorization failed"}
+"""Of a missing token, and of a missing role. Nothing has an owner there, so that it has no words for that: ours say who may do it."""
 _CODES = {
     HTTPStatus.BAD_REQUEST: "invalid",
     HTTPStatus.UNAUTHORIZED: "unauthenticated",
@@ -113,7 +115,7 @@ def answer_muster_error(request: Request[Any, Any, Any], error: Exception) -> Re
     if is_upstream(request.scope["path"]):
         is_v0 = request.scope["path"].startswith(V0_PREFIX)
         text = next((_UPSTREAM_TEXTS[one] for one in type(error).__mro__ if one in _UPSTREAM_TEXTS), None)
-        if text is None:
+        if text is None or isinstance(error, NotOwnerError):
             text = tell_upstream(error.findings, is_v0=is_v0) if isinstance(error, InvalidError) else str(error)
         return _tell_upstream_client(request, kind.upstream, text, headers)
     if kind.status is HTTPStatus.UNAUTHORIZED:

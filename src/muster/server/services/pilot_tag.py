@@ -10,6 +10,8 @@ import anyio.to_thread
 from muster.domain.errors import UnavailableError
 
 LOOK_S_MAX = 5.0
+FOLDER = "pilot_images_dir"
+"""What the folder is called in the settings."""
 _VERSION = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})")
 _IMAGE = "ewms-pilot:"
 NOT_FOUND = (
@@ -28,7 +30,11 @@ async def list_pilot_tags(folder: Path) -> frozenset[str]:
         with anyio.fail_after(LOOK_S_MAX):
             return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
     except (TimeoutError, OSError) as error:
-        raise UnavailableError(f"the folder of pilot images cannot be read: {type(error).__name__}") from error
+        reason = f"no answer in {LOOK_S_MAX:.0f} s" if isinstance(error, TimeoutError) else error.strerror
+        raise UnavailableError(
+            f"the folder of pilot images, {folder}, cannot be read ({reason}): until it can, no workflow is taken for upstream's "
+            "agent (MUSTER_PILOT_IMAGES_DIR)"
+        ) from error
 
 
 def find_pilot_tag(tag: str, known: Collection[str] | None, *, own: str) -> str | None:
@@ -36,7 +42,7 @@ def find_pilot_tag(tag: str, known: Collection[str] | None, *, own: str) -> str 
 
     Args:
         tag: as requested; a leading `v` of a version does not count, `latest` is the highest version.
-        known: tags that there are; None: nobody knows, so a tag is taken as given, and the latest is our own.
+        known: tags that there are; None: no image is run by it, so a tag is taken as given, and the latest is our own.
         own: our version.
 
     Returns:

@@ -7,17 +7,21 @@ from muster.domain.workflow import Workflow
 from muster.server.ports.store import Transaction
 
 
+class NotOwnerError(ForbiddenError):
+    """It is somebody else's. The text says whose, and who may do this."""
+
+
 def owns(caller: Caller, owner: str, *, group: str | None) -> bool:
     """Is the caller the owner, of the owner's group, or an operator?"""
     return caller.name == owner or group in caller.groups or caller.has()
 
 
 def require_owner(caller: Caller, owner: str, *, what: str, group: str | None = None) -> None:
-    """Raises ForbiddenError unless the caller is the owner, of the owner's group, or an operator. `what`: e.g. `workflow WF-…`."""
+    """Raises NotOwnerError unless the caller is the owner, of the owner's group, or an operator. `what`: e.g. `workflow WF-…`."""
     if owns(caller, owner, group=group):
         return
     theirs = "the owner" if group is None else f"the owner, the group {group}"
-    raise ForbiddenError(f"{what} belongs to {owner}; only {theirs} and operators may do this")
+    raise NotOwnerError(f"{what} belongs to {owner}; only {theirs} and operators may do this")
 
 
 def get_owned_workflow(
@@ -28,7 +32,7 @@ def get_owned_workflow(
     Args:
         shared: users may act so on everybody's workflows.
 
-    Raises NotFoundError, ForbiddenError.
+    Raises NotFoundError, NotOwnerError.
     """
     workflow = tx.workflows.get(workflow_id, lock=lock)
     if not (shared and caller.has(Role.USER)):

@@ -75,9 +75,12 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
 
 
 async def _resolve_tags(parts: Parts, plan: WorkflowPlan) -> Sequence[str]:
-    """The pilot's tag of each task. Raises InvalidError for one that there is not."""
+    """The pilot's tag of each task. Raises InvalidError for one that there is not; UnavailableError: the folder cannot be read.
+
+    Our own agents run the worker that comes with them, whatever the tag is, and need no folder.
+    """
     folder = parts.settings.pilot_images_dir
-    known = None if folder is None else await list_pilot_tags(folder)
+    known = None if folder is None or not _is_upstreams(plan) else await list_pilot_tags(folder)
     tags = [find_pilot_tag(task.new.pilot_config.tag, known, own=parts.version) for task in plan.tasks]
     missing: list[Finding] = [
         UpstreamFinding(f"tasks[{index}].pilot_config.tag", NOT_FOUND, text=NOT_FOUND)
@@ -87,6 +90,11 @@ async def _resolve_tags(parts: Parts, plan: WorkflowPlan) -> Sequence[str]:
     if missing:
         raise InvalidError(missing)
     return [tag for tag in tags if tag is not None]
+
+
+def _is_upstreams(plan: WorkflowPlan) -> bool:
+    """Does upstream's agent start its workers? It does everywhere or nowhere."""
+    return any(place.agent is Agent.UPSTREAM for task in plan.tasks for place in task.locations)
 
 
 def _require_member(caller: Caller, group: str) -> None:
@@ -114,8 +122,7 @@ def _insert(
     directives = [_make_directive(parts, workflow, position, task, queues) for position, task in enumerate(plan.tasks)]
     tx.workflows.insert(workflow, directives)
     tx.queues.insert(list(queues.values()))
-    is_direct = any(place.agent is Agent.UPSTREAM for task in plan.tasks for place in task.locations)
-    insert_group(tx, workflow, queues.values(), is_direct=is_direct)
+    insert_group(tx, workflow, queues.values(), is_direct=_is_upstreams(plan))
     made = [
         (
             make_taskforce(

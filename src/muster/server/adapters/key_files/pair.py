@@ -115,6 +115,10 @@ class KeyFiles:
         async with self._lock:
             return await self._reload()
 
+    async def check(self) -> None:
+        """Raises InvalidError with everything that is wrong with the files; takes none of them."""
+        parse_pair(*await anyio.to_thread.run_sync(self._read))
+
     async def _look_again(self, *, reads: bool) -> None:
         """Whoever had the lock before may have read what we came to read."""
         if not reads and self._marks == self._look():

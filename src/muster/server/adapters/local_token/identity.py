@@ -38,6 +38,17 @@ def read_or_make_token(path: Path) -> str:
     return token
 
 
+def check_token(path: Path) -> None:
+    """Is a token that is there one that can be used? Raises TokenFileError; one that is missing is made at the start."""
+    try:
+        _read_token(path)
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "is not text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise TokenFileError(f"{path} cannot be read: {reason}") from error
+
+
 def _read_token(path: Path) -> str:
     with path.open() as file:
         if os.fstat(file.fileno()).st_mode & 0o077:

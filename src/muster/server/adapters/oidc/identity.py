@@ -146,7 +146,7 @@ async def open_oidc(
     Raises:
         InvalidError: the file cannot be used.
     """
-    tls = _read_certificates(ca_file)
+    tls = read_certificates(ca_file)
     labels = frozenset(one.label for one in issuers)
     async with AsyncExitStack() as stack:
         known = []
@@ -167,7 +167,8 @@ async def open_oidc(
         yield OidcIdentity(known)
 
 
-def _read_certificates(file: Path | None) -> ssl.SSLContext:
+def read_certificates(file: Path | None) -> ssl.SSLContext:
+    """Those that vouch for the issuers; None: the usual ones. Raises InvalidError: the file cannot be used."""
     try:
         return httpx.create_ssl_context() if file is None else ssl.create_default_context(cafile=file)
     except (OSError, ssl.SSLError) as error:

@@ -28,7 +28,7 @@ from muster.server.adapters.sql.postgres_pool import watch_connections
 from muster.server.adapters.sql.postgres_store import PostgresStore
 from muster.server.adapters.sql.rows import ask_postgres_clock
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
-from muster.server.adapters.sql.sqlite_file import make_folder, make_private
+from muster.server.adapters.sql.sqlite_file import make_folder, make_private, refuse_open_files
 from muster.server.adapters.sql.sqlite_store import SqliteStore, open_connection
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.adapters.sql.use import PostgresUse, SqliteUse
@@ -47,6 +47,8 @@ CONNECT_S_MAX = 10.0
 """Seconds within which a connection must be made, or become free."""
 ANSWER_S_MAX = 120.0
 """Seconds after which a statement of the store is given up."""
+_LOCKS = Path("/proc/locks")
+"""Every lock, a line each: number, kind, advisory or not, read or write, process, device and inode, range (proc(5))."""
 _COLD_SETTINGS = {"lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s"}
 
 
@@ -82,6 +84,19 @@ async def open_database(url: str, *, hot_connections: int = 2, is_upgraded: bool
         opened = _open_sqlite(path, is_upgraded=is_upgraded)
     async with opened as database:
         yield database
+
+
+def check_address(url: str) -> None:
+    """Raises InvalidError: no such kind of database, an address that cannot be read, a SQLite file that others may use. Asks no server."""
+    path = find_sqlite_path(url)
+    if path is not None:
+        refuse_open_files(path)
+        return
+    for host in urlsplit(url).netloc.rpartition("@")[2].split(","):  # PostgreSQL's libraries take several
+        try:
+            _ = urlsplit(f"//{host}").port
+        except ValueError:
+            raise _unreadable() from None
 
 
 def find_sqlite_path(url: str) -> Path | None:
@@ -149,15 +164,35 @@ def name_file(path: Path) -> str:
     return f"file {path.stat().st_ino}"
 
 
+def find_holder(path: Path) -> int | None:
+    """The process that has the file by `lock_file`; None where none has it, or it cannot be seen from here (from another container).
+
+    The lock is not tried for that: a service that starts at that very moment would find the file in use.
+    """
+    try:
+        inode = _name_lock(path).stat().st_ino
+        locks = _LOCKS.read_text()
+    except OSError:
+        return None
+    for line in locks.splitlines():
+        _, kind, _, _, process, place, *_ = line.replace("-> ", "").split()
+        if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
+            return int(process)
+    return None
+
+
+def _name_lock(path: Path) -> Path:
+    """One lock, whatever links lead there."""
+    real = path.resolve()
+    return real.with_name(real.name + ".lock")
+
+
 @contextlib.contextmanager
 def lock_file(path: Path) -> Iterator[None]:
     """Keep other services off the file: SQLite has one writer, and it is us."""
     with database_errors():
         make_folder(path)
-        real = path.resolve()  # one lock, whatever links lead there
-    lock = real.with_name(real.name + ".lock")
-    with database_errors():
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(_name_lock(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

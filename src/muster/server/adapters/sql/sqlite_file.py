@@ -24,17 +24,15 @@ def make_private(path: Path) -> None:
         InvalidError: others may use the file, or one that SQLite left beside it.
         OSError: it cannot be made or opened.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        is_open = _is_open_to_others(os.fstat(descriptor))
-    finally:
-        os.close(descriptor)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    refuse_open_files(path)
+
+
+def refuse_open_files(path: Path) -> None:
+    """Raises InvalidError: others may use the file, or one that SQLite left beside it. What is missing is not open."""
     target = path.resolve()  # SQLite puts the companions beside the file that a link leads to
-    found = [path] if is_open else []
-    for suffix in COMPANIONS:
-        companion = target.with_name(target.name + suffix)
-        if companion.exists() and _is_open_to_others(companion.stat()):
-            found.append(companion)
+    files = (path, *(target.with_name(target.name + suffix) for suffix in COMPANIONS))
+    found = [one for one in files if one.exists() and one.stat().st_mode & 0o077]
     if found:
         remedy = shlex.join(["chmod", "600", *map(str, found)])
         raise InvalidError(
@@ -46,7 +44,3 @@ def make_private(path: Path) -> None:
                 )
             ]
         )
-
-
-def _is_open_to_others(status: os.stat_result) -> bool:
-    return bool(status.st_mode & 0o077)

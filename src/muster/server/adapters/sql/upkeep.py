@@ -6,14 +6,14 @@ import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect
 
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError, UnavailableError
 from muster.server.adapters.sql import eras, migrate, replicas
-from muster.server.adapters.sql.database import change_sqlite, connect_once, find_sqlite_path, lock_file
+from muster.server.adapters.sql.database import change_sqlite, connect_once, find_holder, find_sqlite_path, lock_file
 from muster.server.adapters.sql.faults import database_errors
 from muster.server.adapters.sql.migrate import Migration
 from muster.server.adapters.sql.replicas import Service
@@ -36,7 +36,8 @@ class Standing:
         made, missing: of the migrations that this program knows, in order.
         is_newer: it has migrations that this program does not know; which, only a newer one can tell.
         era: None where no service has opened it since there are eras.
-        services: those that run on it.
+        services: those that run on it, on PostgreSQL.
+        holder: the process that has the SQLite file; None where none does, or none that can be seen from here.
         now: by its clock, seconds since the epoch.
     """
 
@@ -48,6 +49,7 @@ class Standing:
     era: int | None
     services: Sequence[Service]
     now: float
+    holder: int | None = None
 
     @property
     def is_current(self) -> bool:
@@ -76,7 +78,7 @@ async def look(url: str) -> Standing:
     with database_errors():
         if path is not None:
             with _reading(path) as core:
-                return _look(core, now=time.time())
+                return replace(_look(core, now=time.time()), holder=find_holder(path))
         async with connect_once(url) as connection:
             return await connection.run_sync(lambda core: _look(core, now=ask_postgres_clock(core)))
 
@@ -87,7 +89,7 @@ def _look(core: Connection, *, now: float) -> Standing:
     missing = () if is_newer else migrate.list_pending(core)
     tables = set(inspect(core).get_table_names())
     era = eras.find_era(core) if "era" in tables else None
-    is_shared = core.dialect.name == "postgresql" and "replica" in tables  # a SQLite file has its one service by a lock
+    is_shared = core.dialect.name == "postgresql" and "replica" in tables
     return Standing(
         kind=core.dialect.name,
         revision=revision,

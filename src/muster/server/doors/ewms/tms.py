@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from muster.domain.caller import Role
 from muster.domain.errors import Finding, InvalidError
 from muster.server.doors.access import SignedIn, roles
+from muster.server.doors.audit import note_tokens
 from muster.server.doors.documents import gives, takes
 from muster.server.doors.ewms.naming import said
 from muster.server.doors.ewms.shapes import (
@@ -135,6 +136,7 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
         asked = _read_agent(version, schedd, collector)
         await offer_upstream.note_agent(parts, request.user, asked[0])
         found = await offer_upstream.find_start(parts, *asked, with_tokens=is_agent)
+        note_tokens(request, () if found is None else found.profiles)
         return Response({} if found is None else version.render_offer(found))
 
     @get("/tms/pending-stopper/taskforces", opt=EITHER, responses=gives(OK, version.taskforce_type))
@@ -149,6 +151,7 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
         await offer_upstream.note_agent(parts, request.user, asked[0])
         is_agent = Role.SYSTEM_TMS in request.user.roles
         found = await offer_upstream.find_stop(parts, *asked, with_queues=version.shows_queues, with_tokens=is_agent)
+        note_tokens(request, () if found is None else found.profiles)
         return Response({} if found is None else version.render_offered(found))
 
     return (

@@ -13,7 +13,7 @@ from muster.domain.caller import Role
 from muster.domain.errors import ConflictError, Finding, InvalidError
 from muster.domain.workflow import WorkflowEvent
 from muster.server.doors.access import SignedIn, roles
-from muster.server.doors.audit import note_made
+from muster.server.doors.audit import note_made, note_tokens
 from muster.server.doors.documents import find_documents, gives, takes
 from muster.server.doors.ewms.naming import said
 from muster.server.doors.ewms.shapes import AddWorkers, DeactivatedAnswer
@@ -127,6 +127,7 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
         is_agent = Role.SYSTEM_TMS in request.user.roles
         with said(f"no taskforce found with uuid: {uuid}", uuid):
             found = await find_offered(parts, uuid, with_queues=version.shows_queues, with_tokens=is_agent)
+        note_tokens(request, () if found is None else found.profiles)
         return Response({} if found is None else version.render_offered(found))
 
     @get("/schema/openapi", opt=EITHER, sync_to_thread=False)

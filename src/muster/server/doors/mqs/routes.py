@@ -15,6 +15,7 @@ from litestar.params import FromPath
 from muster.domain.caller import Role
 from muster.domain.queue_token import ISSUER_PATH
 from muster.server.doors.access import PUBLIC, SignedIn, roles
+from muster.server.doors.audit import note_tokens
 from muster.server.doors.documents import find_documents, gives, takes
 from muster.server.doors.ewms.naming import said
 from muster.server.doors.mq_profiles import MQProfileObject, render_profile
@@ -103,6 +104,7 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
             shown = await reserve_queues(
                 parts, request.user, workflow_id, aliases=wanted.queue_aliases, public=frozenset(wanted.public)
             )
+            note_tokens(request, shown.profiles)
             return render_shown_group(shown)
 
     @post(
@@ -119,7 +121,10 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
             criteria = (await read_body(request, version.activation_type)).criteria
             asked = None if criteria is None else {"priority": criteria.priority}
             shown = await activate_queues(parts, workflow_id, asked)
-            return TryAgainLater() if shown is None else render_shown_group(shown)
+            if shown is None:
+                return TryAgainLater()
+            note_tokens(request, shown.profiles)
+            return render_shown_group(shown)
 
     @get("/workflows/{workflow_id:str}/mq-group", opt=SERVICE)
     async def show_group(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> MQGroupObject:
@@ -128,16 +133,19 @@ def make_handlers(version: Version) -> Sequence[HTTPRouteHandler]:
             return render_group(await read_queues.get_group(parts, workflow_id))
 
     @get("/mq-profiles/{mqid:str}", opt=SERVICE)
-    async def show_profile(parts: NamedDependency[Parts], mqid: FromPath[str]) -> MQProfileObject:
+    async def show_profile(request: SignedIn, parts: NamedDependency[Parts], mqid: FromPath[str]) -> MQProfileObject:
         """4.6"""
         with said(NO_PROFILE, mqid):
-            return render_profile(await read_queues.get_profile(parts, mqid))
+            shown = await read_queues.get_profile(parts, mqid)
+            note_tokens(request, [shown])
+            return render_profile(shown)
 
     @get("/workflows/{workflow_id:str}/mq-profiles/public", opt=USERS)
     async def list_public(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> PublicAnswer:
         """4.7"""
         with said(NO_PROFILES, workflow_id):
             shown = await read_queues.list_public_profiles(parts, request.user, workflow_id)
+            note_tokens(request, shown)
             return PublicAnswer([render_profile(one) for one in shown])
 
     return (root, openapi, reserve, activate, show_group, show_profile, list_public)

@@ -12,6 +12,7 @@ from muster.client.shapes.workflows import QueueAccessView, QueueView
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.queue import REQUEST_BYTES_MAX
 from muster.server.doors.access import SignedIn
+from muster.server.doors.audit import note_tokens
 from muster.server.doors.documents import gives, takes
 from muster.server.doors.muster.queues.views import parse_publication, render_access, render_published
 from muster.server.doors.muster.workflows.views import render_queues
@@ -75,6 +76,7 @@ async def access(
     """How the owner's programs reach a public queue on the broker: its name there, the address, and a token, which is the password."""
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     queue, shown = await get_own_profile(parts, request.user, workflow_id, alias)
+    note_tokens(request, [shown])
     view = render_access(queue, shown, has_broker=parts.broker is not None)
     return Response(view, headers={"Cache-Control": "no-store"})
 
