@@ -247,9 +247,9 @@ async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> tuple
     """Migrate, and take a node in the era that the database is in."""
 
     def take(core: Connection) -> tuple[EventIds, int]:
-        now = ask_postgres_clock(core)
-        make_coming_partitions(core, now=now)
         replicas.lock(core)
+        migrate.refuse_pending(core)  # again: from here on nobody migrates who cannot do it beside this service
+        now = ask_postgres_clock(core)
         era = eras.keep_era(core, now=now)
         node = replicas.take_node(core, token=token, now=now, era=era, revision=migrate.get_head())
         return EventIds(node, last=replicas.find_last_number(core)), era
@@ -260,8 +260,11 @@ async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> tuple
         else:
             await connection.run_sync(migrate.refuse_pending)
             await connection.rollback()
-    async with connect_once(url) as connection, connection.begin():
-        return await connection.run_sync(take)
+    async with connect_once(url) as connection:
+        async with connection.begin():  # of its own: who makes partitions has locks that a migration may wait for
+            await connection.run_sync(lambda core: make_coming_partitions(core, now=ask_postgres_clock(core)))
+        async with connection.begin():
+            return await connection.run_sync(take)
 
 
 @asynccontextmanager
