@@ -1,8 +1,6 @@
 """How is a database opened? Migrated, locked where only one service may have it, with store, engine and bells over it."""
 
 import contextlib
-import fcntl
-import os
 import secrets
 import sqlite3
 import time
@@ -13,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import anyio
 import asyncpg
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
-from muster.domain.errors import ConflictError, Finding, InvalidError
+from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, migrate, replicas
 from muster.server.adapters.sql.faults import database_errors
@@ -27,7 +26,8 @@ from muster.server.adapters.sql.postgres_engine import PostgresEngine
 from muster.server.adapters.sql.postgres_store import PostgresStore
 from muster.server.adapters.sql.rows import ask_postgres_clock
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
-from muster.server.adapters.sql.sqlite_file import make_folder, make_private
+from muster.server.adapters.sql.sqlite_file import make_private, name_file
+from muster.server.adapters.sql.sqlite_lock import FileLock, lock_file
 from muster.server.adapters.sql.sqlite_store import SqliteStore, open_connection
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.adapters.sql.use import PostgresUse, SqliteUse
@@ -100,28 +100,36 @@ def find_sqlite_path(url: str) -> Path | None:
 
 @asynccontextmanager
 async def _open_sqlite(path: Path, *, is_upgraded: bool) -> AsyncIterator[Database]:
-    with lock_file(path):
+    with lock_file(path) as lock:
         with database_errors():
             make_private(path)
-            ids, era = _prepare_sqlite(path, is_upgraded=is_upgraded)
+            ids, era = _prepare_sqlite(path, lock, is_upgraded=is_upgraded)
         bells = Bells()
         async with SqliteWriter(lambda: open_connection(path)) as writer:
-            store = SqliteStore(path, writer, ids, bells)
+            store = SqliteStore(path, lock, writer, ids, bells)
             use = SqliteUse("sqlite", migrate.get_head(), era, writer=writer, store=store)
             try:
                 yield Database(store, SqliteEngine(writer, ids, bells.wake_after_commit), bells, use)
             finally:
+                with contextlib.suppress(ConflictError, UnavailableError), anyio.CancelScope(shield=True):
+                    await store.heartbeat()
                 store.close()
 
 
-def _prepare_sqlite(path: Path, *, is_upgraded: bool) -> tuple[EventIds, int]:
+def _prepare_sqlite(path: Path, lock: FileLock, *, is_upgraded: bool) -> tuple[EventIds, int]:
     with change_sqlite(path) as core:
         if is_upgraded:
             migrate.upgrade(core)
         else:
             migrate.refuse_pending(core)
-        era = eras.keep_era(core, now=time.time(), file=name_file(path))
-        return EventIds(replicas.first_node(era), last=replicas.find_last_number(core)), era
+        now = time.time()
+        file = name_file(path)
+        era = eras.keep_era(core, now=now, file=file, seen=lock.seen)
+        seen = eras.keep_seen(core, now=now, file=file, seen=lock.seen)
+        ids = EventIds(replicas.first_node(era), last=replicas.find_last_number(core))
+    lock.note_seen(seen)
+    lock.sync()
+    return ids, era
 
 
 @contextlib.contextmanager
@@ -141,35 +149,6 @@ def change_sqlite(path: Path) -> Iterator[Connection]:
             raw.execute("ROLLBACK")
             raise
         raw.execute("COMMIT")
-
-
-def name_file(path: Path) -> str:
-    """What tells the file from a copy of it."""
-    return f"file {path.stat().st_ino}"
-
-
-@contextlib.contextmanager
-def lock_file(path: Path) -> Iterator[None]:
-    """Keep other services off the file: SQLite has one writer, and it is us."""
-    with database_errors():
-        make_folder(path)
-        real = path.resolve()  # one lock, whatever links lead there
-    lock = real.with_name(real.name + ".lock")
-    with database_errors():
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "unknown"
-            raise ConflictError(
-                f"{path} is in use by another service (process {holder}): stop it, or name another database"
-            ) from None
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @asynccontextmanager
