@@ -7,12 +7,16 @@ from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, select, text, update
 
 from muster.domain.ids import EPOCH_MS, first_id_at
+from muster.domain.retention import Kept
 from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
-from muster.server.adapters.sql.schema import event, metadata
+from muster.server.adapters.sql.schema import event, finished, metadata
 from muster.server.adapters.sql.transaction import SqlTransaction
+from muster.server.daemons.purge import purge_all
+from muster.server.ports.queue_engine import BodyKind
+from muster.server.ports.retention import START, Manner, Swept
 from muster.server.ports.store import Transaction
 from muster.server.services.purge import Place, Stage, parse_place, purge, render_place
 from muster.worker import protocol
@@ -107,7 +111,7 @@ async def count_rows(stand: Stand) -> dict[str, int]:
         return {
             table.name: len(connection.execute(select(*table.primary_key)).all())
             for table in metadata.sorted_tables
-            if table.name not in {"replica", "secret", "jwk", "asking", "answer"}
+            if table.name not in {"replica", "secret", "jwk", "asking", "answer", "purge_round", "purge_walk"}
         }
 
     return await stand.parts.store.read(count)
@@ -479,6 +483,124 @@ async def test_work_goes_on_while_everything_that_is_done_goes_and_nothing_is_co
         assert sum(one["counts"]["waiting"] for one in whole["queues"] if one["alias"] == "out") == total
         rows = await count_rows(stand)
         assert (rows["finished"], rows["event"], rows["ready"]) == (0, total, total)
+
+
+async def lease(stand: Stand, workflow: Json, count: int, *, cluster_id: int = 7) -> tuple[Json, list[Json]]:
+    """A worker that holds so many new events. Returns it and them, by number."""
+    order = await stand.start(workflow, cluster_id=cluster_id)
+    await stand.publish(workflow, *range(count))
+    worker = await stand.enrol(order["taskforce_uuid"])
+    leased = (await stand.step(worker, 1, want=count))["events"]
+    return worker, sorted(leased, key=lambda one: one["event"])
+
+
+def done(leased: Json) -> Json:
+    return {"event": leased["event"], "fence": leased["fence"], "outcome": "done", "results": []}
+
+
+async def find_kinds(stand: Stand, events: list[Json]) -> list[str]:
+    """How the bodies of these events are kept; `gone` where the whole event is."""
+    answers = [await stand.ask("GET", f"/muster/v1/events/{one['event']}") for one in events]
+    return ["gone" if one.status_code == 404 else one.json()["kind"] for one in answers]
+
+
+@pytest.mark.parametrize(("rule", "without"), [("bodies_kept_s", "purged"), ("events_kept_s", "gone")])
+async def test_a_service_looks_at_what_is_new_and_once_a_day_at_all(
+    database_url: str, rule: str, without: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with keeping(database_url, **{rule: 0}) as stand:
+        worker, [early, *later, last] = await lease(stand, await stand.submit(), 5)
+        await stand.step(worker, 2, finished=[done(one) for one in later])
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [early, *later, last]) == ["json", *[without] * 3, "json"]
+
+        await stand.step(worker, 3, finished=[done(early), done(last)])
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [early, last]) == ["json", without], "what ended late is passed by"
+
+        monkeypatch.setattr("muster.server.services.purge.WHOLE_EVERY_S", 0.0)
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [early]) == [without]
+
+
+async def test_an_operators_round_looks_at_all(database_url: str) -> None:
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        worker, [early, last] = await lease(stand, await stand.submit(), 2)
+        await stand.step(worker, 2, finished=[done(last)])
+        await purge_all(stand.parts)
+        await stand.step(worker, 3, finished=[done(early)])
+
+        assert await removed_by(stand, dry_run=True) == {"bodies": 1}
+        assert await removed_by(stand) == {"bodies": 1}
+
+
+async def test_what_is_not_due_yet_is_not_passed_by(database_url: str) -> None:
+    """In the middle of three one ended long after it was published."""
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        worker, leased = await lease(stand, await stand.submit(), 3)
+        await stand.step(worker, 2, finished=[done(one) for one in leased])
+        events = [int(one["event"].removeprefix("EV-"), 16) for one in leased]
+
+        def sweep(tx: Transaction) -> tuple[Swept, Swept]:
+            cut = tx.now() + 10
+            of_middle = update(finished).where(finished.c.event == events[1])
+            connection_of(tx).execute(of_middle.values(at=cut + 1))
+            first = tx.retention.sweep_done(Kept.BODIES, START, cut, limit=2, manner=Manner())
+            assert first.after is not None
+            return first, tx.retention.sweep_done(Kept.BODIES, first.after, cut, limit=2, manner=Manner())
+
+        first, second = await stand.parts.store.write(sweep)
+
+        assert first == Swept((events[1], 1), {Kept.BODIES: 1}, settled=events[1] - 1)
+        assert second == Swept(None, {Kept.BODIES: 1}, settled=None)
+
+
+async def test_a_walk_goes_on_where_the_one_before_was_broken_off(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a service that died: the others wait for it for a while. Nothing is counted twice, and nothing left out."""
+    monkeypatch.setattr("muster.server.services.purge.ROWS_AT_ONCE", 2)
+    rules = {"events_kept_s": 1e6, "bodies_kept_s": 0, "attempts_kept_s": 0}
+    async with keeping(database_url, **rules) as stand:
+        workflow = await stand.submit(NEVER_DONE)
+        for broken_off in range(1, 30):
+            worker, leased = await lease(stand, workflow if broken_off == 1 else await stand.submit(), 3)
+            await stand.step(worker, 2, finished=[done(one) for one in leased])
+            place: Place | None = None
+            for _ in range(broken_off):
+                keeper = f"service {broken_off}"
+                place = (await purge(stand.parts, place=place, for_s=0, keeper=keeper)).place
+                if place is None:
+                    break
+            if place is None:
+                break
+            await stand.parts.store.write(lambda tx: tx.retention.end_round(keeper))  # noqa: B023 - run at once
+        assert broken_off > len(Stage)
+
+        await purge_all(stand.parts)
+
+        bodies = await stand.parts.store.read(lambda tx: connection_of(tx).scalars(select(event.c.kind)).all())
+        assert bodies == [BodyKind.PURGED] * 3 * broken_off
+        assert (await account(stand, workflow))["adds_up"]
+
+
+async def test_one_service_goes_round_and_the_others_pass_over(database_url: str) -> None:
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        worker, [first, second] = await lease(stand, await stand.submit(), 2)
+        await stand.step(worker, 2, finished=[done(first)])
+
+        assert await stand.parts.store.write(lambda tx: tx.retention.take_round("another", for_s=60.0))
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [first]) == ["json"]
+        assert await removed_by(stand) == {"bodies": 1}, "an operator need not wait"
+
+        await stand.step(worker, 3, finished=[done(second)])
+        await stand.parts.store.write(lambda tx: tx.retention.end_round("another"))
+        assert await stand.parts.store.write(lambda tx: tx.retention.take_round("one that died", for_s=-1.0))
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [second]) == ["purged"]
+        assert await stand.parts.store.write(lambda tx: tx.retention.take_round("the next", for_s=60.0))
+        assert not await stand.parts.store.write(lambda tx: tx.retention.take_round("another", for_s=60.0))
 
 
 @pytest.mark.server

@@ -35,7 +35,7 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.partitions import drop_unwanted_partition
-from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
+from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purge_round, purge_walk, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     asking,
@@ -61,7 +61,7 @@ from muster.server.adapters.sql.schema import (
     workflow,
 )
 from muster.server.ports.queue_engine import BodyKind
-from muster.server.ports.retention import After, Cuts, Due, Manner, Standing, Swept
+from muster.server.ports.retention import After, Due, Manner, Standing, Swept, Walk
 
 _MARGIN = 3_600_000 << (NODE_BITS + SERIAL_BITS)
 """An hour of event numbers: by so much the clocks of services may differ that gave those of one workflow."""
@@ -79,6 +79,39 @@ class SqlRetention:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    # -- rounds --------------------------------------------------------------------------------------------------
+
+    def take_round(self, keeper: str, *, for_s: float) -> bool:
+        now = self._session.now()
+        row = self._session.execute(select(purge_round)).one_or_none()
+        if row is None:
+            self._session.execute(insert(purge_round), {"number": 1, "keeper": keeper, "until": now + for_s})
+        elif row.keeper != keeper and row.until > now:
+            return False
+        elif row.keeper != keeper or row.until < now + for_s / 2:
+            self._session.execute(update(purge_round).values(keeper=keeper, until=now + for_s))
+        return True
+
+    def end_round(self, keeper: str) -> None:
+        self._session.execute(delete(purge_round).where(purge_round.c.keeper == keeper))
+
+    def find_walk(self, kept: Kept) -> Walk | None:
+        query = select(purge_walk.c.settled, purge_walk.c.whole_at).where(purge_walk.c.kept == kept.value)
+        row = self._session.execute(query).one_or_none()
+        return None if row is None else Walk(*row)
+
+    def begin_walk(self, kept: Kept) -> None:
+        now = self._session.now()
+        if self._change_walk(kept, whole_at=now) == 0:
+            self._session.execute(insert(purge_walk), {"kept": kept.value, "settled": 0, "whole_at": now})
+
+    def note_settled(self, kept: Kept, number: int) -> None:
+        self._change_walk(kept, purge_walk.c.settled < number, settled=number)
+
+    def _change_walk(self, kept: Kept, *conditions: ColumnElement[bool], **values: float) -> int:
+        of_this = update(purge_walk).where(purge_walk.c.kept == kept.value, *conditions)
+        return int(self._session.execute(of_this.values(**values)).rowcount)
 
     # -- workflows -----------------------------------------------------------------------------------------------
 
@@ -213,36 +246,45 @@ class SqlRetention:
 
     # -- single events -------------------------------------------------------------------------------------------
 
-    def sweep_done(self, after: After, cuts: Cuts, *, limit: int, manner: Manner) -> Swept:
-        if cuts.latest is None:
-            return Swept(None)
+    def sweep_done(self, kept: Kept, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         query = (
-            select(finished.c.event, finished.c.queue, finished.c.at)
+            select(finished.c.event, finished.c.at)
             .join(queue, queue.c.number == finished.c.queue)
-            .where(finished.c.event > after[0], finished.c.event < first_id_at(cuts.latest))
+            .where(finished.c.event > after[0], finished.c.event < first_id_at(cut))
+            .where(queue.c.workflow_id.not_in(_going(manner)))
             .order_by(finished.c.event)
             .limit(limit)
         )
-        query = query.where(queue.c.workflow_id.not_in(_going(manner)))
         rows = self._session.execute(query).all()
-        whole = [row.event for row in rows if cuts.events is not None and row.at < cuts.events]
-        rest = [row for row in rows if cuts.events is None or row.at >= cuts.events]
-        emptied = [row.event for row in rest if cuts.bodies is not None and row.at < cuts.bodies]
-        alone = [row.event for row in rest if cuts.attempts is not None and row.at < cuts.attempts]
-        removed = {
-            Kept.EVENTS: len(whole),
-            Kept.BODIES: self._empty(emptied, is_dry=manner.is_dry),
-            Kept.ATTEMPTS: self._remove_attempts([*whole, *alone], is_dry=manner.is_dry),
-        }
-        if not manner.is_dry:
-            self._remove_events(whole, part="done", table=finished)
-        return Swept((rows[-1].event, 0) if len(rows) == limit else None, removed)
+        whole_before = 0.0 if kept is Kept.EVENTS else manner.whole_before or 0.0
+        due = [row.event for row in rows if whole_before <= row.at < cut]
+        waiting = next((row.event for row in rows if row.at >= cut), None)
+        passed = after[1] or int(waiting is not None)
+        settled = None
+        if rows and not after[1]:
+            settled = rows[-1].event if waiting is None else waiting - 1
+        return Swept(
+            (rows[-1].event, passed) if len(rows) == limit else None,
+            self._remove_done(kept, due, is_dry=manner.is_dry),
+            settled,
+        )
+
+    def _remove_done(self, kept: Kept, due: Sequence[int], *, is_dry: bool) -> Mapping[Kept, int]:
+        if kept is Kept.BODIES:
+            return {kept: self._empty(due, is_dry=is_dry)}
+        attempts = self._remove_attempts(due, is_dry=is_dry)
+        if kept is Kept.ATTEMPTS:
+            return {kept: attempts}
+        if not is_dry:
+            self._remove_events(due, part="done", table=finished)
+        return {Kept.EVENTS: len(due), Kept.ATTEMPTS: attempts}
 
     def sweep_dead_letters(self, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         query = (
             select(dead.c.queue, dead.c.event, dead.c.at)
             .join(queue, queue.c.number == dead.c.queue)
             .where(tuple_(dead.c.queue, dead.c.event) > tuple_(literal(after[0]), literal(after[1])))
+            .where(dead.c.event < first_id_at(cut))
             .order_by(dead.c.queue, dead.c.event)
             .limit(limit)
         )

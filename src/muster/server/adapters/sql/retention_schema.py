@@ -29,3 +29,21 @@ removed_queue = Table(
     Column("swept", Boolean, nullable=False, server_default=text("false")),  # kept for its number alone
 )
 """Queues of workflows that were removed, until the last of their rows is gone."""
+
+purge_round = Table(
+    "purge_round",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),  # 1
+    Column("keeper", Text, nullable=False),
+    Column("until", Double, nullable=False),  # when another one may take it
+)
+"""Which service goes round: one at a time."""
+
+purge_walk = Table(
+    "purge_walk",
+    metadata,
+    Column("kept", Text, primary_key=True),  # domain.retention.Kept
+    Column("settled", BigInteger, nullable=False),  # event number
+    Column("whole_at", Double, nullable=False),  # when it last began at the beginning
+)
+"""How far the events that are done have been dealt with by each rule, for good but for those that ended late."""
