@@ -7,12 +7,15 @@ from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, Update, insert, select, text, update
 
+from muster.domain.asking import Ask
 from muster.domain.ids import EPOCH_MS, first_id_at
+from muster.domain.location import Agent
 from muster.domain.retention import Kept
 from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
-from muster.server.adapters.sql.schema import event, finished, metadata
+from muster.server.adapters.sql.schema import asking, event, finished, metadata, taskforce
+from muster.server.adapters.sql.schema import workflow as workflow_rows
 from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.daemons.purge import purge_all
 from muster.server.ports.queue_engine import BodyKind
@@ -195,6 +198,67 @@ async def test_a_workflow_is_kept_while_its_workers_may_be_there(database_url: s
         await stand.advance()
         await stand.report(order, "completed", at=1.0)
         assert (await removed_by(stand))["workflows"] == 1
+
+
+async def age(stand: Stand, *statements: Update) -> None:
+    """Let the past be longer ago."""
+
+    def change(tx: Transaction) -> None:
+        for one in statements:
+            assert connection_of(tx).execute(one).rowcount == 1
+
+    await stand.parts.store.write(change)
+
+
+async def test_a_site_of_which_nothing_is_heard_any_more_keeps_no_workflow(database_url: str) -> None:
+    """It was taken out of service, with the record of its workers."""
+    days_31 = 31 * 86_400
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+        await work(stand, workflow, 1)
+        await stand.end(workflow, "abort")
+        await age(stand, update(asking).values(at=asking.c.at - days_31 + 2 * 86_400))
+        assert await removed_by(stand) == {}
+
+        def note_upstream(tx: Transaction) -> None:
+            schedd = connection_of(tx).scalar(select(taskforce.c.schedd))
+            tx.askings.note([Ask(Agent.UPSTREAM, str(schedd), "", tx.now())])
+
+        await age(stand, update(asking).values(at=asking.c.at - 2 * 86_400))
+        await stand.parts.store.write(note_upstream)
+        assert await removed_by(stand) == {}, "upstream's agent serves it now"
+
+        await age(stand, update(asking).where(asking.c.kind == Agent.UPSTREAM).values(at=asking.c.at - days_31))
+        assert (await removed_by(stand))["workflows"] == 1
+
+
+async def test_a_workflow_is_kept_while_its_site_may_still_say_that_it_started_workers(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        confirmed, unconfirmed = await stand.submit(), await stand.submit()
+        await stand.advance()
+        orders = {one["workflow_id"]: one for one in (await stand.claim())["start"]}
+        for one in (confirmed, unconfirmed):
+            await stand.end(one, "abort")
+
+        kept_back = (await go_round(stand))["kept_back"]
+        reason = "workers were ordered, and its site has not said whether it started them: a day is waited for that"
+        assert [one["reason"] for one in kept_back] == [reason] * 2
+
+        order = orders[confirmed["workflow_id"]]
+        await stand.report(order, "submitted", cluster_id=7, n_workers=2)
+        for one in (confirmed, unconfirmed):
+            of_this = update(workflow_rows).where(workflow_rows.c.workflow_id == one["workflow_id"])
+            await age(stand, of_this.values(ended_at=workflow_rows.c.ended_at - 86_400))
+        assert await removed_by(stand) == {"workflows": 1}
+        [kept] = (await go_round(stand))["kept_back"]
+        assert kept["workflow_id"] == confirmed["workflow_id"]
+        assert kept["reason"] == "its workers are not known to be gone: its site has not said so"
+
+
+async def test_a_workflow_whose_workers_were_never_ordered_need_not_wait_for_a_site(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        await stand.end(await stand.submit(), "abort")
+        assert await removed_by(stand) == {"workflows": 1}
 
 
 async def test_a_workflow_is_kept_while_somebody_consumes_its_results(database_url: str) -> None:

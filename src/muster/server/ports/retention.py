@@ -30,13 +30,15 @@ class Standing:
     Args:
         events: how many events of it are kept.
         unread: results that wait in a queue which no task reads.
-        has_clusters: there are workers of it that are not known to be gone.
+        has_clusters: there are workers of it that are not known to be gone, at a site of which something was heard in `GONE_S`.
+        has_orders: workers were ordered, and no site has said whether it started them.
         has_sessions: a worker, or a person who consumes, holds a session on it.
     """
 
     events: int
     unread: int
     has_clusters: bool
+    has_orders: bool
     has_sessions: bool
 
 

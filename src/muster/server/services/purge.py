@@ -16,7 +16,7 @@ from enum import StrEnum
 
 import anyio
 
-from muster.domain.retention import Kept, KeptBack, Rules
+from muster.domain.retention import UNCONFIRMED_S, Kept, KeptBack, Rules
 from muster.domain.workflow import WorkflowState
 from muster.server.ports.retention import START, After, Manner, Retention, Standing, Swept
 from muster.server.ports.store import Transaction
@@ -210,6 +210,8 @@ class _Step:
         """Why a workflow whose time is over is kept."""
         if standing.has_clusters:
             return "its workers are not known to be gone: its site has not said so"
+        if standing.has_orders and self.place.now < ended_at + UNCONFIRMED_S:
+            return "workers were ordered, and its site has not said whether it started them: a day is waited for that"
         if standing.has_sessions:
             return "somebody has its events in hand"
         grace_ends_at = self.rules.find_end_of_grace(ended_at)

@@ -30,7 +30,8 @@ from sqlalchemy import (
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd
 from muster.domain.ids import NODE_BITS, SERIAL_BITS, first_id_at
-from muster.domain.retention import Kept
+from muster.domain.location import Agent
+from muster.domain.retention import GONE_S, Kept
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
@@ -128,7 +129,16 @@ class SqlRetention:
         of_this = select(queue.c.number).where(queue.c.workflow_id == workflow_id)
         of_results = of_this.where(queue.c.is_output, ~queue.c.is_input)
         of_taskforces = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
-        clusters = of_taskforces.where(taskforce.c.cluster_id.is_not(None), taskforce.c.phase != Phase.CONDOR_COMPLETE)
+        of_taskforces_left = of_taskforces.where(taskforce.c.phase != Phase.CONDOR_COMPLETE)
+        clusters = of_taskforces_left.where(taskforce.c.cluster_id.is_not(None), self._is_heard_of())
+        orders = of_taskforces_left.where(
+            taskforce.c.cluster_id.is_(None),
+            exists().where(
+                phase_log.c.taskforce_uuid == taskforce.c.taskforce_uuid,
+                phase_log.c.target_phase == Phase.PENDING_STARTER,
+                phase_log.c.was_successful,
+            ),
+        )
         living = select(holder.c.number)
         workers = living.where(holder.c.taskforce_uuid.in_(of_taskforces), holder.c.ended.is_(None))
         consumers = living.join(holder_live, holder_live.c.number == holder.c.number).where(
@@ -140,7 +150,18 @@ class SqlRetention:
             - self._sum(purged.c.published, of_this),
             unread=self._count(ready, of_results) + self._count(delayed, of_results),
             has_clusters=self._finds(clusters),
+            has_orders=self._finds(orders),
             has_sessions=self._finds(workers) or self._finds(consumers),
+        )
+
+    def _is_heard_of(self) -> ColumnElement[bool]:
+        """Does an agent of the taskforce's site ask for work?"""
+        return exists().where(
+            or_(
+                and_(asking.c.kind == Agent.MUSTER, asking.c.place == taskforce.c.location),
+                and_(asking.c.kind == Agent.UPSTREAM, asking.c.place == taskforce.c.schedd),
+            ),
+            asking.c.at > self._session.now() - GONE_S,
         )
 
     def remove_workflow(self, workflow_id: str) -> None:
