@@ -28,6 +28,7 @@ from server.stand import KEY, NEW, NEW_TASK, OPERATOR, STRANGER, USER, WMS, Json
 pytestmark = pytest.mark.anyio
 
 PURGE = "/muster/v1/admin/purge"
+WITHOUT_OUTPUT: Json = {**NEW_TASK, "output_queue_aliases": []}
 NEVER_DONE: Json = {**NEW, "tasks": [{**NEW_TASK, "attempts": 1}]}
 
 
@@ -176,6 +177,34 @@ async def test_results_that_nobody_consumed_keep_their_workflow_for_the_time_of_
 
         assert await consume(stand, workflow) == 2
         assert (await removed_by(stand))["workflows"] == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "events"), [(NEW_TASK, 4), (WITHOUT_OUTPUT, 2)], ids=["in a queue that is not public", "in no queue"]
+)
+async def test_results_that_nobody_can_consume_are_not_waited_for(database_url: str, task: Json, events: int) -> None:
+    new: Json = {**NEW, "public_queue_aliases": ["in"], "tasks": [task]}
+    async with keeping(database_url, workflows_kept_s=0, results_kept_s=3600) as stand:
+        workflow = await stand.submit(new)
+        await finish(stand, workflow, await work(stand, workflow, 1, 2))
+
+        assert await removed_by(stand) == {"workflows": 1, "events": events}
+
+
+async def test_the_result_of_a_task_without_an_output_queue_stays_with_its_event_as_long_as_its_body(
+    database_url: str,
+) -> None:
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        workflow = await stand.submit({**NEW, "public_queue_aliases": ["in"], "tasks": [WITHOUT_OUTPUT]})
+        await work(stand, workflow, {"x": 1})
+        [done] = (await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/events"))["events"]
+        path = f"/muster/v1/events/{done['event']}"
+        assert (await stand.get(path))["result"] == {"kind": "json", "body": {"x": 1}}
+
+        assert await removed_by(stand) == {"bodies": 1}
+
+        seen = await stand.get(path)
+        assert (seen["result"], seen["results"], seen["state"]) == (None, [], "done")
 
 
 async def test_when_the_time_of_grace_is_over_they_go_too(database_url: str) -> None:

@@ -29,7 +29,8 @@ class Standing:
 
     Args:
         events: how many events of it are kept.
-        unread: results that wait in a queue which no task reads.
+        unread: results that wait in a queue from which people consume. Those in any other, and those of tasks without an output queue, have
+            nobody who would take them, so nobody is waited for: who wants them looks at the events.
         has_clusters: there are workers of it that are not known to be gone, at a site of which something was heard in `GONE_S`.
         has_orders: workers were ordered, and no site has said whether it started them.
         has_sessions: a worker, or a person who consumes, holds a session on it.

@@ -127,7 +127,7 @@ class SqlRetention:
 
     def look_at(self, workflow_id: str) -> Standing:
         of_this = select(queue.c.number).where(queue.c.workflow_id == workflow_id)
-        of_results = of_this.where(queue.c.is_output, ~queue.c.is_input)
+        of_results = of_this.where(queue.c.is_output, ~queue.c.is_input, queue.c.is_public)
         of_taskforces = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
         of_taskforces_left = of_taskforces.where(taskforce.c.phase != Phase.CONDOR_COMPLETE)
         clusters = of_taskforces_left.where(taskforce.c.cluster_id.is_not(None), self._is_heard_of())
