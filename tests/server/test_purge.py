@@ -7,14 +7,14 @@ from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy import Connection, Update, insert, select, text, update
+from sqlalchemy import Connection, Delete, Update, delete, insert, select, text, update
 
 from muster.domain.asking import Ask
 from muster.domain.ids import EPOCH_MS, first_id_at
 from muster.domain.location import Agent
 from muster.domain.retention import Kept
 from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
-from muster.server.adapters.sql.schema import asking, event, finished, metadata, taskforce
+from muster.server.adapters.sql.schema import asking, delayed, event, finished, holder, metadata, ready, taskforce
 from muster.server.adapters.sql.schema import workflow as workflow_rows
 from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.daemons.purge import purge_all
@@ -179,6 +179,51 @@ async def test_results_that_nobody_consumed_keep_their_workflow_for_the_time_of_
         assert (await removed_by(stand))["workflows"] == 1
 
 
+async def test_results_that_wait_for_a_further_try_are_not_consumed_either(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0, results_kept_s=3600) as stand:
+        workflow = await stand.submit()
+        await finish(stand, workflow, await work(stand, workflow, 1, 2))
+
+        def delay(tx: Transaction) -> None:
+            connection = connection_of(tx)
+            rows = [{**row._mapping, "due": tx.now() + 600} for row in connection.execute(select(ready))]
+            connection.execute(insert(delayed), rows[:1])
+            connection.execute(delete(ready).where(ready.c.event == rows[0]["event"]))
+
+        await stand.parts.store.write(delay)
+        [kept] = (await go_round(stand))["kept_back"]
+        assert kept["reason"] == "2 results were not consumed: they are kept for 3600 s longer"
+
+        await age(stand, delete(ready))
+        [kept] = (await go_round(stand))["kept_back"]
+        assert kept["reason"] == "1 results were not consumed: they are kept for 3600 s longer"
+
+
+async def test_what_services_with_other_clocks_made_of_a_removed_workflow_goes_too(database_url: str) -> None:
+    """Numbers of events are made of times: theirs are from before the workflow was made, and from after it was removed."""
+    minutes_50 = 50 * 60.0
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+
+        def publish_elsewhere(tx: Transaction) -> None:
+            number = tx.queues.list_of_workflow(workflow["workflow_id"])[0].number
+            events = [first_id_at(tx.now() + minutes) for minutes in (-minutes_50, minutes_50)]
+            rows = [{"id": one, "queue": number, "kind": 0, "body": b"1"} for one in events]
+            connection_of(tx).execute(insert(event), rows)
+            session = {"owner": "ada", "taskforce_uuid": None, "consumer_queue": number, "cluster": "", "proc": 0}
+            more = {"start": 0, "at_once": 1, "host": "", "site": "", "begun_at": 0.0, "until": 0.0, "call": 0}
+            holders = [{"number": one, **session, **more, "ended": "left"} for one in events]
+            connection_of(tx).execute(insert(holder), holders)
+
+        await stand.parts.store.write(publish_elsewhere)
+        await stand.end(workflow, "abort")
+
+        assert (await removed_by(stand))["workflows"] == 1
+
+        rows = await count_rows(stand)
+        assert (rows["event"], rows["holder"]) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("task", "events"), [(NEW_TASK, 4), (WITHOUT_OUTPUT, 2)], ids=["in a queue that is not public", "in no queue"]
 )
@@ -229,7 +274,7 @@ async def test_a_workflow_is_kept_while_its_workers_may_be_there(database_url: s
         assert (await removed_by(stand))["workflows"] == 1
 
 
-async def age(stand: Stand, *statements: Update) -> None:
+async def age(stand: Stand, *statements: Update | Delete) -> None:
     """Let the past be longer ago."""
 
     def change(tx: Transaction) -> None:
