@@ -14,7 +14,18 @@ from muster.domain.ids import EPOCH_MS, first_id_at
 from muster.domain.location import Agent
 from muster.domain.retention import Kept
 from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
-from muster.server.adapters.sql.schema import asking, delayed, event, finished, holder, metadata, ready, taskforce
+from muster.server.adapters.sql.retention_schema import removed_queue
+from muster.server.adapters.sql.schema import (
+    asking,
+    delayed,
+    event,
+    finished,
+    holder,
+    metadata,
+    phase_log,
+    ready,
+    taskforce,
+)
 from muster.server.adapters.sql.schema import workflow as workflow_rows
 from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.daemons.purge import purge_all
@@ -222,6 +233,37 @@ async def test_what_services_with_other_clocks_made_of_a_removed_workflow_goes_t
 
         rows = await count_rows(stand)
         assert (rows["event"], rows["holder"]) == (0, 0)
+
+
+@pytest.mark.parametrize("is_complete", [True, False], ids=["whose workers are gone", "whose site was taken away"])
+async def test_events_of_a_removed_workflow_are_looked_for_up_to_its_end(
+    database_url: str,
+    is_complete: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """It ended a year ago; somebody has consumed its results since."""
+    day_s, year_s = 86_400.0, 365 * 86_400.0
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+        order = await work(stand, workflow, 1)
+        if is_complete:
+            await finish(stand, workflow, order)
+        else:
+            await stand.end(workflow, "finish")
+        assert await consume(stand, workflow) == 1
+
+        def remove(tx: Transaction) -> tuple[float, int]:
+            connection = connection_of(tx)
+            for table, column in ((workflow_rows, "ended_at"), (phase_log, "at")):
+                connection.execute(update(table).values({column: table.c[column] - year_s}))
+            tx.retention.remove_workflow(workflow["workflow_id"])
+            return tx.now(), connection.scalars(select(removed_queue.c.last).distinct()).one()
+
+        now, last = await stand.parts.store.write(remove)
+
+        end = now - year_s if is_complete else now
+        assert first_id_at(end) < last < first_id_at(end + day_s)
+        await removed_by(stand)
+        assert (await count_rows(stand))["holder"] == 0
 
 
 @pytest.mark.parametrize(

@@ -131,14 +131,7 @@ class SqlRetention:
         of_taskforces = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
         of_taskforces_left = of_taskforces.where(taskforce.c.phase != Phase.CONDOR_COMPLETE)
         clusters = of_taskforces_left.where(taskforce.c.cluster_id.is_not(None), self._is_heard_of())
-        orders = of_taskforces_left.where(
-            taskforce.c.cluster_id.is_(None),
-            exists().where(
-                phase_log.c.taskforce_uuid == taskforce.c.taskforce_uuid,
-                phase_log.c.target_phase == Phase.PENDING_STARTER,
-                phase_log.c.was_successful,
-            ),
-        )
+        orders = of_taskforces_left.where(taskforce.c.cluster_id.is_(None), _was_ordered())
         living = select(holder.c.number)
         workers = living.where(holder.c.taskforce_uuid.in_(of_taskforces), holder.c.ended.is_(None))
         consumers = living.join(holder_live, holder_live.c.number == holder.c.number).where(
@@ -153,6 +146,19 @@ class SqlRetention:
             has_orders=self._finds(orders),
             has_sessions=self._finds(workers) or self._finds(consumers),
         )
+
+    def _find_last(self, workflow_id: str) -> int:
+        """No event of the workflow has a higher number. Nobody publishes after its end, and workers hand in until their taskforce is
+        complete: then their sessions end.
+        """
+        taskforces = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
+        started = or_(taskforce.c.cluster_id.is_not(None), _was_ordered())
+        if self._finds(taskforces.where(taskforce.c.phase != Phase.CONDOR_COMPLETE, started)):
+            return self._session.take_number() + _MARGIN
+        ended_at = select(workflow.c.ended_at).where(workflow.c.workflow_id == workflow_id)
+        changed_at = select(func.max(phase_log.c.at)).where(phase_log.c.taskforce_uuid.in_(taskforces))
+        times = [self._session.connection.scalar(query) for query in (ended_at, changed_at)]
+        return first_id_at(max(at for at in times if at is not None)) + _MARGIN
 
     def _is_heard_of(self) -> ColumnElement[bool]:
         """Does an agent of the taskforce's site ask for work?"""
@@ -173,7 +179,7 @@ class SqlRetention:
             queue.c.workflow_id,
             literal(self._session.now()),
             literal((number or 0) - _MARGIN),
-            literal(self._session.take_number() + _MARGIN),
+            literal(self._find_last(workflow_id)),
         ).where(queue.c.workflow_id == workflow_id)
         self._session.execute(
             insert(removed_queue).from_select(["number", "workflow_id", "removed_at", "first", "last"], removed)
@@ -225,7 +231,9 @@ class SqlRetention:
                 of_these = table.c.queue.in_(_removed_until(upto))
                 self._session.execute(delete(table).where(key > low, key <= high, of_these))
 
-        return self._walk(event.c.id, after, upto=upto, limit=limit, remove=remove)
+        highest = select(func.max(removed_queue.c.last)).where(_is_unswept(upto))
+        last = self._session.connection.scalar(highest) or 0
+        return self._walk(event.c.id, after, upto=upto, last=last, limit=limit, remove=remove)
 
     def sweep_sessions(self, after: After, *, upto: float, limit: int) -> Swept:
         def remove(low: int, high: int) -> None:
@@ -240,12 +248,13 @@ class SqlRetention:
             self._session.execute(delete(holder_live).where(holder_live.c.number.in_(gone)))
             self._session.execute(delete(holder).where(holder.c.number.in_(gone)))
 
-        return self._walk(holder.c.number, after, upto=upto, limit=limit, remove=remove)
+        last = first_id_at(upto) + _MARGIN  # people consume long after the end
+        return self._walk(holder.c.number, after, upto=upto, last=last, limit=limit, remove=remove)
 
-    def _walk(self, key: ColumnElement[int], after: After, *, upto: float, limit: int, remove: Any) -> Swept:
-        """The next `limit` rows by number, from the first to the last that the removed queues can have."""
-        bounds = select(func.min(removed_queue.c.first), func.max(removed_queue.c.last)).where(_is_unswept(upto))
-        first, last = self._session.execute(bounds).one()
+    def _walk(self, key: ColumnElement[int], after: After, *, upto: float, last: int, limit: int, remove: Any) -> Swept:
+        """The next `limit` rows by number, from the first that the removed queues can have to `last`."""
+        lowest = select(func.min(removed_queue.c.first)).where(_is_unswept(upto))
+        first = self._session.connection.scalar(lowest)
         if first is None:
             return Swept(None)
         low = max(after[0], first)
@@ -404,6 +413,15 @@ class SqlRetention:
             if table not in {removed_queue, outbox}:
                 self._session.execute(delete(table))
         return count
+
+
+def _was_ordered() -> ColumnElement[bool]:
+    """May a site have started the taskforce?"""
+    return exists().where(
+        phase_log.c.taskforce_uuid == taskforce.c.taskforce_uuid,
+        phase_log.c.target_phase == Phase.PENDING_STARTER,
+        phase_log.c.was_successful,
+    )
 
 
 def _is_unswept(upto: float | None) -> ColumnElement[bool]:

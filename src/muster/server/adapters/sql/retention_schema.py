@@ -25,7 +25,7 @@ removed_queue = Table(
     Column("workflow_id", Text, nullable=False),
     Column("removed_at", Double, nullable=False),
     Column("first", BigInteger, nullable=False),  # no event or session of it has a lower number
-    Column("last", BigInteger, nullable=False),  # nor a higher one
+    Column("last", BigInteger, nullable=False),  # nor an event of it a higher one
     Column("swept", Boolean, nullable=False, server_default=text("false")),  # kept for its number alone
 )
 """Queues of workflows that were removed, until the last of their rows is gone."""
