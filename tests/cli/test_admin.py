@@ -40,8 +40,8 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.close()
 
 
-def _work_through(stack: Stack, folder: Path, count: int) -> str:
-    (folder / "flow.json").write_text(json.dumps(FLOW))
+def _work_through(stack: Stack, folder: Path, count: int, *, flow: dict[str, Any] = FLOW) -> str:
+    (folder / "flow.json").write_text(json.dumps(flow))
     (folder / "values.jsonl").write_text("".join(f"{number}\n" for number in range(count)))
     workflow = str(stack.run_json("workflow", "submit", str(folder / "flow.json"))["workflow_id"])
     stack.run("queue", "publish", workflow, "in", str(folder / "values.jsonl"), "--close")
@@ -76,6 +76,21 @@ def test_what_would_go_is_told_and_then_it_goes(forgetful: Stack, tmp_path: Path
     assert "3 were left out: their bodies are not kept any more" in exported.stderr
     assert sorted(forgetful.run("event", "export", workflow, "out").stdout.split()) == ["0", "1", "2"]
     assert forgetful.run_json("workflow", "account", workflow, "--recount")["adds_up"]
+
+
+def test_the_result_of_a_task_without_an_output_queue_is_shown_until_its_body_goes(
+    forgetful: Stack, tmp_path: Path
+) -> None:
+    forgetful.run("admin", "reset", "--yes")
+    task = {**FLOW["tasks"][0], "output_queue_aliases": []}
+    workflow = _work_through(forgetful, tmp_path, 1, flow={**FLOW, "tasks": [task], "public_queue_aliases": ["in"]})
+    [event] = forgetful.run_json("event", "list", workflow)["events"]
+
+    shown = forgetful.run("event", "show", event["event"]).stdout
+    assert re.search(r"^body \(json\).*^result \(json\).*^attempt 1: done", shown, re.DOTALL | re.MULTILINE), shown
+
+    forgetful.run("admin", "purge")
+    assert "result (" not in forgetful.run("event", "show", event["event"]).stdout
 
 
 def test_emptying_must_be_meant_and_allowed(running: Stack, forgetful: Stack, tmp_path: Path) -> None:

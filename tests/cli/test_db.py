@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from muster.cli.main import run
-from muster.server.adapters.sql.database import lock_file
 from muster.server.adapters.sql.migrate import list_migrations
+from muster.server.adapters.sql.sqlite_lock import lock_file
 
 
 @pytest.fixture(autouse=True)

@@ -185,6 +185,133 @@ async def test_a_copy_of_the_file_is_known_for_one(tmp_path: Path) -> None:
     assert await find_era(f"sqlite:///{tmp_path / 'muster.db'}") == 0
 
 
+def copy_database(source: Path, target: Path) -> None:
+    """As `sqlite3 muster.db ".backup FILE"` does, also while a service works: the copy says nothing of being one."""
+    with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(target)) as copy:
+        original.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def put_in_place(backup: Path, file: Path) -> None:
+    """As `rm` and `cp` do where the file system gives the same inode again."""
+    inode = file.stat().st_ino
+    for suffix in ("-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    file.write_bytes(backup.read_bytes())
+    assert file.stat().st_ino == inode
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["that ended", "that was killed"])
+async def test_a_backup_in_the_place_of_the_file_is_noticed_under_the_same_inode_after_a_service(
+    tmp_path: Path,
+    is_killed: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    file, backup, lock = (tmp_path / name for name in ("muster.db", "backup.db", "muster.db.lock"))
+    url = f"sqlite:///{file}"
+    async with open_bench(url) as bench:
+        queue = await bench.add_queue()
+        await bench.store.heartbeat()
+        copy_database(file, backup)
+        await bench.publish(queue, b"1")
+        if is_killed:
+            await bench.store.heartbeat()
+            noted = lock.read_bytes()
+    if is_killed:
+        lock.write_bytes(noted)
+
+    put_in_place(backup, file)
+
+    for _ in range(2):
+        async with open_bench(url):
+            pass
+        assert await find_era(url) == 1
+
+
+async def test_a_backup_of_a_future_that_was_given_up_is_noticed_too(tmp_path: Path) -> None:
+    """Somebody restores an old backup, thinks again, and restores a newer one."""
+    file, older, newer = (tmp_path / name for name in ("muster.db", "older.db", "newer.db"))
+    url = f"sqlite:///{file}"
+    for backup in (older, newer):
+        async with open_bench(url) as bench:
+            await bench.add_queue(backup.stem)
+            await bench.store.heartbeat()
+            copy_database(file, backup)
+            await bench.add_queue(f"after {backup.stem}")
+
+    for backup in (older, newer, older):
+        put_in_place(backup, file)
+        async with open_bench(url):
+            pass
+        assert await find_era(url) == 1
+
+
+async def test_an_era_goes_on_where_the_file_lacks_nothing(tmp_path: Path) -> None:
+    """Also after a crash between what is written into the database and what is noted beside it."""
+    file, backup, lock = (tmp_path / name for name in ("muster.db", "backup.db", "muster.db.lock"))
+    url = f"sqlite:///{file}"
+    async with open_bench(url) as bench:
+        await bench.store.heartbeat()
+        noted = lock.read_bytes()
+        await bench.add_queue()
+        await bench.store.heartbeat()
+        assert lock.read_bytes() != noted
+        copy_database(file, backup)
+        size_bytes = file.with_name("muster.db-wal").stat().st_size
+        await bench.store.heartbeat()
+        assert file.with_name("muster.db-wal").stat().st_size == size_bytes, (
+            "nothing was written where nothing had been"
+        )
+
+    put_in_place(backup, file)
+    lock.write_bytes(noted)
+
+    async with open_bench(url):
+        pass
+    assert await find_era(url) == 0
+
+
+async def test_a_file_beside_which_nothing_is_noted_any_more_begins_a_new_era(tmp_path: Path) -> None:
+    """The folder was lost with all that was in it, and made again."""
+    url = f"sqlite:///{tmp_path / 'muster.db'}"
+    async with open_bench(url):
+        pass
+    (tmp_path / "muster.db.lock").unlink()
+
+    async with open_bench(url):
+        pass
+    assert await find_era(url) == 1
+
+
+async def test_a_file_from_before_times_were_noted_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "muster.db"
+    async with open_bench(f"sqlite:///{file}"):
+        pass
+    with closing(sqlite3.connect(file)) as raw:
+        raw.execute("UPDATE era SET identity = ?", (f"file {file.stat().st_ino}",))
+        raw.commit()
+    (tmp_path / "muster.db.lock").write_text("4711")
+
+    for _ in range(2):
+        async with open_bench(f"sqlite:///{file}"):
+            pass
+    assert await find_era(f"sqlite:///{file}") == 0
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["moved away", "replaced"])
+async def test_a_service_whose_file_is_taken_away_ends_instead_of_writing_into_nowhere(
+    tmp_path: Path,
+    is_replaced: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    file = tmp_path / "muster.db"
+    async with open_bench(f"sqlite:///{file}") as bench:
+        await bench.store.heartbeat()
+        file.rename(tmp_path / "away.db")
+        if is_replaced:
+            copy_database(tmp_path / "away.db", file)
+        with pytest.raises(ConflictError, match="moved away or replaced"):
+            await bench.store.heartbeat()
+
+
 async def test_a_restore_leaves_a_database_alone_that_is_still_there_or_in_use(tmp_path: Path) -> None:
     url, file = f"sqlite:///{tmp_path / 'muster.db'}", tmp_path / "backup.db"
     async with open_bench(url):

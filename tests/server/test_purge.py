@@ -7,12 +7,30 @@ from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, Delete, Update, delete, insert, select, text, update
 
+from muster.domain.asking import Ask
 from muster.domain.ids import EPOCH_MS, first_id_at
+from muster.domain.location import Agent
+from muster.domain.retention import Kept
 from muster.server.adapters.sql.partitions import SPAN_MS, make_coming_partitions
-from muster.server.adapters.sql.schema import event, metadata
+from muster.server.adapters.sql.retention_schema import removed_queue
+from muster.server.adapters.sql.schema import (
+    asking,
+    delayed,
+    event,
+    finished,
+    holder,
+    metadata,
+    phase_log,
+    ready,
+    taskforce,
+)
+from muster.server.adapters.sql.schema import workflow as workflow_rows
 from muster.server.adapters.sql.transaction import SqlTransaction
+from muster.server.daemons.purge import purge_all
+from muster.server.ports.queue_engine import BodyKind
+from muster.server.ports.retention import START, Manner, Swept
 from muster.server.ports.store import Transaction
 from muster.server.services.purge import Place, Stage, parse_place, purge, render_place
 from muster.worker import protocol
@@ -21,6 +39,7 @@ from server.stand import KEY, NEW, NEW_TASK, OPERATOR, STRANGER, USER, WMS, Json
 pytestmark = pytest.mark.anyio
 
 PURGE = "/muster/v1/admin/purge"
+WITHOUT_OUTPUT: Json = {**NEW_TASK, "output_queue_aliases": []}
 NEVER_DONE: Json = {**NEW, "tasks": [{**NEW_TASK, "attempts": 1}]}
 
 
@@ -107,7 +126,7 @@ async def count_rows(stand: Stand) -> dict[str, int]:
         return {
             table.name: len(connection.execute(select(*table.primary_key)).all())
             for table in metadata.sorted_tables
-            if table.name not in {"replica", "secret", "jwk", "asking", "answer"}
+            if table.name not in {"replica", "secret", "jwk", "asking", "answer", "purge_round", "purge_walk"}
         }
 
     return await stand.parts.store.read(count)
@@ -171,6 +190,110 @@ async def test_results_that_nobody_consumed_keep_their_workflow_for_the_time_of_
         assert (await removed_by(stand))["workflows"] == 1
 
 
+async def test_results_that_wait_for_a_further_try_are_not_consumed_either(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0, results_kept_s=3600) as stand:
+        workflow = await stand.submit()
+        await finish(stand, workflow, await work(stand, workflow, 1, 2))
+
+        def delay(tx: Transaction) -> None:
+            connection = connection_of(tx)
+            rows = [{**row._mapping, "due": tx.now() + 600} for row in connection.execute(select(ready))]
+            connection.execute(insert(delayed), rows[:1])
+            connection.execute(delete(ready).where(ready.c.event == rows[0]["event"]))
+
+        await stand.parts.store.write(delay)
+        [kept] = (await go_round(stand))["kept_back"]
+        assert kept["reason"] == "2 results were not consumed: they are kept for 3600 s longer"
+
+        await age(stand, delete(ready))
+        [kept] = (await go_round(stand))["kept_back"]
+        assert kept["reason"] == "1 results were not consumed: they are kept for 3600 s longer"
+
+
+async def test_what_services_with_other_clocks_made_of_a_removed_workflow_goes_too(database_url: str) -> None:
+    """Numbers of events are made of times: theirs are from before the workflow was made, and from after it was removed."""
+    minutes_50 = 50 * 60.0
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+
+        def publish_elsewhere(tx: Transaction) -> None:
+            number = tx.queues.list_of_workflow(workflow["workflow_id"])[0].number
+            events = [first_id_at(tx.now() + minutes) for minutes in (-minutes_50, minutes_50)]
+            rows = [{"id": one, "queue": number, "kind": 0, "body": b"1"} for one in events]
+            connection_of(tx).execute(insert(event), rows)
+            session = {"owner": "ada", "taskforce_uuid": None, "consumer_queue": number, "cluster": "", "proc": 0}
+            more = {"start": 0, "at_once": 1, "host": "", "site": "", "begun_at": 0.0, "until": 0.0, "call": 0}
+            holders = [{"number": one, **session, **more, "ended": "left"} for one in events]
+            connection_of(tx).execute(insert(holder), holders)
+
+        await stand.parts.store.write(publish_elsewhere)
+        await stand.end(workflow, "abort")
+
+        assert (await removed_by(stand))["workflows"] == 1
+
+        rows = await count_rows(stand)
+        assert (rows["event"], rows["holder"]) == (0, 0)
+
+
+@pytest.mark.parametrize("is_complete", [True, False], ids=["whose workers are gone", "whose site was taken away"])
+async def test_events_of_a_removed_workflow_are_looked_for_up_to_its_end(
+    database_url: str,
+    is_complete: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """It ended a year ago; somebody has consumed its results since."""
+    day_s, year_s = 86_400.0, 365 * 86_400.0
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+        order = await work(stand, workflow, 1)
+        if is_complete:
+            await finish(stand, workflow, order)
+        else:
+            await stand.end(workflow, "finish")
+        assert await consume(stand, workflow) == 1
+
+        def remove(tx: Transaction) -> tuple[float, int]:
+            connection = connection_of(tx)
+            for table, column in ((workflow_rows, "ended_at"), (phase_log, "at")):
+                connection.execute(update(table).values({column: table.c[column] - year_s}))
+            tx.retention.remove_workflow(workflow["workflow_id"])
+            return tx.now(), connection.scalars(select(removed_queue.c.last).distinct()).one()
+
+        now, last = await stand.parts.store.write(remove)
+
+        end = now - year_s if is_complete else now
+        assert first_id_at(end) < last < first_id_at(end + day_s)
+        await removed_by(stand)
+        assert (await count_rows(stand))["holder"] == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "events"), [(NEW_TASK, 4), (WITHOUT_OUTPUT, 2)], ids=["in a queue that is not public", "in no queue"]
+)
+async def test_results_that_nobody_can_consume_are_not_waited_for(database_url: str, task: Json, events: int) -> None:
+    new: Json = {**NEW, "public_queue_aliases": ["in"], "tasks": [task]}
+    async with keeping(database_url, workflows_kept_s=0, results_kept_s=3600) as stand:
+        workflow = await stand.submit(new)
+        await finish(stand, workflow, await work(stand, workflow, 1, 2))
+
+        assert await removed_by(stand) == {"workflows": 1, "events": events}
+
+
+async def test_the_result_of_a_task_without_an_output_queue_stays_with_its_event_as_long_as_its_body(
+    database_url: str,
+) -> None:
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        workflow = await stand.submit({**NEW, "public_queue_aliases": ["in"], "tasks": [WITHOUT_OUTPUT]})
+        await work(stand, workflow, {"x": 1})
+        [done] = (await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/events"))["events"]
+        path = f"/muster/v1/events/{done['event']}"
+        assert (await stand.get(path))["result"] == {"kind": "json", "body": {"x": 1}}
+
+        assert await removed_by(stand) == {"bodies": 1}
+
+        seen = await stand.get(path)
+        assert (seen["result"], seen["results"], seen["state"]) == (None, [], "done")
+
+
 async def test_when_the_time_of_grace_is_over_they_go_too(database_url: str) -> None:
     async with keeping(database_url, workflows_kept_s=0) as stand:
         workflow = await stand.submit()
@@ -191,6 +314,67 @@ async def test_a_workflow_is_kept_while_its_workers_may_be_there(database_url: s
         await stand.advance()
         await stand.report(order, "completed", at=1.0)
         assert (await removed_by(stand))["workflows"] == 1
+
+
+async def age(stand: Stand, *statements: Update | Delete) -> None:
+    """Let the past be longer ago."""
+
+    def change(tx: Transaction) -> None:
+        for one in statements:
+            assert connection_of(tx).execute(one).rowcount == 1
+
+    await stand.parts.store.write(change)
+
+
+async def test_a_site_of_which_nothing_is_heard_any_more_keeps_no_workflow(database_url: str) -> None:
+    """It was taken out of service, with the record of its workers."""
+    days_31 = 31 * 86_400
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+        await work(stand, workflow, 1)
+        await stand.end(workflow, "abort")
+        await age(stand, update(asking).values(at=asking.c.at - days_31 + 2 * 86_400))
+        assert await removed_by(stand) == {}
+
+        def note_upstream(tx: Transaction) -> None:
+            schedd = connection_of(tx).scalar(select(taskforce.c.schedd))
+            tx.askings.note([Ask(Agent.UPSTREAM, str(schedd), "", tx.now())])
+
+        await age(stand, update(asking).values(at=asking.c.at - 2 * 86_400))
+        await stand.parts.store.write(note_upstream)
+        assert await removed_by(stand) == {}, "upstream's agent serves it now"
+
+        await age(stand, update(asking).where(asking.c.kind == Agent.UPSTREAM).values(at=asking.c.at - days_31))
+        assert (await removed_by(stand))["workflows"] == 1
+
+
+async def test_a_workflow_is_kept_while_its_site_may_still_say_that_it_started_workers(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        confirmed, unconfirmed = await stand.submit(), await stand.submit()
+        await stand.advance()
+        orders = {one["workflow_id"]: one for one in (await stand.claim())["start"]}
+        for one in (confirmed, unconfirmed):
+            await stand.end(one, "abort")
+
+        kept_back = (await go_round(stand))["kept_back"]
+        reason = "workers were ordered, and its site has not said whether it started them: a day is waited for that"
+        assert [one["reason"] for one in kept_back] == [reason] * 2
+
+        order = orders[confirmed["workflow_id"]]
+        await stand.report(order, "submitted", cluster_id=7, n_workers=2)
+        for one in (confirmed, unconfirmed):
+            of_this = update(workflow_rows).where(workflow_rows.c.workflow_id == one["workflow_id"])
+            await age(stand, of_this.values(ended_at=workflow_rows.c.ended_at - 86_400))
+        assert await removed_by(stand) == {"workflows": 1}
+        [kept] = (await go_round(stand))["kept_back"]
+        assert kept["workflow_id"] == confirmed["workflow_id"]
+        assert kept["reason"] == "its workers are not known to be gone: its site has not said so"
+
+
+async def test_a_workflow_whose_workers_were_never_ordered_need_not_wait_for_a_site(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        await stand.end(await stand.submit(), "abort")
+        assert await removed_by(stand) == {"workflows": 1}
 
 
 async def test_a_workflow_is_kept_while_somebody_consumes_its_results(database_url: str) -> None:
@@ -479,6 +663,124 @@ async def test_work_goes_on_while_everything_that_is_done_goes_and_nothing_is_co
         assert sum(one["counts"]["waiting"] for one in whole["queues"] if one["alias"] == "out") == total
         rows = await count_rows(stand)
         assert (rows["finished"], rows["event"], rows["ready"]) == (0, total, total)
+
+
+async def lease(stand: Stand, workflow: Json, count: int, *, cluster_id: int = 7) -> tuple[Json, list[Json]]:
+    """A worker that holds so many new events. Returns it and them, by number."""
+    order = await stand.start(workflow, cluster_id=cluster_id)
+    await stand.publish(workflow, *range(count))
+    worker = await stand.enrol(order["taskforce_uuid"])
+    leased = (await stand.step(worker, 1, want=count))["events"]
+    return worker, sorted(leased, key=lambda one: one["event"])
+
+
+def done(leased: Json) -> Json:
+    return {"event": leased["event"], "fence": leased["fence"], "outcome": "done", "results": []}
+
+
+async def find_kinds(stand: Stand, events: list[Json]) -> list[str]:
+    """How the bodies of these events are kept; `gone` where the whole event is."""
+    answers = [await stand.ask("GET", f"/muster/v1/events/{one['event']}") for one in events]
+    return ["gone" if one.status_code == 404 else one.json()["kind"] for one in answers]
+
+
+@pytest.mark.parametrize(("rule", "without"), [("bodies_kept_s", "purged"), ("events_kept_s", "gone")])
+async def test_a_service_looks_at_what_is_new_and_once_a_day_at_all(
+    database_url: str, rule: str, without: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with keeping(database_url, **{rule: 0}) as stand:
+        worker, [early, *later, last] = await lease(stand, await stand.submit(), 5)
+        await stand.step(worker, 2, finished=[done(one) for one in later])
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [early, *later, last]) == ["json", *[without] * 3, "json"]
+
+        await stand.step(worker, 3, finished=[done(early), done(last)])
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [early, last]) == ["json", without], "what ended late is passed by"
+
+        monkeypatch.setattr("muster.server.services.purge.WHOLE_EVERY_S", 0.0)
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [early]) == [without]
+
+
+async def test_an_operators_round_looks_at_all(database_url: str) -> None:
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        worker, [early, last] = await lease(stand, await stand.submit(), 2)
+        await stand.step(worker, 2, finished=[done(last)])
+        await purge_all(stand.parts)
+        await stand.step(worker, 3, finished=[done(early)])
+
+        assert await removed_by(stand, dry_run=True) == {"bodies": 1}
+        assert await removed_by(stand) == {"bodies": 1}
+
+
+async def test_what_is_not_due_yet_is_not_passed_by(database_url: str) -> None:
+    """In the middle of three one ended long after it was published."""
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        worker, leased = await lease(stand, await stand.submit(), 3)
+        await stand.step(worker, 2, finished=[done(one) for one in leased])
+        events = [int(one["event"].removeprefix("EV-"), 16) for one in leased]
+
+        def sweep(tx: Transaction) -> tuple[Swept, Swept]:
+            cut = tx.now() + 10
+            of_middle = update(finished).where(finished.c.event == events[1])
+            connection_of(tx).execute(of_middle.values(at=cut + 1))
+            first = tx.retention.sweep_done(Kept.BODIES, START, cut, limit=2, manner=Manner())
+            assert first.after is not None
+            return first, tx.retention.sweep_done(Kept.BODIES, first.after, cut, limit=2, manner=Manner())
+
+        first, second = await stand.parts.store.write(sweep)
+
+        assert first == Swept((events[1], 1), {Kept.BODIES: 1}, settled=events[1] - 1)
+        assert second == Swept(None, {Kept.BODIES: 1}, settled=None)
+
+
+async def test_a_walk_goes_on_where_the_one_before_was_broken_off(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a service that died: the others wait for it for a while. Nothing is counted twice, and nothing left out."""
+    monkeypatch.setattr("muster.server.services.purge.ROWS_AT_ONCE", 2)
+    rules = {"events_kept_s": 1e6, "bodies_kept_s": 0, "attempts_kept_s": 0}
+    async with keeping(database_url, **rules) as stand:
+        workflow = await stand.submit(NEVER_DONE)
+        for broken_off in range(1, 30):
+            worker, leased = await lease(stand, workflow if broken_off == 1 else await stand.submit(), 3)
+            await stand.step(worker, 2, finished=[done(one) for one in leased])
+            place: Place | None = None
+            for _ in range(broken_off):
+                keeper = f"service {broken_off}"
+                place = (await purge(stand.parts, place=place, for_s=0, keeper=keeper)).place
+                if place is None:
+                    break
+            if place is None:
+                break
+            await stand.parts.store.write(lambda tx: tx.retention.end_round(keeper))  # noqa: B023 - run at once
+        assert broken_off > len(Stage)
+
+        await purge_all(stand.parts)
+
+        bodies = await stand.parts.store.read(lambda tx: connection_of(tx).scalars(select(event.c.kind)).all())
+        assert bodies == [BodyKind.PURGED] * 3 * broken_off
+        assert (await account(stand, workflow))["adds_up"]
+
+
+async def test_one_service_goes_round_and_the_others_pass_over(database_url: str) -> None:
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        worker, [first, second] = await lease(stand, await stand.submit(), 2)
+        await stand.step(worker, 2, finished=[done(first)])
+
+        assert await stand.parts.store.write(lambda tx: tx.retention.take_round("another", for_s=60.0))
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [first]) == ["json"]
+        assert await removed_by(stand) == {"bodies": 1}, "an operator need not wait"
+
+        await stand.step(worker, 3, finished=[done(second)])
+        await stand.parts.store.write(lambda tx: tx.retention.end_round("another"))
+        assert await stand.parts.store.write(lambda tx: tx.retention.take_round("one that died", for_s=-1.0))
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [second]) == ["purged"]
+        assert await stand.parts.store.write(lambda tx: tx.retention.take_round("the next", for_s=60.0))
+        assert not await stand.parts.store.write(lambda tx: tx.retention.take_round("another", for_s=60.0))
 
 
 @pytest.mark.server

@@ -198,10 +198,17 @@ def put_event(view: EventView) -> None:
         ]
     )
     text = "not kept any more" if view.kind == "purged" else bytes(view.body).decode()
-    cut = f"\n… {len(text)} characters in all: --body writes them" if len(text) > BODY_CHARS_SHOWN else ""
-    put_block(f"body ({view.kind}{', base64' if view.kind == 'bytes' else ''})", text[:BODY_CHARS_SHOWN] + cut)
+    put_body("body", view.kind, text, whole="--body writes them")
+    if view.result is not None:
+        put_body("result", view.result.kind, bytes(view.result.body).decode(), whole="--json writes them")
     for attempt in view.history:
         put_attempt(attempt)
+
+
+def put_body(title: str, kind: str, text: str, *, whole: str) -> None:
+    """Write the beginning of a body, and how to see it whole."""
+    cut = f"\n… {len(text)} characters in all: {whole}" if len(text) > BODY_CHARS_SHOWN else ""
+    put_block(f"{title} ({kind}{', base64' if kind == 'bytes' else ''})", text[:BODY_CHARS_SHOWN] + cut)
 
 
 def put_attempt(attempt: AttemptView) -> None:

@@ -7,6 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from muster.domain.asking import KEPT_S
+
+GONE_S = KEPT_S
+"""A site whose agent has not asked for work for so many seconds does not come back: nobody will say what became of its workers."""
+UNCONFIRMED_S = 86_400.0
+"""Seconds after the end of its workflow within which a site says that it has started workers, if it has."""
+
 
 class Kept(StrEnum):
     """What a rule is about."""

@@ -24,7 +24,7 @@ class RetentionSettings(FromVariables):
     """Seconds that a workflow is kept after its end, with all its events. Without it: for ever."""
 
     results_kept_s: float = Field(default=30 * DAY_S, ge=0)
-    """Seconds that a workflow is kept beyond that while there are results which nobody has consumed."""
+    """Seconds that a workflow is kept beyond that while there are results in its public queues which nobody has consumed."""
 
     events_kept_s: float | None = Field(default=None, ge=0)
     """Seconds that an event is kept after it was done, with its attempts; it still counts. Without it: as long as its workflow."""

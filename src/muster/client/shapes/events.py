@@ -69,8 +69,18 @@ class EventSummary(Answer):
     retry_at: float | None
 
 
+class KeptResult(Answer):
+    """The result of a task that has no output queue. `kind`: json or bytes."""
+
+    kind: str
+    body: Raw
+
+
 class EventView(EventSummary):
-    """GET /muster/v1/events/{event}. `kind`: json, bytes, or purged: then the body is not kept any more, and is null."""
+    """GET /muster/v1/events/{event}. `kind`: json, bytes, or purged: then the body is not kept any more, and is null.
+
+    `results`: events that it made in output queues; `result`: its result where its task has no output queue, as long as its body is kept.
+    """
 
     workflow_id: str
     kind: str
@@ -78,6 +88,7 @@ class EventView(EventSummary):
     parent: str | None
     results: list[str]
     history: list[AttemptView]
+    result: KeptResult | None = None
 
 
 class EventPage(Answer):

@@ -1,5 +1,7 @@
 """Who removes what need not be kept any longer? A round now and then, with pauses, so that work goes before."""
 
+import secrets
+
 import anyio
 import structlog
 
@@ -14,11 +16,12 @@ PAUSE_S = 0.02
 
 
 async def purge_all(parts: Parts) -> None:
-    """One round over everything."""
+    """One round, unless another service is at one."""
+    keeper = secrets.token_hex(8)
     removed = dict.fromkeys(Kept, 0)
     place: Place | None = None
     while True:
-        done = await purge(parts, place=place, for_s=0.0)
+        done = await purge(parts, place=place, for_s=0.0, keeper=keeper)
         for kept, count in done.removed.items():
             removed[kept] += count
         for one in done.kept_back:

@@ -46,7 +46,8 @@ class AttemptRow:
 @dataclass(frozen=True, slots=True)
 class EventRow:
     """One event. `attempts` is how many were counted so far; `parent` is the event whose result it is; `retry_at` is when one that
-    failed goes back to its queue (seconds since the epoch), None where it does not wait for that.
+    failed goes back to its queue (seconds since the epoch), None where it does not wait for that. `result` is that of a task without an
+    output queue, where one event alone is looked at.
     """
 
     event: int
@@ -58,6 +59,7 @@ class EventRow:
     parent: int | None
     results: Sequence[int]
     retry_at: float | None = None
+    result: Body | None = None
 
 
 @dataclass(frozen=True, slots=True)

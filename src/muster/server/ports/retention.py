@@ -29,29 +29,31 @@ class Standing:
 
     Args:
         events: how many events of it are kept.
-        unread: results that wait in a queue which no task reads.
-        has_clusters: there are workers of it that are not known to be gone.
+        unread: results that wait in a queue from which people consume. Those in any other, and those of tasks without an output queue, have
+            nobody who would take them, so nobody is waited for: who wants them looks at the events.
+        has_clusters: there are workers of it that are not known to be gone, at a site of which something was heard in `GONE_S`.
+        has_orders: workers were ordered, and no site has said whether it started them.
         has_sessions: a worker, or a person who consumes, holds a session on it.
     """
 
     events: int
     unread: int
     has_clusters: bool
+    has_orders: bool
     has_sessions: bool
 
 
 @dataclass(frozen=True)
-class Cuts:
-    """What was done before these times goes (seconds since the epoch); None: nothing of that kind."""
+class Walk:
+    """How far a rule has come with the events that are done.
 
-    events: float | None = None
-    bodies: float | None = None
-    attempts: float | None = None
+    Args:
+        settled: up to this event number everything is dealt with that had ended when it was looked at.
+        whole_at: when a walk last began at the beginning, seconds since the epoch.
+    """
 
-    @property
-    def latest(self) -> float | None:
-        """Nothing that was done at this time or later goes."""
-        return max((cut for cut in (self.events, self.bodies, self.attempts) if cut is not None), default=None)
+    settled: int
+    whole_at: float
 
 
 @dataclass(frozen=True)
@@ -61,22 +63,44 @@ class Manner:
     Args:
         is_dry: nothing is removed, only counted.
         due_before: what belongs to workflows that ended before that time is left: it goes with them, or is kept back with them.
+        whole_before: events that were done before that time go whole, so that nothing else is counted of them.
     """
 
     is_dry: bool = False
     due_before: float | None = None
+    whole_before: float | None = None
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What a batch removed. `after`: where to go on; None where there is nothing more."""
+    """What a batch removed.
+
+    Args:
+        after: where to go on; None where there is nothing more.
+        settled: as `Walk.settled`; None where that is not known to be further.
+    """
 
     after: After | None
     removed: Mapping[Kept, int] = field(default_factory=dict)
+    settled: int | None = None
 
 
 class Retention(Protocol):
     """Removing what is not kept any longer."""
+
+    def take_round(self, keeper: str, *, for_s: float) -> bool:
+        """Be the one who goes round, for so many seconds or half of them at least. False: another one is."""
+
+    def end_round(self, keeper: str) -> None:
+        """Let others go round."""
+
+    def find_walk(self, kept: Kept) -> Walk | None: ...
+
+    def begin_walk(self, kept: Kept) -> None:
+        """One begins at the beginning now."""
+
+    def note_settled(self, kept: Kept, number: int) -> None:
+        """So far everything is dealt with; what was noted before may be further."""
 
     def find_due(self, before: float, *, after: int, limit: int) -> Sequence[Due]:
         """Workflows that ended before that time, those behind the number `after`, by number."""
@@ -103,8 +127,10 @@ class Retention(Protocol):
     def end_sweep(self, *, upto: float) -> None:
         """All that belonged to queues removed until `upto` is gone: forget them too."""
 
-    def sweep_done(self, after: After, cuts: Cuts, *, limit: int, manner: Manner) -> Swept:
-        """Remove what need not be kept of events that are done."""
+    def sweep_done(self, kept: Kept, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
+        """Remove events that were done before that time, or only their bodies or their failed attempts. A place is an event number, and 1
+        where the walk has passed one whose time is still to come.
+        """
 
     def sweep_dead_letters(self, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         """Remove those that died before that time."""

@@ -1,7 +1,11 @@
 """What need not be kept any longer goes: a small step after another, each a transaction, so that nobody waits for it.
 
-A round takes its time at its beginning and looks at everything once. It can be broken off anywhere and begun again: what is half removed
-is found by the next one. Two services, or a service and an operator, may be at it at once.
+A round takes its time at its beginning. It can be broken off anywhere and begun again: what is half removed is found by the next one.
+One service at a time goes round by itself (`keeper`); an operator may have a round made beside it.
+
+Of the events that are done a service looks at those that are new, by each rule behind the place up to which everything is dealt with, and
+once a day at all: an event that waited for long ends behind that place, and so do those of a workflow that was kept back. An operator's
+round looks at all.
 """
 
 import hmac
@@ -12,9 +16,9 @@ from enum import StrEnum
 
 import anyio
 
-from muster.domain.retention import Kept, KeptBack, Rules
+from muster.domain.retention import UNCONFIRMED_S, Kept, KeptBack, Rules
 from muster.domain.workflow import WorkflowState
-from muster.server.ports.retention import START, After, Cuts, Manner, Retention, Standing, Swept
+from muster.server.ports.retention import START, After, Manner, Retention, Standing, Swept
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
 
@@ -24,6 +28,9 @@ WINDOW = 5000
 """Rows that a step of a walk passes by."""
 KEPT_BACK_MAX = 100
 """Workflows that a call names which are kept although their time is over."""
+ROUND_S = 60.0
+"""Seconds after which a service that broke off its round is not waited for by the others."""
+WHOLE_EVERY_S = 24 * 3600.0
 _SECONDS = r"(\d{1,12}\.\d{6})"
 _PLACE = re.compile(rf"([a-z]+):(\d{{1,18}}):(\d{{1,18}}):{_SECONDS}:{_SECONDS}:(wet|dry):([0-9a-f]{{32}})")
 _PLACE_USE = b"muster place of a purge 1\0"
@@ -37,6 +44,8 @@ class Stage(StrEnum):
     ANSWERS = "answers"
     DEAD = "dead"
     DONE = "done"
+    BODIES = "bodies"
+    ATTEMPTS = "attempts"
     PLACES = "places"  # of removed queues, as what follows
     PARTITIONS = "partitions"
     EVENTS = "events"
@@ -48,7 +57,14 @@ _STAGES = tuple(Stage)
 _OF_REMOVED = frozenset({Stage.PLACES, Stage.PARTITIONS, Stage.EVENTS, Stage.SESSIONS, Stage.END})
 """Nobody asks how much of these there is: it was counted when their workflow went."""
 
-_KEPT_OF = {Stage.DEAD: Kept.DEAD_LETTERS, Stage.NOTICES: Kept.NOTICES, Stage.ANSWERS: Kept.ANSWERS}
+_KEPT_OF = {
+    Stage.DEAD: Kept.DEAD_LETTERS,
+    Stage.NOTICES: Kept.NOTICES,
+    Stage.ANSWERS: Kept.ANSWERS,
+    Stage.DONE: Kept.EVENTS,
+    Stage.BODIES: Kept.BODIES,
+    Stage.ATTEMPTS: Kept.ATTEMPTS,
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,7 @@ class Purged:
     Args:
         removed: how many of each.
         kept_back: workflows whose time is over; at most `KEPT_BACK_MAX`.
-        place: where to go on; None: the round is at its end.
+        place: where to go on; None: the round is at its end, or another service goes round.
     """
 
     removed: Mapping[Kept, int]
@@ -103,11 +119,14 @@ def _sign(text: str, key: bytes) -> str:
     return hmac.digest(key, _PLACE_USE + text.encode(), "sha256").hex()[:32]
 
 
-async def purge(parts: Parts, *, place: Place | None = None, is_dry: bool = False, for_s: float) -> Purged:
+async def purge(
+    parts: Parts, *, place: Place | None = None, is_dry: bool = False, for_s: float, keeper: str | None = None
+) -> Purged:
     """Begin a round, or go on with it, for about so many seconds.
 
     Args:
         is_dry: nothing is removed, only counted.
+        keeper: who goes round by itself; it looks at what is new alone, and at nothing while another one is at it.
     """
     rules = parts.settings.retention
     run = parts.store.read if is_dry else parts.store.write
@@ -118,7 +137,7 @@ async def purge(parts: Parts, *, place: Place | None = None, is_dry: bool = Fals
     ends_at = anyio.current_time() + for_s
     next_place: Place | None = place
     while next_place is not None:
-        done = await run(_Step(rules, next_place, is_dry).run)
+        done = await run(_Step(rules, next_place, is_dry, keeper).run)
         for kept, count in done.removed.items():
             removed[kept] += count
         kept_back += done.kept_back[: KEPT_BACK_MAX - len(kept_back)]
@@ -135,17 +154,23 @@ class _Step:
     rules: Rules
     place: Place
     is_dry: bool
+    keeper: str | None = None
 
     def run(self, tx: Transaction) -> Purged:
         if not self.is_dry:
             tx.take_turn("purge")
+            if self.keeper is not None and not tx.retention.take_round(self.keeper, for_s=ROUND_S):
+                return Purged({}, (), None)
         elif self.place.stage in _OF_REMOVED:
             return self.end_stage()
         if self.place.stage is Stage.WORKFLOWS:
             return self._remove_workflows(tx)
         swept = self._sweep_removed(tx.retention) if self.place.stage in _OF_REMOVED else self._sweep_old(tx)
         if swept.after is None:
-            return self.end_stage(swept.removed)
+            step = self.end_stage(swept.removed)
+            if step.place is None and self.keeper is not None:
+                tx.retention.end_round(self.keeper)
+            return step
         return Purged(swept.removed, (), replace(self.place, after=swept.after))
 
     def end_stage(self, removed: Mapping[Kept, int] = {}, kept_back: Sequence[KeptBack] = ()) -> Purged:
@@ -185,6 +210,8 @@ class _Step:
         """Why a workflow whose time is over is kept."""
         if standing.has_clusters:
             return "its workers are not known to be gone: its site has not said so"
+        if standing.has_orders and self.place.now < ended_at + UNCONFIRMED_S:
+            return "workers were ordered, and its site has not said whether it started them: a day is waited for that"
         if standing.has_sessions:
             return "somebody has its events in hand"
         grace_ends_at = self.rules.find_end_of_grace(ended_at)
@@ -211,10 +238,11 @@ class _Step:
     def _sweep_old(self, tx: Transaction) -> Swept:
         """What is old by itself."""
         after, retention = self.place.after, tx.retention
-        manner = Manner(is_dry=self.is_dry, due_before=self._find_cut(Kept.WORKFLOWS))
-        if self.place.stage is Stage.DONE:
-            cuts = Cuts(*map(self._find_cut, (Kept.EVENTS, Kept.BODIES, Kept.ATTEMPTS)))
-            return retention.sweep_done(after, cuts, limit=ROWS_AT_ONCE, manner=manner)
+        manner = Manner(
+            is_dry=self.is_dry,
+            due_before=self._find_cut(Kept.WORKFLOWS),
+            whole_before=self._find_cut(Kept.EVENTS),
+        )
         kept = _KEPT_OF[self.place.stage]
         if (cut := self._find_cut(kept)) is None:
             return Swept(None)
@@ -223,8 +251,26 @@ class _Step:
                 return retention.sweep_dead_letters(after, cut, limit=ROWS_AT_ONCE, manner=manner)
             case Kept.NOTICES:
                 return retention.sweep_notices(after, cut, limit=ROWS_AT_ONCE, manner=manner)
-            case _:
+            case Kept.ANSWERS:
                 return self._remove_answers(tx, cut)
+            case _:
+                return self._sweep_done(retention, kept, cut, manner)
+
+    def _sweep_done(self, retention: Retention, kept: Kept, cut: float, manner: Manner) -> Swept:
+        after = self.place.after
+        if after == START and not self.is_dry:
+            after = self._begin_walk(retention, kept)
+        swept = retention.sweep_done(kept, after, cut, limit=ROWS_AT_ONCE, manner=manner)
+        if swept.settled is not None and not self.is_dry:
+            retention.note_settled(kept, swept.settled)
+        return swept
+
+    def _begin_walk(self, retention: Retention, kept: Kept) -> After:
+        walk = retention.find_walk(kept)
+        if self.keeper is not None and walk is not None and walk.whole_at > self.place.now - WHOLE_EVERY_S:
+            return walk.settled, 0
+        retention.begin_walk(kept)
+        return START
 
     def _remove_answers(self, tx: Transaction, cut: float) -> Swept:
         if self.is_dry:

@@ -1,8 +1,6 @@
 """How is a database opened? Migrated, locked where only one service may have it, with store, engine and bells over it."""
 
 import contextlib
-import fcntl
-import os
 import secrets
 import sqlite3
 import time
@@ -13,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import anyio
 import asyncpg
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
-from muster.domain.errors import ConflictError, Finding, InvalidError
+from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, migrate, replicas
 from muster.server.adapters.sql.faults import database_errors
@@ -28,7 +27,8 @@ from muster.server.adapters.sql.postgres_pool import watch_connections
 from muster.server.adapters.sql.postgres_store import PostgresStore
 from muster.server.adapters.sql.rows import ask_postgres_clock
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
-from muster.server.adapters.sql.sqlite_file import make_folder, make_private, refuse_open_files
+from muster.server.adapters.sql.sqlite_file import make_private, name_file, refuse_open_files
+from muster.server.adapters.sql.sqlite_lock import FileLock, lock_file
 from muster.server.adapters.sql.sqlite_store import SqliteStore, open_connection
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.adapters.sql.use import PostgresUse, SqliteUse
@@ -47,7 +47,6 @@ CONNECT_S_MAX = 10.0
 """Seconds within which a connection must be made, or become free."""
 ANSWER_S_MAX = 120.0
 """Seconds after which a statement of the store is given up."""
-_LOCKS = Path("/proc/locks")
 """Every lock, a line each: number, kind, advisory or not, read or write, process, device and inode, range (proc(5))."""
 _COLD_SETTINGS = {"lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s"}
 
@@ -116,28 +115,36 @@ def find_sqlite_path(url: str) -> Path | None:
 
 @asynccontextmanager
 async def _open_sqlite(path: Path, *, is_upgraded: bool) -> AsyncIterator[Database]:
-    with lock_file(path):
+    with lock_file(path) as lock:
         with database_errors():
             make_private(path)
-            ids, era = _prepare_sqlite(path, is_upgraded=is_upgraded)
+            ids, era = _prepare_sqlite(path, lock, is_upgraded=is_upgraded)
         bells = Bells()
         async with SqliteWriter(lambda: open_connection(path)) as writer:
-            store = SqliteStore(path, writer, ids, bells)
+            store = SqliteStore(path, lock, writer, ids, bells)
             use = SqliteUse("sqlite", migrate.get_head(), era, writer=writer, store=store)
             try:
                 yield Database(store, SqliteEngine(writer, ids, bells.wake_after_commit), bells, use)
             finally:
+                with contextlib.suppress(ConflictError, UnavailableError), anyio.CancelScope(shield=True):
+                    await store.heartbeat()
                 store.close()
 
 
-def _prepare_sqlite(path: Path, *, is_upgraded: bool) -> tuple[EventIds, int]:
+def _prepare_sqlite(path: Path, lock: FileLock, *, is_upgraded: bool) -> tuple[EventIds, int]:
     with change_sqlite(path) as core:
         if is_upgraded:
             migrate.upgrade(core)
         else:
             migrate.refuse_pending(core)
-        era = eras.keep_era(core, now=time.time(), file=name_file(path))
-        return EventIds(replicas.first_node(era), last=replicas.find_last_number(core)), era
+        now = time.time()
+        file = name_file(path)
+        era = eras.keep_era(core, now=now, file=file, seen=lock.seen)
+        seen = eras.keep_seen(core, now=now, file=file, seen=lock.seen)
+        ids = EventIds(replicas.first_node(era), last=replicas.find_last_number(core))
+    lock.note_seen(seen)
+    lock.sync()
+    return ids, era
 
 
 @contextlib.contextmanager
@@ -157,55 +164,6 @@ def change_sqlite(path: Path) -> Iterator[Connection]:
             raw.execute("ROLLBACK")
             raise
         raw.execute("COMMIT")
-
-
-def name_file(path: Path) -> str:
-    """What tells the file from a copy of it."""
-    return f"file {path.stat().st_ino}"
-
-
-def find_holder(path: Path) -> int | None:
-    """The process that has the file by `lock_file`; None where none has it, or it cannot be seen from here (from another container).
-
-    The lock is not tried for that: a service that starts at that very moment would find the file in use.
-    """
-    try:
-        inode = _name_lock(path).stat().st_ino
-        locks = _LOCKS.read_text()
-    except OSError:
-        return None
-    for line in locks.splitlines():
-        _, kind, _, _, process, place, *_ = line.replace("-> ", "").split()
-        if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
-            return int(process)
-    return None
-
-
-def _name_lock(path: Path) -> Path:
-    """One lock, whatever links lead there."""
-    real = path.resolve()
-    return real.with_name(real.name + ".lock")
-
-
-@contextlib.contextmanager
-def lock_file(path: Path) -> Iterator[None]:
-    """Keep other services off the file: SQLite has one writer, and it is us."""
-    with database_errors():
-        make_folder(path)
-        descriptor = os.open(_name_lock(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "unknown"
-            raise ConflictError(
-                f"{path} is in use by another service (process {holder}): stop it, or name another database"
-            ) from None
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @asynccontextmanager
@@ -283,9 +241,9 @@ async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> tuple
     """Migrate, and take a node in the era that the database is in."""
 
     def take(core: Connection) -> tuple[EventIds, int]:
-        now = ask_postgres_clock(core)
-        make_coming_partitions(core, now=now)
         replicas.lock(core)
+        migrate.refuse_pending(core)  # again: from here on nobody migrates who cannot do it beside this service
+        now = ask_postgres_clock(core)
         era = eras.keep_era(core, now=now)
         node = replicas.take_node(core, token=token, now=now, era=era, revision=migrate.get_head())
         return EventIds(node, last=replicas.find_last_number(core)), era
@@ -296,8 +254,11 @@ async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> tuple
         else:
             await connection.run_sync(migrate.refuse_pending)
             await connection.rollback()
-    async with connect_once(url) as connection, connection.begin():
-        return await connection.run_sync(take)
+    async with connect_once(url) as connection:
+        async with connection.begin():  # of its own: who makes partitions has locks that a migration may wait for
+            await connection.run_sync(lambda core: make_coming_partitions(core, now=ask_postgres_clock(core)))
+        async with connection.begin():
+            return await connection.run_sync(take)
 
 
 @asynccontextmanager

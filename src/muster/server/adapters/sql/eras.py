@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 UNKNOWN = ""
 """The identity of a database that is to begin a new era at the next look: a copy, or one of which somebody said that it was restored."""
+_TICK_S = 0.000001
 SESSION_ENDED = "the database was restored"
 FENCES = 1000
 """By so much the claims of a new era are numbered above those of the one before: more than agents take over from each other in one."""
@@ -74,7 +75,7 @@ def find_identity(connection: Connection, *, file: str = "") -> str:
     return f"{cluster}/{connection.scalar(text(_HERE))}"
 
 
-def keep_era(connection: Connection, *, now: float, file: str = "") -> int:
+def keep_era(connection: Connection, *, now: float, file: str = "", seen: float | None = None) -> int:
     """See whether the database is the one that it was, and begin a new era if it is not. Returns the number of the present one.
 
     On PostgreSQL the caller has the lock of the replicas.
@@ -82,6 +83,7 @@ def keep_era(connection: Connection, *, now: float, file: str = "") -> int:
     Args:
         now: seconds since the epoch, by the database's clock.
         file: as `find_identity`.
+        seen: what was noted beside a SQLite file (`keep_seen`); None where nothing is.
     """
     known, identity = find_era(connection), find_identity(connection, file=file)
     if known is None:
@@ -90,9 +92,32 @@ def keep_era(connection: Connection, *, now: float, file: str = "") -> int:
             return _begin(connection, 1, identity, now)
         _write(connection, 0, identity, now)
         return 0
-    if known.identity == identity:
+    if known.identity == identity or (file and _has_seen(known.identity, file, seen)):
         return known.number
     return _begin(connection, known.number + 1, identity, now)
+
+
+def keep_seen(connection: Connection, *, now: float, file: str, seen: float | None) -> float:
+    """Write the time into a SQLite database. What is put in the file's place later has an earlier one, whatever its inode.
+
+    Args:
+        now: seconds since the epoch.
+        file: as `find_identity`.
+        seen: the time that was noted beside the file before; None where none was.
+
+    Returns:
+        The time that is in it now, to be noted beside the file once it is committed. It is later than `seen`, also where the clock is not.
+    """
+    at = round(now if seen is None else max(now, seen + _TICK_S), 6)
+    last = select(func.max(era.c.number)).scalar_subquery()
+    connection.execute(update(era).where(era.c.number == last).values(identity=f"{file} {at:.6f}"))
+    return at
+
+
+def _has_seen(identity: str, file: str, seen: float | None) -> bool:
+    """Is it this file, and not as it was before the time that is noted beside it?"""
+    of_file, _, at = identity.rpartition(" ")
+    return of_file == file and seen is not None and float(at) >= seen
 
 
 def mark_as_restored(connection: Connection) -> None:

@@ -250,6 +250,7 @@ class SqlEvents:
             parent=row.parent,
             results=self._list_results(place) if state is EventState.DONE and not is_row_of_list else (),
             retry_at=getattr(place, "due", None),
+            result=_read_result(place) if state is EventState.DONE and not is_row_of_list else None,
         )
 
     def _list_results(self, place: Row[Any]) -> Sequence[int]:
@@ -296,6 +297,10 @@ class SqlEvents:
 
 _KEYS_LOCK = 0x6B657973
 """The class of advisory locks on a queue's keys."""
+
+
+def _read_result(place: Row[Any]) -> Body | None:
+    return None if place.kind is None else Body(BodyKind(place.kind), bytes(place.result))
 
 
 def _read_attempt(row: Row[Any]) -> AttemptRow:

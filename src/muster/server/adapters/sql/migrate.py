@@ -156,8 +156,6 @@ async def upgrade_beside_others(
     pending = await connection.run_sync(list_pending, folders)
     await connection.rollback()
     for one in pending:
-        if one.revision != list_revisions()[0] and not one.beside_older:
-            await _await_solitude(connection, one, tell)
         await _migrate(connection, one, tell, patience_s=patience_s, folders=folders)
     return pending
 
@@ -183,6 +181,10 @@ async def _await_solitude(connection: "AsyncConnection", one: Migration, tell: C
     await connection.rollback()
 
 
+def _shut_out_services(connection: Connection) -> bool:
+    return replicas.shut_out(connection, now=ask_postgres_clock(connection))
+
+
 async def _migrate(
     connection: "AsyncConnection",
     one: Migration,
@@ -191,21 +193,28 @@ async def _migrate(
     patience_s: float,
     folders: Sequence[Path],
 ) -> None:
-    """One migration, in a transaction of its own."""
+    """One migration, in a transaction of its own, in which no service begins where it must be alone."""
     from alembic import command
 
+    is_beside_all = one.beside_older or one.revision == list_revisions()[0]
     until = time.monotonic() + patience_s
     while True:
         try:
             async with connection.begin():
                 await connection.execute(text(f"SET LOCAL lock_timeout = {int(LOCK_TIMEOUT_S * 1000)}"))
-                await connection.run_sync(lambda core: command.upgrade(make_config(core, folders), one.revision))
+                may_begin = is_beside_all or await connection.run_sync(_shut_out_services)
+                if may_begin:
+                    await connection.run_sync(lambda core: command.upgrade(make_config(core, folders), one.revision))
         except DBAPIError as error:
             # A deadlock with a service that has locked the tables in another order: one of the two is undone.
             if not (is_lock_not_available(error) or is_worth_another_try(error)):
                 raise
         else:
-            return
+            if may_begin:
+                return
+            await _await_solitude(connection, one, tell)
+            until = time.monotonic() + patience_s
+            continue
         busy = await connection.scalar(_BUSY) or "somebody who is gone by now, or whom this database user may not see"
         await connection.rollback()
         if time.monotonic() >= until:

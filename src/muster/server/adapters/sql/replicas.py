@@ -37,11 +37,12 @@ class Service:
 def take_node(connection: Connection, *, token: str, now: float, era: int = 0, revision: str | None = None) -> int:
     """Take a free node for this process, the first one from that of the era on. Raises ConflictError when all are taken.
 
+    The caller has the lock of the replicas, and has looked at the schema under it.
+
     Args:
         era: a database that was restored has forgotten numbers; under another node none of them is made again.
         revision: of the schema that this program was written for.
     """
-    lock(connection)
     connection.execute(delete(replica).where(replica.c.until < now))
     taken = set(connection.execute(select(replica.c.node)).scalars())
     nodes = (first_node(era) + step for step in range(1 << NODE_BITS))
@@ -64,6 +65,14 @@ def list_services(connection: Connection, *, now: float) -> Sequence[Service]:
     more = (replica.c.version, replica.c.revision) if has_versions else (null(), null())
     query = select(replica.c.node, replica.c.until, *more).where(replica.c.until >= now).order_by(replica.c.node)
     return [Service(*row) for row in connection.execute(query)]
+
+
+def shut_out(connection: Connection, *, now: float) -> bool:
+    """Have no service take a place before the end of the transaction, and none go on that was silent for too long. False: some run."""
+    lock(connection)
+    # One that is heard of at this moment is not deleted: PostgreSQL looks again once it has the row.
+    connection.execute(delete(replica).where(replica.c.until < now))
+    return not connection.scalar(select(func.count()).select_from(replica))
 
 
 def keep_node(connection: Connection, *, token: str, now: float) -> None:

@@ -30,12 +30,13 @@ from sqlalchemy import (
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd
 from muster.domain.ids import NODE_BITS, SERIAL_BITS, first_id_at
-from muster.domain.retention import Kept
+from muster.domain.location import Agent
+from muster.domain.retention import GONE_S, Kept
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.partitions import drop_unwanted_partition
-from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
+from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purge_round, purge_walk, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     asking,
@@ -61,7 +62,7 @@ from muster.server.adapters.sql.schema import (
     workflow,
 )
 from muster.server.ports.queue_engine import BodyKind
-from muster.server.ports.retention import After, Cuts, Due, Manner, Standing, Swept
+from muster.server.ports.retention import After, Due, Manner, Standing, Swept, Walk
 
 _MARGIN = 3_600_000 << (NODE_BITS + SERIAL_BITS)
 """An hour of event numbers: by so much the clocks of services may differ that gave those of one workflow."""
@@ -80,6 +81,39 @@ class SqlRetention:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    # -- rounds --------------------------------------------------------------------------------------------------
+
+    def take_round(self, keeper: str, *, for_s: float) -> bool:
+        now = self._session.now()
+        row = self._session.execute(select(purge_round)).one_or_none()
+        if row is None:
+            self._session.execute(insert(purge_round), {"number": 1, "keeper": keeper, "until": now + for_s})
+        elif row.keeper != keeper and row.until > now:
+            return False
+        elif row.keeper != keeper or row.until < now + for_s / 2:
+            self._session.execute(update(purge_round).values(keeper=keeper, until=now + for_s))
+        return True
+
+    def end_round(self, keeper: str) -> None:
+        self._session.execute(delete(purge_round).where(purge_round.c.keeper == keeper))
+
+    def find_walk(self, kept: Kept) -> Walk | None:
+        query = select(purge_walk.c.settled, purge_walk.c.whole_at).where(purge_walk.c.kept == kept.value)
+        row = self._session.execute(query).one_or_none()
+        return None if row is None else Walk(*row)
+
+    def begin_walk(self, kept: Kept) -> None:
+        now = self._session.now()
+        if self._change_walk(kept, whole_at=now) == 0:
+            self._session.execute(insert(purge_walk), {"kept": kept.value, "settled": 0, "whole_at": now})
+
+    def note_settled(self, kept: Kept, number: int) -> None:
+        self._change_walk(kept, purge_walk.c.settled < number, settled=number)
+
+    def _change_walk(self, kept: Kept, *conditions: ColumnElement[bool], **values: float) -> int:
+        of_this = update(purge_walk).where(purge_walk.c.kept == kept.value, *conditions)
+        return int(self._session.execute(of_this.values(**values)).rowcount)
+
     # -- workflows -----------------------------------------------------------------------------------------------
 
     def find_due(self, before: float, *, after: int, limit: int) -> Sequence[Due]:
@@ -93,9 +127,11 @@ class SqlRetention:
 
     def look_at(self, workflow_id: str) -> Standing:
         of_this = select(queue.c.number).where(queue.c.workflow_id == workflow_id)
-        of_results = of_this.where(queue.c.is_output, ~queue.c.is_input)
+        of_results = of_this.where(queue.c.is_output, ~queue.c.is_input, queue.c.is_public)
         of_taskforces = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
-        clusters = of_taskforces.where(taskforce.c.cluster_id.is_not(None), taskforce.c.phase != Phase.CONDOR_COMPLETE)
+        of_taskforces_left = of_taskforces.where(taskforce.c.phase != Phase.CONDOR_COMPLETE)
+        clusters = of_taskforces_left.where(taskforce.c.cluster_id.is_not(None), self._is_heard_of())
+        orders = of_taskforces_left.where(taskforce.c.cluster_id.is_(None), _was_ordered())
         living = select(holder.c.number)
         workers = living.where(holder.c.taskforce_uuid.in_(of_taskforces), holder.c.ended.is_(None))
         consumers = living.join(holder_live, holder_live.c.number == holder.c.number).where(
@@ -107,7 +143,31 @@ class SqlRetention:
             - self._sum(purged.c.published, of_this),
             unread=self._count(ready, of_results) + self._count(delayed, of_results),
             has_clusters=self._finds(clusters),
+            has_orders=self._finds(orders),
             has_sessions=self._finds(workers) or self._finds(consumers),
+        )
+
+    def _find_last(self, workflow_id: str) -> int:
+        """No event of the workflow has a higher number. Nobody publishes after its end, and workers hand in until their taskforce is
+        complete: then their sessions end.
+        """
+        taskforces = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
+        started = or_(taskforce.c.cluster_id.is_not(None), _was_ordered())
+        if self._finds(taskforces.where(taskforce.c.phase != Phase.CONDOR_COMPLETE, started)):
+            return self._session.take_number() + _MARGIN
+        ended_at = select(workflow.c.ended_at).where(workflow.c.workflow_id == workflow_id)
+        changed_at = select(func.max(phase_log.c.at)).where(phase_log.c.taskforce_uuid.in_(taskforces))
+        times = [self._session.connection.scalar(query) for query in (ended_at, changed_at)]
+        return first_id_at(max(at for at in times if at is not None)) + _MARGIN
+
+    def _is_heard_of(self) -> ColumnElement[bool]:
+        """Does an agent of the taskforce's site ask for work?"""
+        return exists().where(
+            or_(
+                and_(asking.c.kind == Agent.MUSTER, asking.c.place == taskforce.c.location),
+                and_(asking.c.kind == Agent.UPSTREAM, asking.c.place == taskforce.c.schedd),
+            ),
+            asking.c.at > self._session.now() - GONE_S,
         )
 
     def remove_workflow(self, workflow_id: str) -> None:
@@ -119,7 +179,7 @@ class SqlRetention:
             queue.c.workflow_id,
             literal(self._session.now()),
             literal((number or 0) - _MARGIN),
-            literal(self._session.take_number() + _MARGIN),
+            literal(self._find_last(workflow_id)),
         ).where(queue.c.workflow_id == workflow_id)
         self._session.execute(
             insert(removed_queue).from_select(["number", "workflow_id", "removed_at", "first", "last"], removed)
@@ -171,7 +231,9 @@ class SqlRetention:
                 of_these = table.c.queue.in_(_removed_until(upto))
                 self._session.execute(delete(table).where(key > low, key <= high, of_these))
 
-        return self._walk(event.c.id, after, upto=upto, limit=limit, remove=remove)
+        highest = select(func.max(removed_queue.c.last)).where(_is_unswept(upto))
+        last = self._session.connection.scalar(highest) or 0
+        return self._walk(event.c.id, after, upto=upto, last=last, limit=limit, remove=remove)
 
     def sweep_sessions(self, after: After, *, upto: float, limit: int) -> Swept:
         def remove(low: int, high: int) -> None:
@@ -186,12 +248,13 @@ class SqlRetention:
             self._session.execute(delete(holder_live).where(holder_live.c.number.in_(gone)))
             self._session.execute(delete(holder).where(holder.c.number.in_(gone)))
 
-        return self._walk(holder.c.number, after, upto=upto, limit=limit, remove=remove)
+        last = first_id_at(upto) + _MARGIN  # people consume long after the end
+        return self._walk(holder.c.number, after, upto=upto, last=last, limit=limit, remove=remove)
 
-    def _walk(self, key: ColumnElement[int], after: After, *, upto: float, limit: int, remove: Any) -> Swept:
-        """The next `limit` rows by number, from the first to the last that the removed queues can have."""
-        bounds = select(func.min(removed_queue.c.first), func.max(removed_queue.c.last)).where(_is_unswept(upto))
-        first, last = self._session.execute(bounds).one()
+    def _walk(self, key: ColumnElement[int], after: After, *, upto: float, last: int, limit: int, remove: Any) -> Swept:
+        """The next `limit` rows by number, from the first that the removed queues can have to `last`."""
+        lowest = select(func.min(removed_queue.c.first)).where(_is_unswept(upto))
+        first = self._session.connection.scalar(lowest)
         if first is None:
             return Swept(None)
         low = max(after[0], first)
@@ -213,36 +276,45 @@ class SqlRetention:
 
     # -- single events -------------------------------------------------------------------------------------------
 
-    def sweep_done(self, after: After, cuts: Cuts, *, limit: int, manner: Manner) -> Swept:
-        if cuts.latest is None:
-            return Swept(None)
+    def sweep_done(self, kept: Kept, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         query = (
-            select(finished.c.event, finished.c.queue, finished.c.at)
+            select(finished.c.event, finished.c.at)
             .join(queue, queue.c.number == finished.c.queue)
-            .where(finished.c.event > after[0], finished.c.event < first_id_at(cuts.latest))
+            .where(finished.c.event > after[0], finished.c.event < first_id_at(cut))
+            .where(queue.c.workflow_id.not_in(_going(manner)))
             .order_by(finished.c.event)
             .limit(limit)
         )
-        query = query.where(queue.c.workflow_id.not_in(_going(manner)))
         rows = self._session.execute(query).all()
-        whole = [row.event for row in rows if cuts.events is not None and row.at < cuts.events]
-        rest = [row for row in rows if cuts.events is None or row.at >= cuts.events]
-        emptied = [row.event for row in rest if cuts.bodies is not None and row.at < cuts.bodies]
-        alone = [row.event for row in rest if cuts.attempts is not None and row.at < cuts.attempts]
-        removed = {
-            Kept.EVENTS: len(whole),
-            Kept.BODIES: self._empty(emptied, is_dry=manner.is_dry),
-            Kept.ATTEMPTS: self._remove_attempts([*whole, *alone], is_dry=manner.is_dry),
-        }
-        if not manner.is_dry:
-            self._remove_events(whole, part="done", table=finished)
-        return Swept((rows[-1].event, 0) if len(rows) == limit else None, removed)
+        whole_before = 0.0 if kept is Kept.EVENTS else manner.whole_before or 0.0
+        due = [row.event for row in rows if whole_before <= row.at < cut]
+        waiting = next((row.event for row in rows if row.at >= cut), None)
+        passed = after[1] or int(waiting is not None)
+        settled = None
+        if rows and not after[1]:
+            settled = rows[-1].event if waiting is None else waiting - 1
+        return Swept(
+            (rows[-1].event, passed) if len(rows) == limit else None,
+            self._remove_done(kept, due, is_dry=manner.is_dry),
+            settled,
+        )
+
+    def _remove_done(self, kept: Kept, due: Sequence[int], *, is_dry: bool) -> Mapping[Kept, int]:
+        if kept is Kept.BODIES:
+            return {kept: self._empty(due, is_dry=is_dry)}
+        attempts = self._remove_attempts(due, is_dry=is_dry)
+        if kept is Kept.ATTEMPTS:
+            return {kept: attempts}
+        if not is_dry:
+            self._remove_events(due, part="done", table=finished)
+        return {Kept.EVENTS: len(due), Kept.ATTEMPTS: attempts}
 
     def sweep_dead_letters(self, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         query = (
             select(dead.c.queue, dead.c.event, dead.c.at)
             .join(queue, queue.c.number == dead.c.queue)
             .where(tuple_(dead.c.queue, dead.c.event) > tuple_(literal(after[0]), literal(after[1])))
+            .where(dead.c.event < first_id_at(cut))
             .order_by(dead.c.queue, dead.c.event)
             .limit(limit)
         )
@@ -341,6 +413,15 @@ class SqlRetention:
             if table not in {removed_queue, outbox}:
                 self._session.execute(delete(table))
         return count
+
+
+def _was_ordered() -> ColumnElement[bool]:
+    """May a site have started the taskforce?"""
+    return exists().where(
+        phase_log.c.taskforce_uuid == taskforce.c.taskforce_uuid,
+        phase_log.c.target_phase == Phase.PENDING_STARTER,
+        phase_log.c.was_successful,
+    )
 
 
 def _is_unswept(upto: float | None) -> ColumnElement[bool]:

@@ -25,7 +25,25 @@ removed_queue = Table(
     Column("workflow_id", Text, nullable=False),
     Column("removed_at", Double, nullable=False),
     Column("first", BigInteger, nullable=False),  # no event or session of it has a lower number
-    Column("last", BigInteger, nullable=False),  # nor a higher one
+    Column("last", BigInteger, nullable=False),  # nor an event of it a higher one
     Column("swept", Boolean, nullable=False, server_default=text("false")),  # kept for its number alone
 )
 """Queues of workflows that were removed, until the last of their rows is gone."""
+
+purge_round = Table(
+    "purge_round",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),  # 1
+    Column("keeper", Text, nullable=False),
+    Column("until", Double, nullable=False),  # when another one may take it
+)
+"""Which service goes round: one at a time."""
+
+purge_walk = Table(
+    "purge_walk",
+    metadata,
+    Column("kept", Text, primary_key=True),  # domain.retention.Kept
+    Column("settled", BigInteger, nullable=False),  # event number
+    Column("whole_at", Double, nullable=False),  # when it last began at the beginning
+)
+"""How far the events that are done have been dealt with by each rule, for good but for those that ended late."""

@@ -358,7 +358,7 @@ era = Table(
     "era",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("identity", Text, nullable=False),  # where the database stood as this era began (`eras`)
+    Column("identity", Text, nullable=False),  # where the database stands in this era (`eras`)
     Column("began_at", Double, nullable=False),
 )
 """The lives of this database: it begins a new one whenever it was restored. The highest number is the present one."""

@@ -15,6 +15,11 @@ def make_folder(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+def name_file(path: Path) -> str:
+    """What tells the file from others that are there at the same time: one that comes later may have the same. Raises OSError."""
+    return f"file {path.stat().st_ino}"
+
+
 def make_private(path: Path) -> None:
     """Make the file (0600) where it is missing, before SQLite would make it as the umask says.
 

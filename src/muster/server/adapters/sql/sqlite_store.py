@@ -12,11 +12,14 @@ import anyio
 from sqlalchemy import Connection, create_engine, insert, select
 from sqlalchemy.pool import StaticPool
 
+from muster.domain.errors import ConflictError
 from muster.domain.ids import EventIds
-from muster.server.adapters.sql import replicas
+from muster.server.adapters.sql import eras, replicas
 from muster.server.adapters.sql.faults import database_errors
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import secret
+from muster.server.adapters.sql.sqlite_file import name_file
+from muster.server.adapters.sql.sqlite_lock import FileLock
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
 from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.adapters.sql.waking import Bells
@@ -72,8 +75,12 @@ def open_connection(path: Path, *, read_only: bool = False) -> RawConnection:
 class SqliteStore:
     """See `muster.server.ports.store.Store`."""
 
-    def __init__(self, path: Path, writer: SqliteWriter, ids: EventIds, bells: Bells) -> None:
+    def __init__(self, path: Path, lock: FileLock, writer: SqliteWriter, ids: EventIds, bells: Bells) -> None:
         self._path = path
+        self._lock = lock
+        self._file = name_file(path)
+        self._changes = 0
+        """Rows that the writer's connection had changed when the time was last written."""
         self._writer = writer
         self._ids = ids
         self._bells = bells
@@ -130,7 +137,34 @@ class SqliteStore:
         await self._change(lambda core: replicas.prolong_sessions(core, token="", lease_s=lease_s, now=time.time()))
 
     async def heartbeat(self) -> None:
-        """There is one service a file, by its lock: nobody needs to be told."""
+        """There is one service a file, by its lock: nobody needs to be told that it lives. But what was written since the last time is told
+        from what a backup has (`eras.keep_seen`). Raises ConflictError where the file is not there any more, or another one is.
+        """
+
+        def run(raw: sqlite3.Connection) -> float | None:
+            assert isinstance(raw, RawConnection)
+            if not self._is_there():
+                raise ConflictError(
+                    f"{self._path} was moved away or replaced while this service worked on it, and what it writes would be lost: "
+                    "start it again"
+                )
+            if raw.total_changes == self._changes:
+                return None
+            seen = eras.keep_seen(raw.core, now=time.time(), file=self._file, seen=self._lock.seen)
+            self._changes = raw.total_changes
+            return seen
+
+        if (seen := await self._writer.run(run)) is not None:
+            with database_errors():
+                self._lock.note_seen(seen)
+
+    def _is_there(self) -> bool:
+        """Is the file still the one that we have open? Another one cannot have its inode as long as we have."""
+        with database_errors():
+            try:
+                return name_file(self._path) == self._file
+            except FileNotFoundError:
+                return False
 
     async def _change(self, change: Callable[[Connection], None]) -> None:
         def run(raw: sqlite3.Connection) -> None:

@@ -13,12 +13,13 @@ from sqlalchemy import Connection, inspect
 
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError, UnavailableError
 from muster.server.adapters.sql import eras, migrate, replicas
-from muster.server.adapters.sql.database import change_sqlite, connect_once, find_holder, find_sqlite_path, lock_file
+from muster.server.adapters.sql.database import change_sqlite, connect_once, find_sqlite_path
 from muster.server.adapters.sql.faults import database_errors
 from muster.server.adapters.sql.migrate import Migration
 from muster.server.adapters.sql.replicas import Service
 from muster.server.adapters.sql.rows import ask_postgres_clock
 from muster.server.adapters.sql.sqlite_file import COMPANIONS, make_private
+from muster.server.adapters.sql.sqlite_lock import find_holder, lock_file
 from muster.server.adapters.sql.sqlite_store import open_connection
 
 _ERAS_SINCE = "0009"

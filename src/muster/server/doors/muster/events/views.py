@@ -11,6 +11,7 @@ from muster.client.shapes.events import (
     EventSummary,
     EventView,
     EventWithBody,
+    KeptResult,
     Replayed,
 )
 from muster.domain.attempt import AttemptEnd, AttemptError
@@ -88,6 +89,7 @@ def render_history(history: EventHistory) -> EventView:
         parent=None if row.parent is None else render_event_id(row.parent),
         results=[render_event_id(result) for result in row.results],
         history=[_render_attempt(number, attempt) for number, attempt in enumerate(history.attempts, 1)],
+        result=None if row.result is None else KeptResult(render_kind(row.result.kind), render_body(row.result)),
     )
 
 

@@ -1,0 +1,100 @@
+"""Who has the SQLite file, and when was it seen last? A file beside it says so: it is locked by whoever has the database.
+
+What is noted there is what the database had in it at least: one that was put in its place since has an earlier time in it (`eras`).
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from muster.domain.errors import ConflictError
+from muster.server.adapters.sql.faults import database_errors
+from muster.server.adapters.sql.sqlite_file import make_folder
+
+_BYTES_MAX = 100
+_LOCKS = Path("/proc/locks")
+
+
+class FileLock:
+    """A lock that we have.
+
+    Args:
+        descriptor: of the file beside the database.
+        seen: the time that is noted there, seconds since the epoch; None where none is.
+    """
+
+    def __init__(self, descriptor: int, seen: float | None) -> None:
+        self._descriptor = descriptor
+        self.seen = seen
+        self._write()
+
+    def note_seen(self, at: float) -> None:
+        """Note a time that is in the database, committed."""
+        self.seen = at
+        self._write()
+
+    def sync(self) -> None:
+        """Have the file outlive a loss of power. What is noted later is written over it: the earlier or the later is found there."""
+        os.fsync(self._descriptor)
+
+    def _write(self) -> None:
+        seen = "" if self.seen is None else f"{self.seen:.6f}"
+        line = f"{os.getpid():<10}\n{seen:>20}\n".encode()  # always as long
+        os.pwrite(self._descriptor, line, 0)
+        os.truncate(self._descriptor, len(line))
+
+
+@contextlib.contextmanager
+def lock_file(path: Path) -> Iterator[FileLock]:
+    """Keep other services off the file: SQLite has one writer, and it is us. Raises ConflictError where another one has it."""
+    with database_errors():
+        make_folder(path)
+        descriptor = os.open(_name_lock(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read(descriptor)[0]
+            raise ConflictError(
+                f"{path} is in use by another service (process {holder}): stop it, or name another database"
+            ) from None
+        with database_errors():
+            held = FileLock(descriptor, _read(descriptor)[1])
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+def find_holder(path: Path) -> int | None:
+    """The process that has the file by `lock_file`; None where none has it, or it cannot be seen from here (from another container).
+
+    The lock is not tried for that: a service that starts at that very moment would find the file in use.
+    """
+    try:
+        inode = _name_lock(path).stat().st_ino
+        locks = _LOCKS.read_text()
+    except OSError:
+        return None
+    for line in locks.splitlines():
+        _, kind, _, _, process, place, *_ = line.replace("-> ", "").split()
+        if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
+            return int(process)
+    return None
+
+
+def _name_lock(path: Path) -> Path:
+    """One lock, whatever links lead there."""
+    real = path.resolve()
+    return real.with_name(real.name + ".lock")
+
+
+def _read(descriptor: int) -> tuple[str, float | None]:
+    """The process that has or had it, and the time that is noted."""
+    words = os.pread(descriptor, _BYTES_MAX, 0).decode(errors="replace").split()
+    try:
+        seen = float(words[1])
+    except (IndexError, ValueError):
+        seen = None
+    return words[0] if words else "unknown", seen
