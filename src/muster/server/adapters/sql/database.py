@@ -47,7 +47,6 @@ CONNECT_S_MAX = 10.0
 """Seconds within which a connection must be made, or become free."""
 ANSWER_S_MAX = 120.0
 """Seconds after which a statement of the store is given up."""
-"""Every lock, a line each: number, kind, advisory or not, read or write, process, device and inode, range (proc(5))."""
 _COLD_SETTINGS = {"lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s"}
 
 

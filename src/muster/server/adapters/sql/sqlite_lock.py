@@ -15,6 +15,7 @@ from muster.server.adapters.sql.sqlite_file import make_folder
 
 _BYTES_MAX = 100
 _LOCKS = Path("/proc/locks")
+"""Every lock, a line each: number, kind, advisory or not, read or write, process, device and inode, range (proc(5))."""
 
 
 class FileLock:
