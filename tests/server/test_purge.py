@@ -754,7 +754,7 @@ async def test_a_walk_goes_on_where_the_one_before_was_broken_off(
                     break
             if place is None:
                 break
-            await stand.parts.store.write(lambda tx: tx.retention.end_round(keeper))  # noqa: B023 - run at once
+            await stand.parts.store.write(lambda tx: tx.rounds.end_round(keeper))  # noqa: B023 - run at once
         assert broken_off > len(Stage)
 
         await purge_all(stand.parts)
@@ -769,18 +769,18 @@ async def test_one_service_goes_round_and_the_others_pass_over(database_url: str
         worker, [first, second] = await lease(stand, await stand.submit(), 2)
         await stand.step(worker, 2, finished=[done(first)])
 
-        assert await stand.parts.store.write(lambda tx: tx.retention.take_round("another", for_s=60.0))
+        assert await stand.parts.store.write(lambda tx: tx.rounds.take_round("another", for_s=60.0))
         await purge_all(stand.parts)
         assert await find_kinds(stand, [first]) == ["json"]
         assert await removed_by(stand) == {"bodies": 1}, "an operator need not wait"
 
         await stand.step(worker, 3, finished=[done(second)])
-        await stand.parts.store.write(lambda tx: tx.retention.end_round("another"))
-        assert await stand.parts.store.write(lambda tx: tx.retention.take_round("one that died", for_s=-1.0))
+        await stand.parts.store.write(lambda tx: tx.rounds.end_round("another"))
+        assert await stand.parts.store.write(lambda tx: tx.rounds.take_round("one that died", for_s=-1.0))
         await purge_all(stand.parts)
         assert await find_kinds(stand, [second]) == ["purged"]
-        assert await stand.parts.store.write(lambda tx: tx.retention.take_round("the next", for_s=60.0))
-        assert not await stand.parts.store.write(lambda tx: tx.retention.take_round("another", for_s=60.0))
+        assert await stand.parts.store.write(lambda tx: tx.rounds.take_round("the next", for_s=60.0))
+        assert not await stand.parts.store.write(lambda tx: tx.rounds.take_round("another", for_s=60.0))
 
 
 @pytest.mark.server

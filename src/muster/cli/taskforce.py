@@ -1,6 +1,6 @@
 """`muster taskforce …`: where are the workers, and why not?"""
 
-from typing import Any, Literal
+from typing import Any
 
 from cyclopts import App
 
@@ -12,16 +12,8 @@ from muster.cli.lookup import check_task_id, check_taskforce_uuid, get_workflow_
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.explanation import ExplanationView, TaskforceReasonView
 from muster.client.shapes.workflows import PhaseLogView, TaskforceView
+from muster.domain.taskforce_phase import Phase
 
-Phase = Literal[
-    "pre-mq-activation",
-    "pre-launch",
-    "pending-starter",
-    "condor-submit",
-    "pending-stopper",
-    "condor-rm",
-    "condor-complete",
-]
 ERRORS_SHOWN = 10
 _COLUMNS = ("taskforce_uuid", "location", "phase", "workers", "n_workers", "cluster_id", "created_at", "held_reason")
 
@@ -67,7 +59,7 @@ def list_(
     """
     filter_: dict[str, Any] = {}
     if phase:
-        chosen = list(dict.fromkeys(phase))
+        chosen = list(dict.fromkeys(one.value for one in phase))
         filter_["phase"] = chosen[0] if len(chosen) == 1 else {"$in": chosen}
     if location is not None:
         filter_["location"] = location

@@ -85,8 +85,8 @@ class Swept:
     settled: int | None = None
 
 
-class Retention(Protocol):
-    """Removing what is not kept any longer."""
+class Rounds(Protocol):
+    """Who goes round, and how far each rule has come."""
 
     def take_round(self, keeper: str, *, for_s: float) -> bool:
         """Be the one who goes round, for so many seconds or half of them at least. False: another one is."""
@@ -102,13 +102,9 @@ class Retention(Protocol):
     def note_settled(self, kept: Kept, number: int) -> None:
         """So far everything is dealt with; what was noted before may be further."""
 
-    def find_due(self, before: float, *, after: int, limit: int) -> Sequence[Due]:
-        """Workflows that ended before that time, those behind the number `after`, by number."""
 
-    def look_at(self, workflow_id: str) -> Standing: ...
-
-    def remove_workflow(self, workflow_id: str) -> None:
-        """Take a workflow away with all its parts. The rows of its queues go with the `sweep_…` methods; nobody finds them any more."""
+class Removed(Protocol):
+    """What removed workflows left."""
 
     def sweep_places(self, *, limit: int) -> Swept:
         """Remove keys, attempts and states of events of queues that were removed."""
@@ -126,6 +122,18 @@ class Retention(Protocol):
 
     def end_sweep(self, *, upto: float) -> None:
         """All that belonged to queues removed until `upto` is gone: forget them too."""
+
+
+class Retention(Protocol):
+    """Removing what is not kept any longer."""
+
+    def find_due(self, before: float, *, after: int, limit: int) -> Sequence[Due]:
+        """Workflows that ended before that time, those behind the number `after`, by number."""
+
+    def look_at(self, workflow_id: str) -> Standing: ...
+
+    def remove_workflow(self, workflow_id: str) -> None:
+        """Take a workflow away with all its parts. The rows of its queues go by `Removed`; nobody finds them any more."""
 
     def sweep_done(self, kept: Kept, after: After, cut: float, *, limit: int, manner: Manner) -> Swept:
         """Remove events that were done before that time, or only their bodies or their failed attempts. A place is an event number, and 1

@@ -21,7 +21,7 @@ from muster.server.ports.events import Events
 from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
 from muster.server.ports.mq import MqGroups, PublishedKeys
-from muster.server.ports.retention import Retention
+from muster.server.ports.retention import Removed, Retention, Rounds
 
 T = TypeVar("T")
 
@@ -345,6 +345,12 @@ class Transaction(Protocol):
     def published_keys(self) -> PublishedKeys: ...
     @property
     def retention(self) -> Retention: ...
+
+    @property
+    def removed(self) -> Removed: ...
+
+    @property
+    def rounds(self) -> Rounds: ...
     @property
     def census(self) -> Census: ...
 

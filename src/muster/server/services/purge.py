@@ -18,7 +18,7 @@ import anyio
 
 from muster.domain.retention import UNCONFIRMED_S, Kept, KeptBack, Rules
 from muster.domain.workflow import WorkflowState
-from muster.server.ports.retention import START, After, Manner, Retention, Standing, Swept
+from muster.server.ports.retention import START, After, Manner, Removed, Rounds, Standing, Swept
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
 
@@ -159,17 +159,17 @@ class _Step:
     def run(self, tx: Transaction) -> Purged:
         if not self.is_dry:
             tx.take_turn("purge")
-            if self.keeper is not None and not tx.retention.take_round(self.keeper, for_s=ROUND_S):
+            if self.keeper is not None and not tx.rounds.take_round(self.keeper, for_s=ROUND_S):
                 return Purged({}, (), None)
         elif self.place.stage in _OF_REMOVED:
             return self.end_stage()
         if self.place.stage is Stage.WORKFLOWS:
             return self._remove_workflows(tx)
-        swept = self._sweep_removed(tx.retention) if self.place.stage in _OF_REMOVED else self._sweep_old(tx)
+        swept = self._sweep_removed(tx.removed) if self.place.stage in _OF_REMOVED else self._sweep_old(tx)
         if swept.after is None:
             step = self.end_stage(swept.removed)
             if step.place is None and self.keeper is not None:
-                tx.retention.end_round(self.keeper)
+                tx.rounds.end_round(self.keeper)
             return step
         return Purged(swept.removed, (), replace(self.place, after=swept.after))
 
@@ -219,20 +219,20 @@ class _Step:
             return f"{standing.unread} results were not consumed: they are kept for {self.rules.grace_s:g} s longer"
         return None
 
-    def _sweep_removed(self, retention: Retention) -> Swept:
+    def _sweep_removed(self, removed: Removed) -> Swept:
         """What removed workflows left."""
         after, upto = self.place.after, self.place.upto
         match self.place.stage:
             case Stage.PLACES:
-                return retention.sweep_places(limit=ROWS_AT_ONCE)
+                return removed.sweep_places(limit=ROWS_AT_ONCE)
             case Stage.PARTITIONS:
-                return retention.drop_partition(after)
+                return removed.drop_partition(after)
             case Stage.EVENTS:
-                return retention.sweep_events(after, upto=upto, limit=WINDOW)
+                return removed.sweep_events(after, upto=upto, limit=WINDOW)
             case Stage.SESSIONS:
-                return retention.sweep_sessions(after, upto=upto, limit=WINDOW)
+                return removed.sweep_sessions(after, upto=upto, limit=WINDOW)
             case Stage.END:
-                retention.end_sweep(upto=upto)
+                removed.end_sweep(upto=upto)
         return Swept(None)
 
     def _sweep_old(self, tx: Transaction) -> Swept:
@@ -254,22 +254,22 @@ class _Step:
             case Kept.ANSWERS:
                 return self._remove_answers(tx, cut)
             case _:
-                return self._sweep_done(retention, kept, cut, manner)
+                return self._sweep_done(tx, kept, cut, manner)
 
-    def _sweep_done(self, retention: Retention, kept: Kept, cut: float, manner: Manner) -> Swept:
+    def _sweep_done(self, tx: Transaction, kept: Kept, cut: float, manner: Manner) -> Swept:
         after = self.place.after
         if after == START and not self.is_dry:
-            after = self._begin_walk(retention, kept)
-        swept = retention.sweep_done(kept, after, cut, limit=ROWS_AT_ONCE, manner=manner)
+            after = self._begin_walk(tx.rounds, kept)
+        swept = tx.retention.sweep_done(kept, after, cut, limit=ROWS_AT_ONCE, manner=manner)
         if swept.settled is not None and not self.is_dry:
-            retention.note_settled(kept, swept.settled)
+            tx.rounds.note_settled(kept, swept.settled)
         return swept
 
-    def _begin_walk(self, retention: Retention, kept: Kept) -> After:
-        walk = retention.find_walk(kept)
+    def _begin_walk(self, rounds: Rounds, kept: Kept) -> After:
+        walk = rounds.find_walk(kept)
         if self.keeper is not None and walk is not None and walk.whole_at > self.place.now - WHOLE_EVERY_S:
             return walk.settled, 0
-        retention.begin_walk(kept)
+        rounds.begin_walk(kept)
         return START
 
     def _remove_answers(self, tx: Transaction, cut: float) -> Swept:

@@ -1,8 +1,6 @@
-"""Rows that need not be kept any longer.
+"""Workflows whose time is over, and rows that are old by themselves.
 
-A queue that is removed is first written into `removed_queue`: from then on nobody finds it, and its rows go in small steps, however many
-they are. Events have no index by queue (each would cost per event), so a walk over their numbers finds them, once for all queues that
-are to go; on PostgreSQL a partition that holds nothing else is dropped whole.
+A queue that is removed is written into `removed_queue`: from then on nobody finds it, and its rows go later (`removed`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +27,14 @@ from sqlalchemy import (
 )
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd
-from muster.domain.ids import NODE_BITS, SERIAL_BITS, first_id_at
+from muster.domain.ids import first_id_at
 from muster.domain.location import Agent
 from muster.domain.retention import GONE_S, Kept
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
-from muster.server.adapters.sql.partitions import drop_unwanted_partition
-from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purge_round, purge_walk, purged, removed_queue
+from muster.server.adapters.sql.removed import MARGIN
+from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     asking,
@@ -46,7 +44,6 @@ from muster.server.adapters.sql.schema import (
     delayed,
     delta,
     event,
-    event_key,
     finished,
     holder,
     holder_live,
@@ -62,13 +59,9 @@ from muster.server.adapters.sql.schema import (
     workflow,
 )
 from muster.server.ports.queue_engine import BodyKind
-from muster.server.ports.retention import After, Due, Manner, Standing, Swept, Walk
+from muster.server.ports.retention import After, Due, Manner, Standing, Swept
 
-_MARGIN = 3_600_000 << (NODE_BITS + SERIAL_BITS)
-"""An hour of event numbers: by so much the clocks of services may differ that gave those of one workflow."""
 _ENDED = (WorkflowState.FINISHED, WorkflowState.ABORTED)
-_OF_QUEUES = (ready, delayed, dead, event_key, attempt)
-"""Tables with an index by queue."""
 _OF_WORK = tuple(table for table in metadata.sorted_tables if table not in {jwk, replica, secret, asking})
 """All but what a service is known by, and who looked for work."""
 _IS_NOT_NEWEST = outbox.c.number < select(func.max(outbox.alias("every").c.number)).scalar_subquery()
@@ -80,39 +73,6 @@ class SqlRetention:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-
-    # -- rounds --------------------------------------------------------------------------------------------------
-
-    def take_round(self, keeper: str, *, for_s: float) -> bool:
-        now = self._session.now()
-        row = self._session.execute(select(purge_round)).one_or_none()
-        if row is None:
-            self._session.execute(insert(purge_round), {"number": 1, "keeper": keeper, "until": now + for_s})
-        elif row.keeper != keeper and row.until > now:
-            return False
-        elif row.keeper != keeper or row.until < now + for_s / 2:
-            self._session.execute(update(purge_round).values(keeper=keeper, until=now + for_s))
-        return True
-
-    def end_round(self, keeper: str) -> None:
-        self._session.execute(delete(purge_round).where(purge_round.c.keeper == keeper))
-
-    def find_walk(self, kept: Kept) -> Walk | None:
-        query = select(purge_walk.c.settled, purge_walk.c.whole_at).where(purge_walk.c.kept == kept.value)
-        row = self._session.execute(query).one_or_none()
-        return None if row is None else Walk(*row)
-
-    def begin_walk(self, kept: Kept) -> None:
-        now = self._session.now()
-        if self._change_walk(kept, whole_at=now) == 0:
-            self._session.execute(insert(purge_walk), {"kept": kept.value, "settled": 0, "whole_at": now})
-
-    def note_settled(self, kept: Kept, number: int) -> None:
-        self._change_walk(kept, purge_walk.c.settled < number, settled=number)
-
-    def _change_walk(self, kept: Kept, *conditions: ColumnElement[bool], **values: float) -> int:
-        of_this = update(purge_walk).where(purge_walk.c.kept == kept.value, *conditions)
-        return int(self._session.execute(of_this.values(**values)).rowcount)
 
     # -- workflows -----------------------------------------------------------------------------------------------
 
@@ -154,11 +114,11 @@ class SqlRetention:
         taskforces = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
         started = or_(taskforce.c.cluster_id.is_not(None), _was_ordered())
         if self._finds(taskforces.where(taskforce.c.phase != Phase.CONDOR_COMPLETE, started)):
-            return self._session.take_number() + _MARGIN
+            return self._session.take_number() + MARGIN
         ended_at = select(workflow.c.ended_at).where(workflow.c.workflow_id == workflow_id)
         changed_at = select(func.max(phase_log.c.at)).where(phase_log.c.taskforce_uuid.in_(taskforces))
         times = [self._session.connection.scalar(query) for query in (ended_at, changed_at)]
-        return first_id_at(max(at for at in times if at is not None)) + _MARGIN
+        return first_id_at(max(at for at in times if at is not None)) + MARGIN
 
     def _is_heard_of(self) -> ColumnElement[bool]:
         """Does an agent of the taskforce's site ask for work?"""
@@ -178,7 +138,7 @@ class SqlRetention:
             queue.c.number,
             queue.c.workflow_id,
             literal(self._session.now()),
-            literal((number or 0) - _MARGIN),
+            literal((number or 0) - MARGIN),
             literal(self._find_last(workflow_id)),
         ).where(queue.c.workflow_id == workflow_id)
         self._session.execute(
@@ -206,73 +166,6 @@ class SqlRetention:
 
     def _finds(self, query: Select[Any]) -> bool:
         return self._session.connection.scalar(query.limit(1)) is not None
-
-    # -- what removed workflows left -----------------------------------------------------------------------------
-
-    def sweep_places(self, *, limit: int) -> Swept:
-        left = limit
-        for table in _OF_QUEUES:
-            key = tuple(table.primary_key)
-            chosen = select(*key).where(table.c.queue.in_(_removed_until(None))).limit(left)
-            left -= self._session.execute(delete(table).where(tuple_(*key).in_(chosen))).rowcount
-            if left <= 0:
-                return Swept((0, 0))
-        return Swept(None)
-
-    def drop_partition(self, after: After) -> Swept:
-        if not self._session.is_postgres:
-            return Swept(None)
-        span = drop_unwanted_partition(self._session.connection, after=after[0] - 1, now=self._session.now())
-        return Swept(None if span is None else (span + 1, 0))
-
-    def sweep_events(self, after: After, *, upto: float, limit: int) -> Swept:
-        def remove(low: int, high: int) -> None:
-            for table, key in ((finished, finished.c.event), (event, event.c.id)):
-                of_these = table.c.queue.in_(_removed_until(upto))
-                self._session.execute(delete(table).where(key > low, key <= high, of_these))
-
-        highest = select(func.max(removed_queue.c.last)).where(_is_unswept(upto))
-        last = self._session.connection.scalar(highest) or 0
-        return self._walk(event.c.id, after, upto=upto, last=last, limit=limit, remove=remove)
-
-    def sweep_sessions(self, after: After, *, upto: float, limit: int) -> Swept:
-        def remove(low: int, high: int) -> None:
-            is_nobodys = or_(
-                and_(
-                    holder.c.taskforce_uuid.is_not(None),
-                    ~exists().where(taskforce.c.taskforce_uuid == holder.c.taskforce_uuid),
-                ),
-                holder.c.consumer_queue.in_(_removed_until(upto)),
-            )
-            gone = select(holder.c.number).where(holder.c.number > low, holder.c.number <= high, is_nobodys)
-            self._session.execute(delete(holder_live).where(holder_live.c.number.in_(gone)))
-            self._session.execute(delete(holder).where(holder.c.number.in_(gone)))
-
-        last = first_id_at(upto) + _MARGIN  # people consume long after the end
-        return self._walk(holder.c.number, after, upto=upto, last=last, limit=limit, remove=remove)
-
-    def _walk(self, key: ColumnElement[int], after: After, *, upto: float, last: int, limit: int, remove: Any) -> Swept:
-        """The next `limit` rows by number, from the first that the removed queues can have to `last`."""
-        lowest = select(func.min(removed_queue.c.first)).where(_is_unswept(upto))
-        first = self._session.connection.scalar(lowest)
-        if first is None:
-            return Swept(None)
-        low = max(after[0], first)
-        ahead = select(key).where(key > low, key <= last).order_by(key)
-        high = self._session.connection.scalar(ahead.offset(limit - 1).limit(1))
-        remove(low, last if high is None else high)
-        return Swept(None if high is None else (high, 0))
-
-    def end_sweep(self, *, upto: float) -> None:
-        gone = _removed_until(upto)
-        for table in (delta, counter, purged):
-            self._session.execute(delete(table).where(table.c.queue.in_(gone)))
-        swept = removed_queue.c.removed_at <= upto
-        if not self._session.is_postgres:  # which counts on from the highest number (`SqlQueues.next_numbers`)
-            highest = select(func.max(removed_queue.c.number)).scalar_subquery()
-            self._session.execute(update(removed_queue).where(_is_unswept(upto)).values(swept=True))
-            swept = and_(swept, removed_queue.c.number < highest)
-        self._session.execute(delete(removed_queue).where(swept))
 
     # -- single events -------------------------------------------------------------------------------------------
 
@@ -424,16 +317,7 @@ def _was_ordered() -> ColumnElement[bool]:
     )
 
 
-def _is_unswept(upto: float | None) -> ColumnElement[bool]:
-    unswept = ~removed_queue.c.swept
-    return unswept if upto is None else and_(unswept, removed_queue.c.removed_at <= upto)
-
-
 def _going(manner: Manner) -> Select[Any]:
     """Workflows whose time is over."""
     ended = select(workflow.c.workflow_id).where(workflow.c.state.in_(_ENDED))
     return ended.where(false() if manner.due_before is None else workflow.c.ended_at < manner.due_before)
-
-
-def _removed_until(upto: float | None) -> Select[Any]:
-    return select(removed_queue.c.number).where(_is_unswept(upto))

@@ -13,7 +13,9 @@ from muster.server.adapters.sql.holders import SqlHolders
 from muster.server.adapters.sql.mq import SqlMqGroups, SqlPublishedKeys
 from muster.server.adapters.sql.outbox import SqlOutbox
 from muster.server.adapters.sql.queues import SqlQueues
+from muster.server.adapters.sql.removed import SqlRemoved
 from muster.server.adapters.sql.retention import SqlRetention
+from muster.server.adapters.sql.rounds import SqlRounds
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.taskforces import SqlTaskforces
 from muster.server.adapters.sql.workflows import SqlWorkflows
@@ -72,6 +74,14 @@ class SqlTransaction:
     @cached_property
     def retention(self) -> SqlRetention:
         return SqlRetention(self._session)
+
+    @cached_property
+    def removed(self) -> SqlRemoved:
+        return SqlRemoved(self._session)
+
+    @cached_property
+    def rounds(self) -> SqlRounds:
+        return SqlRounds(self._session)
 
     @cached_property
     def census(self) -> SqlCensus:
