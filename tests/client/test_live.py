@@ -219,15 +219,30 @@ def _hear_all(pieces: Sequence[bytes]) -> list[LiveMessage]:
     return play(live.stream(WF), service)
 
 
-def test_a_stream_that_never_brings_anything_is_given_up_at_once_and_one_that_did_after_some_tries() -> None:
-    never, once = Service([], cuts=[0] * 99), Service([a_notice(1)], cuts=[len(OPENING)] + [0] * 99)
+@pytest.mark.parametrize(
+    ("service", "tries"),
+    [
+        (Service([], cuts=[0] * 99), UNHEARD_MAX),
+        (Service([a_notice(1)], cuts=[len(OPENING)] + [0] * 99), 1 + UNHEARD_MAX),
+        (Service([], cuts=[0] * 99, is_silent=True), 1),
+        (Service([a_notice(1)], cuts=[len(OPENING)] + [0] * 99, is_silent=True), 1 + UNHEARD_MAX),
+    ],
+    ids=["breaks off", "breaks off later", "is silent", "is silent later"],
+)
+def test_a_stream_that_brings_nothing_is_given_up(service: Service, tries: int) -> None:
+    with pytest.raises(NoStreamError, match=f"the stream of workflow {WF} brings nothing: does a proxy hold it back"):
+        play(live.stream(WF), service)
 
-    for service, tries in ((never, 1), (once, 1 + UNHEARD_MAX)):
-        with pytest.raises(
-            NoStreamError, match=f"the stream of workflow {WF} brings nothing: does a proxy hold it back"
-        ):
-            play(live.stream(WF), service)
-        assert len(service.calls) == tries
+    assert len(service.calls) == tries
+
+
+@given(st.integers(0, UNHEARD_MAX - 1))
+def test_a_service_that_ends_before_its_first_word_is_heard_when_it_is_back(ends: int) -> None:
+    notices = [a_notice(1), a_notice(2)]
+
+    given_ = play(live.follow(WF, notices=True), Service(notices, cuts=[0] * ends + [10_000]))
+
+    assert [one for one in given_ if isinstance(one, NoticeView)] == notices
 
 
 def test_a_stream_that_is_silent_is_opened_again_if_it_was_heard() -> None:

@@ -56,6 +56,7 @@ def watching(stack: Stack, workflow: str, *options: str) -> Iterator[Watching]:
     finally:
         process.kill()
         process.wait(timeout=30)
+        print((stack.root / "watched.errors").read_text())  # stands in the report of a failure
 
 
 def submit(stack: Stack) -> str:

@@ -6,6 +6,7 @@ Conversations, as in `conversations`, of which one also opens a stream and hears
 import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -36,6 +37,19 @@ class NoStreamError(UnavailableError):
     """The service is there, and its stream does not come through: something between holds it back."""
 
 
+class _End(Enum):
+    """How did a stream end?"""
+
+    OVER = auto()
+    """Everything was told."""
+    HEARD = auto()
+    """It broke off, or fell silent, after something had come."""
+    BROKEN = auto()
+    """It broke off before anything came."""
+    SILENT = auto()
+    """It stayed open, and nothing came."""
+
+
 @dataclass
 class Listening:
     """Listen to a workflow until everything was told.
@@ -58,27 +72,28 @@ class Listening:
         unheard = 0
         while True:  # the end of the workflow ends it
             parser = EventParser(self._last_id)
-            is_heard, is_over = yield from self._hear_one(parser)
-            if is_over:
+            end = yield from self._hear_one(parser)
+            if end is _End.OVER:
                 return
-            self._was_heard |= is_heard
-            unheard = 0 if is_heard else unheard + 1
-            if not self._was_heard or unheard >= UNHEARD_MAX:
+            self._was_heard |= end is _End.HEARD
+            unheard = 0 if end is _End.HEARD else unheard + 1
+            # One that broke off was perhaps its service's end; one that is open and silent is held back by something between.
+            if unheard >= UNHEARD_MAX or (end is _End.SILENT and not self._was_heard):
                 raise NoStreamError(
                     f"the stream of workflow {self.workflow_id} brings nothing: does a proxy hold it back? "
                     "Its progress can be asked for all the same"
                 )
             yield Pause(RETRY_S if parser.retry_s is None else parser.retry_s)
 
-    def _hear_one(self, parser: EventParser) -> Generator[Turn[LiveMessage], Any, tuple[bool, bool]]:
-        """One stream, until it breaks off. Returns whether anything came, and whether that is all."""
+    def _hear_one(self, parser: EventParser) -> Generator[Turn[LiveMessage], Any, "_End"]:
+        """One stream, until it ends, breaks off or falls silent."""
         is_heard = False
         try:
             opened: Opened = yield Listen(
                 calls.open_stream(self.workflow_id, after=self.after, last_id=self._last_id), silent_s=SILENT_S
             )
             if opened.status == NO_CONTENT:
-                return True, True
+                return _End.OVER
             if opened.media_type != calls.EVENTS:
                 raise NoStreamError(
                     f"the answer is not a stream of Muster's: it is {opened.media_type or 'of no type'}"
@@ -88,11 +103,11 @@ class Listening:
                 for event in parser.feed(piece):
                     self._last_id = event.id
                     if event.name == END or (yield from self._deliver(event)):
-                        return True, True
+                        return _End.OVER
                 self._last_id = parser.last_id
         except SilentError:
-            pass
-        return is_heard, False
+            return _End.HEARD if is_heard else _End.SILENT
+        return _End.HEARD if is_heard else _End.BROKEN
 
     def _deliver(self, event: ServerEvent) -> Generator[Turn[LiveMessage], Any, bool]:
         """Returns whether this was the last one wanted."""
