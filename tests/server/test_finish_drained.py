@@ -1,35 +1,18 @@
 """Does a look for drained workflows cost the same however many are active?"""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import insert
 
 from contracts.store_bench import a_queue, a_workflow
+from harness.statements import counted_statements
 from muster.server.adapters.sql import schema
 from muster.server.ports.store import Transaction
 from muster.server.services.finish_drained import DrainPass, finish_drained
 from server.stand import Stand
 
 pytestmark = pytest.mark.anyio
-
-
-@contextlib.contextmanager
-def counted_statements() -> Iterator[list[str]]:
-    """Every statement that SQLAlchemy sends meanwhile."""
-    sent: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 async def add_active(stand: Stand, name: str, count: int, *, drained: int) -> None:

@@ -13,6 +13,9 @@ class MqGroups(Protocol):
     def insert(self, group: MqGroup, profiles: Sequence[MqProfile]) -> bool:
         """False, and nothing is written, when the workflow has a group. One in flight elsewhere is waited for."""
 
+    def insert_first(self, group: MqGroup, profiles: Sequence[MqProfile]) -> None:
+        """The same for a workflow that is stored in this transaction, so that nobody has given it a group yet."""
+
     def find_group(self, workflow_id: str, *, lock: bool = False) -> MqGroup | None:
         """With `lock` nobody else changes the group or its profiles until the commit."""
 

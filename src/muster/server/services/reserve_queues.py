@@ -42,7 +42,7 @@ def insert_group(tx: Transaction, workflow: Workflow, queues: Iterable[Queue], *
         )
         for queue in queues
     ]
-    tx.mq_groups.insert(MqGroup(workflow.workflow_id, workflow.created_at, workflow.owner, kind), profiles)
+    tx.mq_groups.insert_first(MqGroup(workflow.workflow_id, workflow.created_at, workflow.owner, kind), profiles)
 
 
 async def reserve_queues(

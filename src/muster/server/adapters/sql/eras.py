@@ -133,6 +133,7 @@ def _begin(connection: Connection, number: int, identity: str, now: float) -> in
     session = Session(connection, EventIds(), lambda _: now)
     live = list(connection.execute(select(holder_live.c.number)).scalars())
     SqlHolders(session).end(live, reason=SESSION_ENDED)
+    session.finish()
     placed = connection.execute(
         update(taskforce)
         .where(taskforce.c.phase == Phase.PENDING_STARTER)

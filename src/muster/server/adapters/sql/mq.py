@@ -4,13 +4,14 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Row, Select, bindparam, case, delete, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from muster.domain.mq_profile import Direction, GroupedProfile, Kind, MqGroup, MqProfile, TokenStamp
 from muster.domain.queue_token import PublicKey
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
+from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import taskforce, workflow
 
@@ -20,7 +21,7 @@ _INSERT_GROUP = {
     is_postgres: dialect.insert(mq_group).on_conflict_do_nothing()
     for is_postgres, dialect in ((True, postgresql), (False, sqlite))
 }
-_INSERT_PROFILES = insert(mq_profile)
+_NEW_GROUP, _NEW_PROFILES = NewRows(mq_group), NewRows(mq_profile)
 _ACTIVATE_NEW = (
     update(mq_group)
     .where(mq_group.c.workflow_id == bindparam("of"), mq_group.c.activated_at.is_(None))
@@ -35,19 +36,14 @@ class SqlMqGroups:
         self._session = session
 
     def insert(self, group: MqGroup, profiles: Sequence[MqProfile]) -> bool:
-        values = {
-            "workflow_id": group.workflow_id,
-            "created_at": group.created_at,
-            "owner": group.owner,
-            "kind": group.kind,
-            "criteria": _write_criteria(group.criteria),
-            "activated_at": group.activated_at,
-        }
-        if not self._session.execute(_INSERT_GROUP[self._session.is_postgres], values).rowcount:
+        if not self._session.execute(_INSERT_GROUP[self._session.is_postgres], _write_group(group)).rowcount:
             return False
-        if profiles:
-            self._session.execute(_INSERT_PROFILES, [_write_profile(group, one) for one in profiles])
+        self._session.insert(_NEW_PROFILES, [_write_profile(group, one) for one in profiles])
         return True
+
+    def insert_first(self, group: MqGroup, profiles: Sequence[MqProfile]) -> None:
+        self._session.insert(_NEW_GROUP, [_write_group(group)])
+        self._session.insert(_NEW_PROFILES, [_write_profile(group, one) for one in profiles])
 
     def find_group(self, workflow_id: str, *, lock: bool = False) -> MqGroup | None:
         query = select(mq_group).where(mq_group.c.workflow_id == workflow_id)
@@ -180,6 +176,17 @@ def _select_profiles() -> Select[Any]:
 
 def _write_criteria(criteria: Mapping[str, int] | None) -> str | None:
     return None if criteria is None else json.dumps(dict(criteria))
+
+
+def _write_group(group: MqGroup) -> dict[str, Any]:
+    return {
+        "workflow_id": group.workflow_id,
+        "created_at": group.created_at,
+        "owner": group.owner,
+        "kind": group.kind,
+        "criteria": _write_criteria(group.criteria),
+        "activated_at": group.activated_at,
+    }
 
 
 def _write_profile(group: MqGroup, profile: MqProfile) -> dict[str, Any]:

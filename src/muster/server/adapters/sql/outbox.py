@@ -9,10 +9,8 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     Text,
-    bindparam,
     cast,
     func,
-    insert,
     literal,
     select,
     text,
@@ -20,6 +18,7 @@ from sqlalchemy import (
 )
 
 from muster.domain.outbox import Cursor, Notice
+from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import era, outbox
 from muster.server.ports.store import Horizon, Newest
@@ -34,6 +33,10 @@ _HOLDER = text("""
     WHERE transaction = CAST(CAST(CAST(:transaction AS text) AS xid8) AS xid)
     LIMIT 1
 """)
+_PRESENT_ERA = "coalesce((SELECT max(number) FROM era), 0)"
+_NEW = NewRows(
+    outbox, {"era": (_PRESENT_ERA, _PRESENT_ERA), "txid": ("CAST(CAST(pg_current_xact_id() AS text) AS bigint)", "0")}
+)
 _NOBODY_SHOWN = "a session that this database user may not see"
 
 
@@ -54,7 +57,7 @@ class SqlOutbox:
             {"subject": one.subject, "kind": one.kind, "at": one.at, "data": json.dumps(dict(one.data))}
             for one in notices
         ]
-        self._session.execute(_INSERT[self._session.is_postgres], rows)
+        self._session.insert(_NEW, rows)
 
     def list_after(self, cursor: Cursor, *, subject: str | None, limit: int) -> Sequence[tuple[Cursor, Notice]]:
         query = select(outbox).order_by(outbox.c.era, outbox.c.txid, outbox.c.number)
@@ -130,15 +133,6 @@ def _oldest_open() -> ColumnElement[Any]:
 
 def _as_number(xid8: ColumnElement[Any]) -> ColumnElement[int]:
     return cast(cast(xid8, Text), BigInteger)
-
-
-# Built once: building it takes longer than carrying it out. By whether it is for PostgreSQL.
-_INSERT = {
-    is_postgres: insert(outbox).values(
-        era=_present_era(), txid=txid, **{name: bindparam(name) for name in ("subject", "kind", "at", "data")}
-    )
-    for is_postgres, txid in ((True, _as_number(func.pg_current_xact_id())), (False, literal(0)))
-}
 
 
 def _read(row: Row[Any]) -> tuple[Cursor, Notice]:

@@ -56,7 +56,9 @@ class PostgresStore:
     async def write(self, work: Callable[[Transaction], T]) -> T:
         def run(connection: Connection) -> tuple[T, dict[str, None]]:
             session = Session(connection, self._ids, ask_postgres_clock)
-            return work(SqlTransaction(session)), session.topics
+            value = work(SqlTransaction(session))
+            session.finish()
+            return value, session.topics
 
         value, topics = await self._run(run)
         self._bells.wake_after_commit(topics)

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Column, Integer, Row, Table, bindparam, func, insert, select, union_all, update
+from sqlalchemy import Column, Integer, Row, Table, bindparam, func, select, union_all, update
 from sqlalchemy import Sequence as DatabaseSequence
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts, Queue
+from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
@@ -36,7 +37,7 @@ _PLACES = (
     ("dead", dead),
 )
 # Statements that every workflow needs are built once: building one takes four times as long as carrying it out, the account's twenty.
-_INSERT, _INSERT_COUNTER = insert(queue), insert(counter)
+_NEW, _NEW_COUNTERS = NewRows(queue), NewRows(counter)
 _ZEROS = dict.fromkeys(_PARTS, 0)
 _NEXT_NUMBERS = select(DatabaseSequence("queue_number").next_value()).select_from(
     func.generate_series(1, bindparam("count", type_=Integer)).alias()
@@ -70,9 +71,8 @@ class SqlQueues:
         self._session = session
 
     def insert(self, queues: Sequence[Queue]) -> None:
-        if queues:
-            self._session.execute(_INSERT, [dict(vars(one)) for one in queues])
-            self._session.execute(_INSERT_COUNTER, [_ZEROS | {"queue": one.number} for one in queues])
+        self._session.insert(_NEW, [vars(one) for one in queues])
+        self._session.insert(_NEW_COUNTERS, [_ZEROS | {"queue": one.number} for one in queues])
 
     def next_numbers(self, count: int) -> Sequence[int]:
         if self._session.is_postgres:

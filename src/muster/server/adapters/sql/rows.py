@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from muster.domain.ids import EventIds
+from muster.server.adapters.sql.new_rows import Gathered, NewRows, Row
 
 
 @dataclass
@@ -14,31 +15,49 @@ class Session:
     """One transaction, as the repositories see it.
 
     Args:
-        connection: SQLAlchemy's, inside the transaction.
+        core: SQLAlchemy's connection, inside the transaction.
         ids: the source of event and session numbers; used by one thread alone.
         clock: seconds since the epoch; asked once.
         topics: what is woken after the commit.
     """
 
-    connection: Connection
+    core: Connection
     ids: EventIds
     clock: Callable[[Connection], float]
     topics: dict[str, None] = field(default_factory=dict)
     _now: float | None = None
+    _gathered: Gathered = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._gathered = Gathered(self.core)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, with every row in that was inserted so far."""
+        self._gathered.carry_out()
+        return self.core
 
     @property
     def is_postgres(self) -> bool:
-        return self.connection.dialect.name == "postgresql"
+        return self.core.dialect.name == "postgresql"
 
     def now(self) -> float:
         """The database's clock, the same throughout the transaction."""
         if self._now is None:
-            self._now = self.clock(self.connection)
+            self._now = self.clock(self.core)
         return self._now
 
     def take_number(self) -> int:
         """A number that nothing had before and that grows with time."""
         return self.ids.take(1, now_s=self.now())[0]
+
+    def insert(self, new: NewRows, rows: Sequence[Row]) -> None:
+        """Insert rows, at the latest before the next statement, or the commit (`finish`)."""
+        self._gathered.add(new, rows)
+
+    def finish(self) -> None:
+        """Before the commit."""
+        self._gathered.carry_out()
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
         """Run one SQLAlchemy Core statement."""

@@ -92,7 +92,9 @@ class SqliteStore:
             assert isinstance(raw, RawConnection)
             session = Session(raw.core, self._ids, _clock)
             with database_errors():
-                return work(SqlTransaction(session)), session.topics
+                value = work(SqlTransaction(session))
+                session.finish()
+                return value, session.topics
 
         value, topics = await self._writer.run(run)
         self._bells.wake_after_commit(topics)

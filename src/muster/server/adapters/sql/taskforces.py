@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, inse
 from muster.domain.errors import NotFoundError
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Origin, PhaseLogEntry, Taskforce
+from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session, keepable
 from muster.server.adapters.sql.schema import phase_log, task_directive, taskforce
 from muster.server.ports.store import OurAgent, TaskforceState, UpstreamAgent
@@ -35,7 +36,7 @@ _OF_WORKFLOWS = (
     .where(taskforce.c.workflow_id.in_(bindparam("workflow_ids", expanding=True)))
     .order_by(task_directive.c.position, taskforce.c.number)
 )
-_INSERT, _INSERT_LOG = insert(taskforce), insert(phase_log)
+_NEW, _NEW_LOG = NewRows(taskforce), NewRows(phase_log)
 _UPDATE = update(taskforce).where(taskforce.c.taskforce_uuid == bindparam("changed"))
 _LOGS = (
     select(phase_log)
@@ -64,10 +65,9 @@ class SqlTaskforces:
         self.insert_all([new], entry)
 
     def insert_all(self, new: Sequence[Taskforce], entry: PhaseLogEntry) -> None:
-        if new:
-            self._session.execute(_INSERT, [_write(one) | {"number": self._session.take_number()} for one in new])
-            first = vars(entry) | {"number": 1}
-            self._session.execute(_INSERT_LOG, [first | {"taskforce_uuid": one.taskforce_uuid} for one in new])
+        self._session.insert(_NEW, [_write(one) | {"number": self._session.take_number()} for one in new])
+        first = vars(entry) | {"number": 1}
+        self._session.insert(_NEW_LOG, [first | {"taskforce_uuid": one.taskforce_uuid} for one in new])
 
     def get(self, taskforce_uuid: str) -> Taskforce:
         found = self.find([taskforce_uuid])

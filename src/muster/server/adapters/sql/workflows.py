@@ -5,13 +5,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, exists, func, insert, select, update
+from sqlalchemy import Row, bindparam, case, exists, func, select, update
 
 from muster.domain.admission import Waiting
 from muster.domain.errors import NotFoundError
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
 from muster.server.adapters.sql.admission import list_waiting, measure_use
+from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
 from muster.server.ports.store import Drained, Uses
@@ -20,7 +21,7 @@ _IN_COLUMNS = ("task_id", "workflow_id", "created_at", "position")
 _FIELDS = frozenset(field.name for field in fields(TaskDirective))
 _SEQUENCES = ("cluster_locations", "input_queues", "output_queues")
 # Statements that every workflow needs are built once: building one takes four times as long as carrying it out.
-_INSERT, _INSERT_DIRECTIVES = insert(workflow), insert(task_directive)
+_NEW, _NEW_DIRECTIVES = NewRows(workflow), NewRows(task_directive)
 _GET = select(workflow).where(workflow.c.workflow_id == bindparam("workflow_id"))
 _GET_LOCKED = _GET.with_for_update()
 _GET_FREE = (
@@ -43,10 +44,9 @@ class SqlWorkflows:
         self._session = session
 
     def insert(self, new: Workflow, directives: Sequence[TaskDirective]) -> None:
-        self._session.execute(_INSERT, vars(new) | {"number": self._session.take_number()})
-        if directives:
-            rows = [_write_directive(one) | {"number": self._session.take_number()} for one in directives]
-            self._session.execute(_INSERT_DIRECTIVES, rows)
+        self._session.insert(_NEW, [vars(new) | {"number": self._session.take_number()}])
+        rows = [_write_directive(one) | {"number": self._session.take_number()} for one in directives]
+        self._session.insert(_NEW_DIRECTIVES, rows)
 
     def get(self, workflow_id: str, *, lock: bool = False) -> Workflow:
         row = self._session.execute(_GET_LOCKED if lock else _GET, {"workflow_id": workflow_id}).one_or_none()
