@@ -100,6 +100,8 @@ def test_a_task_is_given_more_workers_by_either_name(running: Stack, flow: Any) 
         (("taskforce", "show", "x"), 4, "`muster taskforce list` shows them"),
         (("taskforce", "show", TASKFORCE_GONE), 3, TASKFORCE_GONE),
         (("taskforce", "log", TASKFORCE_GONE), 3, TASKFORCE_GONE),
+        (("taskforce", "release", TASKFORCE_GONE), 3, TASKFORCE_GONE),
+        (("taskforce", "release"), 2, "muster taskforce list --held"),
         (("taskforce", "list", "--phase", "gone"), 2, "pending-starter"),
         (("taskforce", "list", "--task", "x"), 4, "is not the id of a task"),
     ],
@@ -276,3 +278,24 @@ def test_nobody_is_told_anything(running: Stack, tmp_path: Path) -> None:
         done = running.run(*command, "--token-file", str(tmp_path / "other"))
         assert (done.returncode, done.stdout) == (6, "")
         assert "--token-file or MUSTER_TOKEN_FILE" in done.stderr
+
+
+def test_a_taskforce_that_is_held_is_released(running: Stack, flow: Any) -> None:
+    workflow = submit(running, "contained", {**TASK, "task_image": "debian:12"})
+    wait_for(lambda: running.run_json("taskforce", "list", workflow, "--held")["taskforces"], "it is held")
+    [held] = running.run_json("taskforce", "list", workflow, "--held")["taskforces"]
+    uuid, reason = held["taskforce_uuid"], held["held_reason"]
+    assert f"muster taskforce release {uuid}" in running.run("taskforce", "show", uuid).stdout
+
+    released = running.run("taskforce", "release", uuid, flow["taskforces"][0]["taskforce_uuid"])
+
+    assert released.stderr.splitlines() == [
+        f"{uuid} is tried again; it was held because of: {reason}",
+        f"{flow['taskforces'][0]['taskforce_uuid']} is not held: it is condor-submit",
+    ]
+    # It was tried again, and is held again: nothing was mended.
+    wait_for(lambda: running.run_json("taskforce", "list", workflow, "--held")["taskforces"], "it is held again")
+    log = running.run_json("taskforce", "log", uuid)["phase_change_log"]
+    assert "Released, to be tried again, by " in str(log)
+    [view] = running.run_json("taskforce", "release", uuid)["taskforces"]
+    assert (view["taskforce_uuid"], view["held_reason"]) == (uuid, None)

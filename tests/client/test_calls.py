@@ -49,6 +49,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "get_task": calls.get_task("TK-1-2-3"),
     "add_workers": calls.add_workers("TK-1-2-3", location="local", n_workers=1),
     "get_taskforce": calls.get_taskforce(TF),
+    "release_taskforce": calls.release_taskforce(TF),
     "query": calls.query("tasks", {"workflow_id": WF}),
     "purge": calls.purge(),
     "reset": calls.reset(),

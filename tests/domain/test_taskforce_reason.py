@@ -14,6 +14,7 @@ from muster.domain.workflow import PhaseLogEntry, Taskforce
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 P = Phase
+RELEASE = "muster taskforce release TF-1"
 ADD = "muster workflow add-workers WF-1 --workers 2 --task TK-1 --location far"
 START = "MUSTER_SITE_LOCATIONS=far muster site    # beside the pool ap.far"
 
@@ -197,8 +198,8 @@ def test_an_error_from_before_a_success_is_not_the_last_one() -> None:
 def test_one_that_is_held_needs_a_person() -> None:
     failed = entry(P.CONDOR_SUBMIT, ago=3, ok=False, context="ERROR: no such image")
     case = a_case(P.PENDING_STARTER, failed, submit_failures=3, held_reason="no such image", asks=(ours(1),))
-    text = "it is held: after 3 failed starts it is not tried any more (no such image); mend that, and add workers in its place"
-    assert reason(case) == Reason(Cause.HELD, text, Party.PERSON, NOW - 3, "no such image", (ADD,))
+    text = "it is held: after 3 failed starts it is not tried any more (no such image); mend that, and release it, or add workers elsewhere"
+    assert reason(case) == Reason(Cause.HELD, text, Party.PERSON, NOW - 3, "no such image", (RELEASE, ADD))
     assert reason(case).needs_help
 
 
@@ -281,9 +282,9 @@ def test_failed_removals_are_told_and_one_that_is_held_needs_a_person_at_the_acc
     held = replace(case.taskforce, remove_failures=3, held_reason="schedd is down")
     text = (
         "it is held: after 3 failed removals it is not tried any more to remove cluster 7 at ap.far (schedd is down); "
-        "remove it there by hand"
+        "mend that, and release it, or remove it there by hand"
     )
-    remedies = ("condor_rm 7    # at ap.far",)
+    remedies = (RELEASE, "condor_rm 7    # at ap.far")
     assert reason(replace(case, taskforce=held)) == Reason(
         Cause.HELD, text, Party.PERSON, NOW - 5, "schedd is down", remedies
     )

@@ -315,6 +315,60 @@ async def test_what_is_held_is_a_fact_of_the_taskforce_and_not_of_the_settings(s
     assert len((await stand.claim())["stop"]) == 1
 
 
+async def test_what_is_released_is_tried_again_with_as_many_tries_as_a_new_one(stand: Stand) -> None:
+    workflow = await ready(stand)
+    path = f"/muster/v1/taskforces/{workflow['taskforces'][0]['taskforce_uuid']}"
+    for failures in (3, 3):
+        for number in range(failures):
+            await stand.report(await one_order(stand), "submit-failed", error=f"full {number}")
+        assert (await stand.claim())["start"] == []
+
+        released = await stand.post(f"{path}/actions/release")
+        again = await stand.post(f"{path}/actions/release")
+
+        assert (released["phase"], released["held_reason"], released["submit_failures"]) == ("pending-starter", None, 0)
+        assert again == released  # also in its log, where it stands once
+        assert released["phase_change_log"][-1]["context"] == "Released, to be tried again, by ada."
+
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=7, n_workers=2)
+    assert (await stand.get(path))["phase"] == "condor-submit"
+
+
+async def test_a_removal_that_is_held_is_tried_again_when_it_is_released(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submitted", cluster_id=7, n_workers=2)
+    await stand.end(workflow, "abort")
+    [stop] = (await stand.claim())["stop"]
+    await stand.report(stop, "remove-failed", error="denied", final=True)
+    assert (await stand.claim())["stop"] == []
+
+    released = await stand.post(f"/muster/v1/taskforces/{stop['taskforce_uuid']}/actions/release")
+
+    assert (released["phase"], released["held_reason"], released["remove_failures"]) == ("pending-stopper", None, 0)
+    [again] = (await stand.claim())["stop"]
+    assert (again["taskforce_uuid"], again["cluster_id"]) == (stop["taskforce_uuid"], 7)
+
+
+async def test_a_release_wakes_the_agent_that_waits_for_work(stand: Stand) -> None:
+    workflow = await ready(stand)
+    uuid = workflow["taskforces"][0]["taskforce_uuid"]
+    await stand.report(await one_order(stand), "submit-failed", error="no such image", final=True)
+    answers: list[Json] = []
+
+    async def ask() -> None:
+        answers.append(await stand.claim(wait_s=60))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            await stand.post(f"/muster/v1/taskforces/{uuid}/actions/release")
+
+    assert [one["taskforce_uuid"] for one in answers[0]["start"]] == [uuid]
+
+
 async def test_a_late_word_that_starting_failed_holds_nothing_back_that_is_to_be_stopped(stand: Stand) -> None:
     workflow = await ready(stand)
     order = await one_order(stand)

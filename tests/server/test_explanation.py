@@ -85,7 +85,7 @@ async def test_every_step_of_a_life_is_explained(stand: Stand) -> None:
     assert (found["working"], found["over"], found["left_out"]) == (0, 1, 0)
 
 
-async def test_a_taskforce_that_is_held_is_told_with_its_reason_and_what_replaces_it(stand: Stand) -> None:
+async def test_a_taskforce_that_is_held_is_told_with_its_reason_and_what_releases_it(stand: Stand) -> None:
     workflow = await stand.submit()
     await stand.publish(workflow, 1)
     await stand.advance()
@@ -99,6 +99,7 @@ async def test_a_taskforce_that_is_held_is_told_with_its_reason_and_what_replace
     assert (reason["last_error"], reason["waits_for"]) == ("no such image", "person")
     workflow_id, task = workflow["workflow_id"], workflow["tasks"][0]["task_id"]
     assert reason["remedies"] == [
+        f"muster taskforce release {order['taskforce_uuid']}",
         f"muster workflow add-workers {workflow_id} --workers 2 --task {task} --location local",
         f"muster workflow finish {workflow_id}",
     ]

@@ -40,6 +40,15 @@ async def test_another_user_may_end_a_workflow_only_where_they_are_shared(
     assert (await stand.ask("POST", path, {}, by=USER)).status_code == 200
 
 
+async def test_another_user_may_release_a_taskforce_only_where_they_are_shared(stand: Stand, workflow: Any) -> None:
+    uuid = (await stand.show(workflow))["taskforces"][0]["taskforce_uuid"]
+    path = f"{OURS}/taskforces/{uuid}/actions/release"
+
+    assert (await stand.ask("POST", path, by=STRANGER)).is_success == is_shared(stand)
+    assert (await stand.ask("POST", path, by=USER)).is_success
+    assert (await stand.ask("POST", f"{OURS}/taskforces/TF-1-2-3-4/actions/release", by=USER)).status_code == 404
+
+
 async def test_another_user_may_add_workers_only_where_they_are_shared(stand: Stand, workflow: Any) -> None:
     task = (await stand.show(workflow))["tasks"][0]["task_id"]
     ours, theirs = f"{OURS}/tasks/{task}/actions/add-workers", f"{THEIRS}/task-directives/{task}/actions/add-workers"

@@ -6,7 +6,7 @@ from cyclopts import App
 
 from muster.cli.console import clean, put, put_block, put_fields, put_json, put_table, render_time, say
 from muster.cli.explain import put_reason
-from muster.cli.failure import OK
+from muster.cli.failure import OK, UsageError
 from muster.cli.found import list_found, render_found
 from muster.cli.lookup import check_task_id, check_taskforce_uuid, get_workflow_id
 from muster.cli.service import HERE, Service, connect
@@ -17,7 +17,11 @@ from muster.domain.taskforce_phase import Phase
 ERRORS_SHOWN = 10
 _COLUMNS = ("taskforce_uuid", "location", "phase", "workers", "n_workers", "cluster_id", "created_at", "held_reason")
 
-app = App(name="taskforce", help="See taskforces: where their workers are, and why not.", help_format="plaintext")
+app = App(
+    name="taskforce",
+    help="See taskforces: where their workers are, and why not. Release those that are held.",
+    help_format="plaintext",
+)
 app.help_epilogue = """Example:
   muster taskforce list latest
 
@@ -122,6 +126,34 @@ def log(taskforce: str, /, *, service: Service = HERE) -> int:
         put_json({"taskforce_uuid": view.taskforce_uuid, "phase_change_log": view.phase_change_log})
     else:
         _put_log(view.phase_change_log)
+    return OK
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster taskforce release TF-6f1a2b3c-00c3a1b2-5d6e7f80-9a8b7c6d
+  muster taskforce list --held"""
+)
+def release(*taskforces: str, service: Service = HERE) -> int:
+    """Try again to start, or to stop, taskforces that are held, with as many tries as new ones; one that is not held stays as it is.
+
+    Args:
+        taskforces: their uuids.
+    """
+    if not taskforces:
+        raise UsageError("which? `muster taskforce list --held` shows those that are held")
+    uuids = [check_taskforce_uuid(one) for one in taskforces]
+    released: list[TaskforceView] = []
+    with connect(service) as client:
+        for uuid in uuids:
+            before = client.get_taskforce(uuid)
+            released.append(client.release_taskforce(uuid))
+            if before.held_reason is None:
+                say(f"{uuid} is not held: it is {before.phase}")
+            else:
+                say(f"{uuid} is tried again; it was held because of: {clean(before.held_reason)}")
+    if service.json:
+        put_json({"taskforces": released})
     return OK
 
 

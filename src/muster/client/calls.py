@@ -255,6 +255,11 @@ def get_taskforce(taskforce_uuid: str) -> Call[TaskforceView]:
     return _get(f"/taskforces/{_part(taskforce_uuid)}", TaskforceView)
 
 
+def release_taskforce(taskforce_uuid: str) -> Call[TaskforceView]:
+    """Have a taskforce that is held tried again; one that is not held stays as it is."""
+    return _post(f"/taskforces/{_part(taskforce_uuid)}/actions/release", None, TaskforceView)
+
+
 def purge(*, dry_run: bool = False, place: str | None = None) -> Call[PurgedView]:
     """For operators: remove what need not be kept any longer, or only count it; `place`: go on where an answer said."""
     return _post("/admin/purge", Purge(dry_run, place), PurgedView)

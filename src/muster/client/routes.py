@@ -125,6 +125,7 @@ class Routes:
     get_task = Route(calls.get_task)
     add_workers = Route(calls.add_workers)
     get_taskforce = Route(calls.get_taskforce)
+    release_taskforce = Route(calls.release_taskforce)
     purge = Route(calls.purge)
     reset = Route(calls.reset)
     query = Route(calls.query)

@@ -111,15 +111,17 @@ def _explain_held(case: TaskforceCase) -> Reason:
     taskforce = case.taskforce
     reason = cut(taskforce.held_reason or "")
     at = next((one.at for one in reversed(case.log) if not one.was_successful), find_since(case))
+    release = f"muster taskforce release {taskforce.taskforce_uuid}"
     if taskforce.phase is P.PENDING_STARTER:
         tried = f"after {count(taskforce.submit_failures, 'failed start')} "
-        text = f"it is held: {tried}it is not tried any more ({reason}); mend that, and add workers in its place"
-        return Reason(Cause.HELD, text, Party.PERSON, at, reason, (_add_workers(case),))
+        text = f"it is held: {tried}it is not tried any more ({reason}); mend that, and release it, or add workers elsewhere"
+        return Reason(Cause.HELD, text, Party.PERSON, at, reason, (release, _add_workers(case)))
     tried = f"after {count(taskforce.remove_failures, 'failed removal')} "
     where = f"cluster {taskforce.cluster_id} at {taskforce.schedd}"
-    text = f"it is held: {tried}it is not tried any more to remove {where} ({reason}); remove it there by hand"
-    remedies = (f"condor_rm {taskforce.cluster_id}    # at {taskforce.schedd}",) if _is_upstreams(case) else ()
-    return Reason(Cause.HELD, text, Party.PERSON, at, reason, remedies)
+    mend = "mend that, and release it, or remove it there by hand"
+    text = f"it is held: {tried}it is not tried any more to remove {where} ({reason}); {mend}"
+    by_hand = (f"condor_rm {taskforce.cluster_id}    # at {taskforce.schedd}",) if _is_upstreams(case) else ()
+    return Reason(Cause.HELD, text, Party.PERSON, at, reason, (release, *by_hand))
 
 
 def _explain_activation(case: TaskforceCase, now: float) -> Reason:
