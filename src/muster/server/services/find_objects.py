@@ -35,6 +35,8 @@ event loop, which stands still for that long; more at once would be no faster.""
 LOOK_S: Final = 0.01
 READ_MAX: Final = 200_000
 """Objects that are judged for one page at most."""
+JUDGED_HERE_MAX: Final = 8
+"""Objects that are judged without a thread: going there and back takes longer than they do."""
 PAGE_S: Final = 5.0
 """Seconds after which a page is given as it is."""
 
@@ -193,7 +195,10 @@ async def _fill(parts: Parts, collection: Collection[T], wanted: Wanted, page: _
             newest_first=wanted.newest_first,
         )
         found = await parts.store.read(partial(_find, collection, look))
-        await anyio.to_thread.run_sync(_judge, collection, wanted, found, page, limiter=parts.query_turns)
+        if len(found.objects) <= JUDGED_HERE_MAX:
+            _judge(collection, wanted, found, page)
+        else:
+            await anyio.to_thread.run_sync(_judge, collection, wanted, found, page, limiter=parts.query_turns)
         now = anyio.current_time()
         if seconds is not None and (now - began >= seconds or page.judged >= READ_MAX):
             break

@@ -1,9 +1,10 @@
 """How does a transaction outside the hot path move the counters? By one row of changes a queue."""
 
-from sqlalchemy import insert
-
+from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import delta
+
+_NEW = NewRows(delta)
 
 
 def add_delta(
@@ -19,16 +20,18 @@ def add_delta(
     duplicates: int = 0,
 ) -> None:
     """Add a change of a queue's counters; what the rows of this transaction really moved."""
-    session.execute(
-        insert(delta),
-        {
-            "queue": queue,
-            "published": published,
-            "waiting": waiting,
-            "in_work": in_work,
-            "done": done,
-            "dead": dead,
-            "failed": failed,
-            "duplicates": duplicates,
-        },
+    session.insert(
+        _NEW,
+        [
+            {
+                "queue": queue,
+                "published": published,
+                "waiting": waiting,
+                "in_work": in_work,
+                "done": done,
+                "dead": dead,
+                "failed": failed,
+                "duplicates": duplicates,
+            }
+        ],
     )

@@ -5,12 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, func, insert, literal, null, select
+from sqlalchemy import Row, Select, delete, func, literal, null, select
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd, AttemptError, CauseOfDeath
 from muster.domain.errors import NotFoundError
 from muster.domain.event_state import EventState
 from muster.server.adapters.sql.deltas import add_delta
+from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import attempt, dead, delayed, event, event_key, finished, holder, leased, ready
 from muster.server.ports.events import AttemptRow, DeadLetter, ErrorGroup, EventRow, NewEvent, Published
@@ -27,6 +28,7 @@ _TABLES = {
     EventState.DONE: (finished,),
     EventState.DEAD: (dead,),
 }
+_NEW, _NEW_KEYS, _NEW_READY = NewRows(event), NewRows(event_key), NewRows(ready)
 _WITHOUT_BODY = select(*(column for column in event.c if column is not event.c.body))
 _ERROR_FIELDS = {field.name for field in fields(AttemptError)}
 
@@ -64,12 +66,11 @@ class SqlEvents:
                 {"id": number, "queue": queue, "kind": one.body.kind.value, "key": one.key, "body": one.body.data}
             )
         if rows:
-            self._session.execute(insert(event), rows)
+            self._session.insert(_NEW, rows)
             keyed = [{"queue": queue, "key": row["key"], "event": row["id"]} for row in rows if row["key"] is not None]
-            if keyed:
-                self._session.execute(insert(event_key), keyed)
-            self._session.execute(
-                insert(ready), [{"queue": queue, "event": row["id"], "attempts": 0, "fence": 0} for row in rows]
+            self._session.insert(_NEW_KEYS, keyed)
+            self._session.insert(
+                _NEW_READY, [{"queue": queue, "event": row["id"], "attempts": 0, "fence": 0} for row in rows]
             )
             add_delta(self._session, queue, published=len(rows), waiting=len(rows))
         return self._judge_known(published, events)
@@ -112,9 +113,8 @@ class SqlEvents:
             delete(dead).where(dead.c.queue == queue, dead.c.event.in_(chosen)).returning(dead.c.event, dead.c.fence)
         ).all()
         if moved:
-            self._session.execute(
-                insert(ready),
-                [{"queue": queue, "event": row.event, "attempts": 0, "fence": row.fence} for row in moved],
+            self._session.insert(
+                _NEW_READY, [{"queue": queue, "event": row.event, "attempts": 0, "fence": row.fence} for row in moved]
             )
             add_delta(self._session, queue, waiting=len(moved), dead=-len(moved))
             self._session.topics[f"queue:{queue}"] = None

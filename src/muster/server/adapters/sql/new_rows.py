@@ -8,9 +8,9 @@ and each goes at once, by a text that is made once: what SQLAlchemy does for a s
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
-import msgspec
 from sqlalchemy import Column, Connection, Dialect, Table
 
 Row = Mapping[str, Any]
@@ -56,10 +56,9 @@ class Gathered:
         """Insert what waits."""
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
-            statement = _write_together(tuple((new, tuple(rows[0])) for new, rows in waiting.items()))
-            self.connection.exec_driver_sql(
-                statement, tuple(msgspec.json.encode(rows).decode() for rows in waiting.values())
-            )
+            parts = tuple((new, tuple(rows[0])) for new, rows in waiting.items())
+            columns = ([row[name] for row in waiting[new]] for new, names in parts for name in names)
+            self.connection.exec_driver_sql(_write_together(parts), tuple(columns))
 
 
 @lru_cache(maxsize=64)
@@ -75,17 +74,15 @@ def _write_together(parts: tuple[tuple[NewRows, tuple[str, ...]], ...]) -> str:
 
 
 def _write_parts(parts: tuple[tuple[NewRows, tuple[str, ...]], ...]) -> Iterator[str]:
+    places = count(1)
     for number, (new, names) in enumerate(parts):
         columns = ", ".join((*names, *new.computed))
-        types = ", ".join(_write_type(new.table.c[name]) for name in names)
+        arrays = ", ".join(f"CAST(${next(places)} AS {_write_type(new.table.c[name])}[])" for name in names)
         values = ", ".join((*(f"one.{name}" for name in names), *(postgres for postgres, _ in new.computed.values())))
         # In their order: a table that numbers its rows numbers these so.
-        source = (
-            f"ROWS FROM (jsonb_to_recordset(CAST(CAST(${number + 1} AS text) AS jsonb)) AS ({types})) WITH ORDINALITY"
-        )
         yield (
-            f"part_{number} AS (INSERT INTO {new.table.name} ({columns}) "  # noqa: S608 - our names
-            f"SELECT {values} FROM {source} AS one({', '.join((*names, 'place'))}) ORDER BY place)"
+            f"part_{number} AS (INSERT INTO {new.table.name} ({columns}) SELECT {values} "  # noqa: S608 - our names
+            f"FROM unnest({arrays}) WITH ORDINALITY AS one({', '.join((*names, 'place'))}) ORDER BY place)"
         )
 
 
@@ -93,4 +90,4 @@ def _write_type(column: Column[Any]) -> str:
     from sqlalchemy.dialects import postgresql  # a part of a start on SQLite
 
     dialect: Dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
-    return f"{column.name} {column.type.compile(dialect=dialect)}"
+    return str(column.type.compile(dialect=dialect))
