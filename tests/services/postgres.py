@@ -149,6 +149,12 @@ class PostgresServer:
             self.process.wait(timeout=START_S)
         self.process = None
 
+    def end_sessions(self) -> None:
+        """End every session of the databases that were made, in whatever it is doing, as an operator may."""
+        self._psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname <> 'postgres'"
+        )
+
     def _psql(self, statement: str) -> None:
         url = f"postgresql://postgres@{self.address}:{PORT}/postgres"
         subprocess.run(

@@ -1,6 +1,7 @@
 """Does the whole chain hold, as processes of their own, on both databases? From one POST to the results and the account."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,8 +129,19 @@ def _input_files() -> list[str]:
     return list(task["input_files"])
 
 
-def test_a_database_that_dies_and_comes_back_loses_nothing(
-    stack: Stack, own_postgres: PostgresServer, tmp_path: Path
+def die(server: PostgresServer) -> None:
+    server.kill()
+    server.start()
+
+
+def restart(server: PostgresServer) -> None:
+    server.stop()
+    server.start()
+
+
+@pytest.mark.parametrize(("happens", "times"), [(die, 1), (restart, 3), (PostgresServer.end_sessions, 8)])
+def test_a_database_that_goes_and_comes_back_loses_nothing(
+    stack: Stack, own_postgres: PostgresServer, tmp_path: Path, happens: Callable[[PostgresServer], None], times: int
 ) -> None:
     stack.database_url = own_postgres.make_database()
     stack.start_serve()
@@ -140,10 +152,11 @@ def test_a_database_that_dies_and_comes_back_loses_nothing(
         new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
         workflow = client.submit_workflow(new).workflow_id
         tally.publish(client, workflow, ({"n": n, "sleep_s": 0.02} for n in range(200)), close=True)
-        wait_for(lambda: client.get_progress(workflow).input.done > 20, "work is going on")
 
-        own_postgres.kill()
-        own_postgres.start()
+        for number in range(times):
+            before = 20 * number
+            wait_for(lambda before=before: client.get_progress(workflow).input.done > before, "work is going on")  # type: ignore[misc]
+            happens(own_postgres)
 
         wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=120)
         check_after_fault(stack, client, workflow, tally, done=200)

@@ -13,6 +13,9 @@ from muster.domain.errors import UnavailableError
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: the same transaction may succeed now
 _AWAY_CLASSES = ("08", "28", "3D", "40", "53", "55", "57", "58")
 """Connection, not let in, no such database, undone because of others, resources, not in this state, operator, system."""
+BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a call raises, beside errors of the server, over a connection that has gone. The last is asyncpg's word for what it did not expect:
+the good-bye of a server that ends the session, for one."""
 _OUR_FAULT = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY}
 """A wrong statement, and a write where only reads are allowed: trying again would not help."""
 
@@ -32,7 +35,7 @@ def database_errors() -> Iterator[None]:
         if _is_away(error):
             raise UnavailableError(f"the database does not answer: {_first_line(error)}") from error
         raise
-    except (OSError, asyncpg.InterfaceError) as error:
+    except BROKEN as error:
         raise UnavailableError(f"the database does not answer: {_first_line(error)}") from error
 
 

@@ -16,6 +16,7 @@ import anyio
 import asyncpg
 
 from muster.domain.errors import UnavailableError
+from muster.server.adapters.sql.faults import BROKEN
 
 C = TypeVar("C")
 A = TypeVar("A")
@@ -219,7 +220,7 @@ class Batcher:
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 return await self._connect()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (asyncpg.PostgresError, *BROKEN) as error:
             raise LostConnectionError(f"the database does not answer: {error}") from error
 
     async def _settle(self, connection: Connection, group: Sequence[_Waiting]) -> None:
@@ -258,7 +259,7 @@ class Batcher:
                     continue
                 self.lock_timeouts += error.sqlstate == _LOCK_TIMEOUT
                 raise read_error(error, is_closed=connection.is_closed()) from error
-            except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except BROKEN as error:
                 raise LostConnectionError(f"the database does not answer: {error!r}") from error
         raise UnavailableError("other transactions were in the way again and again")
 
@@ -284,7 +285,7 @@ def _fail(group: Sequence[_Waiting], error: Exception) -> None:
 
 async def close(connection: Connection) -> None:
     """Say good-bye, but do not wait for an answer that does not come."""
-    with anyio.CancelScope(shield=True), contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    with anyio.CancelScope(shield=True), contextlib.suppress(asyncpg.PostgresError, *BROKEN):
         try:
             await connection.close(timeout=2.0)
         except TimeoutError:

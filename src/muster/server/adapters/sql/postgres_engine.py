@@ -12,6 +12,7 @@ import asyncpg
 
 from muster.domain.errors import UnavailableError
 from muster.domain.ids import EventIds
+from muster.server.adapters.sql.faults import BROKEN
 from muster.server.adapters.sql.postgres_batcher import Batcher, Connect, Connection, Sort, close, read_error
 from muster.server.adapters.sql.postgres_rows import Hints, StepArrays, StepCall
 from muster.server.adapters.sql.step_rules import ENDED_EXPIRED, check_session, check_step, may_exist, name_topics
@@ -121,7 +122,7 @@ class PostgresEngine:
                     await self._tending.execute(_VACUUM, timeout=VACUUM_S_MAX)
             except asyncpg.PostgresError as error:
                 raise read_error(error, is_closed=False) from error
-            except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except BROKEN as error:
                 if self._tending is not None:
                     self._tending.terminate()
                 raise UnavailableError(f"the database does not answer: {error}") from error

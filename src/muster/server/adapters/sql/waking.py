@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 import anyio
 import asyncpg
 
+from muster.server.adapters.sql.faults import BROKEN
+
 CHANNEL = "muster"
 COALESCE_S = 0.01
 """NOTIFY at most this often from one process."""
@@ -123,7 +125,7 @@ class PostgresBridge:
                 self._connection = await self._connect()
                 await self._connection.add_listener(CHANNEL, self._hear)
                 await self._tell(self._connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (asyncpg.PostgresError, *BROKEN):
                 await anyio.sleep(RECONNECT_S)
             finally:
                 if self._connection is not None:
