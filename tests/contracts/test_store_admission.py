@@ -1,15 +1,16 @@
 """Does the store find those who wait, and measure what is in use, as the port says, on both databases?"""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import asyncpg
 import pytest
 
-from contracts.store_bench import A_DIRECTIVE, AN_ENTRY, Bench, a_taskforce, a_workflow, open_bench, until
-from muster.domain.admission import AGE_S, Waiting
-from muster.domain.room import Use
+from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, AN_ENTRY, Bench, a_taskforce, a_workflow, open_bench, until
+from muster.domain.admission import AGE_S, Waiting, order
+from muster.domain.room import OVERTAKEN_S, Use
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.ports.store import Transaction, Uses
@@ -27,6 +28,7 @@ def anyio_backend() -> str:
 async def add(bench: Bench, name: str, *phases: Phase, owner: str = "ada", queues: int = 0, **changes: Any) -> None:
     """A workflow with a taskforce of four workers in each of the phases."""
     of_workflow = {key: changes.pop(key) for key in ("state",) if key in changes}
+    of_workflow["created_at"] = changes.pop("workflow_at", A_WORKFLOW.created_at)
 
     def insert(tx: Transaction) -> None:
         tx.workflows.insert(a_workflow(name, owner=owner, **of_workflow), [])
@@ -37,6 +39,14 @@ async def add(bench: Bench, name: str, *phases: Phase, owner: str = "ada", queue
     await bench.write(insert)
     for number in range(queues):
         await bench.add_queue(f"q{number}", workflow_id=name)
+
+
+def add_up(uses: Uses) -> tuple[dict[str, Use], dict[str, Use]]:
+    """What is in use by owner, and what is wanted."""
+    used: dict[str, Use] = {}
+    for one in uses.in_use:
+        used[one.owner] = used.get(one.owner, Use()) + one.use
+    return used, dict(uses.wanted)
 
 
 class AdmissionContract:
@@ -50,7 +60,7 @@ class AdmissionContract:
             )
         )
 
-        found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=9))
+        found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=9, of_each=9))
 
         assert found == [Waiting("WF-2", "eve", 150, 5.0), Waiting("WF-1", "ada", 60, 7.0)]
 
@@ -60,7 +70,7 @@ class AdmissionContract:
         await add(bench, "WF-old", NEW, created_at=1000.0 - 90 * AGE_S, priority=1)
         await add(bench, "WF-eve", NEW, owner="eve", created_at=1000.0, priority=1)
 
-        found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=8))
+        found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=8, of_each=2))
 
         assert [one.workflow_id for one in found] == ["WF-old", "WF-0", "WF-eve"]
 
@@ -70,7 +80,7 @@ class AdmissionContract:
                 await add(bench, f"WF-{owner}-{number}", NEW, owner=owner, created_at=1000.0, priority=50)
         await add(bench, "WF-eve", NEW, owner="eve", created_at=1000.0, priority=46)
 
-        found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=8))
+        found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=8, of_each=2))
 
         assert [one.owner for one in found] == ["ada", "bob", "cleo", "dan", "eve", "ada", "bob", "cleo"]
 
@@ -84,10 +94,56 @@ class AdmissionContract:
 
         uses = await bench.read(lambda tx: tx.workflows.measure_use(["WF-new", "WF-used", "WF-eve"], with_events=False))
 
-        assert uses == Uses(
-            used={"ada": Use(2, 12, 0), "eve": Use(1, 4, 0)},
-            wanted={"WF-new": Use(4, 8, 0), "WF-used": Use(0, 4, 0)},
+        assert add_up(uses) == (
+            {"ada": Use(2, 12, 0), "eve": Use(1, 4, 0)},
+            {"WF-new": Use(4, 8, 0), "WF-used": Use(0, 4, 0)},
         )
+
+    async def test_what_is_in_use_is_told_by_the_time_at_which_it_came(self, bench: Bench) -> None:
+        times = (0.0, 1.0, 2.5 * OVERTAKEN_S, 1_764_500_000.0)
+        for number, at in enumerate(times):
+            await add(bench, f"WF-{number}", PAST, queues=1, workflow_at=at)
+
+        uses = await bench.read(lambda tx: tx.workflows.measure_use([], with_events=False))
+
+        by_time: dict[float, Use] = {}
+        for one in uses.in_use:
+            by_time[one.since] = by_time.get(one.since, Use()) + one.use
+        assert by_time == {times[0]: Use(2, 8), times[2]: Use(1, 4), times[3]: Use(1, 4)}
+
+    async def test_those_whose_log_does_not_say_it_are_found(self, bench: Bench) -> None:
+        await add(bench, "WF-told", NEW, PAST)
+        await add(bench, "WF-half", NEW, NEW)
+        await add(bench, "WF-untold", NEW)
+        await add(bench, "WF-past", PAST)
+        told = replace(AN_ENTRY, context="later")
+        more = replace(AN_ENTRY, context="something else")
+        await bench.write(
+            lambda tx: tx.taskforces.append_logs(
+                [("TF-WF-told-0", told), ("TF-WF-told-0", more), ("TF-WF-half-1", told), ("TF-WF-untold-0", more)]
+            )
+        )
+
+        def find(tx: Transaction) -> Any:
+            names = ["WF-told", "WF-half", "WF-untold", "WF-past", "WF-none"]
+            return tx.taskforces.find_untold(names, phase=NEW, context="later"), tx.taskforces.find_untold(
+                [], phase=NEW, context="later"
+            )
+
+        assert await bench.read(find) == ({"WF-half", "WF-untold"}, set())
+
+    async def test_the_cut_leaves_out_those_who_come_last_in_the_line(self, bench: Bench) -> None:
+        """Also where several are as urgent: a younger one of higher priority, and those of one moment."""
+        for number in range(12):
+            age, owner = number % 3, ("ada", "eve")[number % 2]
+            at, priority = 100_000.0 - age * AGE_S, 50 - age
+            await add(bench, f"WF-{(number * 7) % 12:02}", NEW, owner=owner, created_at=at, priority=priority)
+        every = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=99, of_each=99))
+        line = order(every, now=200_000.0)
+
+        for limit in range(1, 13):
+            found = await bench.read(lambda tx, limit=limit: tx.workflows.list_waiting(NEW, limit=limit, of_each=9))  # type: ignore[misc]
+            assert order(found, now=200_000.0) == line[:limit]
 
     async def test_events_in_use_are_those_that_wait_or_are_in_work_folded_or_not(self, bench: Bench) -> None:
         await add(bench, "WF-used", PAST)
@@ -103,8 +159,8 @@ class AdmissionContract:
         uses = await bench.read(lambda tx: tx.workflows.measure_use(["WF-new"], with_events=True))
         without = await bench.read(lambda tx: tx.workflows.measure_use(["WF-new"], with_events=False))
 
-        assert uses == Uses(used={"ada": Use(1, 4, 4)}, wanted={"WF-new": Use(1, 4, 2)})
-        assert without == Uses(used={"ada": Use(1, 4, 0)}, wanted={"WF-new": Use(1, 4, 0)})
+        assert add_up(uses) == ({"ada": Use(1, 4, 4)}, {"WF-new": Use(1, 4, 2)})
+        assert add_up(without) == ({"ada": Use(1, 4, 0)}, {"WF-new": Use(1, 4, 0)})
 
     async def test_a_free_workflow_is_found_and_no_other(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-1"), [A_DIRECTIVE]))
@@ -151,12 +207,12 @@ class TestPostgresAdmission(AdmissionContract):
         async with anyio.create_task_group() as group, other.transaction():
             await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('admission', 0))")
             group.start_soon(bench.write, take)
-            await until(lambda: _someone_waits(other))
+            await until(lambda: someone_waits(other))
             order.append("first")
         await other.close()
 
         assert order == ["first", "second"]
 
 
-async def _someone_waits(connection: "asyncpg.Connection[Any]") -> bool:
+async def someone_waits(connection: "asyncpg.Connection[Any]") -> bool:
     return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))

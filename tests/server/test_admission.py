@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 
+import anyio
 import asyncpg
 import pytest
 
+from contracts.store_bench import until
+from contracts.test_store_admission import someone_waits
 from muster.domain import room
-from muster.server.daemons.launch import AGAIN_S, activate_those_new
-from muster.server.services import activate_workflows as rounds
-from muster.server.services import find_room
-from muster.server.services.activate_workflows import TRY_AGAIN_LATER, Round, activate_workflows
+from muster.server.daemons.launch import AGAIN_S, activate_those_new, launch_those_activated
+from muster.server.services import line
+from muster.server.services.activate_workflows import TRY_AGAIN_LATER, activate_workflows
 from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.launch_taskforces import launch_taskforces
-from server.stand import EWMS_NEW, EWMS_TASK, OPERATOR, STRANGER, TMS, USER, Json, Stand, open_stand
+from muster.server.services.line import Passed
+from server.stand import EWMS_NEW, EWMS_TASK, NEW, OPERATOR, STRANGER, TMS, USER, Json, Stand, open_stand
 
 pytestmark = pytest.mark.anyio
 
@@ -128,7 +131,7 @@ async def test_a_workflow_that_wants_more_than_may_be_runs_alone(stand: Stand) -
 async def test_little_ones_that_come_long_after_a_big_one_are_let_in_after_it(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "OVERTAKEN_S", 0.0)
+    monkeypatch.setattr(room, "OVERTAKEN_S", -1e9)  # whoever is in came later
     stand = limited(stand, workers_max=5)
     first = await submit(stand, n_workers=3)
     await stand.advance()
@@ -159,7 +162,7 @@ async def test_for_a_while_little_ones_go_before_a_big_one(stand: Stand) -> None
 async def test_who_is_far_down_the_line_is_told_how_many_wait_before_it(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find_room, "LINE_MAX", 8)  # two of each owner
+    monkeypatch.setattr(line, "OF_EACH_MAX", 2)
     stand = limited(stand, workers_max=1)
     await submit(stand)
     await stand.advance()
@@ -173,8 +176,8 @@ async def test_who_is_far_down_the_line_is_told_how_many_wait_before_it(
 async def test_the_room_that_is_kept_is_kept_through_the_whole_line(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "OVERTAKEN_S", 0.0)
-    monkeypatch.setattr(rounds, "TOGETHER_MAX", 1)
+    monkeypatch.setattr(room, "OVERTAKEN_S", -1e9)  # whoever is in came later
+    monkeypatch.setattr(line, "TOGETHER_MAX", 1)
     stand = limited(stand, workers_max=5)
     await submit(stand, n_workers=3)
     await stand.advance()
@@ -214,7 +217,7 @@ async def test_an_aborted_workflow_that_waited_is_let_in_no_more(stand: Stand) -
 async def test_the_most_urgent_is_let_in_first_and_owners_take_turns(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "TOGETHER_MAX", 1)  # those of one transaction have one time
+    monkeypatch.setattr(line, "TOGETHER_MAX", 1)  # those of one transaction have one time
     made = [
         await submit(stand, by=by, priority=priority)
         for by, priority in ((USER, 50), (USER, 50), (USER, 90), (STRANGER, 50), (OPERATOR, 48))
@@ -222,8 +225,8 @@ async def test_the_most_urgent_is_let_in_first_and_owners_take_turns(
     names = {one["taskforce_uuid"]: name for one, name in zip(made, "ABCDE", strict=True)}
 
     assert (await activate_workflows(stand.parts), await launch_taskforces(stand.parts)) == (
-        Round(5, 5, 0),
-        Round(5, 5, 0),
+        Passed(5, 0, is_cut=False),
+        Passed(5, 0, is_cut=False),
     )
 
     entries = [
@@ -235,10 +238,99 @@ async def test_the_most_urgent_is_let_in_first_and_owners_take_turns(
     assert "".join(name for _, name in sorted(entries)) == "CDEAB"
 
 
+async def test_those_of_one_owner_who_are_more_than_a_pass_looks_at_follow_at_once(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody rings for the rest."""
+    monkeypatch.setattr(line, "OF_EACH_MAX", 3)
+    made = [await submit(stand) for _ in range(8)]
+
+    await activate_those_new(stand.parts)
+    activated = set(await phases(stand, *made))
+    await launch_those_activated(stand.parts)
+
+    assert (activated, set(await phases(stand, *made))) == ({"pre-launch"}, {"pending-starter"})
+
+
+async def test_who_waits_hears_that_room_is_free_when_the_workers_are_gone(stand: Stand) -> None:
+    stand = limited(stand, workers_max=2)
+    first, second = await stand.submit(), await stand.submit()
+    order = await stand.start(first, cluster_id=7)
+    with stand.parts.waking.listen("activate") as bell:
+        await stand.end(first, "finish")
+        await bell.wait(0)
+        await stand.advance()
+        before = await stand.show(second)
+        await stand.report(order, "completed", at=1.0)
+        is_rung = await bell.wait(0)
+    await stand.advance()
+
+    assert is_rung
+    after = await stand.show(second)
+    assert [one["taskforces"][0]["phase"] for one in (before, after)] == ["pre-mq-activation", "pending-starter"]
+
+
+async def test_a_pass_over_those_without_room_writes_nothing_once_they_are_told(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite it would keep all others from writing, again and again."""
+    stand = limited(stand, workers_max=2)
+    await submit(stand)
+    waiting = [await submit(stand, by=by) for by in (USER, STRANGER, OPERATOR)]
+    await stand.advance()
+    assert [len((await show(stand, one))[1]) for one in waiting] == [1, 1, 1]
+
+    monkeypatch.setattr(stand.parts.store, "write", None)
+
+    assert await activate_workflows(stand.parts) == Passed(0, 0, is_cut=False)
+
+
+async def test_workers_for_what_is_in_wait_for_nobody_for_whom_room_is_kept(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other waits for the queues of the first, which cannot end without workers."""
+    monkeypatch.setattr(room, "OVERTAKEN_S", -1e9)  # whoever is in came later
+    stand = limited(stand, queues_max=3, workers_max=4)
+    first = await stand.submit()
+    order = await stand.start(first, cluster_id=7)
+    await stand.publish(first, 1)
+    other = await stand.submit({**NEW, "tasks": [{**NEW["tasks"][0], "n_workers": 4}]}, by=STRANGER)
+    await stand.advance()
+    await stand.report(order, "completed", at=1.0)
+    path = f"/muster/v1/tasks/{first['tasks'][0]['task_id']}/actions/add-workers"
+    more = await stand.post(path, {"location": "local", "n_workers": 1})
+
+    await stand.advance()
+
+    assert await phases(stand, more, *(await stand.show(other))["taskforces"]) == [
+        "pending-starter",
+        "pre-mq-activation",
+    ]
+
+
+async def test_what_could_never_have_room_beside_others_is_refused(database_url: str) -> None:
+    """It would wait until nobody else has anything, and then have all."""
+    async with open_stand(database_url, workers_max_per_owner=10, queues_max=2) as stand:
+        crowd = {**NEW, "tasks": [{**NEW["tasks"][0], "n_workers": 11}]}
+        ours = await stand.ask("POST", "/muster/v1/workflows", crowd)
+        theirs = await stand.ask("POST", "/v1/workflows", {**EWMS_NEW, "tasks": [{**EWMS_TASK, "n_workers": 11}]})
+        wide = {**NEW, "public_queue_aliases": ["in", "out", "more"], "tasks": [{**NEW["tasks"][0]}]}
+        wide["tasks"][0]["output_queue_aliases"] = ["out", "more"]
+        queues = await stand.ask("POST", "/muster/v1/workflows", wide)
+        workflow = await stand.submit()
+        path = f"/muster/v1/tasks/{workflow['tasks'][0]['task_id']}/actions/add-workers"
+        more = await stand.ask("POST", path, {"location": "local", "n_workers": 11})
+
+    reason = "11 workers are more than the 10 that one owner may have at once: ask for fewer, or an operator for a higher limit"
+    for answer, status in ((ours, 422), (theirs, 400), (more, 422)):
+        assert (answer.status_code, reason in answer.text) == (status, True), answer.text
+    assert (queues.status_code, "3 queues are more than the 2 that there may be at once" in queues.text) == (422, True)
+
+
 async def test_a_pass_without_anybody_waiting_does_nothing(stand: Stand) -> None:
     assert (await activate_workflows(stand.parts), await launch_taskforces(stand.parts)) == (
-        Round(0, 0, 0),
-        Round(0, 0, 0),
+        Passed(0, 0, is_cut=False),
+        Passed(0, 0, is_cut=False),
     )
 
 
@@ -247,10 +339,27 @@ async def test_a_workflow_that_somebody_has_in_hand_is_looked_at_again_soon(post
     async with open_stand(postgres_url) as stand:
         made = await submit(stand)
         other = await asyncpg.connect(postgres_url)
-        async with other.transaction():
-            await other.execute("SELECT 1 FROM workflow FOR UPDATE")
-            meanwhile = await activate_those_new(stand.parts)
+        for step, phase in ((activate_those_new, "pre-launch"), (launch_those_activated, "pending-starter")):
+            async with other.transaction():
+                await other.execute("SELECT 1 FROM workflow FOR UPDATE")
+                meanwhile = await step(stand.parts)
+
+            assert (meanwhile, await step(stand.parts)) == (AGAIN_S, None)
+            assert await phases(stand, made) == [phase]
         await other.close()
 
-        assert (meanwhile, await activate_those_new(stand.parts)) == (AGAIN_S, None)
-        assert await phases(stand, made) == ["pre-launch"]
+
+@pytest.mark.server
+async def test_one_service_at_a_time_counts_and_lets_in(postgres_url: str) -> None:
+    """Two that count at once would let in one too many."""
+    async with open_stand(postgres_url, workers_max=99) as stand:
+        made = await submit(stand)
+        other = await asyncpg.connect(postgres_url)
+        async with anyio.create_task_group() as group, other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock(hashtextextended('admission', 0))")
+            group.start_soon(activate_workflows, stand.parts)
+            await until(lambda: someone_waits(other))
+            meanwhile = await phases(stand, made)
+        await other.close()
+
+        assert (meanwhile, await phases(stand, made)) == (["pre-mq-activation"], ["pre-launch"])

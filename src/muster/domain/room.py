@@ -1,11 +1,14 @@
 """How much may be in use at once, and for whom is room kept?
 
 Where a limit is reached, a workflow that wants little often finds room, and one that wants much does not: the little ones would go
-before it for ever. So they may for a while, and from then on its room is kept: whoever comes later waits until it has been let in.
+before it for ever. So its room is kept from those that came long after it, once they alone are in its way. While those that came before
+it would leave no room either, keeping any would help nobody: others go on.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 
 from muster.domain.admission import Waiting
 
@@ -44,6 +47,19 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class InUse:
+    """What some workflows of an owner use.
+
+    Args:
+        since: when the oldest of them came, seconds since the epoch.
+    """
+
+    owner: str
+    since: float
+    use: Use
+
+
+@dataclass(frozen=True)
 class Kept:
     """Room that is kept for a workflow.
 
@@ -56,51 +72,86 @@ class Kept:
     is_own: bool
 
 
-@dataclass
+class _Pool:
+    """What is in use of a limit, and by those that came up to a time."""
+
+    def __init__(self, in_use: Iterable[InUse]) -> None:
+        first = sorted(in_use, key=lambda one: one.since)
+        self._times = [one.since for one in first]
+        self._sums = list(accumulate((one.use for one in first), initial=Use()))
+        self._more: list[InUse] = []
+        self.every = self._sums[-1]
+
+    def add(self, one: InUse) -> None:
+        self._more.append(one)
+        self.every += one.use
+
+    def up_to(self, since: float) -> Use:
+        """In use by those that came until then."""
+        more = (one.use for one in self._more if one.since <= since)
+        return sum(more, self._sums[bisect_right(self._times, since)])
+
+
 class Room:
     """What is in use and what is kept, while workflows are let in one after another, the most urgent first.
 
     Args:
         limit: of all together.
         own_limit: of each owner.
-        used: what is in use, by owner.
-        kept: for those that were before.
+        in_use: in any order; one owner's may come in several parts.
     """
 
-    limit: Limit
-    own_limit: Limit
-    used: Mapping[str, Use]
-    kept: tuple[Kept, ...] = ()
-    _own: dict[str, Use] = field(init=False)
-    _every: Use = field(init=False)
+    def __init__(self, limit: Limit, own_limit: Limit, in_use: Sequence[InUse]) -> None:
+        self._limit, self._own_limit = limit, own_limit
+        self._all = _Pool(in_use)
+        by_owner: dict[str, list[InUse]] = {}
+        for one in in_use:
+            by_owner.setdefault(one.owner, []).append(one)
+        self._own = {owner: _Pool(theirs) for owner, theirs in by_owner.items()}
+        self._kept: list[Kept] = []
 
-    def __post_init__(self) -> None:
-        self._own = dict(self.used)
-        self._every = sum(self._own.values(), Use())
-
-    def let_in(self, one: Waiting, wanted: Use, *, brings_events: bool) -> str | None:
+    def let_in(self, one: Waiting, wanted: Use, *, is_new: bool = True, brings_events: bool = True) -> str | None:
         """Let a workflow in, or keep room for it.
 
         Args:
             wanted: what it takes on top of what is in use.
+            is_new: has it nothing yet? Where others wait for what it has, it must not wait for what is kept for them.
             brings_events: are events to come with it, so that it waits where there are too many?
 
         Returns:
             Why there is no room, as half a sentence; None: it is let in, and counts.
         """
-        own = self._own.get(one.owner, Use())
-        in_its_way = [kept for kept in self.kept if one.since > kept.waiting.since + OVERTAKEN_S]
+        in_its_way = [
+            one_kept for one_kept in self._kept if is_new and one.since > one_kept.waiting.since + OVERTAKEN_S
+        ]
         kept_of_own = [kept.wanted for kept in in_its_way if kept.waiting.owner == one.owner]
         kept_of_all = [kept.wanted for kept in in_its_way if not kept.is_own]
-        own_limit, limit = (one if brings_events else replace(one, events=None) for one in (self.own_limit, self.limit))
-        own_obstacle = _find_obstacle(wanted, own, _most(kept_of_own), own_limit, "of one owner")
-        obstacle = own_obstacle or _find_obstacle(wanted, self._every, _most(kept_of_all), limit, "in all")
+        own_limit, limit = (
+            one if brings_events else replace(one, events=None) for one in (self._own_limit, self._limit)
+        )
+        own = self._own.setdefault(one.owner, _Pool(()))
+        obstacle = _find_obstacle(wanted, own.every, _most(kept_of_own), own_limit, "of one owner")
+        is_own = obstacle is not None
+        obstacle = obstacle or _find_obstacle(wanted, self._all.every, _most(kept_of_all), limit, "in all")
         if obstacle is None:
-            self._own[one.owner] = own + wanted
-            self._every += wanted
-        else:
-            self.kept = (*self.kept, Kept(one, wanted, is_own=own_obstacle is not None))
+            taken = InUse(one.owner, one.since, wanted)
+            own.add(taken)
+            self._all.add(taken)
+            return None
+        of_earlier = (own if is_own else self._all).up_to(one.since + OVERTAKEN_S)
+        if _find_obstacle(wanted, of_earlier, Use(), own_limit if is_own else limit, "") is None:
+            self._kept.append(Kept(one, wanted, is_own))
         return obstacle
+
+
+def find_excess(wanted: Use, limit: Limit, own_limit: Limit) -> str | None:
+    """Why a workflow can never have room beside any other, as half a sentence; None: it can. Events come after it, and do not count."""
+    for most, whose in ((own_limit, "one owner may have"), (limit, "there may be")):
+        for name in ("queues", "workers"):
+            wants, may = getattr(wanted, name), getattr(most, name)
+            if may is not None and wants > may:
+                return f"{wants} {name} are more than the {may} that {whose} at once"
+    return None
 
 
 def _most(several: list[Use]) -> Use:

@@ -72,6 +72,9 @@ TERMINAL = frozenset(
 ENDING = frozenset({P.PENDING_STOPPER, P.CONDOR_RM, P.CONDOR_COMPLETE})
 """Phases in which a taskforce is already ending or finished, so that deactivating it changes nothing."""
 
+AT_WORK = frozenset(Phase) - {P.PRE_MQ_ACTIVATION, P.CONDOR_RM, P.CONDOR_COMPLETE}
+"""Phases in which its workers run, or are to run, or may yet run."""
+
 
 def next_phase(phase: Phase, event: PhaseEvent) -> Phase | None:
     """The phase after the event, the same one where nothing moves, or None where the event is refused."""

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 from muster.server.daemons.rhythm import ROUNDS_MAX
-from muster.server.services.activate_workflows import Round, activate_workflows
+from muster.server.services.activate_workflows import activate_workflows
 from muster.server.services.launch_taskforces import launch_taskforces
+from muster.server.services.line import Passed
 from muster.server.services.parts import Parts
 
 FLOOR_S = 0.05
@@ -23,7 +24,7 @@ async def launch_those_activated(parts: Parts) -> float | None:
     return await _in_rounds(parts, launch_taskforces)
 
 
-async def _in_rounds(parts: Parts, do: Callable[[Parts], Awaitable[Round]]) -> float | None:
+async def _in_rounds(parts: Parts, do: Callable[[Parts], Awaitable[Passed]]) -> float | None:
     done = await do(parts)
     for _ in range(ROUNDS_MAX):
         if not done.is_worth_another:

@@ -6,6 +6,7 @@ database asks for it (so it must not change anything outside). Everything it did
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -13,7 +14,7 @@ from muster.domain.admission import Waiting
 from muster.domain.asking import Ask
 from muster.domain.outbox import BEGINNING, Cursor, Notice
 from muster.domain.queue import Counts, Queue
-from muster.domain.room import Use
+from muster.domain.room import InUse, Use
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.census import Census
@@ -39,9 +40,9 @@ class Workflows(Protocol):
     def find_free(self, workflow_ids: Sequence[str]) -> Mapping[str, Workflow]:
         """As `get` with `lock`, of several, but it does not wait: without those that somebody else has, and those that there are not."""
 
-    def list_waiting(self, phase: Phase, *, limit: int) -> Sequence[Waiting]:
+    def list_waiting(self, phase: Phase, *, limit: int, of_each: int) -> Sequence[Waiting]:
         """Those with taskforces in this phase, by their taskforces' highest priority and earliest creation. At most `limit`,
-        and of each owner at most a quarter of that; the most urgent ones (`domain.admission`).
+        and `of_each` owner; the most urgent ones (`domain.admission`).
         """
 
     def measure_use(self, workflow_ids: Collection[str], *, with_events: bool) -> "Uses":
@@ -81,12 +82,12 @@ class Uses:
     """How much is in use, by active workflows whose queues are activated, and how much those that wait want.
 
     Args:
-        used: by owner; without those that use nothing.
+        in_use: by owner, and by the time at which they came, roughly; without those that use nothing.
         wanted: by workflow that waits: the queues of one without an activated taskforce, the workers of its taskforces that are
             not activated yet, and the events that wait in queues which are not in use yet. Without those that want nothing.
     """
 
-    used: Mapping[str, Use]
+    in_use: Sequence[InUse]
     wanted: Mapping[str, Use]
 
 
@@ -141,6 +142,9 @@ class Taskforces(Protocol):
 
     def update(self, *taskforces: Taskforce) -> None:
         """Store every field that may change, of at least one."""
+
+    def find_untold(self, workflow_ids: Collection[str], *, phase: Phase, context: str) -> AbstractSet[str]:
+        """Those of the workflows that have a taskforce in the phase in whose log nothing stands with this context."""
 
     def append_log(self, taskforce_uuid: str, entry: PhaseLogEntry) -> None: ...
 

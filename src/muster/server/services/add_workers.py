@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError
 from muster.domain.location import Location
+from muster.domain.room import Use
 from muster.domain.workflow import ADD_WORKERS_PRIORITY, Origin, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import TMS, USER
+from muster.server.services.find_room import require_possible
 from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.judge_task import N_WORKERS_MAX
 from muster.server.services.parts import Parts
@@ -62,6 +64,7 @@ async def add_workers(parts: Parts, caller: Caller, wanted: MoreWorkers) -> Stor
     location = get_location(parts.locations, wanted.location, field=wanted.location_field)
     if not 1 <= wanted.n_workers <= N_WORKERS_MAX:
         raise InvalidError([Finding("n_workers", f"must be 1 to {N_WORKERS_MAX}")])
+    require_possible(parts, Use(workers=wanted.n_workers), field="n_workers")
 
     def add(tx: Transaction) -> StoredAnswer:
         def make() -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from muster.domain.outbox import Notice
-from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
+from muster.domain.taskforce_phase import AT_WORK, Phase, PhaseEvent, next_phase
 from muster.domain.workflow import PhaseLogEntry, Taskforce
 from muster.server.ports.store import Transaction
 
@@ -97,6 +97,8 @@ def advance_all(tx: Transaction, those: Sequence[tuple[Taskforce, Happened]], **
         tx.outbox.insert(*(make_notice(one, tx.now()) for one in elsewhere))
     for one in elsewhere:
         tx.wake(f"workflow:{one.workflow_id}")
+    if any(was.phase in AT_WORK and now.phase not in AT_WORK for now, (was, _) in zip(moved, those, strict=True)):
+        tx.wake("activate")  # their room is free
     return moved
 
 

@@ -4,18 +4,18 @@ What workflows of ours use ends with them. Of another service's workflow nothing
 as long as a token of theirs is good, which is renewed while somebody reads their profiles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from muster.domain.admission import Waiting, order
+from muster.domain.errors import Finding, InvalidError
 from muster.domain.mq_profile import GroupedProfile, MqGroup
-from muster.domain.room import Kept, Room, Use
+from muster.domain.room import InUse, Room, Use, find_excess
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Workflow
 from muster.server.ports.store import Transaction
+from muster.server.services.line import list_line
 from muster.server.services.parts import Parts
 
-LINE_MAX = 200
-"""Workflows of the line that are looked at."""
 _ADMISSION = "admission"
 
 
@@ -29,47 +29,52 @@ def take_turn(tx: Transaction) -> None:
     tx.take_turn(_ADMISSION)
 
 
-def list_line(tx: Transaction) -> Sequence[Waiting]:
-    """The workflows that wait for their queues' activation, the most urgent first."""
-    return order(tx.workflows.list_waiting(Phase.PRE_MQ_ACTIVATION, limit=LINE_MAX), now=tx.now())
+def find_obstacles(tx: Transaction, parts: Parts, those: Sequence[Waiting]) -> Mapping[str, str | None]:
+    """Why each of a line is not let in, as half a sentence, when one after another is judged; None: there is room, which it takes."""
+    usher = Usher(tx, parts, those)
+    return {one.workflow_id: usher.let_in(one) for one in those}
 
 
 class Usher:
     """Judges workflows one after another in the order of the line, each with what those before it were given.
 
     Args:
-        line: all that will be asked about.
-        kept: for those that were before them in the line.
+        those: all that will be asked about.
     """
 
-    def __init__(self, tx: Transaction, parts: Parts, line: Sequence[Waiting], *, kept: tuple[Kept, ...] = ()) -> None:
+    def __init__(self, tx: Transaction, parts: Parts, those: Sequence[Waiting]) -> None:
         limits = (parts.settings.limit, parts.settings.owner_limit)
         with_events = any(one.events is not None for one in limits)
-        uses = tx.workflows.measure_use([one.workflow_id for one in line], with_events=with_events)
-        used = dict(uses.used)
+        uses = tx.workflows.measure_use([one.workflow_id for one in those], with_events=with_events)
+        in_use = list(uses.in_use)
         if any(one.queues is not None for one in limits):
-            for owner, queues in tx.mq_groups.count_in_use(now=tx.now()).items():
-                used[owner] = used.get(owner, Use()) + Use(queues=queues)
-        self.room = Room(limits[0], limits[1], used, kept)
+            # Nothing tells for how long another service's are there: nobody has room kept while they alone are in the way.
+            counts = tx.mq_groups.count_in_use(now=tx.now())
+            in_use += [InUse(owner, 0.0, Use(queues=queues)) for owner, queues in counts.items()]
+        self.room = Room(limits[0], limits[1], in_use)
         self._wanted = uses.wanted
 
     def let_in(self, one: Waiting) -> str | None:
         """Why a workflow is not let in, as half a sentence; None: there is room, which it takes."""
         wanted = self._wanted.get(one.workflow_id, Use())
-        return self.room.let_in(one, wanted, brings_events=wanted.queues > 0)
+        is_new = wanted.queues > 0
+        return self.room.let_in(one, wanted, is_new=is_new, brings_events=is_new)
+
+
+def require_possible(parts: Parts, wanted: Use, *, field: str) -> None:
+    """Raises InvalidError: it would never have room beside any other, so that it or all others would wait without end."""
+    reason = find_excess(wanted, parts.settings.limit, parts.settings.owner_limit)
+    if reason is not None:
+        raise InvalidError([Finding(field, f"{reason}: ask for fewer, or an operator for a higher limit")])
 
 
 def find_obstacle_to(tx: Transaction, parts: Parts, workflow: Workflow) -> str | None:
     """Why a workflow of ours that waits is not let in, as half a sentence; None: there is room."""
     if not has_limits(parts):
         return None
-    line = list_line(tx)
-    usher = Usher(tx, parts, line)
-    for one in line:
-        obstacle = usher.let_in(one)
-        if one.workflow_id == workflow.workflow_id:
-            return obstacle
-    return f"{len(line)} that are more urgent wait, too"
+    line = list_line(tx, Phase.PRE_MQ_ACTIVATION).those
+    more = f"{len(line)} that are more urgent wait, too"
+    return find_obstacles(tx, parts, line).get(workflow.workflow_id, more)
 
 
 def find_obstacle_to_group(
@@ -82,7 +87,7 @@ def find_obstacle_to_group(
     if is_in_use or not is_limited:
         return None
     asking = Waiting(group.workflow_id, group.owner, priority, group.created_at)
-    line = list_line(tx)
+    line = list_line(tx, Phase.PRE_MQ_ACTIVATION).those
     usher = Usher(tx, parts, line)
     for one in order([*line, asking], now=now):
         if one is asking:

@@ -3,32 +3,28 @@
 from collections.abc import Sequence
 from functools import partial
 
-from muster.domain.admission import Waiting, order
+from muster.domain.admission import Waiting
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.server.ports.store import Transaction
-from muster.server.services.activate_workflows import Round, cut
 from muster.server.services.advance_taskforce import LAUNCHER, Happened, advance_all
-from muster.server.services.find_room import LINE_MAX
+from muster.server.services.line import Passed, cut, list_line
 from muster.server.services.parts import Parts
 
 
-async def launch_taskforces(parts: Parts) -> Round:
+async def launch_taskforces(parts: Parts) -> Passed:
     """One pass, some workflows a transaction."""
-
-    def look(tx: Transaction) -> Sequence[Waiting]:
-        return order(tx.workflows.list_waiting(Phase.PRE_LAUNCH, limit=LINE_MAX), now=tx.now())
-
+    line = await parts.store.read(lambda tx: list_line(tx, Phase.PRE_LAUNCH))
     launched: list[int | None] = []
-    for some in cut(await parts.store.read(look)):
-        moved = await parts.store.write(partial(_launch_some, line=some))
+    for some in cut(line.those):
+        moved = await parts.store.write(partial(_launch_some, those=some))
         parts.tally.launched += sum(filter(None, moved))
         launched += moved
-    return Round(len(launched), sum(map(bool, launched)), launched.count(None))
+    return Passed(sum(map(bool, launched)), launched.count(None), line.is_cut)
 
 
-def _launch_some(tx: Transaction, *, line: Sequence[Waiting]) -> Sequence[int | None]:
+def _launch_some(tx: Transaction, *, those: Sequence[Waiting]) -> Sequence[int | None]:
     """How many taskforces of each moved; None: somebody else has the workflow in hand."""
-    ids = [one.workflow_id for one in line]
+    ids = [one.workflow_id for one in those]
     free, taskforces = tx.workflows.find_free(ids), tx.taskforces.list_of_workflows(ids)
     new = {one: [tf for tf in taskforces[one] if tf.phase is Phase.PRE_LAUNCH] for one in ids if one in free}
     launched = Happened(PhaseEvent.LAUNCHED, LAUNCHER)

@@ -13,10 +13,12 @@ from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent, Location
 from muster.domain.outbox import Notice
 from muster.domain.queue import Counts, Queue
+from muster.domain.room import Use
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Origin, PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import USER, make_notice
+from muster.server.services.find_room import require_possible
 from muster.server.services.findings import UpstreamFinding
 from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.parts import Parts
@@ -59,6 +61,8 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
         locations=parts.locations,
         ignores_unknown_aliases=submission.ignores_unknown_aliases,
     )
+    wanted = Use(queues=len(plan.queues), workers=sum(task.new.n_workers * len(task.locations) for task in plan.tasks))
+    require_possible(parts, wanted, field="tasks")
     _require_member(submission.caller, submission.request.group)
     tags = await _resolve_tags(parts, plan)
 

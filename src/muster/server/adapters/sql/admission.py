@@ -4,44 +4,53 @@ What is in use are the active workflows of which a taskforce has come past activ
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, bindparam, exists, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from muster.domain.admission import AGE_S, TURN, Waiting
-from muster.domain.room import Use
-from muster.domain.taskforce_phase import Phase
+from muster.domain.room import OVERTAKEN_S, InUse, Use
+from muster.domain.taskforce_phase import AT_WORK, Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, taskforce, workflow
 from muster.server.ports.store import Uses
 
-_AT_WORK = tuple(
-    phase for phase in Phase if phase not in (Phase.PRE_MQ_ACTIVATION, Phase.CONDOR_RM, Phase.CONDOR_COMPLETE)
-)
-"""Said as what they are, for the index: most taskforces are over."""
 
-
-def list_waiting(session: Session, phase: Phase, *, limit: int) -> Sequence[Waiting]:
+def list_waiting(session: Session, phase: Phase, *, limit: int, of_each: int) -> Sequence[Waiting]:
     """See `muster.server.ports.store.Workflows.list_waiting`."""
-    rows = session.execute(_WAITING, {"phase": phase, "limit": limit, "of_each": max(1, limit // 4)})
+    rows = session.execute(_WAITING, {"phase": phase, "limit": limit, "of_each": of_each})
     return [Waiting(*row) for row in rows]
 
 
 def measure_use(session: Session, workflow_ids: Collection[str], *, with_events: bool) -> Uses:
     """See `muster.server.ports.store.Workflows.measure_use`."""
-    used: dict[str, Use] = {}
+    in_use: list[InUse] = []
     wanted: dict[str, Use] = {}
     these = {"workflow_ids": list(workflow_ids)}
-    for owner, queues, events in session.execute(_QUEUES_USED[with_events]):
-        used[owner] = Use(queues=queues, events=int(events))
-    for owner, workers in session.execute(_WORKERS_USED):
-        used[owner] = used.get(owner, Use()) + Use(workers=int(workers))
+    for owner, since, queues, events in session.execute(_QUEUES_USED[with_events]):
+        in_use.append(InUse(owner, since, Use(queues=queues, events=int(events))))
+    for owner, since, workers in session.execute(_WORKERS_USED):
+        in_use.append(InUse(owner, since, Use(workers=int(workers))))
     for workflow_id, queues, events in session.execute(_QUEUES_WANTED[with_events], these):
         wanted[workflow_id] = Use(queues=queues, events=int(events))
     for workflow_id, workers in session.execute(_WORKERS_WANTED, these):
         wanted[workflow_id] = wanted.get(workflow_id, Use()) + Use(workers=int(workers))
-    return Uses(used, wanted)
+    return Uses(in_use, wanted)
 
 
 # Built once: building them takes longer than carrying them out.
@@ -60,7 +69,10 @@ def _select_waiting() -> Select[Any]:
     )
     # The same at any time: who has waited longer stays ahead by as much.
     urgency = (waiting.c.priority - waiting.c.since / AGE_S).desc()
-    place = func.row_number().over(partition_by=workflow.c.owner, order_by=(urgency, waiting.c.workflow_id))
+    # Among equals the older one, then any fixed order.
+    place = func.row_number().over(
+        partition_by=workflow.c.owner, order_by=(urgency, waiting.c.since, waiting.c.workflow_id)
+    )
     # As `domain.admission.order` has it: else those of a few owners who have no room would be all that is looked at.
     turn = urgency.element - TURN * (place - 1)
     ranked = (
@@ -71,12 +83,27 @@ def _select_waiting() -> Select[Any]:
     return (
         select(ranked.c.workflow_id, ranked.c.owner, ranked.c.priority, ranked.c.since)
         .where(ranked.c.place <= bindparam("of_each"))
-        .order_by(ranked.c.turn.desc(), ranked.c.workflow_id)
+        .order_by(ranked.c.turn.desc(), ranked.c.since, ranked.c.workflow_id)
         .limit(bindparam("limit"))
     )
 
 
-def _select_queues(by: ColumnElement[Any], which: ColumnElement[bool], *, with_events: bool) -> Select[Any]:
+@dataclass(frozen=True)
+class _By:
+    """What is added up together: those of an owner that came at about the same time, or those of a workflow."""
+
+    shown: Sequence[ColumnElement[Any]]
+    group: Sequence[ColumnElement[Any]]
+
+
+_OWNERS = _By(
+    (workflow.c.owner, func.min(workflow.c.created_at)),
+    (workflow.c.owner, cast(workflow.c.created_at / OVERTAKEN_S, BigInteger)),
+)
+_WORKFLOWS = _By((workflow.c.workflow_id,), (workflow.c.workflow_id,))
+
+
+def _select_queues(by: _By, which: ColumnElement[bool], *, with_events: bool) -> Select[Any]:
     """How many queues, and events in them that wait or are in work."""
     tables: FromClause = workflow.join(queue, queue.c.workflow_id == workflow.c.workflow_id)
     events: ColumnElement[Any] = literal(0)
@@ -91,12 +118,12 @@ def _select_queues(by: ColumnElement[Any], which: ColumnElement[bool], *, with_e
         tables = tables.outerjoin(changes, changes.c.queue == queue.c.number)
         left = func.coalesce(counter.c.waiting + counter.c.in_work, 0) + func.coalesce(changes.c.left, 0)
         events = func.sum(left)
-    return select(by, func.count(), events).select_from(tables).where(which).group_by(by)
+    return select(*by.shown, func.count(), events).select_from(tables).where(which).group_by(*by.group)
 
 
-def _select_workers(by: ColumnElement[Any], which: ColumnElement[bool]) -> Select[Any]:
+def _select_workers(by: _By, which: ColumnElement[bool]) -> Select[Any]:
     joined = workflow.join(taskforce, taskforce.c.workflow_id == workflow.c.workflow_id)
-    return select(by, func.sum(taskforce.c.n_workers)).select_from(joined).where(which).group_by(by)
+    return select(*by.shown, func.sum(taskforce.c.n_workers)).select_from(joined).where(which).group_by(*by.group)
 
 
 _HAS_COME_PAST = exists().where(
@@ -106,16 +133,14 @@ _THESE = workflow.c.workflow_id.in_(bindparam("workflow_ids", expanding=True))
 _IN_USE = and_(workflow.c.state == WorkflowState.ACTIVE, _HAS_COME_PAST)
 # A taskforce that was told to stop before it had a cluster never ran, and never will.
 _RUNS = and_(
-    taskforce.c.phase.in_(_AT_WORK),
+    taskforce.c.phase.in_(AT_WORK),
     or_(taskforce.c.phase != Phase.PENDING_STOPPER, taskforce.c.cluster_id.is_not(None)),
 )
 _WAITING = _select_waiting()
-_QUEUES_USED = {
-    with_events: _select_queues(workflow.c.owner, _IN_USE, with_events=with_events) for with_events in (False, True)
-}
+_QUEUES_USED = {with_events: _select_queues(_OWNERS, _IN_USE, with_events=with_events) for with_events in (False, True)}
 _QUEUES_WANTED = {
-    with_events: _select_queues(workflow.c.workflow_id, and_(_THESE, ~_HAS_COME_PAST), with_events=with_events)
+    with_events: _select_queues(_WORKFLOWS, and_(_THESE, ~_HAS_COME_PAST), with_events=with_events)
     for with_events in (False, True)
 }
-_WORKERS_USED = _select_workers(workflow.c.owner, _RUNS)
-_WORKERS_WANTED = _select_workers(workflow.c.workflow_id, and_(_THESE, taskforce.c.phase == Phase.PRE_MQ_ACTIVATION))
+_WORKERS_USED = _select_workers(_OWNERS, _RUNS)
+_WORKERS_WANTED = _select_workers(_WORKFLOWS, and_(_THESE, taskforce.c.phase == Phase.PRE_MQ_ACTIVATION))

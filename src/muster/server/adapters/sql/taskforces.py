@@ -1,7 +1,8 @@
 """Rows of taskforces and their phase logs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import fields
 from typing import Any
 
@@ -38,6 +39,17 @@ _OF_WORKFLOWS = (
 )
 _NEW, _NEW_LOG = NewRows(taskforce), NewRows(phase_log)
 _UPDATE = update(taskforce).where(taskforce.c.taskforce_uuid == bindparam("changed"))
+_UNTOLD = (
+    select(taskforce.c.workflow_id)
+    .distinct()
+    .where(
+        taskforce.c.workflow_id.in_(bindparam("workflow_ids", expanding=True)),
+        taskforce.c.phase == bindparam("phase"),
+        ~exists().where(
+            phase_log.c.taskforce_uuid == taskforce.c.taskforce_uuid, phase_log.c.context == bindparam("context")
+        ),
+    )
+)
 _LOGS = (
     select(phase_log)
     .where(phase_log.c.taskforce_uuid.in_(bindparam("taskforce_uuids", expanding=True)))
@@ -81,6 +93,12 @@ class SqlTaskforces:
 
     def update(self, *changed: Taskforce) -> None:
         self._session.execute(_UPDATE, [_write_changes(one) for one in changed])
+
+    def find_untold(self, workflow_ids: Collection[str], *, phase: Phase, context: str) -> AbstractSet[str]:
+        if not workflow_ids:
+            return set()
+        values = {"workflow_ids": list(workflow_ids), "phase": phase, "context": context}
+        return set(self._session.execute(_UNTOLD, values).scalars())
 
     def append_log(self, taskforce_uuid: str, entry: PhaseLogEntry) -> None:
         self.append_logs([(taskforce_uuid, entry)])

@@ -58,8 +58,8 @@ class SqlWorkflows:
         rows = self._session.execute(_GET_FREE, {"workflow_ids": workflow_ids})
         return {one.workflow_id: one for one in map(read_workflow, rows)}
 
-    def list_waiting(self, phase: Phase, *, limit: int) -> Sequence[Waiting]:
-        return list_waiting(self._session, phase, limit=limit)
+    def list_waiting(self, phase: Phase, *, limit: int, of_each: int) -> Sequence[Waiting]:
+        return list_waiting(self._session, phase, limit=limit, of_each=of_each)
 
     def measure_use(self, workflow_ids: Collection[str], *, with_events: bool) -> Uses:
         return measure_use(self._session, workflow_ids, with_events=with_events)

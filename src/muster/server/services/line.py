@@ -1,0 +1,57 @@
+"""Who waits to be moved on, and is the next pass due at once? What passes over those who wait have in common."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from muster.domain.admission import Waiting, order
+from muster.domain.taskforce_phase import Phase
+from muster.server.ports.store import Transaction
+
+LINE_MAX = 200
+"""Workflows that a pass looks at."""
+OF_EACH_MAX = 50
+"""Of one owner."""
+TOGETHER_MAX = 16
+"""Workflows of one transaction: a commit costs as much as moving one, and others must not wait for long."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Those who wait, the most urgent first. `is_cut`: there may be more."""
+
+    those: Sequence[Waiting]
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What came of one pass.
+
+    Args:
+        moved: workflows that moved.
+        in_hand: those that somebody else had; nobody rings when they are free again.
+        is_cut: not all were looked at.
+    """
+
+    moved: int
+    in_hand: int
+    is_cut: bool
+
+    @property
+    def is_worth_another(self) -> bool:
+        """May there be more, behind those that were looked at?"""
+        return self.is_cut and self.moved > 0
+
+
+def list_line(tx: Transaction, phase: Phase) -> Line:
+    """The workflows that have taskforces in a phase."""
+    those = tx.workflows.list_waiting(phase, limit=LINE_MAX, of_each=OF_EACH_MAX)
+    most = max(Counter(one.owner for one in those).values(), default=0)
+    return Line(order(those, now=tx.now()), is_cut=len(those) >= LINE_MAX or most >= OF_EACH_MAX)
+
+
+def cut(those: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:
+    """Into as many as share a transaction."""
+    for start in range(0, len(those), TOGETHER_MAX):
+        yield those[start : start + TOGETHER_MAX]
