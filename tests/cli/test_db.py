@@ -77,6 +77,17 @@ def test_postgresql_is_left_to_its_own_programs(
     assert "secret" not in told
 
 
+def test_links_that_lead_in_a_round_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a.db").symlink_to(tmp_path / "b.db")
+    (tmp_path / "b.db").symlink_to(tmp_path / "a.db")
+    monkeypatch.setenv("MUSTER_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
+
+    assert run(["db", "upgrade"]) == 5
+    assert "Too many levels of symbolic links" in capsys.readouterr().err
+
+
 def test_the_process_that_has_the_file_is_named_while_it_has_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

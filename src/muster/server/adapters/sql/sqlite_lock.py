@@ -11,7 +11,7 @@ from pathlib import Path
 
 from muster.domain.errors import ConflictError
 from muster.server.adapters.sql.faults import database_errors
-from muster.server.adapters.sql.sqlite_file import make_folder
+from muster.server.adapters.sql.sqlite_file import follow_links, make_folder
 
 _BYTES_MAX = 100
 _LOCKS = Path("/proc/locks")
@@ -87,7 +87,7 @@ def find_holder(path: Path) -> int | None:
 
 def _name_lock(path: Path) -> Path:
     """One lock, whatever links lead there."""
-    real = path.resolve()
+    real = follow_links(path)
     return real.with_name(real.name + ".lock")
 
 
