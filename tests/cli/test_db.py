@@ -8,7 +8,7 @@ import pytest
 
 from muster.cli.main import run
 from muster.server.adapters.sql.migrate import list_migrations
-from muster.server.adapters.sql.sqlite_lock import lock_file
+from muster.server.adapters.sql.sqlite_lock import _LOCKS, find_holder, lock_file
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +108,22 @@ def test_the_process_that_has_the_file_is_named_while_it_has_it(
         by_link = read()
     assert held == by_link == (os.getpid(), True)
     assert read() == (None, False)
+
+
+def test_a_lock_on_another_file_system_is_not_taken_for_that_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.db"
+    with lock_file(path):
+        inode = (tmp_path / "a.db.lock").stat().st_ino
+        [ours] = [line for line in _LOCKS.read_text().splitlines() if f":{inode} " in line]
+        device = ours.split()[5].rpartition(":")[0]
+        locks = tmp_path / "locks"
+        monkeypatch.setattr("muster.server.adapters.sql.sqlite_lock._LOCKS", locks)
+
+        locks.write_text(ours.replace(device, "00:fe").replace(str(os.getpid()), "1") + f"\n{ours}\n")
+        both = find_holder(path)
+        locks.write_text(ours.replace(device, "00:fe") + "\n")
+
+        assert both == os.getpid()
+        assert find_holder(path) is None
