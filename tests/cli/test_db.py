@@ -8,7 +8,7 @@ import pytest
 
 from muster.cli.main import run
 from muster.server.adapters.sql.migrate import list_migrations
-from muster.server.adapters.sql.sqlite_lock import lock_file
+from muster.server.adapters.sql.sqlite_lock import _LOCKS, find_holder, lock_file
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +77,17 @@ def test_postgresql_is_left_to_its_own_programs(
     assert "secret" not in told
 
 
+def test_links_that_lead_in_a_round_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a.db").symlink_to(tmp_path / "b.db")
+    (tmp_path / "b.db").symlink_to(tmp_path / "a.db")
+    monkeypatch.setenv("MUSTER_DATABASE_URL", f"sqlite:///{tmp_path}/a.db")
+
+    assert run(["db", "upgrade"]) == 5
+    assert "Too many levels of symbolic links" in capsys.readouterr().err
+
+
 def test_the_process_that_has_the_file_is_named_while_it_has_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -97,3 +108,22 @@ def test_the_process_that_has_the_file_is_named_while_it_has_it(
         by_link = read()
     assert held == by_link == (os.getpid(), True)
     assert read() == (None, False)
+
+
+def test_a_lock_on_another_file_system_is_not_taken_for_that_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.db"
+    with lock_file(path):
+        inode = (tmp_path / "a.db.lock").stat().st_ino
+        [ours] = [line for line in _LOCKS.read_text().splitlines() if f":{inode} " in line]
+        device = ours.split()[5].rpartition(":")[0]
+        locks = tmp_path / "locks"
+        monkeypatch.setattr("muster.server.adapters.sql.sqlite_lock._LOCKS", locks)
+
+        locks.write_text(ours.replace(device, "00:fe").replace(str(os.getpid()), "1") + f"\n{ours}\n")
+        both = find_holder(path)
+        locks.write_text(ours.replace(device, "00:fe") + "\n")
+
+        assert both == os.getpid()
+        assert find_holder(path) is None

@@ -101,6 +101,33 @@ def test_settings_that_are_not_valid_are_shown_as_they_are_with_what_is_wrong(
     assert "s3cret" not in said
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("loop.db", "Too many levels of symbolic links"),
+        ("plain/muster.db", "Not a directory"),
+        (f"{'n' * 300}.db", "File name too long"),
+    ],
+)
+def test_a_database_that_cannot_be_looked_at_is_told_beside_every_other_fault(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
+    (tmp_path / "plain").touch()
+    monkeypatch.setenv("MUSTER_DATABASE_URL", f"sqlite:///{tmp_path}/{name}")
+    monkeypatch.setenv("MUSTER_TLS_CERTIFICATE_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setenv("MUSTER_TLS_KEY_FILE", str(tmp_path / "none.pem"))
+
+    code, told, _ = _read(capsys, "serve")
+
+    assert code == 4
+    assert told["findings"][0] == f"MUSTER_DATABASE_URL: {tmp_path}/{name} cannot be used: {why}"
+    assert {one.partition(":")[0] for one in told["findings"][1:]} == {
+        "MUSTER_TLS_CERTIFICATE_FILE",
+        "MUSTER_TLS_KEY_FILE",
+    }
+
+
 def test_people_read_it_with_the_remarks_beside(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ from muster.server.adapters.sql.schema import workflow as workflow_rows
 from muster.server.adapters.sql.transaction import SqlTransaction
 from muster.server.daemons.purge import purge_all
 from muster.server.ports.queue_engine import BodyKind
-from muster.server.ports.retention import START, Manner, Swept
+from muster.server.ports.retention import START, Manner, Swept, Walk
 from muster.server.ports.store import Transaction
 from muster.server.services.purge import Place, Stage, parse_place, purge, render_place
 from muster.worker import protocol
@@ -735,27 +735,75 @@ async def test_what_is_not_due_yet_is_not_passed_by(database_url: str) -> None:
         assert second == Swept(None, {Kept.BODIES: 1}, settled=None)
 
 
-async def test_a_walk_goes_on_where_the_one_before_was_broken_off(
+async def break_off(stand: Stand, *, after: int, keeper: str | None) -> bool:
+    """A round that ends behind so many steps, for its service died or its operator left; False where it had no more of them."""
+    place: Place | None = None
+    for _ in range(after):
+        place = (await purge(stand.parts, place=place, for_s=0, keeper=keeper)).place
+        if place is None:
+            return False
+    if keeper is not None:  # else the next one waits for a minute
+        await stand.parts.store.write(lambda tx: tx.rounds.end_round(keeper))
+    return True
+
+
+@pytest.mark.parametrize("keeper", [None, "a service that died"])
+async def test_a_look_at_all_that_is_broken_off_does_not_count_as_one(
+    database_url: str, keeper: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ended late goes when the day is over, wherever a round, of a service or an operator, was left in between."""
+    monkeypatch.setattr("muster.server.services.purge.ROWS_AT_ONCE", 2)
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        for broken_off in (5, 7, 9):  # before the rule's look at all, and twice in the middle of it
+            monkeypatch.setattr("muster.server.services.purge.WHOLE_EVERY_S", 24 * 3600.0)
+            worker, leased = await lease(stand, await stand.submit(), 4, cluster_id=broken_off)
+            late = leased[2]
+            await stand.step(worker, 2, finished=[done(one) for one in leased if one is not late])
+            await purge_all(stand.parts)
+            await stand.step(worker, 3, finished=[done(late)])
+            await purge_all(stand.parts)
+            assert await find_kinds(stand, [late]) == ["json"], "what ended late is passed by"
+            walk = await stand.parts.store.read(lambda tx: tx.rounds.find_walk(Kept.BODIES))
+            assert walk is not None
+
+            a_day_later = await stand.parts.store.read(lambda tx: tx.now()) - walk.whole_at
+            monkeypatch.setattr("muster.server.services.purge.WHOLE_EVERY_S", a_day_later)
+            assert await break_off(stand, after=broken_off, keeper=keeper)
+            assert await find_kinds(stand, [late]) == ["json"]
+            await purge_all(stand.parts)
+            assert await find_kinds(stand, leased) == ["purged"] * 4
+
+
+async def test_an_operators_round_through_all_is_the_one_of_its_day(database_url: str) -> None:
+    """By the time when it began: its operator may let it lie, and go on with it days later."""
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        place: Place | None = (await purge(stand.parts, for_s=0)).place
+        assert place is not None
+        began_at = place.now
+        while place is not None:
+            place = (await purge(stand.parts, place=place, for_s=0)).place
+
+        walk = await stand.parts.store.read(lambda tx: tx.rounds.find_walk(Kept.BODIES))
+        await purge(stand.parts, place=Place(Stage.BODIES, START, began_at - 7 * 24 * 3600), for_s=0)
+
+        assert walk == Walk(0, began_at)
+        assert await stand.parts.store.read(lambda tx: tx.rounds.find_walk(Kept.BODIES)) == walk
+
+
+async def test_a_round_that_is_broken_off_by_one_service_is_made_good_by_another(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a service that died: the others wait for it for a while. Nothing is counted twice, and nothing left out."""
-    monkeypatch.setattr("muster.server.services.purge.ROWS_AT_ONCE", 2)
+    """Nothing is counted twice, and nothing left out."""
+    monkeypatch.setattr("muster.server.services.purge.ROWS_AT_ONCE", 10)
     rules = {"events_kept_s": 1e6, "bodies_kept_s": 0, "attempts_kept_s": 0}
     async with keeping(database_url, **rules) as stand:
         workflow = await stand.submit(NEVER_DONE)
-        for broken_off in range(1, 30):
+        for broken_off in range(1, 60):
             worker, leased = await lease(stand, workflow if broken_off == 1 else await stand.submit(), 3)
             await stand.step(worker, 2, finished=[done(one) for one in leased])
-            place: Place | None = None
-            for _ in range(broken_off):
-                keeper = f"service {broken_off}"
-                place = (await purge(stand.parts, place=place, for_s=0, keeper=keeper)).place
-                if place is None:
-                    break
-            if place is None:
+            if not await break_off(stand, after=broken_off, keeper=f"service {broken_off}"):
                 break
-            await stand.parts.store.write(lambda tx: tx.rounds.end_round(keeper))  # noqa: B023 - run at once
-        assert broken_off > len(Stage)
+        assert broken_off in range(len(Stage), 59)
 
         await purge_all(stand.parts)
 

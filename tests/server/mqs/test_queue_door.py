@@ -1,9 +1,14 @@
 """Do clients of upstream's queue service find what they know? (mqs.md)"""
 
 import re
+from collections.abc import Sequence
 
 import pytest
+from sqlalchemy import delete
 
+from muster.domain.mq_profile import MqGroup, MqProfile
+from muster.server.adapters.sql.mq import SqlMqGroups
+from muster.server.adapters.sql.mq_schema import mq_group, mq_profile
 from server.stand import EWMS_NEW, EWMS_TASK, OPERATOR, STRANGER, TMS, USER, WMS, Json, Stand
 
 pytestmark = pytest.mark.anyio
@@ -256,6 +261,33 @@ async def test_another_service_cannot_change_them(broker_stand: Stand, base: str
     activated = await activate(broker_stand, base, {"criteria": {"priority": 1}}, workflow_id)
 
     assert reserved == activated == {"mqgroup": group_now, "mqprofiles": shown}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_group_that_is_removed_while_it_is_reserved_again_leaves_an_answer(
+    broker_stand: Stand, base: str, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its workflow, by another transaction that commits between the two looks of ours."""
+    workflow_id = (await broker_stand.submit())["workflow_id"]
+    insert = SqlMqGroups.insert
+    removed: list[str] = []
+
+    def insert_and_lose(groups: SqlMqGroups, group: MqGroup, profiles: Sequence[MqProfile]) -> bool:
+        is_new = insert(groups, group, profiles)
+        if len(removed) < times:
+            removed.append(group.workflow_id)
+            for table in (mq_profile, mq_group):
+                groups._session.execute(delete(table).where(table.c.workflow_id == workflow_id))
+        return is_new
+
+    monkeypatch.setattr(SqlMqGroups, "insert", insert_and_lose)
+    answer = await broker_stand.ask("POST", f"{group(base, workflow_id)}/reservation", ALIASES, by=WMS)
+
+    if times == 1:
+        assert [one["alias"] for one in answer.json()["mqprofiles"]] == ["b", "a", "c"]
+    else:
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+        assert "reserve them again" in answer.json()["error"]
 
 
 async def test_a_token_is_shown_to_whose_workflow_it_is(broker_stand: Stand, base: str) -> None:

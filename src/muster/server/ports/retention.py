@@ -49,7 +49,7 @@ class Walk:
 
     Args:
         settled: up to this event number everything is dealt with that had ended when it was looked at.
-        whole_at: when a walk last began at the beginning, seconds since the epoch.
+        whole_at: when a round began that has gone through all since, the latest one; seconds since the epoch, 0 where none has.
     """
 
     settled: int
@@ -96,11 +96,11 @@ class Rounds(Protocol):
 
     def find_walk(self, kept: Kept) -> Walk | None: ...
 
-    def begin_walk(self, kept: Kept) -> None:
-        """One begins at the beginning now."""
-
     def note_settled(self, kept: Kept, number: int) -> None:
         """So far everything is dealt with; what was noted before may be further."""
+
+    def note_whole(self, kept: Kept, *, began_at: float) -> None:
+        """A round that began then has gone through all; one that was noted before may have begun later."""
 
 
 class Removed(Protocol):

@@ -5,7 +5,7 @@ One service at a time goes round by itself (`keeper`); an operator may have a ro
 
 Of the events that are done a service looks at those that are new, by each rule behind the place up to which everything is dealt with, and
 once a day at all: an event that waited for long ends behind that place, and so do those of a workflow that was kept back. An operator's
-round looks at all.
+round looks at all. One that is broken off on its way through all has not been: the next one begins at the beginning.
 """
 
 import hmac
@@ -18,7 +18,7 @@ import anyio
 
 from muster.domain.retention import UNCONFIRMED_S, Kept, KeptBack, Rules
 from muster.domain.workflow import WorkflowState
-from muster.server.ports.retention import START, After, Manner, Removed, Rounds, Standing, Swept
+from muster.server.ports.retention import START, After, Manner, Removed, Rounds, Standing, Swept, Walk
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
 
@@ -258,19 +258,25 @@ class _Step:
 
     def _sweep_done(self, tx: Transaction, kept: Kept, cut: float, manner: Manner) -> Swept:
         after = self.place.after
-        if after == START and not self.is_dry:
-            after = self._begin_walk(tx.rounds, kept)
+        walk = self._find_new(tx.rounds, kept)
+        if after == START and walk is not None:
+            after = walk.settled, 0
         swept = tx.retention.sweep_done(kept, after, cut, limit=ROWS_AT_ONCE, manner=manner)
-        if swept.settled is not None and not self.is_dry:
+        if self.is_dry:
+            return swept
+        if swept.settled is not None:
             tx.rounds.note_settled(kept, swept.settled)
+        if swept.after is None and walk is None:  # at its end: one that is broken off must not count
+            tx.rounds.note_whole(kept, began_at=self.place.now)
         return swept
 
-    def _begin_walk(self, rounds: Rounds, kept: Kept) -> After:
-        walk = rounds.find_walk(kept)
-        if self.keeper is not None and walk is not None and walk.whole_at > self.place.now - WHOLE_EVERY_S:
-            return walk.settled, 0
-        rounds.begin_walk(kept)
-        return START
+    def _find_new(self, rounds: Rounds, kept: Kept) -> Walk | None:
+        """How far the rule has come, where what is new behind that is enough; None where all is to be looked at.
+
+        Every step of a round asks again: the answer only changes when somebody else's round through all ends meanwhile.
+        """
+        walk = None if self.keeper is None else rounds.find_walk(kept)
+        return None if walk is None or walk.whole_at <= self.place.now - WHOLE_EVERY_S else walk
 
     def _remove_answers(self, tx: Transaction, cut: float) -> Swept:
         if self.is_dry:

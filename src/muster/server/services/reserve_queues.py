@@ -1,6 +1,7 @@
 """How do queues get their group and profiles? With the workflow, where it is ours; by reservation, where another service has it.
 
 A workflow has one group. A service that was not answered reserves again, perhaps in another order; it is given what there is (mqs.md 4.3).
+The group of a workflow of ours goes when that is removed; that of another service's stays, for nobody says when its workflow has ended.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ import structlog
 
 from muster.domain import ids
 from muster.domain.caller import Caller
+from muster.domain.errors import UnavailableError
 from muster.domain.mq_profile import Direction, GroupedProfile, Kind, MqGroup, MqProfile, find_direction
 from muster.domain.queue import Queue
 from muster.domain.workflow import Workflow
@@ -19,6 +21,9 @@ from muster.server.services.parts import Parts
 from muster.server.services.queue_tokens import ShownProfile, show_with_tokens
 
 log = structlog.get_logger(__name__)
+
+_TRIES = 2
+"""A group of ours may be removed before it is read. Then the service is given a new one, as if it had asked a moment later."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,9 @@ async def reserve_queues(
     Args:
         aliases: one queue each; one that stands there twice has two.
         public: the aliases that people may reach; others are passed over.
+
+    Raises:
+        UnavailableError: the group that there was has gone meanwhile, and the one after it, too.
     """
 
     def reserve(tx: Transaction) -> tuple[MqGroup, Sequence[GroupedProfile], float, bool]:
@@ -67,10 +75,12 @@ async def reserve_queues(
             )
             for position, alias in enumerate(aliases)
         ]
-        is_new = tx.mq_groups.insert(MqGroup(workflow_id, now, caller.name, Kind.FOREIGN), profiles)
-        group = tx.mq_groups.find_group(workflow_id)
-        assert group is not None, "it is there, from now or from earlier, and groups are never deleted"
-        return group, tx.mq_groups.list_of_workflow(workflow_id), now, is_new
+        for _ in range(_TRIES):
+            is_new = tx.mq_groups.insert(MqGroup(workflow_id, now, caller.name, Kind.FOREIGN), profiles)
+            group = tx.mq_groups.find_group(workflow_id, lock=True)  # else its profiles could go before they are read
+            if group is not None:
+                return group, tx.mq_groups.list_of_workflow(workflow_id), now, is_new
+        raise UnavailableError(f"the queues of {workflow_id} were removed while they were reserved: reserve them again")
 
     group, profiles, now, is_new = await parts.store.write(reserve)
     if not is_new:

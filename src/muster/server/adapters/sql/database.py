@@ -85,10 +85,16 @@ async def open_database(url: str, *, hot_connections: int = 2, is_upgraded: bool
 
 
 def check_address(url: str) -> None:
-    """Raises InvalidError: no such kind of database, an address that cannot be read, a SQLite file that others may use. Asks no server."""
+    """Raises InvalidError: no such kind of database, an address that cannot be read, a SQLite file that others may use, or that cannot be
+    looked at. Asks no server.
+    """
     path = find_sqlite_path(url)
     if path is not None:
-        refuse_open_files(path)
+        try:
+            refuse_open_files(path)
+        except OSError as error:
+            reason = f"{error.filename or path} cannot be used: {error.strerror or error}"
+            raise InvalidError([Finding("database_url", reason)]) from error
         return
     for host in urlsplit(url).netloc.rpartition("@")[2].split(","):  # PostgreSQL's libraries take several
         try:

@@ -44,6 +44,6 @@ purge_walk = Table(
     metadata,
     Column("kept", Text, primary_key=True),  # domain.retention.Kept
     Column("settled", BigInteger, nullable=False),  # event number
-    Column("whole_at", Double, nullable=False),  # when it last began at the beginning
+    Column("whole_at", Double, nullable=False),  # when a round began that has gone through all, the latest
 )
 """How far the events that are done have been dealt with by each rule, for good but for those that ended late."""

@@ -1,6 +1,6 @@
 """Who goes round for what need not be kept any longer, and how far has each rule come?"""
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from muster.domain.retention import Kept
 from muster.server.adapters.sql.retention_schema import purge_round, purge_walk
@@ -33,14 +33,20 @@ class SqlRounds:
         row = self._session.execute(query).one_or_none()
         return None if row is None else Walk(*row)
 
-    def begin_walk(self, kept: Kept) -> None:
-        now = self._session.now()
-        if self._change_walk(kept, whole_at=now) == 0:
-            self._session.execute(insert(purge_walk), {"kept": kept.value, "settled": 0, "whole_at": now})
-
     def note_settled(self, kept: Kept, number: int) -> None:
-        self._change_walk(kept, purge_walk.c.settled < number, settled=number)
+        self._note(kept, Walk(number, 0.0))
 
-    def _change_walk(self, kept: Kept, *conditions: ColumnElement[bool], **values: float) -> int:
-        of_this = update(purge_walk).where(purge_walk.c.kept == kept.value, *conditions)
-        return int(self._session.execute(of_this.values(**values)).rowcount)
+    def note_whole(self, kept: Kept, *, began_at: float) -> None:
+        self._note(kept, Walk(0, began_at))
+
+    def _note(self, kept: Kept, noted: Walk) -> None:
+        """Of each the later. Rounds take turns, so nobody writes between the two statements."""
+        before = self.find_walk(kept)
+        if before is None:
+            row = {"kept": kept.value, "settled": noted.settled, "whole_at": noted.whole_at}
+            self._session.execute(insert(purge_walk), row)
+            return
+        latest = Walk(max(before.settled, noted.settled), max(before.whole_at, noted.whole_at))
+        if latest != before:
+            of_this = update(purge_walk).where(purge_walk.c.kept == kept.value)
+            self._session.execute(of_this.values(settled=latest.settled, whole_at=latest.whole_at))

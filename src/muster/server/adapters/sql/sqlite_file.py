@@ -20,6 +20,13 @@ def name_file(path: Path) -> str:
     return f"file {path.stat().st_ino}"
 
 
+def follow_links(path: Path) -> Path:
+    """The file that links lead to. Links that lead in a round stay as they are, for whoever opens them to be told: `Path.resolve` raises
+    RuntimeError.
+    """
+    return Path(os.path.realpath(path))
+
+
 def make_private(path: Path) -> None:
     """Make the file (0600) where it is missing, before SQLite would make it as the umask says.
 
@@ -34,10 +41,13 @@ def make_private(path: Path) -> None:
 
 
 def refuse_open_files(path: Path) -> None:
-    """Raises InvalidError: others may use the file, or one that SQLite left beside it. What is missing is not open."""
-    target = path.resolve()  # SQLite puts the companions beside the file that a link leads to
+    """Raises InvalidError: others may use the file, or one that SQLite left beside it. What is missing is not open.
+
+    Raises OSError where that cannot be seen.
+    """
+    target = follow_links(path)  # SQLite puts the companions beside it
     files = (path, *(target.with_name(target.name + suffix) for suffix in COMPANIONS))
-    found = [one for one in files if one.exists() and one.stat().st_mode & 0o077]
+    found = [one for one in files if _find_mode(one) & 0o077]
     if found:
         remedy = shlex.join(["chmod", "600", *map(str, found)])
         raise InvalidError(
@@ -49,3 +59,11 @@ def refuse_open_files(path: Path) -> None:
                 )
             ]
         )
+
+
+def _find_mode(path: Path) -> int:
+    """0 where there is no file. `Path.exists` would say so of a round of links, too."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return 0

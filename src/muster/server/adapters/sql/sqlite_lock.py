@@ -11,9 +11,10 @@ from pathlib import Path
 
 from muster.domain.errors import ConflictError
 from muster.server.adapters.sql.faults import database_errors
-from muster.server.adapters.sql.sqlite_file import make_folder
+from muster.server.adapters.sql.sqlite_file import follow_links, make_folder
 
 _BYTES_MAX = 100
+_PROCESS = Path("/proc/self")
 _LOCKS = Path("/proc/locks")
 """Every lock, a line each: number, kind, advisory or not, read or write, process, device and inode, range (proc(5))."""
 
@@ -74,20 +75,40 @@ def find_holder(path: Path) -> int | None:
     The lock is not tried for that: a service that starts at that very moment would find the file in use.
     """
     try:
-        inode = _name_lock(path).stat().st_ino
         locks = _LOCKS.read_text()
+        wanted = _find_place(_name_lock(path))
     except OSError:
         return None
     for line in locks.splitlines():
         _, kind, _, _, process, place, *_ = line.replace("-> ", "").split()
-        if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
+        if kind == "FLOCK" and place == wanted:
             return int(process)
+    return None
+
+
+def _find_place(path: Path) -> str | None:
+    """Device and inode of a file as they stand among the locks. Raises OSError.
+
+    The device is that of the mount: `stat` names another one where a file system has several in it (btrfs), or lies over others.
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        inode = os.fstat(descriptor).st_ino
+        opened = (_PROCESS / "fdinfo" / str(descriptor)).read_text().splitlines()
+    finally:
+        os.close(descriptor)
+    mounts = [line.split()[1] for line in opened if line.startswith("mnt_id:")]
+    for line in (_PROCESS / "mountinfo").read_text().splitlines():
+        mount, _, device, *_ = line.split()
+        if mount in mounts:
+            major, minor = map(int, device.split(":"))
+            return f"{major:02x}:{minor:02x}:{inode}"
     return None
 
 
 def _name_lock(path: Path) -> Path:
     """One lock, whatever links lead there."""
-    real = path.resolve()
+    real = follow_links(path)
     return real.with_name(real.name + ".lock")
 
 
