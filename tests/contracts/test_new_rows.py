@@ -19,6 +19,8 @@ from harness.statements import counted_statements
 from muster.domain.errors import NotFoundError
 from muster.domain.mq_profile import Direction, Kind, MqGroup, MqProfile
 from muster.domain.outbox import BEGINNING, Notice
+from muster.server.adapters.sql.new_rows import NewRows
+from muster.server.adapters.sql.schema import outbox
 from muster.server.ports.store import Transaction
 
 pytestmark = pytest.mark.anyio
@@ -136,6 +138,18 @@ class NewRowsContract:
         with pytest.raises(NotFoundError):
             await bench.read(lambda tx: tx.workflows.get("WF-2"))
         assert list(await bench.read(lambda tx: tx.outbox.list_after(BEGINNING, subject=None, limit=9))) == []
+
+    async def test_rows_that_name_other_columns_than_those_before_them_are_a_fault(self, bench: Bench) -> None:
+        new = NewRows(outbox, {"era": ("0", "0"), "txid": ("0", "0")})
+        row = {"subject": "WF-1", "kind": "a.b", "at": 1.0, "data": "{}"}
+
+        def work(tx: Transaction) -> None:
+            session = tx.outbox._session  # type: ignore[attr-defined]
+            session.insert(new, [row])
+            session.insert(new, [{key: row[key] for key in ("subject", "kind", "at")}])
+
+        with pytest.raises(ValueError, match="rows of outbox name"):
+            await bench.write(work)
 
     async def test_rows_keep_the_order_in_which_they_came(self, bench: Bench) -> None:
         await bench.write(lambda tx: insert_whole(tx, "WF-1", 9))

@@ -39,15 +39,22 @@ class Gathered:
 
     connection: Connection
     _waiting: dict[NewRows, list[Row]] = field(default_factory=dict)
+    _names: dict[NewRows, tuple[str, ...]] = field(default_factory=dict)
 
     def add(self, new: NewRows, rows: Sequence[Row]) -> None:
-        """Insert them, now or with others; on PostgreSQL an error comes with those."""
+        """Insert them, now or with others; on PostgreSQL an error comes with those.
+
+        Raises:
+            ValueError: they name other columns than those before them.
+        """
         if not rows:
             return
+        names = tuple(rows[0])
+        if names != self._names.setdefault(new, names):
+            raise ValueError(f"rows of {new.table.name} name {names}, and those before them {self._names[new]}")
         if self.connection.dialect.name == "postgresql":
             self._waiting.setdefault(new, []).extend(rows)  # parts of one statement have no order
         else:
-            names = tuple(rows[0])
             self.connection.exec_driver_sql(
                 _write_one(new, names), [tuple(row[name] for name in names) for row in rows]
             )
@@ -56,7 +63,7 @@ class Gathered:
         """Insert what waits."""
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
-            parts = tuple((new, tuple(rows[0])) for new, rows in waiting.items())
+            parts = tuple((new, self._names[new]) for new in waiting)
             columns = ([row[name] for row in waiting[new]] for new, names in parts for name in names)
             self.connection.exec_driver_sql(_write_together(parts), tuple(columns))
 
