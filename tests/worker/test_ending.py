@@ -27,7 +27,7 @@ def ending(tmp_path: Path) -> Ending:
     )
     patience, log = Patience(offline_s=60.0), LogLines()
     calls = Calls(parse_address(settings.url), patience, log, SimpleQueue())
-    return Ending(settings, calls=calls, patience=patience, reaper=Reaper(adopts=False), log=log)
+    return Ending(settings, calls=calls, patience=patience, reaper=Reaper(str(tmp_path), adopts=False), log=log)
 
 
 def grace_of(ending: Ending, began: float) -> float:

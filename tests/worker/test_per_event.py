@@ -104,6 +104,25 @@ sys.exit("bad" if pathlib.Path(sys.argv[1]).read_text() == "1" else None)
     assert (kept[0] / "outputs" / "stderrfile").read_text() == "bad\n"
 
 
+def test_a_worker_stops_nothing_of_another_one_on_the_same_machine(start: Start, script: Script) -> None:
+    """Events of two services may have the same number."""
+    sleep = script("import sys, time\ntime.sleep(float(sys.argv[1]))\n")
+    with (
+        FakeService(args=f"{sleep} 3600", timeout_s=0.5, attempts=1) as first,
+        FakeService(args=f"{sleep} 3") as second,
+    ):
+        (other,) = second.publish(0)
+        (event,) = first.publish(0)
+        assert event.name == other.name
+        workers = [start(second), start(first)]
+        first.wait_for(dead=1)
+        second.wait_for(done=1)
+        for service in (first, second):
+            service.tell_to("finish")
+        assert [worker.wait() for worker in workers] == [0, 0]
+    assert other.errors == []
+
+
 BAD = """
 import json, os, pathlib, signal, subprocess, sys, time
 what = json.loads(pathlib.Path(os.environ["EWMS_TASK_INFILE"]).read_text())

@@ -13,7 +13,6 @@ from typing import Optional
 
 from muster.worker.calls import Call, Calls
 from muster.worker.crew import Crew
-from muster.worker.folders import data_folder
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Stop
 from muster.worker.reaper import Reaper
@@ -147,13 +146,12 @@ class Ending:
         if crew is not None:
             crew.renewer.stop()
             crew.desk.close()
-        data = data_folder(self._settings.workdir)
         if self._is_abort:
-            self._reaper.kill_everything(data)
+            self._reaper.kill_everything()
         end = time.monotonic() + JOIN_S
         for slot in crew.slots if crew is not None else ():
             slot.join(max(0.0, end - time.monotonic()))
-        if left := self._reaper.kill_everything(data):
+        if left := self._reaper.kill_everything():
             how = Exit(1, f"processes {', '.join(map(str, left[:20]))} would not die")
         if session is not None and self._calls.has_room():
             self._leave(session, how.why, inbox)

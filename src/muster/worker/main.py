@@ -47,7 +47,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         return SETTINGS_STATUS
     sys.setswitchinterval(0.0005)  # a thread that has an answer to read must not wait long for one that computes
     began = time.time()
-    reaper = Reaper(adopts=True)
+    reaper = Reaper(data_folder(settings.workdir), adopts=True)
     pilot = Pilot(settings, address=address, reaper=reaper, log=log, version=VERSION)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: pilot.inbox.put(Signalled(signal.Signals(number).name)))
@@ -56,13 +56,13 @@ def main(argv: Optional[List[str]] = None) -> int:
         log.tell("ignored", variables=" ".join(strays)[:STRAYS_CHARS_MAX])
     try:
         # An earlier start that was killed may have left tasks; they would work beside ours, in the same folders.
-        reaper.kill_everything(data_folder(settings.workdir))
+        reaper.kill_everything()
         how = pilot.run()
     except ExecutionPointError as error:
         how = Exit(1, str(error))
     except BaseException as error:
         write_exit(str(settings.workdir), Exit(1, f"{type(error).__name__}: {error}"), pilot.counts, began)
-        reaper.kill_everything(data_folder(settings.workdir))
+        reaper.kill_everything()
         traceback.print_exc()
         raise
     write_exit(str(settings.workdir), how, pilot.counts, began)

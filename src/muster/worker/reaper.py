@@ -24,9 +24,14 @@ KILL_S = 10.0
 class Reaper:
     """Stops processes of attempts. Methods may be called by any thread."""
 
-    def __init__(self, *, adopts: bool) -> None:
-        """`adopts`: this process is the worker's own, and takes orphans in."""
+    def __init__(self, folder: str, *, adopts: bool) -> None:
+        """
+        Args:
+            folder: the worker's own, which every attempt's variables name: marks alone may be another worker's, too.
+            adopts: this process is the worker's own, and takes orphans in.
+        """
         self._pid = os.getpid()
+        self._folder = f"{folder}/".encode()
         self._children_file: Optional[int] = None
         self._running: Set[str] = set()
         if adopts and _become_subreaper():
@@ -81,12 +86,12 @@ class Reaper:
                 return sorted(left)
             time.sleep(0.001)
 
-    def kill_everything(self, folder: str) -> List[int]:
-        """Stop all that came of this process, and every process that carries a mark and names this folder. The worker's end."""
+    def kill_everything(self) -> List[int]:
+        """Stop all that came of this process, and every process that carries a mark and names the folder. The worker's end."""
         end = time.monotonic() + KILL_S
         while True:
             processes = list_processes()
-            left = find_descendants({self._pid}, processes) | self._find_marked(None, folder)
+            left = find_descendants({self._pid}, processes) | self._find_marked(None)
             left = {pid for pid in left if pid in processes and not processes[pid].is_zombie}
             self._list_adopted()
             if not left or time.monotonic() > end:
@@ -132,15 +137,14 @@ class Reaper:
         tree |= find_descendants(tree, processes)
         return {one for one in tree - {self._pid} if one in processes and not processes[one].is_zombie}
 
-    def _find_marked(self, mark: Optional[str], folder: str = "") -> Set[int]:
-        """Processes that carry this mark (None: any mark, and the folder's name)."""
+    def _find_marked(self, mark: Optional[str]) -> Set[int]:
+        """Processes of this worker that carry the mark (None: any mark)."""
         wanted = f"{MARK}={mark}\0".encode() if mark is not None else f"{MARK}=".encode()
-        names = f"{folder}/".encode() if folder else b""
         found = set()
         for name in os.listdir("/proc"):
             if name.isdigit() and int(name) != self._pid:
                 environment = read_environment(int(name))
-                if wanted in environment and names in environment:
+                if wanted in environment and self._folder in environment:
                     found.add(int(name))
         return found
 
