@@ -33,6 +33,11 @@ def anyio_backend() -> str:
     return "asyncio"  # the drivers know no other loop
 
 
+def _raise(tx: Transaction) -> Never:
+    tx.workflows.find_free(["WF-1"])
+    raise OnPurposeError
+
+
 class WholenessContract:
     async def test_an_error_undoes_everything_and_is_passed_on(self, bench: Bench) -> None:
         queue = await bench.add_queue()
@@ -86,6 +91,17 @@ class WholenessContract:
         with pytest.raises(DBAPIError):
             await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
         assert await bench.read(lambda tx: tx.workflows.get("WF-1")) == A_WORKFLOW
+
+    async def test_a_look_sees_what_is_committed_and_passes_errors_on(self, bench: Bench) -> None:
+        assert await bench.store.look(lambda tx: tx.workflows.find_free(["WF-1"])) == {}
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
+
+        assert await bench.store.look(lambda tx: tx.workflows.get("WF-1")) == A_WORKFLOW
+        assert await bench.store.look(lambda tx: tx.now()) > 0
+        with pytest.raises(OnPurposeError):
+            await bench.store.look(_raise)
+        await bench.write(lambda tx: tx.workflows.update(replace(A_WORKFLOW, ended_by="eve")))
+        assert (await bench.store.look(lambda tx: tx.workflows.get("WF-1"))).ended_by == "eve"
 
     async def test_a_read_cannot_write(self, bench: Bench) -> None:
         queue = await bench.add_queue()
@@ -385,6 +401,17 @@ class TestPostgresStore(StoreContract):
     async def bench(self, postgres_url: str) -> AsyncIterator[Bench]:
         async with open_bench(postgres_url) as bench:
             yield bench
+
+    async def test_a_look_begins_no_transaction(self, bench: Bench) -> None:
+        """Each would be two ways to the server."""
+
+        def ask(tx: Transaction) -> list[float]:
+            session = tx.workflows._session  # type: ignore[attr-defined]
+            return [session.connection.scalar(text("SELECT extract(epoch FROM now())")) for _ in range(2)]
+
+        for do, is_one_moment in ((bench.store.look, False), (bench.store.read, True), (bench.store.look, False)):
+            first, second = await do(ask)
+            assert (first == second) == is_one_moment
 
     async def test_connections_that_the_server_closed_are_replaced(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch

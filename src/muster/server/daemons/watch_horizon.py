@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 async def watch_horizon(store: Store, age: HorizonAge) -> None:
     """One look."""
-    horizon = await store.read(lambda tx: tx.outbox.find_horizon())
+    horizon = await store.look(lambda tx: tx.outbox.find_horizon())
     if age.note(horizon, now=anyio.current_time()) and horizon is not None:
         log.warning(
             "an open transaction holds back what is told of workflows: end it, or the session that has it",

@@ -377,6 +377,11 @@ class Store(Protocol):
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one read-only snapshot."""
 
+    async def look(self, work: Callable[[Transaction], T]) -> T:
+        """As `read`, but what one statement sees need not agree with what another one did. For works of one statement, mostly: where a
+        snapshot has to be asked for it is two of the three ways to the database.
+        """
+
     async def check(self) -> None:
         """Raise UnavailableError if the database is not usable, InvalidError if its schema is not this version's."""
 

@@ -194,7 +194,9 @@ async def _fill(parts: Parts, collection: Collection[T], wanted: Wanted, page: _
             with_log=with_log,
             newest_first=wanted.newest_first,
         )
-        found = await parts.store.read(partial(_find, collection, look))
+        find = partial(_find, collection, look)
+        # A taskforce must agree with its log; nothing else is read that has to agree.
+        found = await (parts.store.read(find) if with_log else parts.store.look(find))
         if len(found.objects) <= JUDGED_HERE_MAX:
             _judge(collection, wanted, found, page)
         else:

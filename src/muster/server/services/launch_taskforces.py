@@ -13,7 +13,7 @@ from muster.server.services.parts import Parts
 
 async def launch_taskforces(parts: Parts) -> Passed:
     """One pass, some workflows a transaction."""
-    line = await parts.store.read(lambda tx: list_line(tx, Phase.PRE_LAUNCH))
+    line = await parts.store.look(lambda tx: list_line(tx, Phase.PRE_LAUNCH))
     launched: list[int | None] = []
     for some in cut(line.those):
         moved = await parts.store.write(partial(_launch_some, those=some))

@@ -131,6 +131,10 @@ class MeasuredStore:
         with self._measures.measuring("read"):
             return await self._store.read(work)
 
+    async def look(self, work: Callable[[Transaction], T]) -> T:
+        with self._measures.measuring("read"):
+            return await self._store.look(work)
+
     async def check(self) -> None:
         with self._measures.measuring("read"):
             await self._store.check()

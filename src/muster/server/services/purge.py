@@ -131,7 +131,7 @@ async def purge(
     rules = parts.settings.retention
     run = parts.store.read if is_dry else parts.store.write
     if place is None:
-        place = Place(_STAGES[0], START, await parts.store.read(lambda tx: tx.now()))
+        place = Place(_STAGES[0], START, await parts.store.look(lambda tx: tx.now()))
     removed = dict.fromkeys(Kept, 0)
     kept_back: list[KeptBack] = []
     ends_at = anyio.current_time() + for_s

@@ -14,7 +14,7 @@ from muster.server.services.queue_tokens import ShownProfile, show_with_tokens, 
 
 async def get_group(parts: Parts, workflow_id: str) -> MqGroup:
     """Raises NotFoundError."""
-    group = await parts.store.read(lambda tx: tx.mq_groups.find_group(workflow_id))
+    group = await parts.store.look(lambda tx: tx.mq_groups.find_group(workflow_id))
     if group is None:
         raise NotFoundError(f"no group of queues of {workflow_id}")
     return group
@@ -22,7 +22,7 @@ async def get_group(parts: Parts, workflow_id: str) -> MqGroup:
 
 async def get_profile(parts: Parts, mqid: str) -> ShownProfile:
     """With its token, public or not. Raises NotFoundError."""
-    found, now = await parts.store.read(lambda tx: (tx.mq_groups.find([mqid]), tx.now()))
+    found, now = await parts.store.look(lambda tx: (tx.mq_groups.find([mqid]), tx.now()))
     if mqid not in found:
         raise NotFoundError(f"no queue {mqid}")
     [shown] = await show_with_tokens(parts, [found[mqid]], now=now)

@@ -104,7 +104,7 @@ async def get_task(parts: Parts, task_id: str) -> NamedTask:
 
 async def get_directive(parts: Parts, task_id: str) -> TaskDirective:
     """Raises NotFoundError."""
-    return await parts.store.read(lambda tx: tx.workflows.get_directive(task_id))
+    return await parts.store.look(lambda tx: tx.workflows.get_directive(task_id))
 
 
 def state_of(workflow: Workflow) -> str:

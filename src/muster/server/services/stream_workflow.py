@@ -107,7 +107,7 @@ async def _is_kept(parts: Parts, workflow_id: str, cursor: Cursor, resume: Resum
     """Is the notice after which to go on still there? Then so is what followed it. Raises InvalidError for another workflow's."""
     if cursor == BEGINNING or any(known == cursor for known, _ in newest.notices):
         return True
-    notice = await parts.store.read(lambda tx: tx.outbox.find(cursor))
+    notice = await parts.store.look(lambda tx: tx.outbox.find(cursor))
     if notice is not None and notice.subject != workflow_id:
         reason = (
             f"{resume.text!r} is the id of a message of another workflow: leave it out to hear everything of this one"

@@ -15,11 +15,12 @@ from muster.server.adapters.sql.faults import database_errors, is_lock_not_avail
 from muster.server.adapters.sql.partitions import make_coming_partitions
 from muster.server.adapters.sql.rows import Session, ask_postgres_clock
 from muster.server.adapters.sql.sqlite_store import find_or_make_secret
-from muster.server.adapters.sql.transaction import SqlTransaction
+from muster.server.adapters.sql.transaction import do
 from muster.server.adapters.sql.waking import Bells
 from muster.server.ports.store import Transaction
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import IsolationLevel
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
@@ -56,32 +57,28 @@ class PostgresStore:
     async def write(self, work: Callable[[Transaction], T]) -> T:
         def run(connection: Connection) -> tuple[T, dict[str, None]]:
             session = Session(connection, self._ids, ask_postgres_clock)
-            value = work(SqlTransaction(session))
-            session.finish()
-            return value, session.topics
+            return do(session, work), session.topics
 
         value, topics = await self._run(run)
         self._bells.wake_after_commit(topics)
         return value
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        with anyio.CancelScope(shield=True):
-            value = await self._look(work)
-        return value  # noqa: RET504 - for mypy, a scope may swallow what it is left by
+        return await self._read(work, isolation_level="REPEATABLE READ")
 
-    async def _look(self, work: Callable[[Transaction], T]) -> T:
-        with database_errors():
+    async def look(self, work: Callable[[Transaction], T]) -> T:
+        return await self._read(work, isolation_level="AUTOCOMMIT")
+
+    async def _read(self, work: Callable[[Transaction], T], *, isolation_level: "IsolationLevel") -> T:
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        with anyio.CancelScope(shield=True), database_errors():
             async with self._engine.connect() as connection:
-                snapshot = await connection.execution_options(
-                    isolation_level="REPEATABLE READ", postgresql_readonly=True
-                )
-                return await snapshot.run_sync(
-                    lambda core: work(SqlTransaction(Session(core, self._ids, ask_postgres_clock)))
-                )
+                reading = await connection.execution_options(isolation_level=isolation_level, postgresql_readonly=True)
+                value = await reading.run_sync(lambda core: do(Session(core, self._ids, ask_postgres_clock), work))
+        return value
 
     async def check(self) -> None:
-        await self.read(lambda tx: tx.now())
+        await self.look(lambda tx: tx.now())
 
     async def get_secret(self, name: str) -> bytes:
         def run(connection: Connection) -> bytes:

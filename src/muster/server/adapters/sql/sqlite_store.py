@@ -21,7 +21,7 @@ from muster.server.adapters.sql.schema import secret
 from muster.server.adapters.sql.sqlite_file import name_file
 from muster.server.adapters.sql.sqlite_lock import FileLock
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
-from muster.server.adapters.sql.transaction import SqlTransaction
+from muster.server.adapters.sql.transaction import do
 from muster.server.adapters.sql.waking import Bells
 from muster.server.ports.store import Transaction
 
@@ -92,9 +92,7 @@ class SqliteStore:
             assert isinstance(raw, RawConnection)
             session = Session(raw.core, self._ids, _clock)
             with database_errors():
-                value = work(SqlTransaction(session))
-                session.finish()
-                return value, session.topics
+                return do(session, work), session.topics
 
         value, topics = await self._writer.run(run)
         self._bells.wake_after_commit(topics)
@@ -103,9 +101,12 @@ class SqliteStore:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         def run() -> T:
             with database_errors(), self._reader() as raw:
-                return work(SqlTransaction(Session(raw.core, self._ids, _clock)))
+                return do(Session(raw.core, self._ids, _clock), work)
 
         return await anyio.to_thread.run_sync(run, limiter=self._limiter)
+
+    async def look(self, work: Callable[[Transaction], T]) -> T:
+        return await self.read(work)  # a snapshot costs nothing here
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[RawConnection]:

@@ -1,6 +1,8 @@
 """What may a use case touch? The repositories over one transaction."""
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import TypeVar
 
 from sqlalchemy import func, select
 
@@ -19,6 +21,9 @@ from muster.server.adapters.sql.rounds import SqlRounds
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.taskforces import SqlTaskforces
 from muster.server.adapters.sql.workflows import SqlWorkflows
+from muster.server.ports.store import Transaction
+
+T = TypeVar("T")
 
 
 class SqlTransaction:
@@ -96,3 +101,10 @@ class SqlTransaction:
 
     def wake(self, topic: str) -> None:
         self._session.topics[topic] = None
+
+
+def do(session: Session, work: Callable[[Transaction], T]) -> T:
+    """Run a work, and every statement that it left for the end."""
+    value = work(SqlTransaction(session))
+    session.finish()
+    return value
