@@ -28,6 +28,13 @@ def test_the_fields_that_are_known_are_those_that_the_service_finds_by() -> None
             ["taskforces have no field 'phse'; did you mean 'phase'?"],
         ),
         (
+            ("taskforces", '{"$and": [{"phase": 1}, {"$or": [{"phse": 1}, {"$nor": [{"lcation.a": 2}]}]}]}'),
+            [
+                "taskforces have no field 'phse'; did you mean 'phase'?",
+                "taskforces have no field 'lcation'; did you mean 'location'?",
+            ],
+        ),
+        (
             ("tasks", "{}", "-f", "task_id", "-f", "xxxx.yyyy", "--sort", "task_ags", "--limit", "1"),
             [
                 "tasks have no field 'xxxx'; docs/reference/query.md says where their names stand",

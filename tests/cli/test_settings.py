@@ -208,3 +208,56 @@ def test_no_setting_shows_a_password_or_secret_wherever_it_stands(
 def test_values_are_shown_as_they_are_written() -> None:
     given = [None, True, 1.5, Path("a/b"), ("a", "b"), (), {}, {"a": [1]}, [{"b": 2}]]
     assert [render_value(one) for one in given] == ["", "true", "1.5", "a/b", "a,b", "", "{}", '{"a":[1]}', '[{"b":2}]']
+
+
+BROKEN = os.fsdecode(b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("MUSTER_DATABASE_URL", f"sqlite:////tmp/{BROKEN}.db"),
+        ("MUSTER_HOST", f"h{BROKEN}"),
+        ("MUSTER_PORT", BROKEN),
+        ("MUSTER_SITE_NAME", f"s{BROKEN}"),
+        ("MUSTER_SITE_LOCATIONS", f"local,{BROKEN}"),
+        ("MUSTER_LOCATIONS", f'{{"far": {{"schedd": "{BROKEN}"}}}}'),
+        ("MUSTER_LOCATIONS", '{"far": {"schedd": "\\ud800"}}'),
+        ("MUSTER_OIDC_AUDIENCE", BROKEN),
+    ],
+)
+def test_a_value_with_bytes_that_are_no_utf_8_is_shown_and_refused(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+
+    for options in ([], ["--json"]):
+        assert run(["settings", *options]) == 4
+        out, told = (one.decode() for one in capfdbinary.readouterr())
+        assert f"{variable}: is not text: it has bytes that are no UTF-8" in told
+        if options:
+            shown = [one for one in json.loads(out)["settings"] if variable in one["variables"]]
+            assert shown[0]["value"] == text.replace(BROKEN, "\\xff")
+        else:
+            assert text.replace(BROKEN, "\\xff") in out
+
+
+def test_a_name_of_a_file_may_be_of_any_bytes_and_is_shown(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSTER_SITE_TOKEN_FILE", f"/tmp/{BROKEN}")
+
+    assert run(["settings", "site", "--set"]) == 0
+    assert b"MUSTER_SITE_TOKEN_FILE=/tmp/\\xff " in capfdbinary.readouterr().out
+    assert run(["settings", "site", "--json"]) == 0
+    assert b'"value": "/tmp/\\\\xff"' in capfdbinary.readouterr().out
+
+
+def test_a_variable_of_ours_whose_name_is_no_utf_8_is_shown(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"MUSTER_ODD{BROKEN}", "1")
+
+    assert run(["settings", "--json"]) == 4
+    [finding] = json.loads(capfdbinary.readouterr().out)["findings"]
+    assert finding.startswith("MUSTER_ODD\\xff: is no variable that Muster knows")

@@ -169,6 +169,30 @@ def test_a_stream_that_breaks_off_is_opened_again_behind_the_last_notice_after_t
     assert service.pauses == [1.0]
 
 
+def test_a_stream_that_breaks_off_is_opened_again_behind_an_id_that_came_alone() -> None:
+    """It says where it has begun before anything happens; what happened while nobody listened is told."""
+    notices = [a_notice(number) for number in range(1, 4)]
+    service = Service(notices[:1], cuts=[len(OPENING + render_id("0.1"))])
+
+    turns = live.stream(WF, after="now")
+    given_ = play(_told_meanwhile(turns, service, notices), service)
+
+    assert [one.headers.get("Last-Event-ID") for one in service.calls] == [None, "0.1"]
+    assert [one for one in given_ if isinstance(one, NoticeView)] == notices[1:]
+
+
+def _told_meanwhile(turns: Turns[LiveMessage], service: Service, notices: Sequence[NoticeView]) -> Turns[LiveMessage]:
+    """The conversation, with all of these there from its first pause on."""
+    turn = next(turns)
+    while True:  # the conversation ends it
+        if isinstance(turn, Pause):
+            service.notices = notices
+        try:
+            turn = turns.send((yield turn))
+        except StopIteration:
+            return
+
+
 @pytest.mark.parametrize("after", ["0.2", "now"])
 def test_listening_begins_where_it_is_asked_to(after: str) -> None:
     notices = [a_notice(number) for number in range(1, 4)]

@@ -131,11 +131,26 @@ def test_a_pause_is_told_with_why_attempts_fail() -> None:
     assert "the next at 08:00:05 UTC" in reason.text
 
 
-def test_one_for_which_there_is_no_room_has_to_wait() -> None:
-    case = a_case(WAIT, replace(STARTING, phase=Phase.PRE_MQ_ACTIVATION))
+@pytest.mark.parametrize(
+    ("counts", "verdict", "before"),
+    [(WAIT, Verdict.WAITING, []), (Counts(), Verdict.IDLE, [Cause.NO_EVENTS])],
+    ids=["with events", "without events"],
+)
+def test_one_for_which_there_is_no_room_says_so_itself(counts: Counts, verdict: Verdict, before: list[Cause]) -> None:
+    waiting = replace(STARTING, phase=Phase.PRE_MQ_ACTIVATION)
+    case = a_case(counts, waiting, replace(waiting, taskforce_uuid="TF-3", created_at=NOW - 9))
     found = explain(replace(case, cases=[replace(one, obstacle="too many are in use") for one in case.cases]))
 
-    assert (found.verdict, causes(found)) == (Verdict.WAITING, [])
+    assert (found.verdict, causes(found)) == (verdict, [*before, Cause.NO_ROOM])
+    assert [one.reason.cause for one in found.taskforces] == [Cause.NO_ROOM] * 2
+    assert found.reasons[-1] == found.taskforces[0].reason
+
+
+def test_one_that_works_does_not_wait_for_the_room_of_more_workers() -> None:
+    case = a_case(Counts(), replace(STARTING, phase=Phase.PRE_MQ_ACTIVATION), AT_WORK, workers=1)
+    found = explain(replace(case, cases=[replace(one, obstacle="too many are in use") for one in case.cases]))
+
+    assert causes(found) == [Cause.NO_EVENTS]
     assert [one.reason.cause for one in found.taskforces] == [Cause.NO_ROOM]
 
 

@@ -108,13 +108,19 @@ async def test_a_taskforce_that_is_held_is_told_with_its_reason_and_what_release
 async def test_a_workflow_for_which_there_is_no_room_says_which_limit_it_is(stand: Stand) -> None:
     narrow = replace(stand.parts, settings=stand.parts.settings.model_copy(update={"workers_max": 3}))
     first, second = await stand.submit(), await stand.submit()
-    await stand.publish(second, 1)
     await activate_workflows(narrow)
+
+    explained = await explain_workflow(narrow, second["workflow_id"])
+
+    assert (explained.verdict, [one.cause for one in explained.reasons]) == ("idle", ["no-events", "no-room"])
+
+    await stand.publish(second, 1)
 
     explained = await explain_workflow(narrow, second["workflow_id"])
 
     assert (explained.verdict, explained.working) == ("waiting", 0)
     [one] = explained.taskforces
+    assert list(explained.reasons) == [one.reason]
     assert one.reason.text == (
         "there is no room for its workflow: 2 workers in all are in use and 2 more are wanted, of 3 that may be; the activator lets it "
         "in by itself when others have ended"

@@ -6,7 +6,9 @@ import time
 import anyio
 import pytest
 
+from muster.server.services.activate_workflows import activate_workflows
 from muster.server.services.follow_progress import FLOOR_S
+from muster.server.services.launch_taskforces import launch_taskforces
 from server.stand import NEW, Json, Stand
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +44,14 @@ async def test_a_call_waits_for_a_change(stand: Stand) -> None:
             assert seen == []
             await stand.publish(workflow, 1, 2)
     assert seen[0]["input"]["waiting"] == 2
+
+
+async def test_who_follows_hears_at_once_of_what_daemons_do_with_its_taskforces(stand: Stand) -> None:
+    workflow = await stand.submit()
+    for daemon in (activate_workflows, launch_taskforces):
+        with stand.parts.waking.listen(f"workflow:{workflow['workflow_id']}") as bell:
+            await daemon(stand.parts)
+            assert await bell.wait(stand.parts.settings.net_interval_s), "it would look by itself only then"
 
 
 async def test_a_call_ends_with_its_time(stand: Stand) -> None:

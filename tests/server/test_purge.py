@@ -235,6 +235,107 @@ async def test_what_services_with_other_clocks_made_of_a_removed_workflow_goes_t
         assert (rows["event"], rows["holder"]) == (0, 0)
 
 
+@pytest.mark.parametrize("is_made_before", [True, False], ids=["that was made since", "that ran already"])
+async def test_all_of_a_removed_workflow_goes_where_a_clock_was_ahead_and_was_set_right(
+    database_url: str,
+    is_made_before: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Numbers never go back: those of this service are ahead of the clock from then on, those of another one are not."""
+    ahead_s = 3 * 3600.0
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+
+        def set_ahead(tx: Transaction) -> None:
+            assert isinstance(tx, SqlTransaction)
+            tx._session.ids.take(1, now_s=tx.now() + ahead_s)
+
+        def publish_elsewhere(tx: Transaction) -> None:
+            number = tx.queues.list_of_workflow(workflow["workflow_id"])[0].number
+            row = {"id": first_id_at(tx.now()), "queue": number, "kind": 0, "body": b"1"}
+            connection_of(tx).execute(insert(event), row)
+
+        if not is_made_before:
+            workflow = await stand.submit()
+        await stand.parts.store.write(set_ahead)
+        if is_made_before:
+            workflow = await stand.submit()
+        order = await work(stand, workflow, 1, 2, 3)
+        await stand.parts.store.write(publish_elsewhere)
+        await finish(stand, workflow, order)
+        assert await consume(stand, workflow) == 3
+
+        assert (await removed_by(stand))["workflows"] == 1
+
+        rows = await count_rows(stand)
+        assert (rows["event"], rows["finished"], rows["holder"]) == (0, 0, 0)
+
+
+async def test_all_of_a_removed_workflow_goes_where_the_clock_of_another_service_was_ahead(database_url: str) -> None:
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+
+        def publish_elsewhere(tx: Transaction) -> None:
+            number = tx.queues.list_of_workflow(workflow["workflow_id"])[0].number
+            row = {"id": first_id_at(tx.now() + 3 * 3600.0), "queue": number, "kind": 0, "body": b"1"}
+            connection_of(tx).execute(insert(event), row)
+
+        await stand.parts.store.write(publish_elsewhere)
+        await stand.end(workflow, "abort")
+
+        assert (await removed_by(stand))["workflows"] == 1
+
+        assert (await count_rows(stand))["event"] == 0
+
+
+async def test_all_of_a_removed_workflow_goes_where_the_clock_has_caught_up_with_its_numbers(database_url: str) -> None:
+    """By the clock it was made and ended a day before what its numbers say."""
+    day_s = 86_400.0
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+        order = await work(stand, workflow, 1)
+        await finish(stand, workflow, order)
+        assert await consume(stand, workflow) == 1
+
+        def make_times_earlier(tx: Transaction) -> None:
+            for column in (workflow_rows.c.created_at, workflow_rows.c.ended_at, phase_log.c.at):
+                connection_of(tx).execute(update(column.table).values({column.name: column - day_s}))
+
+        await stand.parts.store.write(make_times_earlier)
+
+        assert (await removed_by(stand))["workflows"] == 1
+
+        rows = await count_rows(stand)
+        assert (rows["event"], rows["finished"], rows["holder"]) == (0, 0, 0)
+
+
+async def test_what_workers_handed_in_long_after_the_end_goes_too(database_url: str) -> None:
+    """It was made two days ago and ended a day ago; its last workers went now."""
+    day_s = 86_400.0
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        workflow = await stand.submit()
+        order = await work(stand, workflow, 1)
+        await finish(stand, workflow, order)
+        assert await consume(stand, workflow) == 1
+
+        def end_earlier(tx: Transaction) -> None:
+            make_older(connection_of(tx), by_s=2 * day_s)
+            connection_of(tx).execute(update(workflow_rows).values(ended_at=tx.now() - day_s))
+
+        await stand.parts.store.write(end_earlier)
+
+        assert (await removed_by(stand))["workflows"] == 1
+
+        rows = await count_rows(stand)
+        assert (rows["event"], rows["finished"], rows["holder"]) == (0, 0, 0)
+
+
+def make_older(connection: Connection, *, by_s: float) -> None:
+    """Have all workflows and taskforces been made earlier."""
+    numbers = first_id_at(EPOCH_MS / 1000 + by_s)
+    for table in (workflow_rows, taskforce):
+        made = {"number": table.c.number - numbers, "created_at": table.c.created_at - by_s}
+        connection.execute(update(table).values(made))
+
+
 @pytest.mark.parametrize("is_complete", [True, False], ids=["whose workers are gone", "whose site was taken away"])
 async def test_events_of_a_removed_workflow_are_looked_for_up_to_its_end(
     database_url: str,
@@ -255,6 +356,7 @@ async def test_events_of_a_removed_workflow_are_looked_for_up_to_its_end(
             connection = connection_of(tx)
             for table, column in ((workflow_rows, "ended_at"), (phase_log, "at")):
                 connection.execute(update(table).values({column: table.c[column] - year_s}))
+            make_older(connection, by_s=year_s)
             tx.retention.remove_workflow(workflow["workflow_id"])
             return tx.now(), connection.scalars(select(removed_queue.c.last).distinct()).one()
 

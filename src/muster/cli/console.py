@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from muster.domain.control_characters import CONTROL
+from muster.domain.control_characters import CONTROL, SURROGATE
 
+_BYTES = frozenset(chr(0xDC00 + byte) for byte in range(0x80, 0x100))
+"""What stands for bytes that are no UTF-8 in variables, arguments and names of files (PEP 383)."""
 PIPE_WIDTH = 2000
 """Columns of a table that nobody looks at: nothing is cut or folded."""
 
@@ -50,7 +52,7 @@ def give_up_output() -> None:
 
 def put_json(value: object, *, in_one_line: bool = False) -> None:
     """Write a shape as JSON; what of its texts could steer a terminal is escaped, and reads the same."""
-    encoded = msgspec.json.encode(value)
+    encoded = _encode(value)
     text = (encoded if in_one_line else msgspec.json.format(encoded, indent=2)).decode()
     print(_escape(text, kept="\n"), flush=True)  # which stands between values; inside of texts it is escaped already
 
@@ -129,10 +131,38 @@ def render_duration(duration_s: float) -> str:
 
 
 def clean(text: str) -> str:
-    """With control characters shown, which could move the cursor, rename the window or turn the text round; line breaks and tabs stay."""
+    """With control characters shown, which could move the cursor, rename the window or turn the text round; line breaks and tabs stay.
+
+    So are bytes that are no UTF-8, as a variable or a file's name may have.
+    """
     if text.isprintable():
         return text
+    text = _show_bytes(text)
     return CONTROL.sub(lambda match: match[0] if match[0] in "\n\t" else _show(match[0]), text)
+
+
+def _show_bytes(text: str) -> str:
+    """What Python makes of bytes that are no UTF-8 is half of a surrogate pair, and nothing takes it."""
+    return SURROGATE.sub(lambda match: _show(chr(ord(match[0]) - 0xDC00) if match[0] in _BYTES else match[0]), text)
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_show_bytes_within(msgspec.to_builtins(value)))
+
+
+def _show_bytes_within(value: object) -> object:
+    match value:
+        case str():
+            return _show_bytes(value)
+        case list():
+            return [_show_bytes_within(one) for one in value]
+        case dict():
+            return {_show_bytes_within(name): _show_bytes_within(one) for name, one in value.items()}
+        case _:
+            return value
 
 
 def _show(character: str) -> str:

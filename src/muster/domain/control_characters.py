@@ -13,3 +13,6 @@ CONTROL = re.compile(
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks, embeddings, overrides and isolates of direction
     "]"
 )
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Halves of surrogate pairs: no characters at all."""

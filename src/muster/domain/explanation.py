@@ -119,11 +119,14 @@ def explain(case: WorkflowCase) -> Explanation:
     over = sum(is_over(one) and one.taskforce_uuid not in listed for one in case.taskforces)
     left_out = len(case.taskforces) - working - over - len(explained)
     stall = _find_stall(case, explained)
+    no_room = _find_no_room(explained)
     verdict = _judge(case, stall, explained)
+    waits_for_room = no_room is not None and not working and verdict in (Verdict.WAITING, Verdict.IDLE)
     reasons = [
         *([_explain_end(case)] if verdict is Verdict.ENDED else []),
         *([stall] if stall is not None else []),
         *([one] if stall is None and verdict is Verdict.IDLE and (one := _explain_idleness(case)) else []),
+        *([no_room] if no_room is not None and waits_for_room else []),
         *([_explain_deaths(case)] if case.total.dead else []),
         *([_explain_left(case)] if verdict is Verdict.ENDED and case.total.waiting else []),
     ]
@@ -171,6 +174,14 @@ def _find_stall(case: WorkflowCase, explained: Sequence[Explained]) -> Reason | 
     )
 
 
+def _find_no_room(explained: Sequence[Explained]) -> Reason | None:
+    """Why it is not let in, where all that is not at work waits for that; it is so also while it has no events."""
+    reasons = [one.reason for one in explained]
+    if not reasons or any(one.cause is not Cause.NO_ROOM for one in reasons):
+        return None
+    return min(reasons, key=lambda one: one.since or 0.0)
+
+
 def _judge(case: WorkflowCase, stall: Reason | None, explained: Sequence[Explained]) -> Verdict:
     total = case.total
     if not case.workflow.is_active:
@@ -179,8 +190,7 @@ def _judge(case: WorkflowCase, stall: Reason | None, explained: Sequence[Explain
         return Verdict.RUNNING
     if not total.waiting and not case.is_direct:
         return Verdict.IDLE
-    has_no_room = bool(explained) and all(one.reason.cause is Cause.NO_ROOM for one in explained)
-    if has_no_room or (stall is not None and stall.cause is Cause.PAUSED):
+    if _find_no_room(explained) is not None or (stall is not None and stall.cause is Cause.PAUSED):
         return Verdict.WAITING
     needs_help = [one.reason.needs_help for one in explained]
     if (stall is not None and stall.needs_help) or (needs_help and all(needs_help)):

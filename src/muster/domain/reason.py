@@ -41,10 +41,10 @@ class Cause(StrEnum):
     NOT_TAKEN = "not-taken"  # no agent has taken it
     NOT_CALLED = "not-called"  # none of its workers has called yet
     NONE_UP = "none-up"  # workers have called, none is there now
+    NO_ROOM = "no-room"  # an admission limit
     # of a taskforce
     NOT_RUNNING = "not-running"  # upstream's agent sees none of its workers run
     NOT_ACTIVATED = "not-activated"
-    NO_ROOM = "no-room"  # an admission limit
     NOT_LAUNCHED = "not-launched"
     TAKEN = "taken"  # an agent is starting it
     CLAIM_LAPSED = "claim-lapsed"  # an agent had taken it, and said nothing more

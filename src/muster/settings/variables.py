@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dotenv.parser import parse_stream
+from pydantic import ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
+from muster.domain.control_characters import SURROGATE
 from muster.domain.errors import Finding, InvalidError
 from muster.settings.upstream_variables import Alias, Ignored
 
@@ -82,6 +85,15 @@ class FromVariables(BaseSettings):
         del env_settings, dotenv_settings, file_secret_settings
         return init_settings, _Source(settings_cls, read_variables(os.environ))
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Names of files are bytes, and may be any; all else is sent, shown or kept as text somewhere."""
+        field = cls.model_fields[info.field_name or ""]
+        if field.annotation not in (Path, Path | None) and _is_broken(value):
+            raise PydanticCustomError("broken_text", "is not text: it has bytes that are no UTF-8")
+        return value
+
 
 class _Source(EnvSettingsSource):
     """As if every variable that is used were in the environment, under our name."""
@@ -143,6 +155,19 @@ def _translate(settings: type[FromVariables], variable: Variable) -> str | None:
     if not isinstance(row, Alias):
         return variable.text
     return row.read(variable.text) if variable.text.strip() else None
+
+
+def _is_broken(value: Any) -> bool:
+    """Is there half of a surrogate pair in it? Python makes them of bytes that are no UTF-8."""
+    match value:
+        case str():
+            return SURROGATE.search(value) is not None
+        case dict():
+            return any(_is_broken(one) for pair in value.items() for one in pair)
+        case list() | tuple():
+            return any(map(_is_broken, value))
+        case _:
+            return False
 
 
 def _capitalise(name: str) -> str:

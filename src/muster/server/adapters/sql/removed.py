@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, select, tuple_, update
 
-from muster.domain.ids import NODE_BITS, SERIAL_BITS, first_id_at
+from muster.domain.ids import NODE_BITS, SERIAL_BITS
 from muster.server.adapters.sql.partitions import drop_unwanted_partition
 from muster.server.adapters.sql.retention_schema import purged, removed_queue
 from muster.server.adapters.sql.rows import Session
@@ -30,6 +30,8 @@ from muster.server.ports.retention import After, Swept
 
 MARGIN = 3_600_000 << (NODE_BITS + SERIAL_BITS)
 """An hour of event numbers: by so much the clocks of services may differ that gave those of one workflow."""
+_ANY = (1 << 63) - 1
+"""No number is higher."""
 _OF_QUEUES = (ready, delayed, dead, event_key, attempt)
 """Tables with an index by queue."""
 
@@ -79,8 +81,8 @@ class SqlRemoved:
             self._session.execute(delete(holder_live).where(holder_live.c.number.in_(gone)))
             self._session.execute(delete(holder).where(holder.c.number.in_(gone)))
 
-        last = first_id_at(upto) + MARGIN  # people consume long after the end
-        return self._walk(holder.c.number, after, upto=upto, last=last, limit=limit, remove=remove)
+        # To the newest: people consume long after the end.
+        return self._walk(holder.c.number, after, upto=upto, last=_ANY, limit=limit, remove=remove)
 
     def _walk(self, key: ColumnElement[int], after: After, *, upto: float, last: int, limit: int, remove: Any) -> Swept:
         """The next `limit` rows by number, from the first that the removed queues can have to `last`."""

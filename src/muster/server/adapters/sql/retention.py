@@ -34,6 +34,7 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.removed import MARGIN
+from muster.server.adapters.sql.replicas import find_last_number
 from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
@@ -107,18 +108,28 @@ class SqlRetention:
             has_sessions=self._finds(workers) or self._finds(consumers),
         )
 
-    def _find_last(self, workflow_id: str) -> int:
-        """No event of the workflow has a higher number. Nobody publishes after its end, and workers hand in until their taskforce is
-        complete: then their sessions end.
+    def _find_span(self, workflow_id: str) -> tuple[int, int]:
+        """No event of the workflow has a lower number than the first, nor a higher one than the second.
+
+        Nobody publishes after its end, and workers hand in until their taskforce is complete: then their sessions end. Numbers never go
+        back, and a clock that was set back does: so what was numbered counts as well as when it was.
         """
+        of_this = workflow.c.workflow_id == workflow_id
         taskforces = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
+        of_changes = phase_log.c.taskforce_uuid.in_(taskforces)
+        made = select(workflow.c.number, workflow.c.created_at, workflow.c.ended_at).where(of_this)
+        launched = select(func.max(taskforce.c.number)).where(taskforce.c.workflow_id == workflow_id)
+        changed = select(func.min(phase_log.c.at), func.max(phase_log.c.at)).where(of_changes)
+        number, *times = self._session.execute(made).one()
+        times += self._session.execute(changed).one()
+        numbers = [number, self._session.connection.scalar(launched)]
+        known = [one for one in numbers if one] + [first_id_at(at) for at in times if at is not None]
         started = or_(taskforce.c.cluster_id.is_not(None), _was_ordered())
-        if self._finds(taskforces.where(taskforce.c.phase != Phase.CONDOR_COMPLETE, started)):
-            return self._session.take_number() + MARGIN
-        ended_at = select(workflow.c.ended_at).where(workflow.c.workflow_id == workflow_id)
-        changed_at = select(func.max(phase_log.c.at)).where(phase_log.c.taskforce_uuid.in_(taskforces))
-        times = [self._session.connection.scalar(query) for query in (ended_at, changed_at)]
-        return first_id_at(max(at for at in times if at is not None)) + MARGIN
+        may_work = self._finds(taskforces.where(taskforce.c.phase != Phase.CONDOR_COMPLETE, started))
+        newest = max(self._session.take_number(), find_last_number(self._session.connection))
+        if may_work or newest > first_id_at(self._session.now()) + MARGIN:  # the clock has not caught up with them
+            known.append(newest)
+        return min(known) - MARGIN, max(known) + MARGIN
 
     def _is_heard_of(self) -> ColumnElement[bool]:
         """Does an agent of the taskforce's site ask for work?"""
@@ -132,14 +143,14 @@ class SqlRetention:
 
     def remove_workflow(self, workflow_id: str) -> None:
         of_this = workflow.c.workflow_id == workflow_id
-        number = self._session.connection.scalar(select(workflow.c.number).where(of_this))
+        first, last = self._find_span(workflow_id)
         uuids = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
         removed = select(
             queue.c.number,
             queue.c.workflow_id,
             literal(self._session.now()),
-            literal((number or 0) - MARGIN),
-            literal(self._find_last(workflow_id)),
+            literal(first),
+            literal(last),
         ).where(queue.c.workflow_id == workflow_id)
         self._session.execute(
             insert(removed_queue).from_select(["number", "workflow_id", "removed_at", "first", "last"], removed)
