@@ -1,7 +1,8 @@
 """Do the rows of a new workflow come in as they are, with few statements, on both databases?"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -143,13 +144,15 @@ class NewRowsContract:
         new = NewRows(outbox, {"era": ("0", "0"), "txid": ("0", "0")})
         row = {"subject": "WF-1", "kind": "a.b", "at": 1.0, "data": "{}"}
 
-        def work(tx: Transaction) -> None:
+        def insert(tx: Transaction, rows: Sequence[dict[str, object]]) -> None:
             session = tx.outbox._session  # type: ignore[attr-defined]
             session.insert(new, [row])
-            session.insert(new, [{key: row[key] for key in ("subject", "kind", "at")}])
+            session.insert(new, rows)
 
-        with pytest.raises(ValueError, match="rows of outbox name"):
-            await bench.write(work)
+        fewer, more = {key: row[key] for key in ("subject", "kind", "at")}, row | {"number": 7}
+        for rows in ([fewer], [more], [row, fewer], [row, more]):
+            with pytest.raises(ValueError, match="rows of outbox name different columns"):
+                await bench.write(partial(insert, rows=rows))
 
     async def test_rows_keep_the_order_in_which_they_came(self, bench: Bench) -> None:
         await bench.write(lambda tx: insert_whole(tx, "WF-1", 9))

@@ -1,7 +1,8 @@
 """Does the store find those who wait, and measure what is in use, as the port says, on both databases?"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -10,10 +11,10 @@ import pytest
 
 from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, AN_ENTRY, Bench, a_taskforce, a_workflow, open_bench, until
 from muster.domain.admission import AGE_S, Waiting, order
-from muster.domain.room import OVERTAKEN_S, Use
+from muster.domain.room import OVERTAKEN_S, InUse, Use
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
-from muster.server.ports.store import Transaction, Uses
+from muster.server.ports.store import Transaction, Wants
 
 pytestmark = pytest.mark.anyio
 
@@ -41,12 +42,12 @@ async def add(bench: Bench, name: str, *phases: Phase, owner: str = "ada", queue
         await bench.add_queue(f"q{number}", workflow_id=name)
 
 
-def add_up(uses: Uses) -> tuple[dict[str, Use], dict[str, Use]]:
-    """What is in use by owner, and what is wanted."""
+def add_up(in_use: Sequence[InUse]) -> dict[str, Use]:
+    """What is in use by owner."""
     used: dict[str, Use] = {}
-    for one in uses.in_use:
+    for one in in_use:
         used[one.owner] = used.get(one.owner, Use()) + one.use
-    return used, dict(uses.wanted)
+    return used
 
 
 class AdmissionContract:
@@ -73,6 +74,10 @@ class AdmissionContract:
         found = await bench.read(lambda tx: tx.workflows.list_waiting(NEW, limit=8, of_each=2))
 
         assert [one.workflow_id for one in found] == ["WF-old", "WF-0", "WF-eve"]
+        others = await bench.read(
+            lambda tx: tx.workflows.list_waiting(NEW, limit=8, of_each=2, without=["ada", "olga"])
+        )
+        assert [one.workflow_id for one in others] == ["WF-eve"]
 
     async def test_of_many_owners_the_first_of_each_is_seen(self, bench: Bench) -> None:
         for owner in ("ada", "bob", "cleo", "dan"):
@@ -92,24 +97,37 @@ class AdmissionContract:
         await add(bench, "WF-never", Phase.PENDING_STOPPER, queues=3, state=WorkflowState.ABORTED)
         await add(bench, "WF-new", NEW, NEW, queues=4)
 
-        uses = await bench.read(lambda tx: tx.workflows.measure_use(["WF-new", "WF-used", "WF-eve"], with_events=False))
+        await add(bench, "WF-bare", NEW)
+        await add(bench, "WF-stranded", Phase.CONDOR_COMPLETE, NEW, queues=1, owner="olga")
 
-        assert add_up(uses) == (
-            {"ada": Use(2, 12, 0), "eve": Use(1, 4, 0)},
-            {"WF-new": Use(4, 8, 0), "WF-used": Use(0, 4, 0)},
+        in_use = await bench.read(lambda tx: tx.workflows.measure_use(with_events=False))
+        names = ["WF-new", "WF-used", "WF-eve", "WF-bare", "WF-stranded"]
+        wants = await bench.read(lambda tx: tx.workflows.measure_wants(names, with_events=False))
+
+        assert add_up(in_use) == {"ada": Use(2, 12, 0), "eve": Use(1, 4, 0), "olga": Use(1, 0, 0)}
+        assert wants == Wants(
+            wanted={
+                "WF-new": Use(4, 8, 0),
+                "WF-used": Use(0, 4, 0),
+                "WF-bare": Use(0, 4, 0),
+                "WF-stranded": Use(0, 4, 0),
+            },
+            new={"WF-new", "WF-bare"},
+            stranded={"WF-stranded"},
         )
 
     async def test_what_is_in_use_is_told_by_the_time_at_which_it_came(self, bench: Bench) -> None:
         times = (0.0, 1.0, 2.5 * OVERTAKEN_S, 1_764_500_000.0)
         for number, at in enumerate(times):
-            await add(bench, f"WF-{number}", PAST, queues=1, workflow_at=at)
+            await add(bench, f"WF-{number}", PAST, queues=1, workflow_at=at, created_at=at)
+        await add(bench, "WF-more", PAST, workflow_at=times[0], created_at=times[3])  # workers that were added since
 
-        uses = await bench.read(lambda tx: tx.workflows.measure_use([], with_events=False))
+        in_use = await bench.read(lambda tx: tx.workflows.measure_use(with_events=False))
 
         by_time: dict[float, Use] = {}
-        for one in uses.in_use:
+        for one in in_use:
             by_time[one.since] = by_time.get(one.since, Use()) + one.use
-        assert by_time == {times[0]: Use(2, 8), times[2]: Use(1, 4), times[3]: Use(1, 4)}
+        assert by_time == {times[0]: Use(2, 8), times[2]: Use(1, 4), times[3]: Use(1, 8)}
 
     async def test_those_whose_log_does_not_say_it_are_found(self, bench: Bench) -> None:
         await add(bench, "WF-told", NEW, PAST)
@@ -156,11 +174,15 @@ class AdmissionContract:
         await bench.publish(used, b"4")
         await bench.publish(new, b"1", b"2")
 
-        uses = await bench.read(lambda tx: tx.workflows.measure_use(["WF-new"], with_events=True))
-        without = await bench.read(lambda tx: tx.workflows.measure_use(["WF-new"], with_events=False))
+        def measure(tx: Transaction, *, with_events: bool) -> tuple[dict[str, Use], Mapping[str, Use]]:
+            wants = tx.workflows.measure_wants(["WF-new"], with_events=with_events)
+            return add_up(tx.workflows.measure_use(with_events=with_events)), wants.wanted
 
-        assert add_up(uses) == ({"ada": Use(1, 4, 4)}, {"WF-new": Use(1, 4, 2)})
-        assert add_up(without) == ({"ada": Use(1, 4, 0)}, {"WF-new": Use(1, 4, 0)})
+        uses = await bench.read(partial(measure, with_events=True))
+        without = await bench.read(partial(measure, with_events=False))
+
+        assert uses == ({"ada": Use(1, 4, 4)}, {"WF-new": Use(1, 4, 2)})
+        assert without == ({"ada": Use(1, 4, 0)}, {"WF-new": Use(1, 4, 0)})
 
     async def test_a_free_workflow_is_found_and_no_other(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-1"), [A_DIRECTIVE]))

@@ -125,13 +125,29 @@ def test_while_those_before_it_leave_no_room_for_a_big_one_others_go_on() -> Non
     assert let_in(Room(limit, Limit(), []), first, big, *more) == [True, False, True, True]
 
 
-def test_who_is_in_waits_for_nothing_that_is_kept() -> None:
+def test_who_is_in_without_workers_waits_for_nothing_that_is_kept() -> None:
     """The one for whom it is kept may wait for what that one has: each would wait for the other for ever."""
     room = Room(Limit(queues=4, workers=4), Limit(), used(LATE, ada=Use(queues=2)))
     assert let_in(room, (waiting("WF-big", "eve"), Use(queues=4, workers=4))) == [False]
 
     assert room.let_in(waiting("WF-new", since=LATE), Use(queues=1, workers=1)) is not None
-    assert room.let_in(waiting("WF-in", since=LATE), Use(workers=1), is_new=False, brings_events=False) is None
+    assert room.let_in(waiting("WF-busy", since=LATE), Use(workers=1), brings_events=False) is not None
+    assert room.let_in(waiting("WF-in", since=LATE), Use(workers=1), brings_events=False, is_stranded=True) is None
+
+
+def test_events_of_one_that_waits_keep_neither_itself_out_nor_others() -> None:
+    """Publishing right behind the POST is how it is done; they count once it is in."""
+    limit = Limit(workers=9, events=3)
+    room = Room(limit, limit, used(eve=Use(workers=1, events=2)))
+    late = waiting("WF-late", since=LATE)
+
+    assert let_in(
+        room, (waiting("WF-wide"), Use(workers=9, events=50)), (waiting("WF-2"), Use(workers=1, events=50))
+    ) == [
+        False,
+        True,
+    ]
+    assert room.let_in(late, Use(workers=1)) == "50 events of one owner are in use, of 3 that may be"
 
 
 def test_what_can_never_have_room_beside_others_is_told() -> None:

@@ -308,10 +308,95 @@ async def test_workers_for_what_is_in_wait_for_nobody_for_whom_room_is_kept(
     ]
 
 
+async def test_events_that_wait_with_their_workflow_keep_it_not_out(stand: Stand) -> None:
+    stand = limited(stand, events_max=3, workers_max=9)
+    full, other = await stand.submit(), await stand.submit(by=STRANGER)
+    await stand.publish(full, *range(50))
+    for name in (full, other):
+        await stand.advance()
+        assert name
+
+    shown = [(await stand.show(one))["taskforces"][0]["phase"] for one in (full, other)]
+    assert shown == ["pending-starter", "pre-mq-activation"]
+
+
+async def test_a_new_workflow_without_queues_is_new(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has nothing for which anybody waits."""
+    monkeypatch.setattr(room, "OVERTAKEN_S", -1e9)  # whoever is in came later
+    stand = limited(stand, workers_max=5)
+    await submit(stand, n_workers=3)
+    await stand.advance()
+    big = await submit(stand, n_workers=4, priority=90)
+    bare = {"tasks": [{**EWMS_TASK, "n_workers": 1, "input_queue_aliases": [], "output_queue_aliases": []}]}
+    answer = await stand.post("/v1/workflows", {**EWMS_NEW, "public_queue_aliases": [], **bare}, by=STRANGER)
+
+    await stand.advance()
+
+    assert await phases(stand, big, answer["taskforces"][0]) == ["pre-mq-activation", "pre-mq-activation"]
+
+
+async def test_workers_that_wait_together_are_refused_together(database_url: str) -> None:
+    async with open_stand(database_url, workers_max=5) as stand:
+        await submit(stand, n_workers=5)
+        await stand.advance()
+        waiting = await submit(stand, n_workers=2)
+        path = f"/v1/task-directives/{waiting['task_id']}/actions/add-workers"
+        more = [await stand.ask("POST", path, {"cluster_location": "test-alpha", "n_workers": n}) for n in (3, 1)]
+
+    assert [one.status_code for one in more] == [200, 400]
+    assert "6 workers are more than the 5 that there may be at once" in more[1].text
+
+
+async def test_a_repeat_is_answered_as_before_whatever_the_limits_are_now(database_url: str) -> None:
+    headers, more = {"Idempotency-Key": "k1"}, {"location": "local", "n_workers": 2}
+    async with open_stand(database_url) as wide:
+        first = await wide.post("/muster/v1/workflows", NEW, headers=headers)
+        path = f"/muster/v1/tasks/{first['tasks'][0]['task_id']}/actions/add-workers"
+        added = await wide.post(path, more, headers=headers)
+
+    async with open_stand(database_url, workers_max=1) as narrow:
+        assert await narrow.post("/muster/v1/workflows", NEW, headers=headers) == first
+        assert await narrow.post(path, more, headers=headers) == added
+        assert (await narrow.ask("POST", "/muster/v1/workflows", NEW)).status_code == 422
+
+
+async def test_who_stands_behind_many_that_find_no_room_is_seen(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two owners stand at limits of their own, and have waited longer."""
+    monkeypatch.setattr(line, "LINE_MAX", 4)
+    monkeypatch.setattr(line, "OF_EACH_MAX", 2)
+    stand = limited(stand, workers_max_per_owner=2)
+    for by in (STRANGER, OPERATOR):
+        for _ in range(4):
+            await submit(stand, by=by, priority=90)
+    last = await submit(stand, priority=1)
+
+    for _ in range(3):
+        await stand.advance()
+
+    assert await phases(stand, last) == ["pending-starter"]
+
+
+async def test_a_pass_judges_also_those_that_were_told_before(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stand before those that were not, and have room kept."""
+    monkeypatch.setattr(room, "OVERTAKEN_S", -1e9)  # whoever is in came later
+    stand = limited(stand, workers_max=5)
+    await submit(stand, n_workers=3)
+    await stand.advance()
+    big = await submit(stand, n_workers=4, priority=90)
+    await stand.advance()
+    little = await submit(stand, by=STRANGER, n_workers=1)
+
+    await stand.advance()
+
+    assert await phases(stand, big, little) == ["pre-mq-activation", "pre-mq-activation"]
+
+
 async def test_what_could_never_have_room_beside_others_is_refused(database_url: str) -> None:
     """It would wait until nobody else has anything, and then have all."""
     async with open_stand(database_url, workers_max_per_owner=10, queues_max=2) as stand:
-        crowd = {**NEW, "tasks": [{**NEW["tasks"][0], "n_workers": 11}]}
+        crowd = {**NEW, "tasks": [{**NEW["tasks"][0], "n_workers": 6, "cluster_locations": ["local", "far"]}]}
+        spread = await stand.ask("POST", "/muster/v1/workflows", crowd)
+        crowd["tasks"][0] |= {"n_workers": 11, "cluster_locations": ["local"]}
         ours = await stand.ask("POST", "/muster/v1/workflows", crowd)
         theirs = await stand.ask("POST", "/v1/workflows", {**EWMS_NEW, "tasks": [{**EWMS_TASK, "n_workers": 11}]})
         wide = {**NEW, "public_queue_aliases": ["in", "out", "more"], "tasks": [{**NEW["tasks"][0]}]}
@@ -319,11 +404,12 @@ async def test_what_could_never_have_room_beside_others_is_refused(database_url:
         queues = await stand.ask("POST", "/muster/v1/workflows", wide)
         workflow = await stand.submit()
         path = f"/muster/v1/tasks/{workflow['tasks'][0]['task_id']}/actions/add-workers"
-        more = await stand.ask("POST", path, {"location": "local", "n_workers": 11})
+        more = await stand.ask("POST", path, {"location": "local", "n_workers": 9})  # beside two that wait
 
     reason = "11 workers are more than the 10 that one owner may have at once: ask for fewer, or an operator for a higher limit"
     for answer, status in ((ours, 422), (theirs, 400), (more, 422)):
         assert (answer.status_code, reason in answer.text) == (status, True), answer.text
+    assert (spread.status_code, "12 workers are more than the 10" in spread.text) == (422, True), spread.text
     assert (queues.status_code, "3 queues are more than the 2 that there may be at once" in queues.text) == (422, True)
 
 

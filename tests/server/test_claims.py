@@ -344,11 +344,39 @@ async def test_a_removal_that_is_held_is_tried_again_when_it_is_released(stand: 
     await stand.report(stop, "remove-failed", error="denied", final=True)
     assert (await stand.claim())["stop"] == []
 
-    released = await stand.post(f"/muster/v1/taskforces/{stop['taskforce_uuid']}/actions/release")
+    with stand.parts.waking.listen(f"stop:{workflow['taskforces'][0]['schedd']}") as bell:
+        released = await stand.post(f"/muster/v1/taskforces/{stop['taskforce_uuid']}/actions/release")
+        assert await bell.wait(0)
 
     assert (released["phase"], released["held_reason"], released["remove_failures"]) == ("pending-stopper", None, 0)
     [again] = (await stand.claim())["stop"]
     assert (again["taskforce_uuid"], again["cluster_id"]) == (stop["taskforce_uuid"], 7)
+
+
+async def test_the_word_that_held_it_said_once_more_holds_it_no_more(stand: Stand) -> None:
+    await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submit-failed", error="no such image", final=True)
+    path = f"/muster/v1/taskforces/{order['taskforce_uuid']}"
+    await stand.post(f"{path}/actions/release")
+
+    body = {"agent": "site-a", "fence": order["fence"], "error": "no such image", "final": True}
+    late = await stand.ask("POST", f"/muster/v1/site/taskforces/{order['taskforce_uuid']}/submit-failed", body, by=TMS)
+
+    assert late.status_code == 409
+    assert (await stand.get(path))["held_reason"] is None
+    assert (await one_order(stand))["taskforce_uuid"] == order["taskforce_uuid"]
+
+
+async def test_one_that_was_held_is_so_no_more_when_its_workflow_has_ended(stand: Stand) -> None:
+    workflow = await ready(stand)
+    order = await one_order(stand)
+    await stand.report(order, "submit-failed", error="no such image", final=True)
+
+    await stand.end(workflow, "abort")
+
+    view = await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}")
+    assert (view["phase"], view["held_reason"]) == ("pending-stopper", None)
 
 
 async def test_a_release_wakes_the_agent_that_waits_for_work(stand: Stand) -> None:

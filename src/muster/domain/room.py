@@ -7,7 +7,7 @@ it would leave no room either, keeping any would help nobody: others go on.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from muster.domain.admission import Waiting
@@ -110,19 +110,19 @@ class Room:
         self._own = {owner: _Pool(theirs) for owner, theirs in by_owner.items()}
         self._kept: list[Kept] = []
 
-    def let_in(self, one: Waiting, wanted: Use, *, is_new: bool = True, brings_events: bool = True) -> str | None:
+    def let_in(self, one: Waiting, wanted: Use, *, brings_events: bool = True, is_stranded: bool = False) -> str | None:
         """Let a workflow in, or keep room for it.
 
         Args:
-            wanted: what it takes on top of what is in use.
-            is_new: has it nothing yet? Where others wait for what it has, it must not wait for what is kept for them.
-            brings_events: are events to come with it, so that it waits where there are too many?
+            wanted: what it takes on top of what is in use. Its events count once it is in; they keep nobody out before that.
+            brings_events: is it new, so that it waits where there are too many events?
+            is_stranded: it is in, and has no workers. Where others wait for what it has, it must not wait for what is kept for them.
 
         Returns:
             Why there is no room, as half a sentence; None: it is let in, and counts.
         """
         in_its_way = [
-            one_kept for one_kept in self._kept if is_new and one.since > one_kept.waiting.since + OVERTAKEN_S
+            one_kept for one_kept in self._kept if not is_stranded and one.since > one_kept.waiting.since + OVERTAKEN_S
         ]
         kept_of_own = [kept.wanted for kept in in_its_way if kept.waiting.owner == one.owner]
         kept_of_all = [kept.wanted for kept in in_its_way if not kept.is_own]
@@ -163,11 +163,12 @@ def _most(several: list[Use]) -> Use:
 
 
 def _find_obstacle(wanted: Use, used: Use, kept: Use, limit: Limit, whose: str) -> str | None:
-    for name in (one.name for one in fields(Use)):
+    if limit.events is not None and used.events >= limit.events:
+        return f"{used.events} events {whose} are in use, of {limit.events} that may be"
+    for name in ("queues", "workers"):
         in_use, keeps, wants, may = (getattr(one, name) for one in (used, kept, wanted, limit))
-        takes_any = wants or name == "events"  # a new workflow has none yet
         # What wants more than may be is let in when nothing else is in use: refusing it for ever would help nobody.
-        if may is not None and takes_any and (in_use or keeps) and in_use + keeps + wants > may:
+        if may is not None and wants and (in_use or keeps) and in_use + keeps + wants > may:
             kept_too = f", {keeps} are kept for one that has waited longer," if keeps else ""
             return f"{in_use} {name} {whose} are in use{kept_too} and {wants} more are wanted, of {may} that may be"
     return None

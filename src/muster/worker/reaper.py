@@ -31,7 +31,7 @@ class Reaper:
             adopts: this process is the worker's own, and takes orphans in.
         """
         self._pid = os.getpid()
-        self._folder = f"{folder}/".encode()
+        self._names = b"=" + os.fsencode(folder) + b"/"  # a variable that begins with it
         self._children_file: Optional[int] = None
         self._running: Set[str] = set()
         if adopts and _become_subreaper():
@@ -140,12 +140,18 @@ class Reaper:
     def _find_marked(self, mark: Optional[str]) -> Set[int]:
         """Processes of this worker that carry the mark (None: any mark)."""
         wanted = f"{MARK}={mark}\0".encode() if mark is not None else f"{MARK}=".encode()
+        ours: Optional[Set[int]] = None
         found = set()
         for name in os.listdir("/proc"):
             if name.isdigit() and int(name) != self._pid:
                 environment = read_environment(int(name))
-                if wanted in environment and self._folder in environment:
-                    found.add(int(name))
+                if wanted not in environment:
+                    continue
+                if self._names not in environment:  # another worker's, or it has cleared its variables
+                    ours = find_descendants({self._pid}, list_processes()) if ours is None else ours
+                    if int(name) not in ours:
+                        continue
+                found.add(int(name))
         return found
 
 

@@ -40,13 +40,20 @@ class Workflows(Protocol):
     def find_free(self, workflow_ids: Sequence[str]) -> Mapping[str, Workflow]:
         """As `get` with `lock`, of several, but it does not wait: without those that somebody else has, and those that there are not."""
 
-    def list_waiting(self, phase: Phase, *, limit: int, of_each: int) -> Sequence[Waiting]:
+    def list_waiting(
+        self, phase: Phase, *, limit: int, of_each: int, without: Collection[str] = ()
+    ) -> Sequence[Waiting]:
         """Those with taskforces in this phase, by their taskforces' highest priority and earliest creation. At most `limit`,
-        and `of_each` owner; the most urgent ones (`domain.admission`).
+        and `of_each` owner; the most urgent ones (`domain.admission`). `without`: those of these owners.
         """
 
-    def measure_use(self, workflow_ids: Collection[str], *, with_events: bool) -> "Uses":
-        """What the workflows of each owner use, and what these would take on top. Events are only looked at where that is asked for."""
+    def measure_use(self, *, with_events: bool) -> Sequence[InUse]:
+        """What is in use, by active workflows whose queues are activated: by owner, and by the time at which they came, roughly. Events
+        are only looked at where that is asked for.
+        """
+
+    def measure_wants(self, workflow_ids: Collection[str], *, with_events: bool) -> "Wants":
+        """What these workflows, which wait, would take on top."""
 
     def update(self, workflow: Workflow) -> None:
         """Store the fields that may change: `state`, `ended_at`, `ended_by`."""
@@ -78,17 +85,19 @@ class Drained:
 
 
 @dataclass(frozen=True)
-class Uses:
-    """How much is in use, by active workflows whose queues are activated, and how much those that wait want.
+class Wants:
+    """What workflows that wait would take.
 
     Args:
-        in_use: by owner, and by the time at which they came, roughly; without those that use nothing.
-        wanted: by workflow that waits: the queues of one without an activated taskforce, the workers of its taskforces that are
-            not activated yet, and the events that wait in queues which are not in use yet. Without those that want nothing.
+        wanted: the queues of one without an activated taskforce, the workers of its taskforces that are not activated yet, and the
+            events that wait in queues which are not in use yet. Without those that want nothing.
+        new: those that have no activated taskforce.
+        stranded: those that have, and have no workers.
     """
 
-    in_use: Sequence[InUse]
     wanted: Mapping[str, Use]
+    new: AbstractSet[str]
+    stranded: AbstractSet[str]
 
 
 @dataclass(frozen=True)

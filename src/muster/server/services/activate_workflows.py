@@ -16,8 +16,8 @@ from muster.domain.workflow import Taskforce
 from muster.server.ports.store import Transaction
 from muster.server.services.activate_queues import activate_own
 from muster.server.services.advance_taskforce import ACTIVATOR, Happened, advance_all
-from muster.server.services.find_room import find_obstacles, has_limits, take_turn
-from muster.server.services.line import Line, Passed, cut, list_line
+from muster.server.services.find_room import Usher, has_limits, judge_line, take_turn
+from muster.server.services.line import Passed, cut, list_line
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
 
@@ -37,16 +37,17 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class _Look:
-    """Who waits. `worth`: those of them that would be let in, or are to be told that they are not."""
+    """Who waits. `worth`: those of them that would be let in, or are to be told that they are not. `is_cut`: there may be more."""
 
-    line: Line
+    line: Sequence[Waiting]
     worth: Sequence[Waiting]
+    is_cut: bool
 
 
 async def activate_workflows(parts: Parts) -> Passed:
     """One pass, the most urgent first, some workflows a transaction."""
     look = await parts.store.read(partial(_look, parts=parts))
-    waiting = {one.workflow_id: one for one in look.line.those}
+    waiting = {one.workflow_id: one for one in look.line}
     outcomes: list[Outcome] = []
     for some in cut(look.worth):
         work = partial(
@@ -59,18 +60,19 @@ async def activate_workflows(parts: Parts) -> Passed:
                 parts.tally.activated += 1
         outcomes += done.values()
         reach("server.activate.committed")
-    return Passed(outcomes.count(Outcome.MOVED), outcomes.count(Outcome.IN_HAND), look.line.is_cut)
+    return Passed(outcomes.count(Outcome.MOVED), outcomes.count(Outcome.IN_HAND), look.is_cut)
 
 
 def _look(tx: Transaction, *, parts: Parts) -> _Look:
     """Judged as in what writes, but without its turn: where nothing is to be done, nobody waits for that."""
-    line = list_line(tx, Phase.PRE_MQ_ACTIVATION)
-    if not has_limits(parts) or not line.those:
-        return _Look(line, line.those)
-    refused = [one for one, obstacle in find_obstacles(tx, parts, line.those).items() if obstacle is not None]
+    if not has_limits(parts):
+        line = list_line(tx, Phase.PRE_MQ_ACTIVATION)
+        return _Look(line.those, line.those, line.is_cut)
+    judged = judge_line(tx, parts)
+    refused = [one for one, obstacle in judged.obstacles.items() if obstacle is not None]
     untold = tx.taskforces.find_untold(refused, phase=Phase.PRE_MQ_ACTIVATION, context=TRY_AGAIN_LATER)
     idle = set(refused) - untold
-    return _Look(line, [one for one in line.those if one.workflow_id not in idle])
+    return _Look(judged.line, [one for one in judged.line if one.workflow_id not in idle], judged.is_cut)
 
 
 def _activate_some(
@@ -84,7 +86,7 @@ def _activate_some(
     obstacles: Mapping[str, str | None] = {}
     if has_limits(parts):
         take_turn(tx)
-        obstacles = find_obstacles(tx, parts, line)
+        obstacles = Usher(tx, parts).judge(line)
     workflows, taskforces = tx.workflows.find_free(those), tx.taskforces.list_of_workflows(those)
     new = {one: [tf for tf in taskforces[one] if tf.phase is Phase.PRE_MQ_ACTIVATION] for one in those}
 

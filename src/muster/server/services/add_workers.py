@@ -7,10 +7,11 @@ from muster.domain.caller import Caller, Role
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError
 from muster.domain.location import Location
 from muster.domain.room import Use
+from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import ADD_WORKERS_PRIORITY, Origin, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import TMS, USER
-from muster.server.services.find_room import require_possible
+from muster.server.services.find_room import has_limits, require_possible
 from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.judge_task import N_WORKERS_MAX
 from muster.server.services.parts import Parts
@@ -64,7 +65,6 @@ async def add_workers(parts: Parts, caller: Caller, wanted: MoreWorkers) -> Stor
     location = get_location(parts.locations, wanted.location, field=wanted.location_field)
     if not 1 <= wanted.n_workers <= N_WORKERS_MAX:
         raise InvalidError([Finding("n_workers", f"must be 1 to {N_WORKERS_MAX}")])
-    require_possible(parts, Use(workers=wanted.n_workers), field="n_workers")
 
     def add(tx: Transaction) -> StoredAnswer:
         def make() -> bytes:
@@ -89,6 +89,10 @@ def _insert(tx: Transaction, parts: Parts, caller: Caller, wanted: MoreWorkers, 
         workflow = get_owned_workflow(tx, caller, directive.workflow_id, lock=True, shared=shared)
     if not workflow.is_active:
         raise WorkflowOverError(workflow)
+    if has_limits(parts):  # those that wait are let in together
+        forces = tx.taskforces.list_of_workflow(workflow.workflow_id)
+        waiting = sum(one.n_workers for one in forces if one.phase is Phase.PRE_MQ_ACTIVATION)
+        require_possible(parts, Use(workers=waiting + wanted.n_workers), field="n_workers")
     model = tx.taskforces.list_of_task(wanted.task_id)[0]
     agent = parts.locations.get(model.location)
     if agent is not None and agent.agent is not location.agent:

@@ -68,7 +68,8 @@ def deactivate(
         tx.taskforces.append_logs(ending)
     # The claims are put down: whoever held one is given the order to stop even while it says that it holds the taskforce.
     others = [(one, happened) for one in taskforces if one.phase not in ENDING]
-    moved = advance_all(tx, others, claim_until=None)
+    # One that could not be started need not be any more; one that could not be removed is tried again.
+    moved = advance_all(tx, others, claim_until=None, held_reason=None)
     for taskforce in moved:
         tx.wake(f"stop:{taskforce.schedd}")
         tx.wake(f"start:{taskforce.schedd}")

@@ -5,6 +5,7 @@ as long as a token of theirs is good, which is renewed while somebody reads thei
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from muster.domain.admission import Waiting, order
 from muster.domain.errors import Finding, InvalidError
@@ -16,6 +17,8 @@ from muster.server.ports.store import Transaction
 from muster.server.services.line import list_line
 from muster.server.services.parts import Parts
 
+LOOKS_MAX = 10
+"""So often a pass looks further behind, where nobody of those before finds room."""
 _ADMISSION = "admission"
 
 
@@ -29,36 +32,63 @@ def take_turn(tx: Transaction) -> None:
     tx.take_turn(_ADMISSION)
 
 
-def find_obstacles(tx: Transaction, parts: Parts, those: Sequence[Waiting]) -> Mapping[str, str | None]:
-    """Why each of a line is not let in, as half a sentence, when one after another is judged; None: there is room, which it takes."""
-    usher = Usher(tx, parts, those)
-    return {one.workflow_id: usher.let_in(one) for one in those}
+@dataclass(frozen=True)
+class Judged:
+    """A line of those who wait for their queues' activation, and what came of each when one after another was judged.
+
+    Args:
+        obstacles: why each is not let in, as half a sentence; None: there is room, which it takes.
+        is_cut: there may be more.
+    """
+
+    line: Sequence[Waiting]
+    obstacles: Mapping[str, str | None]
+    is_cut: bool
+
+
+def judge_line(tx: Transaction, parts: Parts) -> Judged:
+    """The most urgent ones; behind them those of other owners, where none of the first finds room."""
+    usher = Usher(tx, parts)
+    seen: list[Waiting] = []
+    obstacles: dict[str, str | None] = {}
+    owners: set[str] = set()
+    for _ in range(LOOKS_MAX):
+        line = list_line(tx, Phase.PRE_MQ_ACTIVATION, without=owners)
+        judged = usher.judge(line.those)
+        seen += line.those
+        obstacles |= judged
+        if not line.is_cut or None in judged.values():
+            break
+        owners |= {one.owner for one in line.those}
+    return Judged(seen, obstacles, line.is_cut)
 
 
 class Usher:
-    """Judges workflows one after another in the order of the line, each with what those before it were given.
+    """Judges workflows one after another in the order of the line, each with what those before it were given."""
 
-    Args:
-        those: all that will be asked about.
-    """
-
-    def __init__(self, tx: Transaction, parts: Parts, those: Sequence[Waiting]) -> None:
+    def __init__(self, tx: Transaction, parts: Parts) -> None:
         limits = (parts.settings.limit, parts.settings.owner_limit)
-        with_events = any(one.events is not None for one in limits)
-        uses = tx.workflows.measure_use([one.workflow_id for one in those], with_events=with_events)
-        in_use = list(uses.in_use)
+        self._tx = tx
+        self._with_events = any(one.events is not None for one in limits)
+        in_use = list(tx.workflows.measure_use(with_events=self._with_events))
         if any(one.queues is not None for one in limits):
             # Nothing tells for how long another service's are there: nobody has room kept while they alone are in the way.
             counts = tx.mq_groups.count_in_use(now=tx.now())
             in_use += [InUse(owner, 0.0, Use(queues=queues)) for owner, queues in counts.items()]
         self.room = Room(limits[0], limits[1], in_use)
-        self._wanted = uses.wanted
 
-    def let_in(self, one: Waiting) -> str | None:
-        """Why a workflow is not let in, as half a sentence; None: there is room, which it takes."""
-        wanted = self._wanted.get(one.workflow_id, Use())
-        is_new = wanted.queues > 0
-        return self.room.let_in(one, wanted, is_new=is_new, brings_events=is_new)
+    def judge(self, those: Sequence[Waiting]) -> Mapping[str, str | None]:
+        """Why each is not let in, as half a sentence; None: there is room, which it takes."""
+        wants = self._tx.workflows.measure_wants([one.workflow_id for one in those], with_events=self._with_events)
+        return {
+            one.workflow_id: self.room.let_in(
+                one,
+                wants.wanted.get(one.workflow_id, Use()),
+                brings_events=one.workflow_id in wants.new,
+                is_stranded=one.workflow_id in wants.stranded,
+            )
+            for one in those
+        }
 
 
 def require_possible(parts: Parts, wanted: Use, *, field: str) -> None:
@@ -72,9 +102,8 @@ def find_obstacle_to(tx: Transaction, parts: Parts, workflow: Workflow) -> str |
     """Why a workflow of ours that waits is not let in, as half a sentence; None: there is room."""
     if not has_limits(parts):
         return None
-    line = list_line(tx, Phase.PRE_MQ_ACTIVATION).those
-    more = f"{len(line)} that are more urgent wait, too"
-    return find_obstacles(tx, parts, line).get(workflow.workflow_id, more)
+    judged = judge_line(tx, parts)
+    return judged.obstacles.get(workflow.workflow_id, f"{len(judged.line)} that are more urgent wait, too")
 
 
 def find_obstacle_to_group(
@@ -88,9 +117,7 @@ def find_obstacle_to_group(
         return None
     asking = Waiting(group.workflow_id, group.owner, priority, group.created_at)
     line = list_line(tx, Phase.PRE_MQ_ACTIVATION).those
-    usher = Usher(tx, parts, line)
-    for one in order([*line, asking], now=now):
-        if one is asking:
-            break
-        usher.let_in(one)
+    usher = Usher(tx, parts)
+    every = order([*line, asking], now=now)
+    usher.judge(every[: every.index(asking)])
     return usher.room.let_in(asking, Use(queues=len(profiles)), brings_events=False)

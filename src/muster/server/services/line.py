@@ -1,7 +1,7 @@
 """Who waits to be moved on, and is the next pass due at once? What passes over those who wait have in common."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from muster.domain.admission import Waiting, order
@@ -9,7 +9,7 @@ from muster.domain.taskforce_phase import Phase
 from muster.server.ports.store import Transaction
 
 LINE_MAX = 200
-"""Workflows that a pass looks at."""
+"""Workflows that one look sees."""
 OF_EACH_MAX = 50
 """Of one owner."""
 TOGETHER_MAX = 16
@@ -44,9 +44,9 @@ class Passed:
         return self.is_cut and self.moved > 0
 
 
-def list_line(tx: Transaction, phase: Phase) -> Line:
-    """The workflows that have taskforces in a phase."""
-    those = tx.workflows.list_waiting(phase, limit=LINE_MAX, of_each=OF_EACH_MAX)
+def list_line(tx: Transaction, phase: Phase, *, without: Collection[str] = ()) -> Line:
+    """The workflows that have taskforces in a phase. `without`: those of these owners."""
+    those = tx.workflows.list_waiting(phase, limit=LINE_MAX, of_each=OF_EACH_MAX, without=without)
     most = max(Counter(one.owner for one in those).values(), default=0)
     return Line(order(those, now=tx.now()), is_cut=len(those) >= LINE_MAX or most >= OF_EACH_MAX)
 

@@ -34,7 +34,10 @@ async def release_taskforce(parts: Parts, caller: Caller, uuid: str) -> WholeTas
 
 
 def _release(tx: Transaction, caller: Caller, taskforce: Taskforce) -> None:
-    tx.taskforces.update(replace(taskforce, held_reason=None, submit_failures=0, remove_failures=0))
+    fence = (
+        taskforce.claim_fence + 1
+    )  # whoever held it has said its last word: said once more, that must not hold it again
+    tx.taskforces.update(replace(taskforce, held_reason=None, submit_failures=0, remove_failures=0, claim_fence=fence))
     entry = PhaseLogEntry(taskforce.phase, tx.now(), False, None, USER, RELEASED.format(name=caller.name))
     tx.taskforces.append_log(taskforce.taskforce_uuid, entry)
     tx.wake(f"{'stop' if taskforce.phase in ENDING else 'start'}:{taskforce.schedd}")

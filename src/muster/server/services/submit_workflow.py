@@ -61,8 +61,6 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
         locations=parts.locations,
         ignores_unknown_aliases=submission.ignores_unknown_aliases,
     )
-    wanted = Use(queues=len(plan.queues), workers=sum(task.new.n_workers * len(task.locations) for task in plan.tasks))
-    require_possible(parts, wanted, field="tasks")
     _require_member(submission.caller, submission.request.group)
     tags = await _resolve_tags(parts, plan)
 
@@ -112,6 +110,8 @@ def _insert(
     tx: Transaction, parts: Parts, plan: WorkflowPlan, submission: Submission, *, tags: Sequence[str]
 ) -> WholeWorkflow:
     """Store everything; returns it as `read_whole` would read it, which takes as long again."""
+    workers = sum(task.new.n_workers * len(task.locations) for task in plan.tasks)
+    require_possible(parts, Use(queues=len(plan.queues), workers=workers), field="tasks")
     now = tx.now()
     workflow = Workflow(
         workflow_id=ids.make_workflow_id(now_s=now, random=parts.random(8)),

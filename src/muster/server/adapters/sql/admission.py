@@ -28,29 +28,39 @@ from muster.domain.taskforce_phase import AT_WORK, Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, taskforce, workflow
-from muster.server.ports.store import Uses
+from muster.server.ports.store import Wants
 
 
-def list_waiting(session: Session, phase: Phase, *, limit: int, of_each: int) -> Sequence[Waiting]:
+def list_waiting(
+    session: Session, phase: Phase, *, limit: int, of_each: int, without: Collection[str]
+) -> Sequence[Waiting]:
     """See `muster.server.ports.store.Workflows.list_waiting`."""
-    rows = session.execute(_WAITING, {"phase": phase, "limit": limit, "of_each": of_each})
+    values = {"phase": phase, "limit": limit, "of_each": of_each, "without": list(without)}
+    rows = session.execute(_WAITING, values)
     return [Waiting(*row) for row in rows]
 
 
-def measure_use(session: Session, workflow_ids: Collection[str], *, with_events: bool) -> Uses:
+def measure_use(session: Session, *, with_events: bool) -> Sequence[InUse]:
     """See `muster.server.ports.store.Workflows.measure_use`."""
-    in_use: list[InUse] = []
+    queues_used = [
+        InUse(owner, since, Use(queues=queues, events=int(events)))
+        for owner, since, queues, events in session.execute(_QUEUES_USED[with_events])
+    ]
+    return queues_used + [
+        InUse(owner, since, Use(workers=int(workers))) for owner, since, workers in session.execute(_WORKERS_USED)
+    ]
+
+
+def measure_wants(session: Session, workflow_ids: Collection[str], *, with_events: bool) -> Wants:
+    """See `muster.server.ports.store.Workflows.measure_wants`."""
     wanted: dict[str, Use] = {}
     these = {"workflow_ids": list(workflow_ids)}
-    for owner, since, queues, events in session.execute(_QUEUES_USED[with_events]):
-        in_use.append(InUse(owner, since, Use(queues=queues, events=int(events))))
-    for owner, since, workers in session.execute(_WORKERS_USED):
-        in_use.append(InUse(owner, since, Use(workers=int(workers))))
     for workflow_id, queues, events in session.execute(_QUEUES_WANTED[with_events], these):
         wanted[workflow_id] = Use(queues=queues, events=int(events))
     for workflow_id, workers in session.execute(_WORKERS_WANTED, these):
         wanted[workflow_id] = wanted.get(workflow_id, Use()) + Use(workers=int(workers))
-    return Uses(in_use, wanted)
+    new, stranded = (set(session.execute(which, these).scalars()) for which in (_NEW, _STRANDED))
+    return Wants(wanted, new, stranded)
 
 
 # Built once: building them takes longer than carrying them out.
@@ -78,6 +88,7 @@ def _select_waiting() -> Select[Any]:
     ranked = (
         select(waiting, workflow.c.owner, place.label("place"), turn.label("turn"))
         .join(workflow, workflow.c.workflow_id == waiting.c.workflow_id)
+        .where(workflow.c.owner.not_in(bindparam("without", expanding=True)))
         .subquery()
     )
     return (
@@ -96,10 +107,10 @@ class _By:
     group: Sequence[ColumnElement[Any]]
 
 
-_OWNERS = _By(
-    (workflow.c.owner, func.min(workflow.c.created_at)),
-    (workflow.c.owner, cast(workflow.c.created_at / OVERTAKEN_S, BigInteger)),
-)
+def _by_owner(time: ColumnElement[float]) -> _By:
+    return _By((workflow.c.owner, func.min(time)), (workflow.c.owner, cast(time / OVERTAKEN_S, BigInteger)))
+
+
 _WORKFLOWS = _By((workflow.c.workflow_id,), (workflow.c.workflow_id,))
 
 
@@ -137,10 +148,17 @@ _RUNS = and_(
     or_(taskforce.c.phase != Phase.PENDING_STOPPER, taskforce.c.cluster_id.is_not(None)),
 )
 _WAITING = _select_waiting()
-_QUEUES_USED = {with_events: _select_queues(_OWNERS, _IN_USE, with_events=with_events) for with_events in (False, True)}
+_NEW = select(workflow.c.workflow_id).where(_THESE, ~_HAS_COME_PAST)
+_STRANDED = select(workflow.c.workflow_id).where(
+    _THESE, _HAS_COME_PAST, ~exists().where(taskforce.c.workflow_id == workflow.c.workflow_id, _RUNS)
+)
+_QUEUES_USED = {
+    with_events: _select_queues(_by_owner(workflow.c.created_at), _IN_USE, with_events=with_events)
+    for with_events in (False, True)
+}
 _QUEUES_WANTED = {
     with_events: _select_queues(_WORKFLOWS, and_(_THESE, ~_HAS_COME_PAST), with_events=with_events)
     for with_events in (False, True)
 }
-_WORKERS_USED = _select_workers(_OWNERS, _RUNS)
+_WORKERS_USED = _select_workers(_by_owner(taskforce.c.created_at), _RUNS)
 _WORKERS_WANTED = _select_workers(_WORKFLOWS, and_(_THESE, taskforce.c.phase == Phase.PRE_MQ_ACTIVATION))

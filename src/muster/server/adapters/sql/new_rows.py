@@ -50,13 +50,14 @@ class Gathered:
         if not rows:
             return
         names = tuple(rows[0])
-        if names != self._names.setdefault(new, names):
-            raise ValueError(f"rows of {new.table.name} name {names}, and those before them {self._names[new]}")
+        known = self._names.setdefault(new, names)
+        if any(row.keys() != rows[0].keys() for row in rows) or set(names) != set(known):
+            raise ValueError(f"rows of {new.table.name} name different columns: {names}, and before {known}")
         if self.connection.dialect.name == "postgresql":
             self._waiting.setdefault(new, []).extend(rows)  # parts of one statement have no order
         else:
             self.connection.exec_driver_sql(
-                _write_one(new, names), [tuple(row[name] for name in names) for row in rows]
+                _write_one(new, known), [tuple(row[name] for name in known) for row in rows]
             )
 
     def carry_out(self) -> None:

@@ -9,13 +9,14 @@ from sqlalchemy import Row, bindparam, case, exists, func, select, update
 
 from muster.domain.admission import Waiting
 from muster.domain.errors import NotFoundError
+from muster.domain.room import InUse
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
-from muster.server.adapters.sql.admission import list_waiting, measure_use
+from muster.server.adapters.sql.admission import list_waiting, measure_use, measure_wants
 from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
-from muster.server.ports.store import Drained, Uses
+from muster.server.ports.store import Drained, Wants
 
 _IN_COLUMNS = ("task_id", "workflow_id", "created_at", "position")
 _FIELDS = frozenset(field.name for field in fields(TaskDirective))
@@ -58,11 +59,16 @@ class SqlWorkflows:
         rows = self._session.execute(_GET_FREE, {"workflow_ids": workflow_ids})
         return {one.workflow_id: one for one in map(read_workflow, rows)}
 
-    def list_waiting(self, phase: Phase, *, limit: int, of_each: int) -> Sequence[Waiting]:
-        return list_waiting(self._session, phase, limit=limit, of_each=of_each)
+    def list_waiting(
+        self, phase: Phase, *, limit: int, of_each: int, without: Collection[str] = ()
+    ) -> Sequence[Waiting]:
+        return list_waiting(self._session, phase, limit=limit, of_each=of_each, without=without)
 
-    def measure_use(self, workflow_ids: Collection[str], *, with_events: bool) -> Uses:
-        return measure_use(self._session, workflow_ids, with_events=with_events)
+    def measure_use(self, *, with_events: bool) -> Sequence[InUse]:
+        return measure_use(self._session, with_events=with_events)
+
+    def measure_wants(self, workflow_ids: Collection[str], *, with_events: bool) -> Wants:
+        return measure_wants(self._session, workflow_ids, with_events=with_events)
 
     def update(self, changed: Workflow) -> None:
         self._session.execute(
