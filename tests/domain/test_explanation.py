@@ -100,7 +100,7 @@ def test_held_taskforces_are_told_with_their_reason_and_what_can_be_done() -> No
     assert (reason.since, reason.last_error) == (NOW - 20, "no such image")
     assert reason.remedies == (
         f"muster taskforce release {held.taskforce_uuid}",
-        "muster workflow add-workers WF-1 --workers 2 --task TK-1 --location local",
+        "muster workflow add-workers WF-1 --workers 2 --task TK-1 --location …",
         "muster workflow finish WF-1",
     )
 

@@ -7,7 +7,7 @@ import pytest
 
 from muster.domain.queue import Counts, Queue
 from muster.domain.reason import Cause, Party, Reason
-from muster.domain.stall import explain_stall, find_stall
+from muster.domain.stall import LET_IN_S, explain_stall, find_stall
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Taskforce, Workflow, WorkflowState
 
@@ -31,12 +31,14 @@ def stall(
     has_ready: bool = True,
     due: float | None = None,
     upstreams: tuple[str, ...] = (),
+    now: float | None = None,
 ) -> Reason | None:
     known: dict[str, Any] = {
         "has_ready": lambda: has_ready,
         "find_next_due": lambda: due,
         "list_taskforces": lambda: taskforces,
         "upstreams": upstreams,
+        "now": now,
     }
     of = (workflow, [queue, MIDDLE], {1: counts, 2: Counts()}, workers)
     found = find_stall(*of, **known)
@@ -101,6 +103,19 @@ def test_held_taskforces_are_a_cause_only_where_all_are() -> None:
     found = stall(WAIT, held, replace(held, phase=Phase.PENDING_STOPPER, held_reason=None))
     assert found == Reason(Cause.HELD, "no taskforce can be started: no such image", Party.PERSON)
     assert stall(WAIT, held, replace(TASKFORCE, claim_agent="site-a")) is None
+
+
+def test_one_that_waits_to_be_let_in_is_told_so_once_that_takes_long() -> None:
+    new = replace(TASKFORCE, phase=Phase.PRE_MQ_ACTIVATION, created_at=100.0)
+    found = stall(WAIT, new, replace(new, created_at=103.0), now=100.0 + LET_IN_S + 0.1)
+    look = "muster workflow explain WF-1"
+
+    assert found == Reason(
+        Cause.NO_ROOM, f"its workers wait to be let in: {look}", Party.ACTIVATOR, 100.0, remedies=(look,)
+    )
+    assert stall(WAIT, new, now=100.0 + LET_IN_S) is None
+    assert stall(WAIT, new, replace(TASKFORCE, claim_agent="site-a"), now=900.0) is None
+    assert stall(WAIT, replace(SUBMITTED, phase=Phase.CONDOR_COMPLETE), new, now=900.0) == found
 
 
 def test_taskforces_that_have_all_ended_are_told() -> None:

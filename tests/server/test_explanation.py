@@ -100,7 +100,7 @@ async def test_a_taskforce_that_is_held_is_told_with_its_reason_and_what_release
     workflow_id, task = workflow["workflow_id"], workflow["tasks"][0]["task_id"]
     assert reason["remedies"] == [
         f"muster taskforce release {order['taskforce_uuid']}",
-        f"muster workflow add-workers {workflow_id} --workers 2 --task {task} --location local",
+        f"muster workflow add-workers {workflow_id} --workers 2 --task {task} --location …",
         f"muster workflow finish {workflow_id}",
     ]
 

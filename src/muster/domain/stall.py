@@ -12,6 +12,9 @@ from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.workflow import Taskforce, Workflow
 
+LET_IN_S = 5.0
+"""A workflow for which there is room is let in much sooner."""
+
 
 def explain_stall(
     workflow: Workflow,
@@ -23,6 +26,7 @@ def explain_stall(
     find_next_due: Callable[[], float | None],
     list_taskforces: Callable[[], Sequence[Taskforce]],
     upstreams: Collection[str] = (),
+    now: float | None = None,
 ) -> str | None:
     """`find_stall`, in one sentence."""
     stall = find_stall(
@@ -34,6 +38,7 @@ def explain_stall(
         find_next_due=find_next_due,
         list_taskforces=list_taskforces,
         upstreams=upstreams,
+        now=now,
     )
     return None if stall is None else stall.text
 
@@ -48,6 +53,7 @@ def find_stall(
     find_next_due: Callable[[], float | None],
     list_taskforces: Callable[[], Sequence[Taskforce]],
     upstreams: Collection[str] = (),
+    now: float | None = None,
 ) -> Reason | None:
     """Why nothing can move; None when something can, or will in a moment.
 
@@ -56,6 +62,7 @@ def find_stall(
         find_next_due: when can one take the first of those that wait for their next attempt? Asked only where `has_ready` says no.
         list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
         upstreams: locations that upstream's agent serves.
+        now: seconds since the epoch, where nobody else tells of workflows that wait to be let in.
     """
     total = sum_inputs(queues, counts)
     if not workflow.is_active or total.in_work:
@@ -63,10 +70,10 @@ def find_stall(
     if total.waiting and workers:
         return None if has_ready() else _explain_pause(workflow, find_next_due())
     if total.published == 0 and upstreams and is_direct(list_taskforces(), upstreams):
-        return _explain_no_worker(total, list_taskforces(), upstreams)
+        return _explain_no_worker(total, list_taskforces(), upstreams, now)
     if total.waiting == 0:
         return _explain_no_input(workflow, queues, total)
-    return _explain_no_worker(total, list_taskforces(), upstreams)
+    return _explain_no_worker(total, list_taskforces(), upstreams, now)
 
 
 def is_direct(taskforces: Sequence[Taskforce], upstreams: Collection[str]) -> bool:
@@ -81,7 +88,9 @@ def _explain_pause(workflow: Workflow, due: float | None) -> Reason:
     return Reason(Cause.PAUSED, text, Party.TIME, remedies=(look,))
 
 
-def _explain_no_worker(total: Counts, every: Sequence[Taskforce], upstreams: Collection[str]) -> Reason | None:
+def _explain_no_worker(
+    total: Counts, every: Sequence[Taskforce], upstreams: Collection[str], now: float | None
+) -> Reason | None:
     # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
     taskforces = [one for one in every if one.phase not in ENDING]
     held = [one.held_reason for one in taskforces if one.held_reason is not None]
@@ -92,6 +101,10 @@ def _explain_no_worker(total: Counts, every: Sequence[Taskforce], upstreams: Col
         text = f"{events}every taskforce has ended: add workers (muster workflow add-workers), or end the workflow"
         return Reason(Cause.NO_TASKFORCE, text, Party.PERSON)
     tried = [one for one in taskforces if one.held_reason is None]
+    since = min(one.created_at for one in tried)
+    if now is not None and now - since > LET_IN_S and all(one.phase is Phase.PRE_MQ_ACTIVATION for one in tried):
+        look = f"muster workflow explain {tried[0].workflow_id}"
+        return Reason(Cause.NO_ROOM, f"its workers wait to be let in: {look}", Party.ACTIVATOR, since, remedies=(look,))
     unclaimed = [one for one in tried if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
     submitted = any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces)
     if unclaimed and not submitted:

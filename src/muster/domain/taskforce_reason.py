@@ -115,7 +115,7 @@ def _explain_held(case: TaskforceCase) -> Reason:
     if taskforce.phase is P.PENDING_STARTER:
         tried = f"after {count(taskforce.submit_failures, 'failed start')} "
         text = f"it is held: {tried}it is not tried any more ({reason}); mend that, and release it, or add workers elsewhere"
-        return Reason(Cause.HELD, text, Party.PERSON, at, reason, (release, _add_workers(case)))
+        return Reason(Cause.HELD, text, Party.PERSON, at, reason, (release, _add_workers(case, location="…")))
     tried = f"after {count(taskforce.remove_failures, 'failed removal')} "
     where = f"cluster {taskforce.cluster_id} at {taskforce.schedd}"
     mend = "mend that, and release it, or remove it there by hand"
@@ -127,7 +127,7 @@ def _explain_held(case: TaskforceCase) -> Reason:
 def _explain_activation(case: TaskforceCase, now: float) -> Reason:
     if case.obstacle is not None:
         text = f"there is no room for its workflow: {case.obstacle}; the activator lets it in by itself when others have ended"
-        return Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, find_since(case), find_last_error(case))
+        return Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, find_since(case))  # that it was told to wait is no error
     text = "it waits for the activator, which makes its queues ready by itself" + _mind_slowness(case, now)
     return Reason(Cause.NOT_ACTIVATED, text, Party.ACTIVATOR, find_since(case))
 
@@ -220,9 +220,10 @@ def _is_upstreams(case: TaskforceCase) -> bool:
     return case.server is not Agent.MUSTER and case.taskforce.claim_agent is None
 
 
-def _add_workers(case: TaskforceCase) -> str:
+def _add_workers(case: TaskforceCase, *, location: str | None = None) -> str:
     one = case.taskforce
-    chosen = f"--workers {one.n_workers} --task {one.task_id} --location {quote(one.location)}"
+    place = quote(one.location) if location is None else location
+    chosen = f"--workers {one.n_workers} --task {one.task_id} --location {place}"
     return f"muster workflow add-workers {one.workflow_id} {chosen}"
 
 

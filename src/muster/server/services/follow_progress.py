@@ -164,6 +164,7 @@ def _look(tx: Transaction, workflow_id: str, upstreams: frozenset[str], *, net_s
             find_next_due=lambda: tx.queues.find_next_due(_list_inputs(queues)),
             list_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
             upstreams=upstreams,
+            now=tx.now(),
         ),
     )
     is_cleared = not workflow.is_active and not tx.taskforces.has_clusters(workflow_id)
