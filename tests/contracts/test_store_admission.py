@@ -11,10 +11,10 @@ import pytest
 
 from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, AN_ENTRY, Bench, a_taskforce, a_workflow, open_bench, until
 from muster.domain.admission import AGE_S, Waiting, order
-from muster.domain.room import OVERTAKEN_S, InUse, Use
+from muster.domain.room import OVERTAKEN_S, InUse, Use, Wants
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
-from muster.server.ports.store import Transaction, Wants
+from muster.server.ports.store import Transaction
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,8 @@ it would leave no room either, keeping any would help nobody: others go on.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -30,6 +31,22 @@ class Use:
     def __or__(self, other: "Use") -> "Use":
         """The more of each."""
         return Use(max(self.queues, other.queues), max(self.workers, other.workers), max(self.events, other.events))
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What workflows that wait would take.
+
+    Args:
+        wanted: the queues of one without an activated taskforce, the workers of its taskforces that are not activated yet, and the
+            events that wait in queues which are not in use yet. Without those that want nothing.
+        new: those that have no activated taskforce.
+        stranded: those that have, and have no workers.
+    """
+
+    wanted: Mapping[str, Use]
+    new: AbstractSet[str]
+    stranded: AbstractSet[str]
 
 
 @dataclass(frozen=True)

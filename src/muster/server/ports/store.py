@@ -14,7 +14,7 @@ from muster.domain.admission import Waiting
 from muster.domain.asking import Ask
 from muster.domain.outbox import BEGINNING, Cursor, Notice
 from muster.domain.queue import Counts, Queue
-from muster.domain.room import InUse, Use
+from muster.domain.room import InUse, Wants
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.census import Census
@@ -52,7 +52,7 @@ class Workflows(Protocol):
         are only looked at where that is asked for.
         """
 
-    def measure_wants(self, workflow_ids: Collection[str], *, with_events: bool) -> "Wants":
+    def measure_wants(self, workflow_ids: Collection[str], *, with_events: bool) -> Wants:
         """What these workflows, which wait, would take on top."""
 
     def update(self, workflow: Workflow) -> None:
@@ -82,22 +82,6 @@ class Drained:
 
     workflow_ids: Sequence[str]
     draining: int
-
-
-@dataclass(frozen=True)
-class Wants:
-    """What workflows that wait would take.
-
-    Args:
-        wanted: the queues of one without an activated taskforce, the workers of its taskforces that are not activated yet, and the
-            events that wait in queues which are not in use yet. Without those that want nothing.
-        new: those that have no activated taskforce.
-        stranded: those that have, and have no workers.
-    """
-
-    wanted: Mapping[str, Use]
-    new: AbstractSet[str]
-    stranded: AbstractSet[str]
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,11 @@ from sqlalchemy import (
 )
 
 from muster.domain.admission import AGE_S, TURN, Waiting
-from muster.domain.room import OVERTAKEN_S, InUse, Use
+from muster.domain.room import OVERTAKEN_S, InUse, Use, Wants
 from muster.domain.taskforce_phase import AT_WORK, Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, taskforce, workflow
-from muster.server.ports.store import Wants
 
 
 def list_waiting(

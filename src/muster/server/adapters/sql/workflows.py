@@ -9,14 +9,14 @@ from sqlalchemy import Row, bindparam, case, exists, func, select, update
 
 from muster.domain.admission import Waiting
 from muster.domain.errors import NotFoundError
-from muster.domain.room import InUse
+from muster.domain.room import InUse, Wants
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
 from muster.server.adapters.sql.admission import list_waiting, measure_use, measure_wants
 from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
-from muster.server.ports.store import Drained, Wants
+from muster.server.ports.store import Drained
 
 _IN_COLUMNS = ("task_id", "workflow_id", "created_at", "position")
 _FIELDS = frozenset(field.name for field in fields(TaskDirective))
