@@ -214,6 +214,7 @@ WITHOUT_BODY = {
     "/muster/v1/workflows/{workflow_id}/actions/finish",
     "/muster/v1/workflows/{workflow_id}/actions/abort",
     "/muster/v1/consumers/{consumer}/actions/close",
+    "/muster/v1/taskforces/{uuid}/actions/release",
 }
 OPEN = {"/healthz", "/readyz", "/muster/v1/openapi.json", "/muster/v1/worker/enrol"}
 

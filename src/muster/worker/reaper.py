@@ -60,6 +60,7 @@ class Reaper:
         while True:
             left = self._find_left(mark)
             if not left or time.monotonic() > end:
+                self._list_adopted()  # one that has died within the look is awaited, too
                 return sorted(left)
             _kill(left)
             time.sleep(0.001)  # a killed process needs a moment, and there is no handle on those that are not ours
