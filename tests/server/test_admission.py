@@ -44,6 +44,15 @@ async def phases(stand: Stand, *taskforces: Json) -> list[str]:
     return [(await show(stand, one))[0] for one in taskforces]
 
 
+async def fill(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    """Three of five workers are in use, by one who came after all that will wait."""
+    monkeypatch.setattr(room, "OVERTAKEN_S", -1e9)
+    stand = limited(stand, workers_max=5)
+    await submit(stand, n_workers=3)
+    await stand.advance()
+    return stand
+
+
 async def test_a_workflow_without_room_waits_and_says_so_once_while_others_go_on(stand: Stand) -> None:
     stand = limited(stand, workers_max_per_owner=3)
     first, second, others = await submit(stand), await submit(stand), await submit(stand, by=STRANGER)
@@ -176,11 +185,8 @@ async def test_who_is_far_down_the_line_is_told_how_many_wait_before_it(
 async def test_the_room_that_is_kept_is_kept_through_the_whole_line(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "OVERTAKEN_S", -1e9)  # whoever is in came later
     monkeypatch.setattr(line, "TOGETHER_MAX", 1)
-    stand = limited(stand, workers_max=5)
-    await submit(stand, n_workers=3)
-    await stand.advance()
+    stand = await fill(stand, monkeypatch)
     big, little = await submit(stand, n_workers=4), await submit(stand, by=STRANGER, n_workers=1)
 
     await stand.advance()
@@ -312,9 +318,8 @@ async def test_events_that_wait_with_their_workflow_keep_it_not_out(stand: Stand
     stand = limited(stand, events_max=3, workers_max=9)
     full, other = await stand.submit(), await stand.submit(by=STRANGER)
     await stand.publish(full, *range(50))
-    for name in (full, other):
-        await stand.advance()
-        assert name
+    await stand.advance()
+    await stand.advance()
 
     shown = [(await stand.show(one))["taskforces"][0]["phase"] for one in (full, other)]
     assert shown == ["pending-starter", "pre-mq-activation"]
@@ -322,10 +327,7 @@ async def test_events_that_wait_with_their_workflow_keep_it_not_out(stand: Stand
 
 async def test_a_new_workflow_without_queues_is_new(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has nothing for which anybody waits."""
-    monkeypatch.setattr(room, "OVERTAKEN_S", -1e9)  # whoever is in came later
-    stand = limited(stand, workers_max=5)
-    await submit(stand, n_workers=3)
-    await stand.advance()
+    stand = await fill(stand, monkeypatch)
     big = await submit(stand, n_workers=4, priority=90)
     bare = {"tasks": [{**EWMS_TASK, "n_workers": 1, "input_queue_aliases": [], "output_queue_aliases": []}]}
     answer = await stand.post("/v1/workflows", {**EWMS_NEW, "public_queue_aliases": [], **bare}, by=STRANGER)
@@ -378,10 +380,7 @@ async def test_who_stands_behind_many_that_find_no_room_is_seen(stand: Stand, mo
 
 async def test_a_pass_judges_also_those_that_were_told_before(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """They stand before those that were not, and have room kept."""
-    monkeypatch.setattr(room, "OVERTAKEN_S", -1e9)  # whoever is in came later
-    stand = limited(stand, workers_max=5)
-    await submit(stand, n_workers=3)
-    await stand.advance()
+    stand = await fill(stand, monkeypatch)
     big = await submit(stand, n_workers=4, priority=90)
     await stand.advance()
     little = await submit(stand, by=STRANGER, n_workers=1)

@@ -85,7 +85,7 @@ class Listening:
                 )
             yield Pause(RETRY_S if parser.retry_s is None else parser.retry_s)
 
-    def _hear_one(self, parser: EventParser) -> Generator[Turn[LiveMessage], Any, "_End"]:
+    def _hear_one(self, parser: EventParser) -> Generator[Turn[LiveMessage], Any, _End]:
         """One stream, until it ends, breaks off or falls silent."""
         is_heard = False
         try:

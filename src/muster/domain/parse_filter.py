@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
+from muster.domain.control_characters import SURROGATE
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.filter import (
     And,
@@ -262,7 +263,7 @@ class _Parser:
 
     def _check_text(self, text: str, where: str) -> bool:
         """Halves of surrogate pairs are no text, and no database has them."""
-        is_text = text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+        is_text = text.isascii() or not SURROGATE.search(text)
         if not is_text:
             self._refuse(where, "is not text: broken UTF-8, or half of a surrogate pair")
         return is_text

@@ -9,7 +9,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import accumulate
+from operator import or_
 
 from muster.domain.admission import Waiting
 
@@ -138,9 +140,8 @@ class Room:
         Returns:
             Why there is no room, as half a sentence; None: it is let in, and counts.
         """
-        in_its_way = [
-            one_kept for one_kept in self._kept if not is_stranded and one.since > one_kept.waiting.since + OVERTAKEN_S
-        ]
+        came_first = [] if is_stranded else self._kept
+        in_its_way = [kept for kept in came_first if one.since > kept.waiting.since + OVERTAKEN_S]
         kept_of_own = [kept.wanted for kept in in_its_way if kept.waiting.owner == one.owner]
         kept_of_all = [kept.wanted for kept in in_its_way if not kept.is_own]
         own_limit, limit = (
@@ -171,12 +172,9 @@ def find_excess(wanted: Use, limit: Limit, own_limit: Limit) -> str | None:
     return None
 
 
-def _most(several: list[Use]) -> Use:
+def _most(several: Iterable[Use]) -> Use:
     """As much as each of them fits into: they are let in one after another."""
-    most = Use()
-    for one in several:
-        most |= one
-    return most
+    return reduce(or_, several, Use())
 
 
 def _find_obstacle(wanted: Use, used: Use, kept: Use, limit: Limit, whose: str) -> str | None:

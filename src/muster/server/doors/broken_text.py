@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import TypeVar
 
+from muster.domain.control_characters import SURROGATE
 from muster.domain.errors import Finding, InvalidError
 from muster.server.doors.judging import FINDINGS_MAX
 from muster.server.doors.reading import UnreadableError, parse_body
@@ -42,18 +43,14 @@ def find_broken_text(raw: bytes) -> list[Finding]:
 def _walk(value: object, path: str) -> Iterator[Finding]:
     match value:
         case str():
-            if _is_broken(value):
+            if SURROGATE.search(value):
                 yield Finding(path, "is not text: broken UTF-8, or half of a surrogate pair")
         case list():
             for index, one in enumerate(value):
                 yield from _walk(one, f"{path}[{index}]")
         case dict():
             for name, one in value.items():
-                if _is_broken(name):
+                if SURROGATE.search(name):
                     yield Finding(path, "has a name that is not text: broken UTF-8, or half of a surrogate pair")
                 else:
                     yield from _walk(one, f"{path}.{name[:80]}" if path else name[:80])
-
-
-def _is_broken(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -371,8 +371,8 @@ class Store(Protocol):
         """Run `work` in one read-only snapshot."""
 
     async def look(self, work: Callable[[Transaction], T]) -> T:
-        """As `read`, but what one statement sees need not agree with what another one did. For works of one statement, mostly: where a
-        snapshot has to be asked for it is two of the three ways to the database.
+        """As `read`, for works of one statement, mostly: what one sees need not agree with what another one did, and that a work does not
+        write is up to it. A snapshot is two of the three ways to the database, where it has to be asked for.
         """
 
     async def check(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from muster.domain.control_characters import SURROGATE
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql.new_rows import Gathered, NewRows, Row
 
@@ -74,4 +75,4 @@ def ask_postgres_clock(connection: Connection) -> float:
 
 def keepable(names: Iterable[str]) -> Sequence[str]:
     """Those that a row may hold: PostgreSQL refuses even to look for text with NUL, or with half of a surrogate pair."""
-    return [one for one in names if "\0" not in one and not any("\ud800" <= sign <= "\udfff" for sign in one)]
+    return [one for one in names if "\0" not in one and not SURROGATE.search(one)]
