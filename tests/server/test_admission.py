@@ -435,6 +435,33 @@ async def test_a_workflow_that_somebody_has_in_hand_is_looked_at_again_soon(post
 
 
 @pytest.mark.server
+@pytest.mark.parametrize("limits", [{}, {"workers_max": 99}])
+async def test_two_services_take_on_their_shares_and_what_the_other_one_is_late_with(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, limits: Json
+) -> None:
+    monkeypatch.setattr(line, "OTHERS_FIRST_S", 1e9)
+    async with open_stand(postgres_url, **limits) as one, open_stand(postgres_url, **limits) as other:
+        made = [await submit(one) for _ in range(12)]
+        for step, again, phase in (
+            (activate_workflows, activate_those_new, "pre-launch"),
+            (launch_taskforces, launch_those_activated, "pending-starter"),
+        ):
+            own, left = await step(one.parts), await again(one.parts)
+            others = await step(other.parts)
+
+            assert (own.moved + own.in_hand, left) == (12, AGAIN_S)
+            assert 0 < own.moved < 12
+            assert others.moved == own.in_hand
+            assert await phases(one, *made) == [phase] * 12
+
+        more = [await submit(one) for _ in range(12)]
+        monkeypatch.setattr(line, "OTHERS_FIRST_S", 0.0)
+        assert await activate_workflows(other.parts) == Passed(12, 0, is_cut=False)
+        assert await launch_taskforces(other.parts) == Passed(12, 0, is_cut=False)
+        assert await phases(one, *more) == ["pending-starter"] * 12
+
+
+@pytest.mark.server
 async def test_one_service_at_a_time_counts_and_lets_in(postgres_url: str) -> None:
     """Two that count at once would let in one too many."""
     async with open_stand(postgres_url, workers_max=99) as stand:

@@ -15,6 +15,7 @@ from muster.domain.asking import Ask
 from muster.domain.outbox import BEGINNING, Cursor, Notice
 from muster.domain.queue import Counts, Queue
 from muster.domain.room import InUse, Wants
+from muster.domain.sharing import Share
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.census import Census
@@ -353,6 +354,9 @@ class Transaction(Protocol):
 
     def now(self) -> float:
         """Seconds since the epoch by the database's clock; the same throughout a transaction."""
+
+    def find_share(self) -> Share:
+        """What this service takes on first, of all that run on this database."""
 
     def take_turn(self, name: str) -> None:
         """Wait until no other transaction has the name, and have it to the end of this one."""

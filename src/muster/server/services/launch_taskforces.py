@@ -7,19 +7,26 @@ from muster.domain.admission import Waiting
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import LAUNCHER, Happened, advance_all
-from muster.server.services.line import Passed, cut, list_line
+from muster.server.services.line import Line, Passed, cut, leave_to_others, list_line
 from muster.server.services.parts import Parts
 
 
 async def launch_taskforces(parts: Parts) -> Passed:
     """One pass, some workflows a transaction."""
-    line = await parts.store.look(lambda tx: list_line(tx, Phase.PRE_LAUNCH))
+    line, those = await parts.store.look(_look)
     launched: list[int | None] = []
-    for some in cut(line.those):
+    for some in cut(those):
         moved = await parts.store.write(partial(_launch_some, those=some))
         parts.tally.launched += sum(filter(None, moved))
         launched += moved
-    return Passed(sum(map(bool, launched)), launched.count(None), line.is_cut)
+    left = len(line.those) - len(those)
+    return Passed(sum(map(bool, launched)), launched.count(None) + left, line.is_cut)
+
+
+def _look(tx: Transaction) -> tuple[Line, Sequence[Waiting]]:
+    """Who waits, and who of them is this service's to move on."""
+    line = list_line(tx, Phase.PRE_LAUNCH)
+    return line, leave_to_others(tx, line.those)
 
 
 def _launch_some(tx: Transaction, *, those: Sequence[Waiting]) -> Sequence[int | None]:

@@ -15,6 +15,9 @@ OF_EACH_MAX = 50
 TOGETHER_MAX = 16
 """Workflows of one transaction: a commit costs as much as moving one, and others must not wait for long."""
 
+OTHERS_FIRST_S = 1.0
+"""For so long a new workflow is left to the service whose share it is in; then whoever comes first takes it."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -30,7 +33,7 @@ class Passed:
 
     Args:
         moved: workflows that moved.
-        in_hand: those that somebody else had; nobody rings when they are free again.
+        in_hand: those that somebody else had, or is to take first; nobody rings when they are free again.
         is_cut: not all were looked at.
     """
 
@@ -49,6 +52,14 @@ def list_line(tx: Transaction, phase: Phase, *, without: Collection[str] = ()) -
     those = tx.workflows.list_waiting(phase, limit=LINE_MAX, of_each=OF_EACH_MAX, without=without)
     most = max(Counter(one.owner for one in those).values(), default=0)
     return Line(order(those, now=tx.now()), is_cut=len(those) >= LINE_MAX or most >= OF_EACH_MAX)
+
+
+def leave_to_others(tx: Transaction, those: Sequence[Waiting]) -> Sequence[Waiting]:
+    """Those that are this service's to take on. Without it, the one that happens to look first takes nearly all that come at once."""
+    if not those:
+        return those
+    share, since = tx.find_share(), tx.now() - OTHERS_FIRST_S
+    return [one for one in those if one.since < since or share.has(one.workflow_id)]
 
 
 def cut(those: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from sqlalchemy import Connection, delete, func, insert, inspect, literal, null, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, inspect, literal, null, select, update
 
 from muster.domain.errors import ConflictError
 from muster.domain.ids import NODE_BITS
@@ -14,6 +14,7 @@ PLACE_S = 30.0
 """A service that has not been heard of for so long is gone."""
 PROGRAM = version("muster-compute")
 _LOCK = 0x6D757374
+_NODES = select(replica.c.node).where(replica.c.until >= bindparam("now"))
 _ERA_NODES = 67
 """From the first node of one era to that of the next; it goes round all of them."""
 
@@ -65,6 +66,11 @@ def list_services(connection: Connection, *, now: float) -> Sequence[Service]:
     more = (replica.c.version, replica.c.revision) if has_versions else (null(), null())
     query = select(replica.c.node, replica.c.until, *more).where(replica.c.until >= now).order_by(replica.c.node)
     return [Service(*row) for row in connection.execute(query)]
+
+
+def list_nodes(connection: Connection, *, now: float) -> Sequence[int]:
+    """As `list_services`, of this program's schema: their nodes alone."""
+    return list(connection.execute(_NODES, {"now": now}).scalars())
 
 
 def shut_out(connection: Connection, *, now: float) -> bool:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy import func, select
 
+from muster.domain.sharing import Share
 from muster.server.adapters.sql.answers import SqlAnswers
 from muster.server.adapters.sql.askings import SqlAskings
 from muster.server.adapters.sql.census import SqlCensus
@@ -16,6 +17,7 @@ from muster.server.adapters.sql.mq import SqlMqGroups, SqlPublishedKeys
 from muster.server.adapters.sql.outbox import SqlOutbox
 from muster.server.adapters.sql.queues import SqlQueues
 from muster.server.adapters.sql.removed import SqlRemoved
+from muster.server.adapters.sql.replicas import list_nodes
 from muster.server.adapters.sql.retention import SqlRetention
 from muster.server.adapters.sql.rounds import SqlRounds
 from muster.server.adapters.sql.rows import Session
@@ -94,6 +96,10 @@ class SqlTransaction:
 
     def now(self) -> float:
         return self._session.now()
+
+    def find_share(self) -> Share:
+        own = self._session.ids.node
+        return Share(own, list_nodes(self._session.core, now=self.now())) if self._session.is_postgres else Share(own)
 
     def take_turn(self, name: str) -> None:
         if self._session.is_postgres:  # on SQLite there is one writer
