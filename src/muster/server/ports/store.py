@@ -368,8 +368,13 @@ class Transaction(Protocol):
 class Store(Protocol):
     """The database. Every method raises UnavailableError when it does not answer."""
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in a read-write transaction and commit. An error that `work` raises rolls it back and is passed on."""
+    async def write(self, work: Callable[[Transaction], T], *, together: str | None = None) -> T:
+        """Run `work` in a read-write transaction and commit. An error that `work` raises rolls it back and is passed on.
+
+        Args:
+            together: for short works of which many come at once: those that give the same text may share a transaction, one after the
+                other, and none waits for one that gives another text. Works that lock the same row give the same one.
+        """
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one read-only snapshot."""

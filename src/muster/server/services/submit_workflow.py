@@ -71,7 +71,7 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
         answer, _ = answer_once(tx, submission.key, status=submission.status, work=make)
         return answer
 
-    answer = await parts.store.write(store)
+    answer = await parts.store.write(store, together="submit")
     reach("server.workflow.committed")
     return answer
 

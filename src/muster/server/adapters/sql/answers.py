@@ -2,11 +2,14 @@
 
 import hashlib
 
-from sqlalchemy import delete, func, insert, literal, select
+from sqlalchemy import delete, func, literal, select
 
+from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import answer
 from muster.server.ports.store import StoredAnswer
+
+_NEW = NewRows(answer)
 
 
 class SqlAnswers:
@@ -21,24 +24,22 @@ class SqlAnswers:
             # One in flight holds the lock until its commit; on SQLite there is one writer anyway.
             digest = hashlib.sha256(f"{owner}\0{route}\0{key}".encode()).digest()
             lock = int.from_bytes(digest[:8], "big", signed=True)
-            self._session.execute(select(func.pg_advisory_xact_lock(literal(lock))))
+            self._session.look_up(select(func.pg_advisory_xact_lock(literal(lock))))
         query = select(answer).where(answer.c.owner == owner, answer.c.route == route, answer.c.key == key)
-        row = self._session.execute(query).one_or_none()
+        row = self._session.look_up(query, of=(answer,)).one_or_none()
         return None if row is None else StoredAnswer(row.status, bytes(row.body), row.body_hash)
 
     def insert(self, owner: str, route: str, key: str, stored: StoredAnswer, *, now: float) -> None:
-        self._session.execute(
-            insert(answer),
-            {
-                "owner": owner,
-                "route": route,
-                "key": key,
-                "body_hash": stored.body_hash,
-                "status": stored.status,
-                "body": stored.body,
-                "at": now,
-            },
-        )
+        row = {
+            "owner": owner,
+            "route": route,
+            "key": key,
+            "body_hash": stored.body_hash,
+            "status": stored.status,
+            "body": stored.body,
+            "at": now,
+        }
+        self._session.insert(_NEW, [row])
 
     def delete_older(self, before: float, *, limit: int) -> int:
         old = select(answer.c.owner, answer.c.route, answer.c.key).where(answer.c.at < before).limit(limit)

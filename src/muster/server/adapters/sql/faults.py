@@ -49,6 +49,13 @@ def is_lock_not_available(error: DBAPIError) -> bool:
     return _sqlstate(error.orig) == "55P03"
 
 
+def is_of_one(error: BaseException | None) -> bool:
+    """It may be the fault of one of several works in a transaction: others were in its way, or it took too long."""
+    return isinstance(error, DBAPIError) and (
+        is_worth_another_try(error) or is_lock_not_available(error) or is_given_up(error)
+    )
+
+
 def is_not_allowed(error: DBAPIError) -> bool:
     """It is nothing that this database user may do."""
     return _sqlstate(error.orig) == "42501"

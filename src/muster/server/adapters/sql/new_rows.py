@@ -5,7 +5,7 @@ carried out, or the commit. Each would be a way to the server and back, and cost
 and each goes at once, by a text that is made once: what SQLAlchemy does for a statement takes longer than it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
@@ -59,6 +59,10 @@ class Gathered:
             self.connection.exec_driver_sql(
                 _write_one(new, known), [tuple(row[name] for name in known) for row in rows]
             )
+
+    def has_rows(self, tables: Collection[Table]) -> bool:
+        """Do rows of these tables wait?"""
+        return any(new.table in tables for new in self._waiting)
 
     def carry_out(self) -> None:
         """Insert what waits."""

@@ -1,7 +1,8 @@
 """How does the store run on PostgreSQL? Each transaction is a plain function on SQLAlchemy's asyncpg connection."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -9,13 +10,15 @@ from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from muster.domain.errors import UnavailableError
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, replicas
-from muster.server.adapters.sql.faults import database_errors, is_lock_not_available, is_worth_another_try
+from muster.server.adapters.sql.faults import database_errors, is_lock_not_available, is_of_one, is_worth_another_try
 from muster.server.adapters.sql.partitions import make_coming_partitions
+from muster.server.adapters.sql.postgres_together import Raised, Together
 from muster.server.adapters.sql.rows import Session, ask_postgres_clock
 from muster.server.adapters.sql.sqlite_store import find_or_make_secret
-from muster.server.adapters.sql.transaction import do
+from muster.server.adapters.sql.transaction import do, do_together
 from muster.server.adapters.sql.waking import Bells
 from muster.server.ports.store import Transaction
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[Transaction], object]
 
 TRIES = 8
 """A transaction that others keep undoing is given up after so many tries."""
@@ -46,6 +50,7 @@ class PostgresStore:
         """Transactions that were undone because of others, and tried again."""
         self.lock_timeouts = 0
         """Those that were given up because others held a lock for too long."""
+        self._together = Together(self._commit_together)
 
     @property
     def connections_busy(self) -> int:
@@ -54,7 +59,15 @@ class PostgresStore:
         assert isinstance(pool, QueuePool)
         return pool.checkedout()
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
+    async def write(self, work: Callable[[Transaction], T], *, together: str | None = None) -> T:
+        if together is None:
+            return await self._write(work)
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        with anyio.CancelScope(shield=True):
+            value: T = await self._together.carry_out(together, work)
+        return value
+
+    async def _write(self, work: Callable[[Transaction], T]) -> T:
         def run(connection: Connection) -> tuple[T, dict[str, None]]:
             session = Session(connection, self._ids, ask_postgres_clock)
             return do(session, work), session.topics
@@ -62,6 +75,33 @@ class PostgresStore:
         value, topics = await self._run(run)
         self._bells.wake_after_commit(topics)
         return value
+
+    async def _commit_together(self, works: Sequence[Work]) -> Sequence[object]:
+        """Give what each work returned or raised. If one spoils the transaction, each is carried out alone."""
+
+        def run(connection: Connection) -> tuple[Sequence[object], dict[str, None]]:
+            session = Session(connection, self._ids, ask_postgres_clock)
+            return do_together(session, works), session.topics
+
+        if len(works) > 1:
+            try:
+                with database_errors():
+                    outcomes, topics = await self._commit(run)
+            except UnavailableError as error:
+                if not is_of_one(error.__cause__):
+                    raise
+            except Exception:  # noqa: BLE001, S110 - whose it is, each one's own transaction tells
+                pass
+            else:
+                self._bells.wake_after_commit(topics)
+                return outcomes
+        return await asyncio.gather(*map(self._write_alone, works))
+
+    async def _write_alone(self, work: Work) -> object:
+        try:
+            return await self._write(work)
+        except Exception as error:  # noqa: BLE001 - its caller gets it
+            return Raised(error)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._read(work, isolation_level="REPEATABLE READ")

@@ -76,12 +76,13 @@ class SqlQueues:
 
     def next_numbers(self, count: int) -> Sequence[int]:
         if self._session.is_postgres:
-            return list(self._session.execute(_NEXT_NUMBERS, {"count": count}).scalars())
+            return list(self._session.look_up(_NEXT_NUMBERS, {"count": count}).scalars())
         last = self._session.execute(_LAST_NUMBER).scalar_one()
         return list(range(last + 1, last + 1 + count))
 
     def list_of_workflow(self, workflow_id: str) -> Sequence[Queue]:
-        return [_read(row) for row in self._session.execute(_OF_WORKFLOW, {"workflow_id": workflow_id})]
+        rows = self._session.look_up(_OF_WORKFLOW, {"workflow_id": workflow_id}, of=(queue,))
+        return [_read(row) for row in rows]
 
     def find(self, queue_ids: Sequence[str]) -> Mapping[str, Queue]:
         found = self._session.execute(_FIND, {"queue_ids": list(queue_ids)})

@@ -1,10 +1,10 @@
 """What do the repositories share? The connection of one transaction, its clock, its ids, and the topics it will wake."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from muster.domain.control_characters import SURROGATE
 from muster.domain.ids import EventIds
@@ -20,12 +20,14 @@ class Session:
         ids: the source of event and session numbers; used by one thread alone.
         clock: seconds since the epoch; asked once.
         topics: what is woken after the commit.
+        changes: how often something was, or may have been, changed.
     """
 
     core: Connection
     ids: EventIds
     clock: Callable[[Connection], float]
     topics: dict[str, None] = field(default_factory=dict)
+    changes: int = 0
     _now: float | None = None
     _gathered: Gathered = field(init=False)
 
@@ -35,6 +37,7 @@ class Session:
     @property
     def connection(self) -> Connection:
         """The connection, with every row in that was inserted so far."""
+        self.changes += 1  # whoever has it may do anything
         self._gathered.carry_out()
         return self.core
 
@@ -53,7 +56,8 @@ class Session:
         return self.ids.take(1, now_s=self.now())[0]
 
     def insert(self, new: NewRows, rows: Sequence[Row]) -> None:
-        """Insert rows, at the latest before the next statement, or the commit (`finish`)."""
+        """Insert rows, at the latest before the next statement that may read them, or the commit (`finish`)."""
+        self.changes += 1
         self._gathered.add(new, rows)
 
     def finish(self) -> None:
@@ -62,7 +66,15 @@ class Session:
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
         """Run one SQLAlchemy Core statement."""
-        return self.connection.execute(statement, parameters)
+        self.changes += not statement.is_select
+        self._gathered.carry_out()
+        return self.core.execute(statement, parameters)
+
+    def look_up(self, statement: Any, parameters: Any = None, *, of: Collection[Table] = ()) -> Any:
+        """As `execute`, for one that reads nothing but rows of these tables: those of others may wait on."""
+        if self._gathered.has_rows(of):
+            self._gathered.carry_out()
+        return self.core.execute(statement, parameters)
 
 
 _CLOCK = select(func.extract("epoch", func.clock_timestamp()))

@@ -1,11 +1,12 @@
 """What may a use case touch? The repositories over one transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TypeVar
 
 from sqlalchemy import func, select
 
+from muster.domain.errors import MusterError
 from muster.domain.sharing import Share
 from muster.server.adapters.sql.answers import SqlAnswers
 from muster.server.adapters.sql.askings import SqlAskings
@@ -15,6 +16,7 @@ from muster.server.adapters.sql.finder import SqlFinder
 from muster.server.adapters.sql.holders import SqlHolders
 from muster.server.adapters.sql.mq import SqlMqGroups, SqlPublishedKeys
 from muster.server.adapters.sql.outbox import SqlOutbox
+from muster.server.adapters.sql.postgres_together import Raised
 from muster.server.adapters.sql.queues import SqlQueues
 from muster.server.adapters.sql.removed import SqlRemoved
 from muster.server.adapters.sql.replicas import list_nodes
@@ -114,3 +116,21 @@ def do(session: Session, work: Callable[[Transaction], T]) -> T:
     value = work(SqlTransaction(session))
     session.finish()
     return value
+
+
+def do_together(session: Session, works: Sequence[Callable[[Transaction], object]]) -> Sequence[object]:
+    """Run some works, one after the other; gives what each returned, or what it raised before it changed anything (`Raised`).
+
+    Raises what a work raised that had changed something: then nothing of any may be kept.
+    """
+    outcomes: list[object] = []
+    for work in works:
+        changes, topics = session.changes, len(session.topics)
+        try:
+            outcomes.append(work(SqlTransaction(session)))
+        except MusterError as error:
+            if (session.changes, len(session.topics)) != (changes, topics):
+                raise
+            outcomes.append(Raised(error))
+    session.finish()
+    return outcomes

@@ -50,7 +50,8 @@ class SqlWorkflows:
         self._session.insert(_NEW_DIRECTIVES, rows)
 
     def get(self, workflow_id: str, *, lock: bool = False) -> Workflow:
-        row = self._session.execute(_GET_LOCKED if lock else _GET, {"workflow_id": workflow_id}).one_or_none()
+        query = _GET_LOCKED if lock else _GET
+        row = self._session.look_up(query, {"workflow_id": workflow_id}, of=(workflow,)).one_or_none()
         if row is None:
             raise NotFoundError(f"no workflow found with id: {workflow_id}")
         return read_workflow(row)

@@ -24,6 +24,9 @@ from muster.server.services.publish_events import close_queue, publish
 from muster.server.services.read_queues import get_own_profile
 from muster.worker.crash_points import reach
 
+TOGETHER_BYTES_MAX = 1 << 16
+"""Publications to one workflow up to this size may share a transaction; who publishes more, publishes less often."""
+
 
 @post(
     "/workflows/{workflow_id:str}/queues/{alias:str}/events",
@@ -53,7 +56,8 @@ async def publish_(
 
         return answer_once(tx, key, status=200, work=do)[0], new
 
-    answer, new = await parts.store.write(work)
+    together = f"publish {workflow_id}" if len(raw) <= TOGETHER_BYTES_MAX else None
+    answer, new = await parts.store.write(work, together=together)
     reach("server.publish.committed")
     parts.measures.published["people"] += new
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
