@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from muster.settings.parts import ClientSettings, ServerSettings, SiteSettings
+from muster.settings.sentences import read_sentences
 from muster.settings.sign_in import IssuerSettings
 from muster.worker.crash_points import CRASH_POINTS, reach
 
@@ -42,8 +43,9 @@ def test_a_crash_point_that_is_not_listed_raises() -> None:
 
 @pytest.mark.parametrize("settings", [ServerSettings, SiteSettings, ClientSettings, IssuerSettings])
 def test_every_setting_has_its_sentence(settings: type[BaseModel]) -> None:
-    missing = [name for name, field in settings.model_fields.items() if not (field.description or "").endswith(".")]
-    assert missing == []
+    sentences = read_sentences(settings)
+    assert [name for name in settings.model_fields if not sentences.get(name, "").endswith(".")] == []
+    assert not any("\n" in sentence for sentence in sentences.values())
 
 
 def test_every_module_opens_with_a_docstring() -> None:

@@ -7,6 +7,13 @@ from typing import NoReturn
 GARBAGE_MIN = 200_000
 """New objects that may be there before garbage is looked for. With Python's 700, a fifth of a start goes into looking for it among
 modules, of which nothing is ever garbage."""
+GARBAGE_MIN_OF_SERVICE = 2_000_000
+"""As long as a service reads its modules, of which it has more; it sets its own once it answers."""
+
+
+def begin_service() -> None:
+    """Called before the modules of a service are read."""
+    gc.set_threshold(GARBAGE_MIN_OF_SERVICE, *gc.get_threshold()[1:])
 
 
 def main() -> NoReturn:

@@ -12,6 +12,7 @@ from muster.cli.failure import MEANINGS
 from muster.cli.main import make_app
 from muster.cli.settings import render_value
 from muster.settings.parts import PARTS, TITLES
+from muster.settings.sentences import read_sentences
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
 from muster.settings.variables import SETTINGS_FILE, FromVariables, list_names
 
@@ -79,13 +80,11 @@ def render_page() -> str:
 
 def render_settings(settings: type[FromVariables], command: str) -> str:
     """The variables of a command with their defaults, from the sentences that stand beside them."""
-    rows = []
+    rows, sentences = [], read_sentences(settings)
     for name, field in settings.model_fields.items():
         default = render_value(field.get_default(call_default_factory=True))
         variables = " or ".join(f"`{one}`" for one in list_names(settings, name))
-        rows.append(
-            f"| {variables} | {f'`{default}`' if default else ''} | {' '.join((field.description or '').split())} |"
-        )
+        rows.append(f"| {variables} | {f'`{default}`' if default else ''} | {sentences.get(name, '')} |")
     return "\n".join([f"## Settings of {command}", "", "| variable | default | |", "| --- | --- | --- |", *rows, ""])
 
 

@@ -16,6 +16,7 @@ from muster.cli.settings_faults import list_remarks, named_as_variables, try_set
 from muster.cli.variable_names import list_unread
 from muster.domain.errors import InvalidError, RejectedError
 from muster.settings.parts import PARTS, TITLES, ServerSettings
+from muster.settings.sentences import read_sentences
 from muster.settings.variables import FromVariables, find_origin, list_names, read_variables
 
 app = App(
@@ -112,7 +113,7 @@ def _judge(made: FromVariables | InvalidError) -> list[str]:
 
 def _list_rows(part: str, settings: type[FromVariables], made: FromVariables | None) -> Iterator[Setting]:
     """Every setting of a part; with what is written where it is not valid."""
-    variables = read_variables(os.environ)
+    variables, sentences = read_variables(os.environ), read_sentences(settings)
     values = {} if made is None else made.model_dump(mode="json")
     for name, field in settings.model_fields.items():
         origin = find_origin(settings, name, variables)
@@ -132,7 +133,7 @@ def _list_rows(part: str, settings: type[FromVariables], made: FromVariables | N
                 file=None if used is None or used.file is None else str(used.file),
                 line=None if used is None else used.line,
             ),
-            sentence=" ".join((field.description or "").split()),
+            sentence=sentences.get(name, ""),
         )
 
 

@@ -29,7 +29,6 @@ class BrokerSettings(FromVariables):
         env_prefix=PREFIX,
         frozen=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         extra="ignore",
     )
 

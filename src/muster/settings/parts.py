@@ -22,7 +22,7 @@ from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, 
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
 from muster.settings.variables import FromVariables
 
-_FROZEN = {"frozen": True, "allow_inf_nan": False, "use_attribute_docstrings": True, "extra": "ignore"}
+_FROZEN = {"frozen": True, "allow_inf_nan": False, "extra": "ignore"}
 Level: TypeAlias = Annotated[
     str,
     BeforeValidator(lambda given: given.lower() if isinstance(given, str) else given),

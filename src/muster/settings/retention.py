@@ -16,7 +16,6 @@ class RetentionSettings(FromVariables):
         env_prefix="MUSTER_",
         frozen=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         extra="ignore",
     )
 

@@ -92,7 +92,7 @@ class RoleRuleSettings(BaseModel):
 class IssuerSettings(BaseModel):
     """One issuer in `MUSTER_OIDC_ISSUERS`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: ProviderUrl
     """The provider's address, as its tokens have it in `iss`."""
@@ -132,7 +132,7 @@ class IssuerSettings(BaseModel):
 class SignInSettings(FromVariables):
     """How callers of the service sign in."""
 
-    model_config = SettingsConfigDict(frozen=True, use_attribute_docstrings=True, extra="ignore", env_prefix="MUSTER_")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="MUSTER_")
 
     sign_in: SignIn | None = Field(default=None)
     """How callers sign in: oidc (where a provider is named), local (else: one token in a file), or off (test switch: nobody has to)."""
@@ -210,7 +210,7 @@ def render_open_door(host: str) -> str:
 class CredentialSettings(FromVariables):
     """How a program gets tokens of an identity provider: by client credentials (RFC 6749, section 4.4)."""
 
-    model_config = SettingsConfigDict(frozen=True, use_attribute_docstrings=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     oidc_client_id: str = Field(default="")
     """Name that an identity provider knows this program by: it gets its tokens there, and uses no token file."""
