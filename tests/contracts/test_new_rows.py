@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
+from sqlalchemy import Select, bindparam, exists, func, select
 
 from contracts.store_bench import (
     A_DIRECTIVE,
@@ -21,7 +23,8 @@ from muster.domain.errors import NotFoundError
 from muster.domain.mq_profile import Direction, Kind, MqGroup, MqProfile
 from muster.domain.outbox import BEGINNING, Notice
 from muster.server.adapters.sql.new_rows import NewRows
-from muster.server.adapters.sql.schema import outbox
+from muster.server.adapters.sql.rows import LookUp
+from muster.server.adapters.sql.schema import outbox, queue, workflow
 from muster.server.ports.store import Transaction
 
 pytestmark = pytest.mark.anyio
@@ -189,3 +192,18 @@ class TestPostgres(NewRowsContract):
     async def bench(self, postgres_url: str) -> AsyncIterator[Bench]:
         async with open_bench(postgres_url) as bench:
             yield bench
+
+
+@pytest.mark.parametrize(
+    ("statement", "tables"),
+    [
+        (select(workflow), {"workflow"}),
+        (select(queue.c.number).where(queue.c.workflow_id == bindparam("x")), {"queue"}),
+        (select(queue.c.number).join(workflow, workflow.c.workflow_id == queue.c.workflow_id), {"queue", "workflow"}),
+        (select(queue.c.number).where(exists().where(outbox.c.subject == queue.c.workflow_id)), {"queue", "outbox"}),
+        (select(select(func.max(queue.c.number)).scalar_subquery() + 1), {"queue"}),
+        (select(func.now()), set()),
+    ],
+)
+def test_a_look_up_knows_every_table_that_it_reads(statement: Select[Any], tables: set[str]) -> None:
+    assert {one.name for one in LookUp(statement).tables} == tables

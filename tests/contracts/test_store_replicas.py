@@ -49,11 +49,11 @@ async def list_all(bench: Bench, cursor: Cursor = BEGINNING) -> tuple[list[str],
 
 
 async def test_services_know_of_each_other_until_one_is_gone(bench: Bench, other: Bench) -> None:
-    one, another = [await each.read(lambda tx: tx.find_share()) for each in (bench, other)]
+    one, another = [await each.read(lambda tx: tx.get_share()) for each in (bench, other)]
     raw = await asyncpg.connect(bench.url)
     await raw.execute("UPDATE replica SET until = 0 WHERE node = $1", another.own)
     await raw.close()
-    alone = await bench.read(lambda tx: tx.find_share())
+    alone = await bench.read(lambda tx: tx.get_share())
 
     assert one.own != another.own
     assert {*one.others} == {*another.others} == {one.own, another.own}

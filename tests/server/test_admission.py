@@ -446,12 +446,13 @@ async def test_two_services_take_on_their_shares_and_what_the_other_one_is_late_
             (activate_workflows, activate_those_new, "pre-launch"),
             (launch_taskforces, launch_those_activated, "pending-starter"),
         ):
-            own, left = await step(one.parts), await again(one.parts)
+            own, left_s = await step(one.parts), await again(one.parts)
             others = await step(other.parts)
 
-            assert (own.moved + own.in_hand, left) == (12, AGAIN_S)
             assert 0 < own.moved < 12
-            assert others.moved == own.in_hand
+            assert own.moved + others.moved == 12
+            assert left_s is not None
+            assert left_s == pytest.approx(1e9, abs=600)
             assert await phases(one, *made) == [phase] * 12
 
         more = [await submit(one) for _ in range(12)]

@@ -11,8 +11,8 @@ GARBAGE_MIN_OF_SERVICE = 2_000_000
 """As long as a service reads its modules, of which it has more; it sets its own once it answers."""
 
 
-def begin_service() -> None:
-    """Called before the modules of a service are read."""
+def put_off_garbage() -> None:
+    """Called before the modules of a service are read, which takes over when it looks for garbage once it answers."""
     gc.set_threshold(GARBAGE_MIN_OF_SERVICE, *gc.get_threshold()[1:])
 
 

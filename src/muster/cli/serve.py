@@ -4,7 +4,7 @@ import anyio
 from cyclopts import App
 
 from muster.cli.console import put, put_json, say
-from muster.cli.entry import begin_service
+from muster.cli.entry import put_off_garbage
 from muster.cli.extras import needing
 from muster.cli.failure import OK
 from muster.cli.settings_faults import list_remarks, named_as_variables, read_settings_at_start
@@ -29,7 +29,7 @@ def serve(*, json: bool = False, debug: bool = False) -> int:
         debug: show the trace of an error.
     """
     del debug  # read by `main`
-    begin_service()
+    put_off_garbage()
     with needing("server"):
         from muster.cli.logs import log_to_stderr
         from muster.server.app import serve as serve_service

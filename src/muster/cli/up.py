@@ -17,6 +17,7 @@ from anyio.abc import TaskStatus
 from cyclopts import App
 
 from muster.cli.console import put, put_json, say
+from muster.cli.entry import put_off_garbage
 from muster.cli.extras import needing
 from muster.cli.failure import OK, UsageError
 from muster.cli.home import Home
@@ -94,6 +95,7 @@ def up(
         raise InvalidError(unread)
     home = Home(find_directory(dir, os.environ).absolute())
     say(f"starting in {home.directory} …")
+    put_off_garbage()
     with needing("server"):
         import structlog
 

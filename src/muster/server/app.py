@@ -304,7 +304,7 @@ async def serve(
 async def run_parts(
     parts: Parts, listener: socket.socket, on_ready: Callable[[str], None] | None, *, handle_signals: bool
 ) -> None:
-    """As `serve`, over parts and a socket that are open."""
+    """As `serve`, over parts and a socket that are open. Says from then on when this process looks for garbage, and among what."""
     certificate = find_certificate(parts.settings.tls_certificate_file, parts.settings.tls_key_file)
     server = HttpServer(make_app(parts), certificate)
     is_over = anyio.Event()  # a signal came, or the HTTP server ended by itself

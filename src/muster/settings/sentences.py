@@ -1,6 +1,7 @@
 """What does each setting mean? The sentence that stands below it in the source.
 
-It is read when somebody asks. Pydantic can read all of them as it makes the classes, which takes a twentieth of every command's start.
+It is read when somebody asks, and where the source is there. Pydantic can read all of them as it makes the classes, which takes a
+twentieth of every command's start.
 """
 
 import ast
@@ -20,7 +21,11 @@ def read_sentences(settings: type[BaseModel]) -> Mapping[str, str]:
 
 
 def _read_own(settings: type[BaseModel]) -> dict[str, str]:
-    [found] = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
+    try:
+        source = inspect.getsource(settings)
+    except OSError:  # an installation may have the compiled modules alone
+        return {}
+    [found] = ast.parse(textwrap.dedent(source)).body
     assert isinstance(found, ast.ClassDef)
     sentences: dict[str, str] = {}
     for setting, after in zip(found.body, found.body[1:], strict=False):

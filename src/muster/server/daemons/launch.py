@@ -30,4 +30,4 @@ async def _in_rounds(parts: Parts, do: Callable[[Parts], Awaitable[Passed]]) -> 
         if not done.is_worth_another:
             break
         done = await do(parts)
-    return AGAIN_S if done.in_hand else None
+    return AGAIN_S if done.in_hand else done.left_s

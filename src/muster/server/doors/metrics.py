@@ -286,7 +286,7 @@ SHOWN: tuple[Shown, ...] = (
     Shown(
         "muster_database_waiting",
         "gauge",
-        "Calls that wait for the connections of the queue engine (SQLite: for the writer).",
+        "Calls that wait for the connections of the queue engine or for their group's commit (SQLite: for the writer).",
         (),
         lambda parts: _one(parts.use.look().waiting),
     ),

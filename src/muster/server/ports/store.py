@@ -35,7 +35,7 @@ class Workflows(Protocol):
 
     def get(self, workflow_id: str, *, lock: bool = False) -> Workflow:
         """Raises NotFoundError. With `lock` nobody else changes the workflow or its parts until the commit; every use case
-        that changes a workflow, its queues or its taskforces locks the workflow first, so no two can deadlock.
+        that changes a workflow, its queues or its taskforces locks the workflow first, so as a rule no two can deadlock.
         """
 
     def find_free(self, workflow_ids: Sequence[str]) -> Mapping[str, Workflow]:
@@ -355,7 +355,7 @@ class Transaction(Protocol):
     def now(self) -> float:
         """Seconds since the epoch by the database's clock; the same throughout a transaction."""
 
-    def find_share(self) -> Share:
+    def get_share(self) -> Share:
         """What this service takes on first, of all that run on this database."""
 
     def take_turn(self, name: str) -> None:
@@ -368,12 +368,12 @@ class Transaction(Protocol):
 class Store(Protocol):
     """The database. Every method raises UnavailableError when it does not answer."""
 
-    async def write(self, work: Callable[[Transaction], T], *, together: str | None = None) -> T:
+    async def write(self, work: Callable[[Transaction], T], *, group: str | None = None) -> T:
         """Run `work` in a read-write transaction and commit. An error that `work` raises rolls it back and is passed on.
 
         Args:
-            together: for short works of which many come at once: those that give the same text may share a transaction, one after the
-                other, and none waits for one that gives another text. Works that lock the same row give the same one.
+            group: for short works of which many come at once: those that name the same group may share a transaction, one after the
+                other, and wait for each other, but for none of another group. Works that lock the same row name the same one.
         """
 
     async def read(self, work: Callable[[Transaction], T]) -> T:

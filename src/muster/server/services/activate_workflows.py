@@ -17,7 +17,7 @@ from muster.server.ports.store import Transaction
 from muster.server.services.activate_queues import activate_own
 from muster.server.services.advance_taskforce import ACTIVATOR, Happened, advance_all
 from muster.server.services.find_room import Usher, has_limits, judge_line, take_turn
-from muster.server.services.line import Passed, cut, leave_to_others, list_line
+from muster.server.services.line import Own, Passed, cut, leave_to_others, list_line
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
 
@@ -40,14 +40,12 @@ class _Look:
     """Who waits.
 
     Args:
-        worth: those of them that would be let in, or are to be told that they are not.
-        own: those of these that are this service's to take on.
+        own: those that would be let in, or are to be told that they are not, and are this service's to take on.
         is_cut: there may be more.
     """
 
     line: Sequence[Waiting]
-    worth: Sequence[Waiting]
-    own: Sequence[Waiting]
+    own: Own
     is_cut: bool
 
 
@@ -56,7 +54,7 @@ async def activate_workflows(parts: Parts) -> Passed:
     look = await parts.store.read(partial(_look, parts=parts))
     waiting = {one.workflow_id: one for one in look.line}
     outcomes: list[Outcome] = []
-    for some in cut(look.own):
+    for some in cut(look.own.those):
         work = partial(
             _activate_some, parts=parts, those=[one.workflow_id for one in some], line=list(waiting.values())
         )
@@ -67,21 +65,20 @@ async def activate_workflows(parts: Parts) -> Passed:
                 parts.tally.activated += 1
         outcomes += done.values()
         reach("server.activate.committed")
-    left = len(look.worth) - len(look.own)
-    return Passed(outcomes.count(Outcome.MOVED), outcomes.count(Outcome.IN_HAND) + left, look.is_cut)
+    return Passed(outcomes.count(Outcome.MOVED), outcomes.count(Outcome.IN_HAND), look.is_cut, look.own.left_s)
 
 
 def _look(tx: Transaction, *, parts: Parts) -> _Look:
     """Judged as in what writes, but without its turn: where nothing is to be done, nobody waits for that."""
     if not has_limits(parts):
         line = list_line(tx, Phase.PRE_MQ_ACTIVATION)
-        return _Look(line.those, line.those, leave_to_others(tx, line.those), line.is_cut)
+        return _Look(line.those, leave_to_others(tx, line.those), line.is_cut)
     judged = judge_line(tx, parts)
     refused = [one for one, obstacle in judged.obstacles.items() if obstacle is not None]
     untold = tx.taskforces.find_untold(refused, phase=Phase.PRE_MQ_ACTIVATION, context=TRY_AGAIN_LATER)
     idle = set(refused) - untold
     worth = [one for one in judged.line if one.workflow_id not in idle]
-    return _Look(judged.line, worth, leave_to_others(tx, worth), judged.is_cut)
+    return _Look(judged.line, leave_to_others(tx, worth), judged.is_cut)
 
 
 def _activate_some(

@@ -7,23 +7,22 @@ from muster.domain.admission import Waiting
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import LAUNCHER, Happened, advance_all
-from muster.server.services.line import Line, Passed, cut, leave_to_others, list_line
+from muster.server.services.line import Line, Own, Passed, cut, leave_to_others, list_line
 from muster.server.services.parts import Parts
 
 
 async def launch_taskforces(parts: Parts) -> Passed:
     """One pass, some workflows a transaction."""
-    line, those = await parts.store.look(_look)
+    line, own = await parts.store.look(_look)
     launched: list[int | None] = []
-    for some in cut(those):
+    for some in cut(own.those):
         moved = await parts.store.write(partial(_launch_some, those=some))
         parts.tally.launched += sum(filter(None, moved))
         launched += moved
-    left = len(line.those) - len(those)
-    return Passed(sum(map(bool, launched)), launched.count(None) + left, line.is_cut)
+    return Passed(sum(map(bool, launched)), launched.count(None), line.is_cut, own.left_s)
 
 
-def _look(tx: Transaction) -> tuple[Line, Sequence[Waiting]]:
+def _look(tx: Transaction) -> tuple[Line, Own]:
     """Who waits, and who of them is this service's to move on."""
     line = list_line(tx, Phase.PRE_LAUNCH)
     return line, leave_to_others(tx, line.those)

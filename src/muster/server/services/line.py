@@ -33,13 +33,15 @@ class Passed:
 
     Args:
         moved: workflows that moved.
-        in_hand: those that somebody else had, or is to take first; nobody rings when they are free again.
+        in_hand: those that somebody else had; nobody rings when they are free again.
         is_cut: not all were looked at.
+        left_s: seconds until one that was left to another service is anybody's; None: none was.
     """
 
     moved: int
     in_hand: int
     is_cut: bool
+    left_s: float | None = None
 
     @property
     def is_worth_another(self) -> bool:
@@ -54,12 +56,22 @@ def list_line(tx: Transaction, phase: Phase, *, without: Collection[str] = ()) -
     return Line(order(those, now=tx.now()), is_cut=len(those) >= LINE_MAX or most >= OF_EACH_MAX)
 
 
-def leave_to_others(tx: Transaction, those: Sequence[Waiting]) -> Sequence[Waiting]:
-    """Those that are this service's to take on. Without it, the one that happens to look first takes nearly all that come at once."""
+@dataclass(frozen=True)
+class Own:
+    """Those of some workflows that are this service's to take on. `left_s`: as of `Passed`."""
+
+    those: Sequence[Waiting]
+    left_s: float | None = None
+
+
+def leave_to_others(tx: Transaction, those: Sequence[Waiting]) -> Own:
+    """Without what another service is to take first: else the one that happens to look first takes nearly all that come at once."""
     if not those:
-        return those
-    share, since = tx.find_share(), tx.now() - OTHERS_FIRST_S
-    return [one for one in those if one.since < since or share.has(one.workflow_id)]
+        return Own(those)
+    share, now = tx.get_share(), tx.now()
+    left = {one for one in those if one.since + OTHERS_FIRST_S > now and not share.has(one.workflow_id)}
+    first = min((one.since for one in left), default=None)
+    return Own([one for one in those if one not in left], None if first is None else first + OTHERS_FIRST_S - now)
 
 
 def cut(those: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:

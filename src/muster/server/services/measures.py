@@ -123,9 +123,9 @@ class MeasuredStore:
         self._store = store
         self._measures = measures
 
-    async def write(self, work: Callable[[Transaction], T], *, together: str | None = None) -> T:
+    async def write(self, work: Callable[[Transaction], T], *, group: str | None = None) -> T:
         with self._measures.measuring("write"):
-            return await self._store.write(work, together=together)
+            return await self._store.write(work, group=group)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         with self._measures.measuring("read"):

@@ -1,6 +1,6 @@
 """What does it take to put events into a queue, and to say that these were the last?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from muster.domain.caller import Caller
@@ -8,9 +8,14 @@ from muster.domain.errors import ConflictError
 from muster.domain.outbox import Notice
 from muster.domain.queue import Counts, Queue
 from muster.server.ports.events import NewEvent, Published
-from muster.server.ports.store import Transaction
+from muster.server.ports.store import StoredAnswer, Transaction
+from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.parts import Parts
 from muster.server.services.queue_access import get_owned_workflow, get_queue, require_public_input
+from muster.worker.crash_points import reach
+
+SMALL_BYTES = 1 << 16
+"""Requests of this size may be published with others into the same workflow; larger ones keep nobody waiting."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,43 @@ class PublicationAnswer:
 
     published: Sequence[Published]
     closed: bool
+
+
+async def publish_once(
+    parts: Parts,
+    caller: Caller,
+    publication: Publication,
+    *,
+    key: RequestKey | None,
+    size_bytes: int,
+    render: Callable[[PublicationAnswer], bytes],
+) -> StoredAnswer:
+    """Publish, or give the answer that the same request was given before.
+
+    Args:
+        key: None: a second request publishes a second time.
+        size_bytes: of the request.
+        render: the answer that is kept with the key.
+
+    Raises as `publish`; IdempotencyMismatchError: the key belongs to another request.
+    """
+
+    def work(tx: Transaction) -> tuple[StoredAnswer, int]:
+        new = 0
+
+        def do() -> bytes:
+            nonlocal new
+            done = publish(tx, caller, publication)
+            new = sum(one.is_new for one in done.published)
+            return render(done)
+
+        return answer_once(tx, key, status=200, work=do)[0], new
+
+    group = f"publish {publication.workflow_id}" if size_bytes <= SMALL_BYTES else None
+    answer, new = await parts.store.write(work, group=group)
+    reach("server.publish.committed")
+    parts.measures.published["people"] += new
+    return answer
 
 
 def publish(tx: Transaction, caller: Caller, publication: Publication) -> PublicationAnswer:

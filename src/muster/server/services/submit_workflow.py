@@ -28,6 +28,8 @@ from muster.server.services.read_workflow import WholeTaskforce, WholeWorkflow
 from muster.server.services.reserve_queues import insert_group
 from muster.worker.crash_points import reach
 
+SMALL_TASKS = 16
+"""A workflow of so many tasks may be stored with others; those of more keep nobody waiting."""
 CREATED = "Created during initial workflow request."
 
 
@@ -71,7 +73,7 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
         answer, _ = answer_once(tx, submission.key, status=submission.status, work=make)
         return answer
 
-    answer = await parts.store.write(store, together="submit")
+    answer = await parts.store.write(store, group="submit" if len(plan.tasks) <= SMALL_TASKS else None)
     reach("server.workflow.committed")
     return answer
 

@@ -2,14 +2,20 @@
 
 import hashlib
 
-from sqlalchemy import delete, func, literal, select
+from sqlalchemy import BigInteger, bindparam, delete, func, select
 
 from muster.server.adapters.sql.new_rows import NewRows
-from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.rows import LookUp, Session
 from muster.server.adapters.sql.schema import answer
 from muster.server.ports.store import StoredAnswer
 
 _NEW = NewRows(answer)
+_LOCK = LookUp(select(func.pg_advisory_xact_lock(bindparam("lock", type_=BigInteger))))
+_GET = LookUp(
+    select(answer).where(
+        answer.c.owner == bindparam("of"), answer.c.route == bindparam("at"), answer.c.key == bindparam("by")
+    )
+)
 
 
 class SqlAnswers:
@@ -24,9 +30,8 @@ class SqlAnswers:
             # One in flight holds the lock until its commit; on SQLite there is one writer anyway.
             digest = hashlib.sha256(f"{owner}\0{route}\0{key}".encode()).digest()
             lock = int.from_bytes(digest[:8], "big", signed=True)
-            self._session.look_up(select(func.pg_advisory_xact_lock(literal(lock))))
-        query = select(answer).where(answer.c.owner == owner, answer.c.route == route, answer.c.key == key)
-        row = self._session.look_up(query, of=(answer,)).one_or_none()
+            self._session.look_up(_LOCK, {"lock": lock})
+        row = self._session.look_up(_GET, {"of": owner, "at": route, "by": key}).one_or_none()
         return None if row is None else StoredAnswer(row.status, bytes(row.body), row.body_hash)
 
     def insert(self, owner: str, route: str, key: str, stored: StoredAnswer, *, now: float) -> None:

@@ -39,6 +39,17 @@ def database_errors() -> Iterator[None]:
         raise UnavailableError(f"the database does not answer: {_first_line(error)}") from error
 
 
+def again(error: BaseException) -> Exception:
+    """Another exception that says the same, for each of several callers: one that is raised by several at once mixes up their tracebacks.
+    What is no UnavailableError is a fault of ours, and is named as the cause.
+    """
+    own = (
+        UnavailableError(str(error)) if isinstance(error, UnavailableError) else RuntimeError("the transaction failed")
+    )
+    own.__cause__ = error
+    return own
+
+
 def is_worth_another_try(error: BaseException) -> bool:
     """The database undid the transaction because of others; nothing of it was kept."""
     return isinstance(error, DBAPIError) and _sqlstate(error.orig) in _AGAIN
@@ -47,13 +58,6 @@ def is_worth_another_try(error: BaseException) -> bool:
 def is_lock_not_available(error: DBAPIError) -> bool:
     """Somebody held a lock for longer than we wait for it."""
     return _sqlstate(error.orig) == "55P03"
-
-
-def is_of_one(error: BaseException | None) -> bool:
-    """It may be the fault of one of several works in a transaction: others were in its way, or it took too long."""
-    return isinstance(error, DBAPIError) and (
-        is_worth_another_try(error) or is_lock_not_available(error) or is_given_up(error)
-    )
 
 
 def is_not_allowed(error: DBAPIError) -> bool:

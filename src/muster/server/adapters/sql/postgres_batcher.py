@@ -16,7 +16,7 @@ import anyio
 import asyncpg
 
 from muster.domain.errors import UnavailableError
-from muster.server.adapters.sql.faults import BROKEN
+from muster.server.adapters.sql.faults import BROKEN, again
 
 C = TypeVar("C")
 A = TypeVar("A")
@@ -277,10 +277,7 @@ def read_error(error: asyncpg.PostgresError, *, is_closed: bool) -> Exception:
 def _fail(group: Sequence[_Waiting], error: Exception) -> None:
     for one in group:
         if not one.future.done():
-            # Each its own: an exception raised by several callers at once mixes up their tracebacks.
-            again = UnavailableError(str(error)) if isinstance(error, UnavailableError) else error
-            again.__cause__ = again.__cause__ or (error if again is not error else None)
-            one.future.set_exception(again)
+            one.future.set_exception(error if len(group) == 1 else again(error))
 
 
 async def close(connection: Connection) -> None:

@@ -1,11 +1,11 @@
 """How does the store run on PostgreSQL? Each transaction is a plain function on SQLAlchemy's asyncpg connection."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import anyio
 import anyio.lowlevel
+import structlog
 from sqlalchemy import Connection, func, literal, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
@@ -13,9 +13,9 @@ from sqlalchemy.pool import QueuePool
 from muster.domain.errors import UnavailableError
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, replicas
-from muster.server.adapters.sql.faults import database_errors, is_lock_not_available, is_of_one, is_worth_another_try
+from muster.server.adapters.sql.faults import database_errors, is_lock_not_available, is_worth_another_try
 from muster.server.adapters.sql.partitions import make_coming_partitions
-from muster.server.adapters.sql.postgres_together import Raised, Together
+from muster.server.adapters.sql.postgres_groups import GroupCommitter
 from muster.server.adapters.sql.rows import Session, ask_postgres_clock
 from muster.server.adapters.sql.sqlite_store import find_or_make_secret
 from muster.server.adapters.sql.transaction import do, do_together
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import IsolationLevel
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+log = structlog.get_logger()
+
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Transaction], object]
 
 TRIES = 8
 """A transaction that others keep undoing is given up after so many tries."""
+ALONE_MAX = 2
+"""Works of spoilt groups that are carried out at a time: the others need connections, too."""
 _SECRET_LOCK = 0x73656372
 
 
@@ -50,7 +54,13 @@ class PostgresStore:
         """Transactions that were undone because of others, and tried again."""
         self.lock_timeouts = 0
         """Those that were given up because others held a lock for too long."""
-        self._together = Together(self._commit_together)
+        self._groups = GroupCommitter(self._commit_group)
+        self._alone = anyio.CapacityLimiter(ALONE_MAX)
+
+    @property
+    def waiting(self) -> int:
+        """Works that wait for the next commit of their group."""
+        return self._groups.waiting
 
     @property
     def connections_busy(self) -> int:
@@ -59,12 +69,12 @@ class PostgresStore:
         assert isinstance(pool, QueuePool)
         return pool.checkedout()
 
-    async def write(self, work: Callable[[Transaction], T], *, together: str | None = None) -> T:
-        if together is None:
+    async def write(self, work: Callable[[Transaction], T], *, group: str | None = None) -> T:
+        if group is None:
             return await self._write(work)
         await anyio.lowlevel.checkpoint_if_cancelled()
         with anyio.CancelScope(shield=True):
-            value: T = await self._together.carry_out(together, work)
+            value: T = await self._groups.carry_out(group, work)
         return value
 
     async def _write(self, work: Callable[[Transaction], T]) -> T:
@@ -76,8 +86,10 @@ class PostgresStore:
         self._bells.wake_after_commit(topics)
         return value
 
-    async def _commit_together(self, works: Sequence[Work]) -> Sequence[object]:
-        """Give what each work returned or raised. If one spoils the transaction, each is carried out alone."""
+    async def _commit_group(self, works: Sequence[Work]) -> Sequence[object]:
+        """Give what each work returned or raised. If one spoils the transaction, each is carried out alone; where the database did not
+        answer, or a row was not to be had, which is the same one for all of them, all are told.
+        """
 
         def run(connection: Connection) -> tuple[Sequence[object], dict[str, None]]:
             session = Session(connection, self._ids, ask_postgres_clock)
@@ -85,23 +97,26 @@ class PostgresStore:
 
         if len(works) > 1:
             try:
-                with database_errors():
-                    outcomes, topics = await self._commit(run)
-            except UnavailableError as error:
-                if not is_of_one(error.__cause__):
-                    raise
-            except Exception:  # noqa: BLE001, S110 - whose it is, each one's own transaction tells
-                pass
+                outcomes, topics = await self._try(run)
+            except UnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whose it is, each one's own transaction tells
+                log.debug("works carried out one by one", works=len(works), reason=type(error).__name__)
             else:
                 self._bells.wake_after_commit(topics)
                 return outcomes
-        return await asyncio.gather(*map(self._write_alone, works))
+        each: list[object] = [None] * len(works)
+        async with anyio.create_task_group() as tasks:
+            for place, work in enumerate(works):
+                tasks.start_soon(self._write_alone, work, each, place)
+        return each
 
-    async def _write_alone(self, work: Work) -> object:
-        try:
-            return await self._write(work)
-        except Exception as error:  # noqa: BLE001 - its caller gets it
-            return Raised(error)
+    async def _write_alone(self, work: Work, outcomes: list[object], place: int) -> None:
+        async with self._alone:
+            try:
+                outcomes[place] = await self._write(work)
+            except Exception as error:  # noqa: BLE001 - its caller gets it
+                outcomes[place] = error
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._read(work, isolation_level="REPEATABLE READ")

@@ -12,7 +12,7 @@ from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts, Queue
 from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
-from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.rows import LookUp, Session
 from muster.server.adapters.sql.schema import (
     attempt,
     counter,
@@ -39,8 +39,10 @@ _PLACES = (
 # Statements that every workflow needs are built once: building one takes four times as long as carrying it out, the account's twenty.
 _NEW, _NEW_COUNTERS = NewRows(queue), NewRows(counter)
 _ZEROS = dict.fromkeys(_PARTS, 0)
-_NEXT_NUMBERS = select(DatabaseSequence("queue_number").next_value()).select_from(
-    func.generate_series(1, bindparam("count", type_=Integer)).alias()
+_NEXT_NUMBERS = LookUp(
+    select(DatabaseSequence("queue_number").next_value()).select_from(
+        func.generate_series(1, bindparam("count", type_=Integer)).alias()
+    )
 )
 # No number is given twice: rows of a queue that was removed may still be there. Each maximum is the end of an index; one of both tables
 # together would read them whole. (SQLite's `max` of two values is what others call `greatest`.)
@@ -50,7 +52,7 @@ _LAST_NUMBER = select(
     )
 )
 _FIND = select(queue).where(queue.c.queue_id.in_(bindparam("queue_ids", expanding=True)))
-_OF_WORKFLOW = select(queue).where(queue.c.workflow_id == bindparam("workflow_id")).order_by(queue.c.number)
+_OF_WORKFLOW = LookUp(select(queue).where(queue.c.workflow_id == bindparam("workflow_id")).order_by(queue.c.number))
 _CHANGES = union_all(
     *(
         select(table.c.queue, *(table.c[part] for part in _PARTS)).where(
@@ -81,7 +83,7 @@ class SqlQueues:
         return list(range(last + 1, last + 1 + count))
 
     def list_of_workflow(self, workflow_id: str) -> Sequence[Queue]:
-        rows = self._session.look_up(_OF_WORKFLOW, {"workflow_id": workflow_id}, of=(queue,))
+        rows = self._session.look_up(_OF_WORKFLOW, {"workflow_id": workflow_id})
         return [_read(row) for row in rows]
 
     def find(self, queue_ids: Sequence[str]) -> Mapping[str, Queue]:

@@ -14,7 +14,8 @@ PLACE_S = 30.0
 """A service that has not been heard of for so long is gone."""
 PROGRAM = version("muster-compute")
 _LOCK = 0x6D757374
-_NODES = select(replica.c.node).where(replica.c.until >= bindparam("now"))
+_IS_THERE = replica.c.until >= bindparam("now")
+_NODES = select(replica.c.node).where(_IS_THERE)
 _ERA_NODES = 67
 """From the first node of one era to that of the next; it goes round all of them."""
 
@@ -64,8 +65,8 @@ def list_services(connection: Connection, *, now: float) -> Sequence[Service]:
     """Those that run, or died within `PLACE_S`. Asks a schema of any revision."""
     has_versions = "version" in {column["name"] for column in inspect(connection).get_columns("replica")}
     more = (replica.c.version, replica.c.revision) if has_versions else (null(), null())
-    query = select(replica.c.node, replica.c.until, *more).where(replica.c.until >= now).order_by(replica.c.node)
-    return [Service(*row) for row in connection.execute(query)]
+    query = select(replica.c.node, replica.c.until, *more).where(_IS_THERE).order_by(replica.c.node)
+    return [Service(*row) for row in connection.execute(query, {"now": now})]
 
 
 def list_nodes(connection: Connection, *, now: float) -> Sequence[int]:
@@ -99,7 +100,7 @@ def prolong_sessions(connection: Connection, *, token: str, lease_s: float, now:
     """Give every live session at least a full lease from now, unless another service was there all the time to be renewed at."""
     lock(connection)
     others = connection.scalar(
-        select(func.count()).select_from(replica).where(replica.c.until >= now, replica.c.token != token)
+        select(func.count()).select_from(replica).where(_IS_THERE, replica.c.token != token), {"now": now}
     )
     if not others:
         connection.execute(

@@ -2,13 +2,30 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Column, Connection, Select, Table, func, select
+from sqlalchemy.sql import visitors
 
 from muster.domain.control_characters import SURROGATE
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql.new_rows import Gathered, NewRows, Row
+
+
+@dataclass(frozen=True, eq=False)
+class LookUp:
+    """A select that is built once, and which tables it reads."""
+
+    statement: Select[Any]
+
+    @cached_property
+    def tables(self) -> Collection[Table]:
+        """Those that stand in it anywhere."""
+        parts = list(visitors.iterate(self.statement))
+        return {one for one in parts if isinstance(one, Table)} | {
+            one.table for one in parts if isinstance(one, Column) and isinstance(one.table, Table)
+        }
 
 
 @dataclass
@@ -20,14 +37,14 @@ class Session:
         ids: the source of event and session numbers; used by one thread alone.
         clock: seconds since the epoch; asked once.
         topics: what is woken after the commit.
-        changes: how often something was, or may have been, changed.
+        effects: how often something was, or may have been, done that the commit makes known. A select has none.
     """
 
     core: Connection
     ids: EventIds
     clock: Callable[[Connection], float]
     topics: dict[str, None] = field(default_factory=dict)
-    changes: int = 0
+    effects: int = 0
     _now: float | None = None
     _gathered: Gathered = field(init=False)
 
@@ -37,7 +54,7 @@ class Session:
     @property
     def connection(self) -> Connection:
         """The connection, with every row in that was inserted so far."""
-        self.changes += 1  # whoever has it may do anything
+        self.effects += 1  # whoever has it may do anything
         self._gathered.carry_out()
         return self.core
 
@@ -57,7 +74,7 @@ class Session:
 
     def insert(self, new: NewRows, rows: Sequence[Row]) -> None:
         """Insert rows, at the latest before the next statement that may read them, or the commit (`finish`)."""
-        self.changes += 1
+        self.effects += 1
         self._gathered.add(new, rows)
 
     def finish(self) -> None:
@@ -66,15 +83,20 @@ class Session:
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
         """Run one SQLAlchemy Core statement."""
-        self.changes += not statement.is_select
+        self.effects += not statement.is_select
         self._gathered.carry_out()
         return self.core.execute(statement, parameters)
 
-    def look_up(self, statement: Any, parameters: Any = None, *, of: Collection[Table] = ()) -> Any:
-        """As `execute`, for one that reads nothing but rows of these tables: those of others may wait on."""
-        if self._gathered.has_rows(of):
+    def look_up(self, look: LookUp, parameters: Any = None) -> Any:
+        """As `execute`; but rows of tables that it does not read wait on."""
+        if self._gathered.has_rows(look.tables):
             self._gathered.carry_out()
-        return self.core.execute(statement, parameters)
+        return self.core.execute(look.statement, parameters)
+
+    def wake(self, topic: str) -> None:
+        """Wake those who wait for a topic, after the commit."""
+        self.effects += 1
+        self.topics[topic] = None
 
 
 _CLOCK = select(func.extract("epoch", func.clock_timestamp()))

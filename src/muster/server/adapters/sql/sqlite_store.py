@@ -87,8 +87,8 @@ class SqliteStore:
         self._readers: list[RawConnection] = []
         self._limiter = anyio.CapacityLimiter(READERS)
 
-    async def write(self, work: Callable[[Transaction], T], *, together: str | None = None) -> T:
-        del together  # all works share transactions here
+    async def write(self, work: Callable[[Transaction], T], *, group: str | None = None) -> T:
+        del group  # all works share transactions here
 
         def run(raw: sqlite3.Connection) -> tuple[T, dict[str, None]]:
             assert isinstance(raw, RawConnection)

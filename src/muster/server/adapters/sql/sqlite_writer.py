@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 import anyio
 
 from muster.domain.errors import UnavailableError
+from muster.server.adapters.sql.faults import again
 
 T = TypeVar("T")
 
@@ -166,8 +167,7 @@ class SqliteWriter:
         except BaseException as error:  # noqa: BLE001 - an error dropped here leaves its callers waiting for ever
             failure = _as_ours(error)
             for call in group:
-                # Each its own: an exception raised by several callers at once mixes up their tracebacks.
-                call.error = call.error or _again(failure)
+                call.error = call.error or again(failure)
             self._clean_up()
 
     def _clean_up(self) -> None:
@@ -209,15 +209,6 @@ def _as_ours(error: BaseException) -> BaseException:
             ours.__cause__ = error
             return ours
     return error
-
-
-def _again(error: BaseException) -> BaseException:
-    """Another exception that says the same. What is no UnavailableError is a fault of ours, and is named as the cause."""
-    again = (
-        UnavailableError(str(error)) if isinstance(error, UnavailableError) else RuntimeError("the transaction failed")
-    )
-    again.__cause__ = error
-    return again
 
 
 def _set_result(future: "asyncio.Future[None]") -> None:

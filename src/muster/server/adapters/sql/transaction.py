@@ -16,7 +16,6 @@ from muster.server.adapters.sql.finder import SqlFinder
 from muster.server.adapters.sql.holders import SqlHolders
 from muster.server.adapters.sql.mq import SqlMqGroups, SqlPublishedKeys
 from muster.server.adapters.sql.outbox import SqlOutbox
-from muster.server.adapters.sql.postgres_together import Raised
 from muster.server.adapters.sql.queues import SqlQueues
 from muster.server.adapters.sql.removed import SqlRemoved
 from muster.server.adapters.sql.replicas import list_nodes
@@ -99,7 +98,7 @@ class SqlTransaction:
     def now(self) -> float:
         return self._session.now()
 
-    def find_share(self) -> Share:
+    def get_share(self) -> Share:
         own = self._session.ids.node
         return Share(own, list_nodes(self._session.core, now=self.now())) if self._session.is_postgres else Share(own)
 
@@ -108,7 +107,7 @@ class SqlTransaction:
             self._session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
     def wake(self, topic: str) -> None:
-        self._session.topics[topic] = None
+        self._session.wake(topic)
 
 
 def do(session: Session, work: Callable[[Transaction], T]) -> T:
@@ -119,18 +118,18 @@ def do(session: Session, work: Callable[[Transaction], T]) -> T:
 
 
 def do_together(session: Session, works: Sequence[Callable[[Transaction], object]]) -> Sequence[object]:
-    """Run some works, one after the other; gives what each returned, or what it raised before it changed anything (`Raised`).
+    """Run some works, one after the other; gives what each returned, or the error of ours that it raised before it changed anything.
 
     Raises what a work raised that had changed something: then nothing of any may be kept.
     """
     outcomes: list[object] = []
     for work in works:
-        changes, topics = session.changes, len(session.topics)
+        effects = session.effects
         try:
             outcomes.append(work(SqlTransaction(session)))
         except MusterError as error:
-            if (session.changes, len(session.topics)) != (changes, topics):
+            if session.effects != effects:
                 raise
-            outcomes.append(Raised(error))
+            outcomes.append(error)
     session.finish()
     return outcomes

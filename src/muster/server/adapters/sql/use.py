@@ -39,7 +39,7 @@ class PostgresUse(DatabaseUse):
         batcher = self.hot.batcher
         self.connections = {"engine": batcher.busy, "store": self.store.connections_busy}
         self.connections_max = {"engine": batcher.size, "store": self.cold_connections}
-        self.waiting = batcher.waiting
+        self.waiting = batcher.waiting + self.store.waiting
         self.retries = batcher.retries + self.store.retries
         self.lock_timeouts = batcher.lock_timeouts + self.store.lock_timeouts
         return self

@@ -14,7 +14,7 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
 from muster.server.adapters.sql.admission import list_waiting, measure_use, measure_wants
 from muster.server.adapters.sql.new_rows import NewRows
-from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.rows import LookUp, Session
 from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
 from muster.server.ports.store import Drained
 
@@ -23,8 +23,8 @@ _FIELDS = frozenset(field.name for field in fields(TaskDirective))
 _SEQUENCES = ("cluster_locations", "input_queues", "output_queues")
 # Statements that every workflow needs are built once: building one takes four times as long as carrying it out.
 _NEW, _NEW_DIRECTIVES = NewRows(workflow), NewRows(task_directive)
-_GET = select(workflow).where(workflow.c.workflow_id == bindparam("workflow_id"))
-_GET_LOCKED = _GET.with_for_update()
+_GET = LookUp(select(workflow).where(workflow.c.workflow_id == bindparam("workflow_id")))
+_GET_LOCKED = LookUp(_GET.statement.with_for_update())
 _GET_FREE = (
     select(workflow)
     .where(workflow.c.workflow_id.in_(bindparam("workflow_ids", expanding=True)))
@@ -50,8 +50,7 @@ class SqlWorkflows:
         self._session.insert(_NEW_DIRECTIVES, rows)
 
     def get(self, workflow_id: str, *, lock: bool = False) -> Workflow:
-        query = _GET_LOCKED if lock else _GET
-        row = self._session.look_up(query, {"workflow_id": workflow_id}, of=(workflow,)).one_or_none()
+        row = self._session.look_up(_GET_LOCKED if lock else _GET, {"workflow_id": workflow_id}).one_or_none()
         if row is None:
             raise NotFoundError(f"no workflow found with id: {workflow_id}")
         return read_workflow(row)

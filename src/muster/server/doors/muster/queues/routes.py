@@ -17,15 +17,9 @@ from muster.server.doors.documents import gives, takes
 from muster.server.doors.muster.queues.views import parse_publication, render_access, render_published
 from muster.server.doors.muster.workflows.views import render_queues
 from muster.server.doors.reading import parse_id, read_key
-from muster.server.ports.store import StoredAnswer, Transaction
-from muster.server.services.idempotent import answer_once
 from muster.server.services.parts import Parts
-from muster.server.services.publish_events import close_queue, publish
+from muster.server.services.publish_events import close_queue, publish_once
 from muster.server.services.read_queues import get_own_profile
-from muster.worker.crash_points import reach
-
-TOGETHER_BYTES_MAX = 1 << 16
-"""Publications to one workflow up to this size may share a transaction; who publishes more, publishes less often."""
 
 
 @post(
@@ -41,25 +35,14 @@ async def publish_(
     """Publish events: all or none. With an `Idempotency-Key` a repeat gets the first answer."""
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     raw = await request.body()
-    caller = request.user
-    key = await read_key(request)
-    publication = parse_publication(raw, workflow_id=workflow_id, alias=alias)
-
-    def work(tx: Transaction) -> tuple[StoredAnswer, int]:
-        new = 0
-
-        def do() -> bytes:
-            nonlocal new
-            done = publish(tx, caller, publication)
-            new = sum(one.is_new for one in done.published)
-            return render_published(done)
-
-        return answer_once(tx, key, status=200, work=do)[0], new
-
-    together = f"publish {workflow_id}" if len(raw) <= TOGETHER_BYTES_MAX else None
-    answer, new = await parts.store.write(work, together=together)
-    reach("server.publish.committed")
-    parts.measures.published["people"] += new
+    answer = await publish_once(
+        parts,
+        request.user,
+        parse_publication(raw, workflow_id=workflow_id, alias=alias),
+        key=await read_key(request),
+        size_bytes=len(raw),
+        render=render_published,
+    )
     return Response(answer.body, status_code=answer.status, media_type=MediaType.JSON)
 
 

@@ -16,13 +16,14 @@ from muster.domain.errors import ConflictError, NotFoundError, UnavailableError
 from muster.domain.outbox import BEGINNING, Notice
 from muster.domain.queue import Counts
 from muster.domain.workflow import Workflow
-from muster.server.adapters.sql import database
-from muster.server.adapters.sql.postgres_together import WORKS_MAX
+from muster.server.adapters.sql import database, postgres_groups
+from muster.server.adapters.sql.postgres_groups import WORKS_MAX
+from muster.server.adapters.sql.postgres_store import ALONE_MAX, PostgresStore
 from muster.server.ports.store import StoredAnswer, Transaction
 
 pytestmark = pytest.mark.anyio
 
-LINE = "publish WF-1"
+GROUP = "publish WF-1"
 
 
 @pytest.fixture
@@ -61,13 +62,13 @@ async def some_wait(connection: "asyncpg.Connection[Any]") -> bool:
     return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
-class TogetherContract:
+class GroupContract:
     async def test_each_has_its_answer_and_all_is_kept(self, bench: Bench) -> None:
         queue = await bench.add_queue()
         numbers: list[int] = []
 
         async def publish() -> None:
-            numbers.append(await bench.store.write(partial(publish_one, queue=queue), together=LINE))
+            numbers.append(await bench.store.write(partial(publish_one, queue=queue), group=GROUP))
 
         async with anyio.create_task_group() as group:
             for _ in range(3 * WORKS_MAX):
@@ -88,7 +89,7 @@ class TogetherContract:
                 partial(refuse_last, queue=queue, error=error),
             )[number % 3]
             try:
-                await bench.store.write(work, together=LINE)
+                await bench.store.write(work, group=GROUP)
             except Exception as its:  # noqa: BLE001 - looked at below
                 raised.append(its)
 
@@ -107,9 +108,9 @@ class TogetherContract:
         queue = await bench.add_queue()
         with bench.database.waking.listen("drain") as bell:
             async with anyio.create_task_group() as group:
-                group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), together=LINE))
+                group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), group=GROUP))
                 with pytest.raises(ConflictError):
-                    await bench.store.write(wake_and_refuse, together=LINE)
+                    await bench.store.write(wake_and_refuse, group=GROUP)
             rung = await bell.wait(0.0)
 
         assert not rung
@@ -120,7 +121,7 @@ class TogetherContract:
         made: list[str] = []
 
         async def insert(name: str) -> None:
-            await bench.store.write(lambda tx: tx.workflows.insert(a_workflow(name), []), together="submit")
+            await bench.store.write(lambda tx: tx.workflows.insert(a_workflow(name), []), group="submit")
             made.append(name)
 
         async with anyio.create_task_group() as group:
@@ -149,11 +150,11 @@ class TogetherContract:
             return b"%d" % number
 
         async def ask(number: int) -> None:
-            answers.append(await bench.store.write(partial(once, number=number), together=LINE))
+            answers.append(await bench.store.write(partial(once, number=number), group=GROUP))
 
         async with anyio.create_task_group() as group:
             for number in range(10):
-                group.start_soon(partial(bench.store.write, count_up, together=LINE))
+                group.start_soon(partial(bench.store.write, count_up, group=GROUP))
                 group.start_soon(ask, number)
 
         assert (await bench.read(lambda tx: tx.workflows.get("WF-1"))).ended_at == 10
@@ -166,17 +167,17 @@ class TogetherContract:
             assert tx.workflows.get("WF-1", lock=True) == A_WORKFLOW
 
         async def find() -> None:
-            found.append(await bench.store.write(lambda tx: tx.workflows.get("WF-1"), together="submit"))
+            found.append(await bench.store.write(lambda tx: tx.workflows.get("WF-1"), group="submit"))
 
         found: list[Workflow] = []
         async with anyio.create_task_group() as group:
-            group.start_soon(partial(bench.store.write, make, together="submit"))
+            group.start_soon(partial(bench.store.write, make, group="submit"))
             group.start_soon(find)
 
         assert found == [A_WORKFLOW]
 
 
-class TestSqliteTogether(TogetherContract):
+class TestSqliteGroups(GroupContract):
     @pytest.fixture
     async def bench(self, sqlite_url: str) -> AsyncIterator[Bench]:
         async with open_bench(sqlite_url) as bench:
@@ -184,7 +185,7 @@ class TestSqliteTogether(TogetherContract):
 
 
 @pytest.mark.server
-class TestPostgresTogether(TogetherContract):
+class TestPostgresGroups(GroupContract):
     @pytest.fixture
     async def bench(self, postgres_url: str) -> AsyncIterator[Bench]:
         async with open_bench(postgres_url) as bench:
@@ -198,7 +199,7 @@ class TestPostgresTogether(TogetherContract):
                 tx.workflows.insert(a_workflow(f"WF-{number}"), [])
                 tx.outbox.insert(Notice(f"WF-{number}", "workflow.created", 1.0, {}))
 
-            await bench.store.write(insert, together="submit")
+            await bench.store.write(insert, group="submit")
 
         with counted_statements() as sent:
             async with anyio.create_task_group() as group:
@@ -217,27 +218,27 @@ class TestPostgresTogether(TogetherContract):
         async def ask() -> None:
             nonlocal refused
             with pytest.raises(NotFoundError):
-                await bench.store.write(partial(refuse_first, queue=queue), together=LINE)
+                await bench.store.write(partial(refuse_first, queue=queue), group=GROUP)
             refused += 1
 
         with counted_statements() as sent:
             async with anyio.create_task_group() as group:
                 for _ in range(8):
                     group.start_soon(ask)
-                    group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), together=LINE))
+                    group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), group=GROUP))
 
         assert refused == 8
         assert sum("FROM workflow" in one for one in sent) == 8  # each once
         assert await bench.counts(queue) == Counts(published=8, waiting=8)
 
-    async def test_a_line_whose_row_somebody_has_holds_up_no_other(self, bench: Bench) -> None:
+    async def test_a_group_whose_row_somebody_has_holds_up_no_other(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
         await bench.write(lambda tx: tx.workflows.insert(a_workflow("WF-2"), []))
         other = await asyncpg.connect(bench.url)
         done: list[str] = []
 
         async def lock(name: str) -> None:
-            await bench.store.write(lambda tx: tx.workflows.get(name, lock=True), together=f"publish {name}")
+            await bench.store.write(lambda tx: tx.workflows.get(name, lock=True), group=f"publish {name}")
             done.append(name)
 
         async with anyio.create_task_group() as group, other.transaction():
@@ -252,43 +253,89 @@ class TestPostgresTogether(TogetherContract):
 
         assert (meanwhile, len(done)) == (["WF-2"], 21)
 
-    async def test_one_that_waits_for_a_row_too_long_is_given_up_alone(
+    async def test_a_row_that_is_not_to_be_had_is_told_to_all_who_wait_for_it(
         self, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Others of its line do not wait for that row, and are done."""
+        """Each alone would wait for it once more, on a connection that others need."""
         monkeypatch.setitem(database._COLD_SETTINGS, "lock_timeout", "200ms")
         async with open_bench(postgres_url) as bench:
-            queue = await bench.add_queue()
+            store = bench.store
+            assert isinstance(store, PostgresStore)
             await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
             other = await asyncpg.connect(bench.url)
             given_up: list[str] = []
 
             async def lock() -> None:
                 try:
-                    await bench.store.write(lambda tx: tx.workflows.get("WF-1", lock=True), together=LINE)
+                    await store.write(lambda tx: tx.workflows.get("WF-1", lock=True), group=GROUP)
                 except UnavailableError as error:
                     given_up.append(str(error))
 
             async with other.transaction():
                 await other.execute("SELECT 1 FROM workflow FOR UPDATE")
                 async with anyio.create_task_group() as group:
-                    group.start_soon(lock)
-                    group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), together=LINE))
+                    for _ in range(WORKS_MAX + 4):
+                        group.start_soon(lock)
+                    await until(lambda: some_wait(other))
+                    waiting = store.waiting
+                    await store.write(lambda tx: tx.workflows.insert(a_workflow("WF-2"), []), group="submit")
             await other.close()
 
-            assert len(given_up) == 1
-            assert "lock timeout" in given_up[0]
-            assert await bench.counts(queue) == Counts(published=1, waiting=1)
+            assert len(given_up) == WORKS_MAX + 4
+            assert all("lock timeout" in one for one in given_up)
+            assert (waiting, store.waiting, store.lock_timeouts) == (4, 0, 2)
+
+    async def test_those_of_a_spoilt_group_leave_connections_to_others(self, bench: Bench) -> None:
+        store = bench.store
+        assert isinstance(store, PostgresStore)
+        queue = await bench.add_queue()
+        busy: list[int] = []
+
+        def spoil(tx: Transaction) -> Never:
+            publish_one(tx, queue)
+            tx.queues.get(queue)  # so that the row is in
+            busy.append(store.connections_busy)
+            raise OnPurposeError
+
+        async def ask() -> None:
+            with pytest.raises(OnPurposeError):
+                await store.write(spoil, group=GROUP)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(WORKS_MAX):
+                group.start_soon(ask)
+
+        assert len(busy) == WORKS_MAX + 1
+        assert max(busy) <= ALONE_MAX
+        assert await bench.counts(queue) == Counts()
+
+    async def test_too_many_that_wait_are_refused(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(postgres_groups, "WAITING_MAX", 3)
+        queue = await bench.add_queue()
+        refused: list[str] = []
+
+        async def ask() -> None:
+            try:
+                await bench.store.write(partial(publish_one, queue=queue), group=GROUP)
+            except UnavailableError as error:
+                refused.append(str(error))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(ask)
+
+        assert refused == ["too many calls wait for the database"] * 2
+        assert await bench.counts(queue) == Counts(published=3, waiting=3)
 
     async def test_a_caller_that_goes_takes_nobody_along(self, bench: Bench) -> None:
         queue = await bench.add_queue()
         async with anyio.create_task_group() as group:
             for _ in range(4):
-                group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), together=LINE))
+                group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), group=GROUP))
             with anyio.move_on_after(0):
-                await bench.store.write(partial(publish_one, queue=queue), together=LINE)
+                await bench.store.write(partial(publish_one, queue=queue), group=GROUP)
             with anyio.move_on_after(0.001):
-                await bench.store.write(partial(publish_one, queue=queue), together=LINE)
+                await bench.store.write(partial(publish_one, queue=queue), group=GROUP)
 
         published = (await bench.counts(queue)).published
         assert published in {4, 5}  # the second one may have begun
@@ -304,7 +351,7 @@ class TestPostgresTogether(TogetherContract):
 
         async def publish() -> None:
             try:
-                await bench.store.write(end_and_publish, together=LINE)
+                await bench.store.write(end_and_publish, group=GROUP)
             except UnavailableError as error:
                 told.append(str(error))
 
