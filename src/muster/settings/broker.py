@@ -25,12 +25,7 @@ _USER = re.compile(r"[^\s@]+")
 class BrokerSettings(FromVariables):
     """The broker of a service."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        frozen=True,
-        allow_inf_nan=False,
-        extra="ignore",
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     broker_url: str | None = Field(default=None)
     """Where people's programs find the broker: `host`, `host:port` or `host:port/vhost`; without it queues are reached over REST alone."""

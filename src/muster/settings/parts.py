@@ -22,7 +22,6 @@ from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, 
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
 from muster.settings.variables import FromVariables
 
-_FROZEN = {"frozen": True, "allow_inf_nan": False, "extra": "ignore"}
 Level: TypeAlias = Annotated[
     str,
     BeforeValidator(lambda given: given.lower() if isinstance(given, str) else given),
@@ -45,7 +44,7 @@ class LocationSettings(BaseModel):
 class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     """`muster serve`."""
 
-    model_config = SettingsConfigDict(env_prefix="MUSTER_", **_FROZEN)  # type: ignore[typeddict-item]
+    model_config = SettingsConfigDict(env_prefix="MUSTER_")
     upstream: ClassVar[Mapping[str, Alias | Ignored]] = UPSTREAM_VARIABLES
 
     database_url: str = Field(default="sqlite:///.muster/muster.db")
@@ -176,13 +175,13 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
 class ClientSettings(CredentialSettings):
     """The command line, where it is a program that calls it."""
 
-    model_config = SettingsConfigDict(env_prefix="MUSTER_CLIENT_", **_FROZEN)  # type: ignore[typeddict-item]
+    model_config = SettingsConfigDict(env_prefix="MUSTER_CLIENT_")
 
 
 class SiteSettings(CredentialSettings):
     """`muster site`."""
 
-    model_config = SettingsConfigDict(env_prefix="MUSTER_SITE_", **_FROZEN)  # type: ignore[typeddict-item]
+    model_config = SettingsConfigDict(env_prefix="MUSTER_SITE_")
 
     name: str = Field(default="site", min_length=1, max_length=100)
     """The agent's lasting name; its claims are kept under it."""

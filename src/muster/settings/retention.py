@@ -12,12 +12,7 @@ DAY_S = 24 * 3600.0
 class RetentionSettings(FromVariables):
     """What a service removes by itself. By default no work of users is: only what tells of it."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MUSTER_",
-        frozen=True,
-        allow_inf_nan=False,
-        extra="ignore",
-    )
+    model_config = SettingsConfigDict(env_prefix="MUSTER_")
 
     workflows_kept_s: float | None = Field(default=None, ge=0)
     """Seconds that a workflow is kept after its end, with all its events. Without it: for ever."""

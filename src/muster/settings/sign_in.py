@@ -132,7 +132,7 @@ class IssuerSettings(BaseModel):
 class SignInSettings(FromVariables):
     """How callers of the service sign in."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="MUSTER_")
+    model_config = SettingsConfigDict(env_prefix="MUSTER_")
 
     sign_in: SignIn | None = Field(default=None)
     """How callers sign in: oidc (where a provider is named), local (else: one token in a file), or off (test switch: nobody has to)."""
@@ -209,8 +209,6 @@ def render_open_door(host: str) -> str:
 
 class CredentialSettings(FromVariables):
     """How a program gets tokens of an identity provider: by client credentials (RFC 6749, section 4.4)."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     oidc_client_id: str = Field(default="")
     """Name that an identity provider knows this program by: it gets its tokens there, and uses no token file."""

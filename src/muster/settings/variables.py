@@ -14,7 +14,7 @@ from dotenv.parser import parse_stream
 from pydantic import ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from muster.domain.control_characters import SURROGATE
 from muster.domain.errors import Finding, InvalidError
@@ -71,6 +71,7 @@ class Origin:
 class FromVariables(BaseSettings):
     """Settings that are read from our variables, and from `upstream` ones."""
 
+    model_config = SettingsConfigDict(frozen=True, allow_inf_nan=False, extra="ignore")
     upstream: ClassVar[Mapping[str, Alias | Ignored]] = {}
 
     @classmethod
