@@ -85,6 +85,8 @@ class GroupCommitter(Generic[W]):
             _fail(calls, error)
             return
         for call, outcome in zip(calls, outcomes, strict=True):
+            if call.future.done():  # its caller was ended by force
+                continue
             if isinstance(outcome, Exception):
                 call.future.set_exception(outcome)
             else:
