@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import asyncpg
@@ -11,7 +11,8 @@ import pytest
 
 from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, AN_ENTRY, Bench, a_taskforce, a_workflow, open_bench, until
 from muster.domain.admission import AGE_S, Waiting, order
-from muster.domain.room import OVERTAKEN_S, InUse, Use, Wants
+from muster.domain.occupancy import Occupant
+from muster.domain.room import OVERTAKEN_S, InUse, Resource, Use, Wants
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.ports.store import Transaction
@@ -129,6 +130,26 @@ class AdmissionContract:
             by_time[one.since] = by_time.get(one.since, Use()) + one.use
         assert by_time == {times[0]: Use(2, 8), times[2]: Use(1, 4), times[3]: Use(1, 8)}
 
+    async def test_who_of_an_owner_has_most_is_found(self, bench: Bench) -> None:
+        await add(bench, "WF-1", PAST, NEW, queues=2)
+        await add(bench, "WF-2", PAST, PAST, queues=1)
+        await add(bench, "WF-3", PAST, queues=1)
+        await add(bench, "WF-ending", Phase.PENDING_STOPPER, queues=3, state=WorkflowState.ABORTED, cluster_id=7)
+        await add(bench, "WF-new", NEW, queues=4)
+        await add(bench, "WF-eve", PAST, queues=9, owner="eve")
+
+        def find(tx: Transaction) -> dict[Resource, list[tuple[str, int]]]:
+            return {
+                what: [(one.workflow_id, one.amount) for one in tx.workflows.list_occupants(what, owner="ada", limit=3)]
+                for what in get_args(Resource)
+            }
+
+        assert await bench.read(find) == {
+            "queues": [("WF-1", 2), ("WF-2", 1), ("WF-3", 1)],
+            "workers": [("WF-2", 8), ("WF-1", 4), ("WF-3", 4)],
+            "events": [],
+        }
+
     async def test_those_whose_log_does_not_say_it_are_found(self, bench: Bench) -> None:
         await add(bench, "WF-told", NEW, PAST)
         await add(bench, "WF-half", NEW, NEW)
@@ -179,6 +200,8 @@ class AdmissionContract:
             return add_up(tx.workflows.measure_use(with_events=with_events)), wants.wanted
 
         uses = await bench.read(partial(measure, with_events=True))
+        most = await bench.read(lambda tx: tx.workflows.list_occupants("events", owner="ada", limit=9))
+        assert most == [Occupant("WF-used", 4)]
         without = await bench.read(partial(measure, with_events=False))
 
         assert uses == ({"ada": Use(1, 4, 4)}, {"WF-new": Use(1, 4, 2)})

@@ -17,7 +17,8 @@ from muster.domain.outbox import Cursor, Notice
 from muster.domain.queue import Counts
 from muster.server.adapters.sql import postgres_pool
 from muster.server.adapters.sql.transaction import SqlTransaction
-from muster.server.ports.store import Newest, StoredAnswer, Transaction
+from muster.server.ports.outbox import Newest
+from muster.server.ports.store import StoredAnswer, Transaction
 
 pytestmark = pytest.mark.anyio
 

@@ -1,14 +1,16 @@
 """Is room given within the limits, kept for who needs much of it, and does nothing starve, however large it is?"""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.domain.admission import Waiting, order
-from muster.domain.room import OVERTAKEN_S, InUse, Limit, Room, Use, find_excess
+from muster.domain.room import OVERTAKEN_S, InUse, Limit, Obstacle, Resource, Room, Use, find_excess, name_setting
+from muster.settings.parts import ServerSettings
 
 NOW = 1_000_000.0
 ROUND_S = 300.0
@@ -43,12 +45,24 @@ def test_what_is_in_the_way_is_told_in_numbers() -> None:
     own = Room(Limit(workers=90), Limit(workers=10), taken)
     every = Room(Limit(queues=100), Limit(queues=2), taken)
 
-    assert own.let_in(waiting(), Use(workers=5)) == (
-        "8 workers of one owner are in use and 5 more are wanted, of 10 that may be"
-    )
-    assert every.let_in(waiting(), Use(queues=2)) == (
-        "99 queues in all are in use and 2 more are wanted, of 100 that may be"
-    )
+    text = "8 workers of one owner are in use and 5 more are wanted, of 10 that may be (MUSTER_WORKERS_MAX_PER_OWNER)"
+    assert own.let_in(waiting(), Use(workers=5)) == Obstacle(text, "workers", is_own=True)
+    text = "99 queues in all are in use and 2 more are wanted, of 100 that may be (MUSTER_QUEUES_MAX)"
+    assert every.let_in(waiting(), Use(queues=2)) == Obstacle(text, "queues", is_own=False)
+
+
+def test_every_limit_is_named_as_it_is_set() -> None:
+    names = {name_setting(what, is_own=is_own) for what in get_args(Resource) for is_own in (False, True)}
+
+    fields = {field for field in ServerSettings.model_fields if re.fullmatch("(queues|workers|events)_max.*", field)}
+    assert names == {f"MUSTER_{field.upper()}" for field in fields}
+
+
+def test_what_is_in_use_is_told_by_owner_with_what_was_let_in_just_now() -> None:
+    room = Room(Limit(workers=9), Limit(), used(ada=Use(workers=2, queues=1), eve=Use(queues=3)))
+    assert let_in(room, (waiting(), Use(workers=3)), (waiting("WF-2", "bob"), Use(workers=5))) == [True, False]
+
+    assert (room.by_owner("workers"), room.by_owner("queues")) == ({"ada": 5}, {"ada": 1, "eve": 3})
 
 
 def test_who_is_kept_from_the_room_of_another_is_told_so() -> None:
@@ -57,9 +71,8 @@ def test_who_is_kept_from_the_room_of_another_is_told_so() -> None:
 
     told = room.let_in(waiting("WF-2", "eve", since=LATE), Use(queues=1, workers=1))
 
-    assert told == (
-        "1 queues in all are in use, 4 are kept for one that has waited longer, and 1 more are wanted, of 4 that may be"
-    )
+    kept = "1 queues in all are in use, 4 are kept for one that has waited longer, and 1 more are wanted"
+    assert told == Obstacle(f"{kept}, of 4 that may be (MUSTER_QUEUES_MAX)", "queues")
 
 
 def test_what_wants_more_than_may_be_is_let_in_when_nothing_else_is_in_use() -> None:
@@ -147,7 +160,8 @@ def test_events_of_one_that_waits_keep_neither_itself_out_nor_others() -> None:
         False,
         True,
     ]
-    assert room.let_in(late, Use(workers=1)) == "50 events of one owner are in use, of 3 that may be"
+    text = "50 events of one owner are in use, of 3 that may be (MUSTER_EVENTS_MAX_PER_OWNER)"
+    assert room.let_in(late, Use(workers=1)) == Obstacle(text, "events", is_own=True)
 
 
 def test_what_can_never_have_room_beside_others_is_told() -> None:

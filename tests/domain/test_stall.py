@@ -32,6 +32,7 @@ def stall(
     due: float | None = None,
     upstreams: tuple[str, ...] = (),
     now: float | None = None,
+    obstacle: str | None = None,
 ) -> Reason | None:
     known: dict[str, Any] = {
         "has_ready": lambda: has_ready,
@@ -39,6 +40,7 @@ def stall(
         "list_taskforces": lambda: taskforces,
         "upstreams": upstreams,
         "now": now,
+        "obstacle": obstacle,
     }
     of = (workflow, [queue, MIDDLE], {1: counts, 2: Counts()}, workers)
     found = find_stall(*of, **known)
@@ -109,6 +111,10 @@ def test_one_that_waits_to_be_let_in_is_told_so_once_that_takes_long() -> None:
     new = replace(TASKFORCE, phase=Phase.PRE_MQ_ACTIVATION, created_at=100.0)
     found = stall(WAIT, new, replace(new, created_at=103.0), now=100.0 + LET_IN_S + 0.1)
     look = "muster workflow explain WF-1"
+
+    text = f"its workers wait to be let in, as too many are in use: {look}"
+    told = stall(WAIT, new, now=100.0 + LET_IN_S + 0.1, obstacle="too many are in use")
+    assert told == Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, 100.0, remedies=(look,))
 
     assert found == Reason(
         Cause.NO_ROOM, f"its workers wait to be let in: {look}", Party.ACTIVATOR, 100.0, remedies=(look,)

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from muster.domain import stall
 from muster.server.services.activate_workflows import activate_workflows
 from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.finish_drained import finish_drained
 from muster.server.services.note_asking import Noted
-from server.stand import EWMS_TASK, NEW, STRANGER, TMS, USER, Json, Stand
+from server.stand import EWMS_TASK, NEW, OPERATOR, STRANGER, TMS, USER, Json, Stand, open_stand
 
 pytestmark = pytest.mark.anyio
 
@@ -122,10 +123,57 @@ async def test_a_workflow_for_which_there_is_no_room_says_which_limit_it_is(stan
     [one] = explained.taskforces
     assert list(explained.reasons) == [one.reason]
     assert one.reason.text == (
-        "there is no room for its workflow: 2 workers in all are in use and 2 more are wanted, of 3 that may be; the activator lets it "
-        "in by itself when others have ended"
+        "there is no room for its workflow: 2 workers in all are in use and 2 more are wanted, of 3 that may be (MUSTER_WORKERS_MAX); "
+        f"they are in use by {first['workflow_id']} (2); the activator lets it in by itself when others have ended"
     )
     assert causes(await explain(stand, first))[2] == ["not-launched"]
+
+
+async def test_who_has_the_room_is_told_and_of_other_owners_only_how_much_but_to_operators(database_url: str) -> None:
+    async with open_stand(database_url, queues_max=9, workers_max_per_owner=4) as stand:
+        mine = [await stand.submit() for _ in range(2)]
+        await stand.submit(by=STRANGER)
+        await stand.advance()
+        waits = {**NEW, "public_queue_aliases": [f"q{n}" for n in range(4)]}
+        waits["tasks"] = [
+            {**NEW["tasks"][0], "input_queue_aliases": ["q0"], "output_queue_aliases": ["q1", "q2", "q3"]}
+        ]
+        too_many_queues, too_many_workers = await stand.submit(waits, by=STRANGER), await stand.submit()
+
+        async def tell(workflow: Json, by: str) -> str:
+            text: str = (await explain(stand, workflow, by=by))["taskforces"][0]["text"]
+            return text.removeprefix("there is no room for its workflow: ").rpartition(";")[0]
+
+        workers = (
+            "4 workers of one owner are in use and 2 more are wanted, of 4 that may be (MUSTER_WORKERS_MAX_PER_OWNER)"
+        )
+        ids = sorted(one["workflow_id"] for one in mine)
+        assert await tell(too_many_workers, USER) == f"{workers}; they are in use by {ids[0]} (2) and {ids[1]} (2)"
+        queues = "6 queues in all are in use and 4 more are wanted, of 9 that may be (MUSTER_QUEUES_MAX)"
+        told, to_operator = await tell(too_many_queues, STRANGER), await tell(too_many_queues, OPERATOR)
+        assert told.startswith(f"{queues}; they are in use by WF-")
+        assert told.endswith(" (2) and those of other owners (4)")
+        assert to_operator.endswith(" (2) and those of ada (4)")
+
+
+async def test_progress_names_the_limit_for_which_a_workflow_waits(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall, "LET_IN_S", -1.0)
+    narrow = replace(stand.parts, settings=stand.parts.settings.model_copy(update={"workers_max": 3}))
+    await stand.submit()
+    second = await stand.submit()
+    await stand.publish(second, 1)
+    path, look = (
+        f"/muster/v1/workflows/{second['workflow_id']}/progress",
+        f"muster workflow explain {second['workflow_id']}",
+    )
+    assert (await stand.get(path))["why"] == f"its workers wait to be let in: {look}"
+
+    await activate_workflows(narrow)
+
+    limit = "2 workers in all are in use and 2 more are wanted, of 3 that may be (MUSTER_WORKERS_MAX)"
+    assert (await stand.get(path))["why"] == f"its workers wait to be let in, as {limit}: {look}"
 
 
 async def test_dead_letters_are_told_by_cause(stand: Stand) -> None:

@@ -12,11 +12,18 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import accumulate
 from operator import or_
+from typing import Literal, TypeAlias
 
 from muster.domain.admission import Waiting
 
 OVERTAKEN_S = 600.0
 """Those that come up to so many seconds after a workflow that finds no room may still go before it."""
+
+
+Resource: TypeAlias = Literal["queues", "workers", "events"]
+"""Of what there may be too little."""
+_COUNTED: tuple[Resource, ...] = ("queues", "workers")
+"""What a workflow wants a certain number of; events come after it."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,10 @@ class Use:
 
     def __add__(self, other: "Use") -> "Use":
         return Use(self.queues + other.queues, self.workers + other.workers, self.events + other.events)
+
+    def of(self, what: Resource) -> int:
+        """How much of one of them."""
+        return int(getattr(self, what))
 
     def __or__(self, other: "Use") -> "Use":
         """The more of each."""
@@ -63,6 +74,26 @@ class Limit:
     def is_none(self) -> bool:
         """Does it hold nothing back?"""
         return self == Limit()
+
+    def of(self, what: Resource) -> int | None:
+        """Of one of them."""
+        limit: int | None = getattr(self, what)
+        return limit
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why there is no room for a workflow.
+
+    Args:
+        text: half a sentence.
+        what: of which there is too little; None: none was looked for, since others go first.
+        is_own: it is the limit of its owner, not that of all.
+    """
+
+    text: str
+    what: Resource | None = None
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +160,14 @@ class Room:
         self._own = {owner: _Pool(theirs) for owner, theirs in by_owner.items()}
         self._kept: list[Kept] = []
 
-    def let_in(self, one: Waiting, wanted: Use, *, brings_events: bool = True, is_stranded: bool = False) -> str | None:
+    def by_owner(self, what: Resource) -> Mapping[str, int]:
+        """How much of it is in use, also by those that were let in just now; without owners that use none."""
+        used = {owner: pool.every.of(what) for owner, pool in self._own.items()}
+        return {owner: amount for owner, amount in used.items() if amount}
+
+    def let_in(
+        self, one: Waiting, wanted: Use, *, brings_events: bool = True, is_stranded: bool = False
+    ) -> Obstacle | None:
         """Let a workflow in, or keep room for it.
 
         Args:
@@ -138,7 +176,7 @@ class Room:
             is_stranded: it is in, and has no workers. Where others wait for what it has, it must not wait for what is kept for them.
 
         Returns:
-            Why there is no room, as half a sentence; None: it is let in, and counts.
+            Why there is no room; None: it is let in, and counts.
         """
         came_first = [] if is_stranded else self._kept
         in_its_way = [kept for kept in came_first if one.since > kept.waiting.since + OVERTAKEN_S]
@@ -148,16 +186,16 @@ class Room:
             one if brings_events else replace(one, events=None) for one in (self._own_limit, self._limit)
         )
         own = self._own.setdefault(one.owner, _Pool(()))
-        obstacle = _find_obstacle(wanted, own.every, _most(kept_of_own), own_limit, "of one owner")
+        obstacle = _find_obstacle(wanted, own.every, _most(kept_of_own), own_limit, is_own=True)
         is_own = obstacle is not None
-        obstacle = obstacle or _find_obstacle(wanted, self._all.every, _most(kept_of_all), limit, "in all")
+        obstacle = obstacle or _find_obstacle(wanted, self._all.every, _most(kept_of_all), limit, is_own=False)
         if obstacle is None:
             taken = InUse(one.owner, one.since, wanted)
             own.add(taken)
             self._all.add(taken)
             return None
         of_earlier = (own if is_own else self._all).up_to(one.since + OVERTAKEN_S)
-        if _find_obstacle(wanted, of_earlier, Use(), own_limit if is_own else limit, "") is None:
+        if _find_obstacle(wanted, of_earlier, Use(), own_limit if is_own else limit, is_own=is_own) is None:
             self._kept.append(Kept(one, wanted, is_own))
         return obstacle
 
@@ -165,10 +203,10 @@ class Room:
 def find_excess(wanted: Use, limit: Limit, own_limit: Limit) -> str | None:
     """Why a workflow can never have room beside any other, as half a sentence; None: it can. Events come after it, and do not count."""
     for most, whose in ((own_limit, "one owner may have"), (limit, "there may be")):
-        for name in ("queues", "workers"):
-            wants, may = getattr(wanted, name), getattr(most, name)
+        for what in _COUNTED:
+            wants, may = wanted.of(what), most.of(what)
             if may is not None and wants > may:
-                return f"{wants} {name} are more than the {may} that {whose} at once"
+                return f"{wants} {what} are more than the {may} that {whose} at once"
     return None
 
 
@@ -177,13 +215,26 @@ def _most(several: Iterable[Use]) -> Use:
     return reduce(or_, several, Use())
 
 
-def _find_obstacle(wanted: Use, used: Use, kept: Use, limit: Limit, whose: str) -> str | None:
+def name_setting(what: Resource, *, is_own: bool) -> str:
+    """By which variable a limit is set."""
+    return f"MUSTER_{what.upper()}_MAX{'_PER_OWNER' if is_own else ''}"
+
+
+def _find_obstacle(wanted: Use, used: Use, kept: Use, limit: Limit, *, is_own: bool) -> Obstacle | None:
+    whose = "of one owner" if is_own else "in all"
     if limit.events is not None and used.events >= limit.events:
-        return f"{used.events} events {whose} are in use, of {limit.events} that may be"
-    for name in ("queues", "workers"):
-        in_use, keeps, wants, may = (getattr(one, name) for one in (used, kept, wanted, limit))
+        may_be = _render_limit("events", limit.events, is_own=is_own)
+        return Obstacle(f"{used.events} events {whose} are in use, {may_be}", "events", is_own)
+    for what in _COUNTED:
+        in_use, keeps, wants, may = used.of(what), kept.of(what), wanted.of(what), limit.of(what)
         # What wants more than may be is let in when nothing else is in use: refusing it for ever would help nobody.
         if may is not None and wants and (in_use or keeps) and in_use + keeps + wants > may:
             kept_too = f", {keeps} are kept for one that has waited longer," if keeps else ""
-            return f"{in_use} {name} {whose} are in use{kept_too} and {wants} more are wanted, of {may} that may be"
+            may_be = _render_limit(what, may, is_own=is_own)
+            text = f"{in_use} {what} {whose} are in use{kept_too} and {wants} more are wanted, {may_be}"
+            return Obstacle(text, what, is_own)
     return None
+
+
+def _render_limit(what: Resource, limit: int, *, is_own: bool) -> str:
+    return f"of {limit} that may be ({name_setting(what, is_own=is_own)})"

@@ -27,6 +27,7 @@ def explain_stall(
     list_taskforces: Callable[[], Sequence[Taskforce]],
     upstreams: Collection[str] = (),
     now: float | None = None,
+    obstacle: str | None = None,
 ) -> str | None:
     """`find_stall`, in one sentence."""
     stall = find_stall(
@@ -39,6 +40,7 @@ def explain_stall(
         list_taskforces=list_taskforces,
         upstreams=upstreams,
         now=now,
+        obstacle=obstacle,
     )
     return None if stall is None else stall.text
 
@@ -54,6 +56,7 @@ def find_stall(
     list_taskforces: Callable[[], Sequence[Taskforce]],
     upstreams: Collection[str] = (),
     now: float | None = None,
+    obstacle: str | None = None,
 ) -> Reason | None:
     """Why nothing can move; None when something can, or will in a moment.
 
@@ -63,6 +66,7 @@ def find_stall(
         list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
         upstreams: locations that upstream's agent serves.
         now: seconds since the epoch, where nobody else tells of workflows that wait to be let in.
+        obstacle: why this one was not let in lately, as half a sentence, where that is known.
     """
     total = sum_inputs(queues, counts)
     if not workflow.is_active or total.in_work:
@@ -70,10 +74,10 @@ def find_stall(
     if total.waiting and workers:
         return None if has_ready() else _explain_pause(workflow, find_next_due())
     if total.published == 0 and upstreams and is_direct(list_taskforces(), upstreams):
-        return _explain_no_worker(total, list_taskforces(), upstreams, now)
+        return _explain_no_worker(total, list_taskforces(), upstreams, now, obstacle)
     if total.waiting == 0:
         return _explain_no_input(workflow, queues, total)
-    return _explain_no_worker(total, list_taskforces(), upstreams, now)
+    return _explain_no_worker(total, list_taskforces(), upstreams, now, obstacle)
 
 
 def is_direct(taskforces: Sequence[Taskforce], upstreams: Collection[str]) -> bool:
@@ -89,7 +93,7 @@ def _explain_pause(workflow: Workflow, due: float | None) -> Reason:
 
 
 def _explain_no_worker(
-    total: Counts, every: Sequence[Taskforce], upstreams: Collection[str], now: float | None
+    total: Counts, every: Sequence[Taskforce], upstreams: Collection[str], now: float | None, obstacle: str | None
 ) -> Reason | None:
     # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
     taskforces = [one for one in every if one.phase not in ENDING]
@@ -104,7 +108,10 @@ def _explain_no_worker(
     since = min(one.created_at for one in tried)
     if now is not None and now - since > LET_IN_S and all(one.phase is Phase.PRE_MQ_ACTIVATION for one in tried):
         look = f"muster workflow explain {tried[0].workflow_id}"
-        return Reason(Cause.NO_ROOM, f"its workers wait to be let in: {look}", Party.ACTIVATOR, since, remedies=(look,))
+        why = "" if obstacle is None else f", as {obstacle}"
+        return Reason(
+            Cause.NO_ROOM, f"its workers wait to be let in{why}: {look}", Party.ACTIVATOR, since, remedies=(look,)
+        )
     unclaimed = [one for one in tried if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
     submitted = any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces)
     if unclaimed and not submitted:

@@ -12,9 +12,9 @@ from typing import Protocol, TypeVar
 
 from muster.domain.admission import Waiting
 from muster.domain.asking import Ask
-from muster.domain.outbox import BEGINNING, Cursor, Notice
+from muster.domain.occupancy import Occupant
 from muster.domain.queue import Counts, Queue
-from muster.domain.room import InUse, Wants
+from muster.domain.room import InUse, Resource, Wants
 from muster.domain.sharing import Share
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
@@ -23,6 +23,7 @@ from muster.server.ports.events import Events
 from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
 from muster.server.ports.mq import MqGroups, PublishedKeys
+from muster.server.ports.outbox import Outbox
 from muster.server.ports.retention import Removed, Retention, Rounds
 
 T = TypeVar("T")
@@ -55,6 +56,9 @@ class Workflows(Protocol):
 
     def measure_wants(self, workflow_ids: Collection[str], *, with_events: bool) -> Wants:
         """What these workflows, which wait, would take on top."""
+
+    def list_occupants(self, what: Resource, *, owner: str, limit: int) -> Sequence[Occupant]:
+        """The owner's workflows that have most of what `measure_use` counts, most first; without those that have none."""
 
     def update(self, workflow: Workflow) -> None:
         """Store the fields that may change: `state`, `ended_at`, `ended_by`."""
@@ -262,58 +266,6 @@ class Askings(Protocol):
 
     def find(self, *, locations: Collection[str], schedds: Collection[str]) -> Sequence[Ask]:
         """What our agents asked for at these locations, and upstream's at these schedds; newest first."""
-
-
-@dataclass(frozen=True)
-class Newest:
-    """The end of a subject's notices.
-
-    Args:
-        notices: the newest that `list_after` gives, oldest first.
-        is_whole: there are no others before them.
-        is_held_back: newer ones are committed, and can be told once an older transaction has ended. No topic is woken by that.
-    """
-
-    notices: Sequence[tuple[Cursor, Notice]]
-    is_whole: bool
-    is_held_back: bool
-
-    @property
-    def cursor(self) -> Cursor:
-        """Of the newest; the beginning where there is none."""
-        return self.notices[-1][0] if self.notices else BEGINNING
-
-
-@dataclass(frozen=True)
-class Horizon:
-    """The oldest transaction that is still open: no notice of a younger one can be told before it ends.
-
-    Args:
-        transaction: its number.
-        holder: who has it open, for operators, as far as the database tells.
-    """
-
-    transaction: int
-    holder: str
-
-
-class Outbox(Protocol):
-    """Notices to the world, written with what they tell of."""
-
-    def insert(self, *notices: Notice) -> None:
-        """At least one, in this order."""
-
-    def list_after(self, cursor: Cursor, *, subject: str | None, limit: int) -> Sequence[tuple[Cursor, Notice]]:
-        """Committed notices behind the cursor in commit order. Never passes a transaction that might still commit in front."""
-
-    def list_newest(self, subject: str, *, limit: int) -> Newest:
-        """The last `limit` notices of a subject."""
-
-    def find(self, cursor: Cursor) -> Notice | None:
-        """The notice that was given with this cursor; None where it is not kept, or never was."""
-
-    def find_horizon(self) -> Horizon | None:
-        """What holds notices back at the moment; None where nothing does."""
 
 
 class Transaction(Protocol):

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from functools import partial
 
 from muster.domain.admission import Waiting
+from muster.domain.room import Obstacle
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.domain.workflow import Taskforce
 from muster.server.ports.store import Transaction
@@ -42,16 +43,19 @@ class _Look:
     Args:
         own: those that would be let in, or are to be told that they are not, and are this service's to take on.
         is_cut: there may be more.
+        refused: why those are not let in for whom there is no room, as half a sentence.
     """
 
     line: Sequence[Waiting]
     own: Own
     is_cut: bool
+    refused: Mapping[str, str]
 
 
 async def activate_workflows(parts: Parts) -> Passed:
     """One pass, the most urgent first, some workflows a transaction."""
     look = await parts.store.read(partial(_look, parts=parts))
+    parts.refused.obstacles = look.refused
     waiting = {one.workflow_id: one for one in look.line}
     outcomes: list[Outcome] = []
     for some in cut(look.own.those):
@@ -72,13 +76,13 @@ def _look(tx: Transaction, *, parts: Parts) -> _Look:
     """Judged as in what writes, but without its turn: where nothing is to be done, nobody waits for that."""
     if not has_limits(parts):
         line = list_line(tx, Phase.PRE_MQ_ACTIVATION)
-        return _Look(line.those, leave_to_others(tx, line.those), line.is_cut)
+        return _Look(line.those, leave_to_others(tx, line.those), line.is_cut, {})
     judged = judge_line(tx, parts)
-    refused = [one for one, obstacle in judged.obstacles.items() if obstacle is not None]
-    untold = tx.taskforces.find_untold(refused, phase=Phase.PRE_MQ_ACTIVATION, context=TRY_AGAIN_LATER)
+    refused = {one: obstacle.text for one, obstacle in judged.obstacles.items() if obstacle is not None}
+    untold = tx.taskforces.find_untold(list(refused), phase=Phase.PRE_MQ_ACTIVATION, context=TRY_AGAIN_LATER)
     idle = set(refused) - untold
     worth = [one for one in judged.line if one.workflow_id not in idle]
-    return _Look(judged.line, leave_to_others(tx, worth), judged.is_cut)
+    return _Look(judged.line, leave_to_others(tx, worth), judged.is_cut, refused)
 
 
 def _activate_some(
@@ -89,7 +93,7 @@ def _activate_some(
     Args:
         line: all that wait, of whom those before them may have room kept.
     """
-    obstacles: Mapping[str, str | None] = {}
+    obstacles: Mapping[str, Obstacle | None] = {}
     if has_limits(parts):
         take_turn(tx)
         obstacles = Usher(tx, parts).judge(line)

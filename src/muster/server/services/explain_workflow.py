@@ -9,7 +9,7 @@ from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.taskforce_reason import TaskforceCase, count_up, is_over, is_working
 from muster.domain.workflow import TaskDirective, Taskforce, Workflow
 from muster.server.ports.store import Transaction
-from muster.server.services.find_room import find_obstacle_to
+from muster.server.services.find_room import explain_obstacle_to
 from muster.server.services.finish_drained import BY
 from muster.server.services.parts import Parts
 
@@ -18,12 +18,12 @@ CASES_MAX = 50
 DEATHS_MAX = 20
 
 
-async def explain_workflow(parts: Parts, workflow_id: str) -> Explanation:
-    """Why it is as it is. Raises NotFoundError."""
-    return await parts.store.read(lambda tx: explain(_look(tx, parts, workflow_id)))
+async def explain_workflow(parts: Parts, workflow_id: str, *, names_owners: bool = False) -> Explanation:
+    """Why it is as it is. `names_owners`: of what it waits for, too. Raises NotFoundError."""
+    return await parts.store.read(lambda tx: explain(_look(tx, parts, workflow_id, names_owners=names_owners)))
 
 
-def _look(tx: Transaction, parts: Parts, workflow_id: str) -> WorkflowCase:
+def _look(tx: Transaction, parts: Parts, workflow_id: str, *, names_owners: bool) -> WorkflowCase:
     workflow = tx.workflows.get(workflow_id)
     queues = tx.queues.list_of_workflow(workflow_id)
     numbers = [queue.number for queue in queues]
@@ -45,7 +45,7 @@ def _look(tx: Transaction, parts: Parts, workflow_id: str) -> WorkflowCase:
         counts=counts,
         workers=workers,
         taskforces=taskforces,
-        cases=_list_cases(tx, parts, workflow, taskforces, workers, work),
+        cases=_list_cases(tx, parts, workflow, taskforces, workers, work, names_owners=names_owners),
         upstreams=list_upstreams(parts.locations),
         deaths=tx.events.list_deaths(inputs, limit=DEATHS_MAX) if total.dead else (),
         ended_itself=workflow.ended_by == BY,
@@ -70,6 +70,8 @@ def _list_cases(
     taskforces: Sequence[Taskforce],
     workers: Mapping[str, int],
     work: Mapping[str, Counts],
+    *,
+    names_owners: bool,
 ) -> list[TaskforceCase]:
     """Those that are not at work, held ones first; and one of each task that has none left for its events. `work`: by task."""
     served = {one.task_id for one in taskforces if one.phase not in ENDING}
@@ -85,9 +87,8 @@ def _list_cases(
     chosen = sorted(chosen, key=lambda one: (is_over(one), one.held_reason is None))[:CASES_MAX]
     logs = tx.taskforces.list_log([one.taskforce_uuid for one in chosen]) if chosen else {}
     asks = tx.askings.find(locations={one.location for one in chosen}, schedds={one.schedd for one in chosen})
-    obstacle = (
-        find_obstacle_to(tx, parts, workflow) if any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen) else None
-    )
+    is_new = any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen)
+    obstacle = explain_obstacle_to(tx, parts, workflow, names_owners=names_owners) if is_new else None
     known = {one.name: one.agent for one in parts.locations.values()}
     return [
         TaskforceCase(

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from muster.domain.admission import Waiting, order
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.mq_profile import GroupedProfile, MqGroup
-from muster.domain.room import InUse, Room, Use, find_excess
+from muster.domain.occupancy import NAMED_MAX, render_occupancy
+from muster.domain.room import InUse, Obstacle, Room, Use, find_excess
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Workflow
 from muster.server.ports.store import Transaction
@@ -37,20 +38,22 @@ class Judged:
     """A line of those who wait for their queues' activation, and what came of each when one after another was judged.
 
     Args:
-        obstacles: why each is not let in, as half a sentence; None: there is room, which it takes.
+        obstacles: why each is not let in; None: there is room, which it takes.
         is_cut: there may be more.
+        room: what is in use when all of them were judged.
     """
 
     line: Sequence[Waiting]
-    obstacles: Mapping[str, str | None]
+    obstacles: Mapping[str, Obstacle | None]
     is_cut: bool
+    room: Room
 
 
 def judge_line(tx: Transaction, parts: Parts) -> Judged:
     """The most urgent ones; behind them those of other owners, where none of the first finds room."""
     usher = Usher(tx, parts)
     seen: list[Waiting] = []
-    obstacles: dict[str, str | None] = {}
+    obstacles: dict[str, Obstacle | None] = {}
     owners: set[str] = set()
     for _ in range(LOOKS_MAX):
         line = list_line(tx, Phase.PRE_MQ_ACTIVATION, without=owners)
@@ -60,7 +63,7 @@ def judge_line(tx: Transaction, parts: Parts) -> Judged:
         if not line.is_cut or None in judged.values():
             break
         owners |= {one.owner for one in line.those}
-    return Judged(seen, obstacles, line.is_cut)
+    return Judged(seen, obstacles, line.is_cut, usher.room)
 
 
 class Usher:
@@ -77,8 +80,8 @@ class Usher:
             in_use += [InUse(owner, 0.0, Use(queues=queues)) for owner, queues in counts.items()]
         self.room = Room(limits[0], limits[1], in_use)
 
-    def judge(self, those: Sequence[Waiting]) -> Mapping[str, str | None]:
-        """Why each is not let in, as half a sentence; None: there is room, which it takes."""
+    def judge(self, those: Sequence[Waiting]) -> Mapping[str, Obstacle | None]:
+        """Why each is not let in; None: there is room, which it takes."""
         wants = self._tx.workflows.measure_wants([one.workflow_id for one in those], with_events=self._with_events)
         return {
             one.workflow_id: self.room.let_in(
@@ -98,17 +101,28 @@ def require_possible(parts: Parts, wanted: Use, *, field: str) -> None:
         raise InvalidError([Finding(field, f"{reason}: ask for fewer, or an operator for a higher limit")])
 
 
-def find_obstacle_to(tx: Transaction, parts: Parts, workflow: Workflow) -> str | None:
-    """Why a workflow of ours that waits is not let in, as half a sentence; None: there is room."""
+def explain_obstacle_to(tx: Transaction, parts: Parts, workflow: Workflow, *, names_owners: bool) -> str | None:
+    """Why a workflow of ours that waits is not let in, and who has what it waits for, as half a sentence; None: there is room.
+
+    Args:
+        names_owners: the other owners are named, too.
+    """
     if not has_limits(parts):
         return None
-    judged = judge_line(tx, parts)
-    return judged.obstacles.get(workflow.workflow_id, f"{len(judged.line)} that are more urgent wait, too")
+    judged, owner = judge_line(tx, parts), workflow.owner
+    first = Obstacle(f"{len(judged.line)} that are more urgent wait, too")
+    obstacle = judged.obstacles.get(workflow.workflow_id, first)
+    if obstacle is None or obstacle.what is None:
+        return None if obstacle is None else obstacle.text
+    own = tx.workflows.list_occupants(obstacle.what, owner=owner, limit=NAMED_MAX)
+    by_owner = judged.room.by_owner(obstacle.what)
+    told = render_occupancy(owner, own, by_owner, is_own=obstacle.is_own, names_owners=names_owners)
+    return "; ".join(filter(None, (obstacle.text, told)))
 
 
 def find_obstacle_to_group(
     tx: Transaction, parts: Parts, group: MqGroup, profiles: Sequence[GroupedProfile], *, priority: int
-) -> str | None:
+) -> Obstacle | None:
     """The same of a group of another service's, of which only the queues are known. One that is in use has its room."""
     now = tx.now()
     is_in_use = any(one.profile.stamp is not None and one.profile.stamp.expires_at > now for one in profiles)

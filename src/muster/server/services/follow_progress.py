@@ -17,7 +17,8 @@ from muster.domain.queue import Counts, Queue, sum_inputs
 from muster.domain.stall import explain_stall
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Workflow
-from muster.server.ports.store import Newest, Transaction
+from muster.server.ports.outbox import Newest
+from muster.server.ports.store import Transaction
 from muster.server.services.lookout import Lookout
 from muster.server.services.parts import Parts
 from muster.server.services.read_workflow import state_of
@@ -134,7 +135,8 @@ def follow(parts: Parts, workflow_id: str) -> AbstractContextManager[Lookout[Sig
     upstreams = list_upstreams(parts.locations)
 
     async def look() -> Sight:
-        return await parts.store.read(lambda tx: _look(tx, workflow_id, upstreams, net_s=parts.settings.net_interval_s))
+        net_s, obstacle = parts.settings.net_interval_s, parts.refused.obstacles.get(workflow_id)
+        return await parts.store.read(lambda tx: _look(tx, workflow_id, upstreams, net_s=net_s, obstacle=obstacle))
 
     return parts.lookouts.follow(
         workflow_id,
@@ -142,7 +144,7 @@ def follow(parts: Parts, workflow_id: str) -> AbstractContextManager[Lookout[Sig
     )
 
 
-def _look(tx: Transaction, workflow_id: str, upstreams: frozenset[str], *, net_s: float) -> Sight:
+def _look(tx: Transaction, workflow_id: str, upstreams: frozenset[str], *, net_s: float, obstacle: str | None) -> Sight:
     workflow = tx.workflows.get(workflow_id)
     queues = tx.queues.list_of_workflow(workflow_id)
     numbers = [queue.number for queue in queues]
@@ -165,6 +167,7 @@ def _look(tx: Transaction, workflow_id: str, upstreams: frozenset[str], *, net_s
             list_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
             upstreams=upstreams,
             now=tx.now(),
+            obstacle=obstacle,
         ),
     )
     is_cleared = not workflow.is_active and not tx.taskforces.has_clusters(workflow_id)

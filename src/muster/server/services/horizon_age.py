@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from muster.server.ports.store import Horizon
+from muster.server.ports.outbox import Horizon
 
 OLD_S = 60.0
 """Seconds after which operators are told: no transaction of ours takes so long."""

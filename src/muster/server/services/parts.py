@@ -52,6 +52,13 @@ class Tally:
     launched: int = 0
 
 
+@dataclass
+class Refused:
+    """Which workflows found no room when this service looked last, and why, as half a sentence: those who watch need not look again."""
+
+    obstacles: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Parts:
     """The server's ports and values."""
@@ -72,6 +79,7 @@ class Parts:
     random: Callable[[int], str] = random_hex
     stopping: Stopping = field(default_factory=Stopping)
     tally: Tally = field(default_factory=Tally)
+    refused: Refused = field(default_factory=Refused)
     measures: Measures = field(default_factory=Measures)
     use: DatabaseUse = field(default_factory=DatabaseUse)
     """What the database's adapter says of its own work."""

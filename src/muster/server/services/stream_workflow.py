@@ -13,7 +13,8 @@ import anyio
 
 from muster.domain.errors import Finding, InvalidError, NotFoundError, UnavailableError
 from muster.domain.outbox import BEGINNING, Cursor, Notice, Place
-from muster.server.ports.store import Newest, Transaction
+from muster.server.ports.outbox import Newest
+from muster.server.ports.store import Transaction
 from muster.server.services.follow_progress import FLOOR_S, ProgressNow, Sight, follow
 from muster.server.services.lookout import Lookout
 from muster.server.services.parts import Parts

@@ -3,7 +3,7 @@
 What is in use are the active workflows of which a taskforce has come past activation.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 
 from muster.domain.admission import AGE_S, TURN, Waiting
-from muster.domain.room import OVERTAKEN_S, InUse, Use, Wants
+from muster.domain.occupancy import Occupant
+from muster.domain.room import OVERTAKEN_S, InUse, Resource, Use, Wants
 from muster.domain.taskforce_phase import AT_WORK, Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.rows import Session
@@ -60,6 +61,12 @@ def measure_wants(session: Session, workflow_ids: Collection[str], *, with_event
         wanted[workflow_id] = wanted.get(workflow_id, Use()) + Use(workers=int(workers))
     new, stranded = (set(session.execute(which, these).scalars()) for which in (_NEW, _STRANDED))
     return Wants(wanted, new, stranded)
+
+
+def list_occupants(session: Session, what: Resource, *, owner: str, limit: int) -> Sequence[Occupant]:
+    """See `muster.server.ports.store.Workflows.list_occupants`."""
+    rows = session.execute(_OCCUPANTS[what], {"owner": owner, "limit": limit})
+    return [Occupant(workflow_id, int(amount)) for workflow_id, amount in rows]
 
 
 # Built once: building them takes longer than carrying them out.
@@ -128,12 +135,30 @@ def _select_queues(by: _By, which: ColumnElement[bool], *, with_events: bool) ->
         tables = tables.outerjoin(changes, changes.c.queue == queue.c.number)
         left = func.coalesce(counter.c.waiting + counter.c.in_work, 0) + func.coalesce(changes.c.left, 0)
         events = func.sum(left)
-    return select(*by.shown, func.count(), events).select_from(tables).where(which).group_by(*by.group)
+    return (
+        select(*by.shown, func.count().label("queues"), events.label("events"))
+        .select_from(tables)
+        .where(which)
+        .group_by(*by.group)
+    )
 
 
 def _select_workers(by: _By, which: ColumnElement[bool]) -> Select[Any]:
     joined = workflow.join(taskforce, taskforce.c.workflow_id == workflow.c.workflow_id)
-    return select(*by.shown, func.sum(taskforce.c.n_workers)).select_from(joined).where(which).group_by(*by.group)
+    workers = func.sum(taskforce.c.n_workers).label("workers")
+    return select(*by.shown, workers).select_from(joined).where(which).group_by(*by.group)
+
+
+def _select_most(sums: Select[Any], amount: str) -> Select[Any]:
+    """Of those that are added up by workflow, the ones that have most."""
+    found = sums.subquery()
+    most = found.c[amount]
+    return (
+        select(found.c.workflow_id, most)
+        .where(most > 0)
+        .order_by(most.desc(), found.c.workflow_id)
+        .limit(bindparam("limit"))
+    )
 
 
 _HAS_COME_PAST = exists().where(
@@ -161,3 +186,9 @@ _QUEUES_WANTED = {
 }
 _WORKERS_USED = _select_workers(_by_owner(taskforce.c.created_at), _RUNS)
 _WORKERS_WANTED = _select_workers(_WORKFLOWS, and_(_THESE, taskforce.c.phase == Phase.PRE_MQ_ACTIVATION))
+_OWNERS = workflow.c.owner == bindparam("owner")
+_OCCUPANTS: Mapping[Resource, Select[Any]] = {
+    "queues": _select_most(_select_queues(_WORKFLOWS, and_(_IN_USE, _OWNERS), with_events=False), "queues"),
+    "workers": _select_most(_select_workers(_WORKFLOWS, and_(_RUNS, _OWNERS)), "workers"),
+    "events": _select_most(_select_queues(_WORKFLOWS, and_(_IN_USE, _OWNERS), with_events=True), "events"),
+}

@@ -21,7 +21,7 @@ from muster.domain.outbox import Cursor, Notice
 from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import era, outbox
-from muster.server.ports.store import Horizon, Newest
+from muster.server.ports.outbox import Horizon, Newest
 
 # A session of another database user is shown without its name and state, and a prepared transaction has no session at all.
 _HOLDER = text("""
@@ -41,7 +41,7 @@ _NOBODY_SHOWN = "a session that this database user may not see"
 
 
 class SqlOutbox:
-    """See `muster.server.ports.store.Outbox`.
+    """See `muster.server.ports.outbox.Outbox`.
 
     On PostgreSQL the order of numbers is not the order of commits: a reader that trusts it skips what commits late. So each row keeps
     its transaction's id, and nobody reads past the oldest transaction that is still open. In a database that was restored elsewhere those

@@ -9,10 +9,11 @@ from sqlalchemy import Row, bindparam, case, exists, func, select, update
 
 from muster.domain.admission import Waiting
 from muster.domain.errors import NotFoundError
-from muster.domain.room import InUse, Wants
+from muster.domain.occupancy import Occupant
+from muster.domain.room import InUse, Resource, Wants
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
-from muster.server.adapters.sql.admission import list_waiting, measure_use, measure_wants
+from muster.server.adapters.sql.admission import list_occupants, list_waiting, measure_use, measure_wants
 from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import LookUp, Session
 from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
@@ -69,6 +70,9 @@ class SqlWorkflows:
 
     def measure_wants(self, workflow_ids: Collection[str], *, with_events: bool) -> Wants:
         return measure_wants(self._session, workflow_ids, with_events=with_events)
+
+    def list_occupants(self, what: Resource, *, owner: str, limit: int) -> Sequence[Occupant]:
+        return list_occupants(self._session, what, owner=owner, limit=limit)
 
     def update(self, changed: Workflow) -> None:
         self._session.execute(

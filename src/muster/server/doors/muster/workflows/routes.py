@@ -15,6 +15,7 @@ from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.workflows import EndedView, Progress, WorkflowPage, WorkflowView
+from muster.domain.caller import Role
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.workflow import WorkflowEvent
 from muster.server.doors.access import SignedIn
@@ -172,10 +173,11 @@ async def errors(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> E
 
 
 @get("/workflows/{workflow_id:str}/explanation")
-async def explanation(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> ExplanationView:
+async def explanation(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> ExplanationView:
     """Why it is not (or no longer) running: what waits for whom, since when, and what would move it."""
     _check(workflow_id)
-    return render_explanation(await explain_workflow(parts, workflow_id))
+    is_operator = request.user.has(Role.OPERATOR)
+    return render_explanation(await explain_workflow(parts, workflow_id, names_owners=is_operator))
 
 
 handlers: Sequence[HTTPRouteHandler] = (

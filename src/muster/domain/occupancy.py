@@ -1,0 +1,44 @@
+"""Who has what another one waits for? The owner's own workflows by their ids; of other owners how much in all, and to operators whose.
+
+What others have is nobody's business but an operator's; how much it is tells whether to wait or to ask one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+NAMED_MAX = 3
+"""Workflows, and owners, that one sentence names."""
+
+
+@dataclass(frozen=True)
+class Occupant:
+    """A workflow that has some of it."""
+
+    workflow_id: str
+    amount: int
+
+
+def render_occupancy(
+    owner: str, own: Sequence[Occupant], by_owner: Mapping[str, int], *, is_own: bool, names_owners: bool
+) -> str | None:
+    """Who has it, as half a sentence; None where nobody has any.
+
+    Args:
+        owner: of the one that waits.
+        own: its owner's workflows that have most.
+        by_owner: how much of it each owner has.
+        is_own: it is the limit of the owner, so that others are not in the way.
+        names_owners: to an operator.
+    """
+    named = [(one.workflow_id, one.amount) for one in own[:NAMED_MAX]]
+    rest = by_owner.get(owner, 0) - sum(amount for _, amount in named)
+    parts = [*named, (f"{'others' if named else 'those'} of {owner}", rest)]
+    if not is_own:
+        others = sorted(((amount, name) for name, amount in by_owner.items() if name != owner), reverse=True)
+        shown = others[:NAMED_MAX] if names_owners else []
+        parts += [(f"those of {name}", amount) for amount, name in shown]
+        parts.append(("those of other owners", sum(amount for amount, _ in others[len(shown) :])))
+    told = [f"{name} ({amount})" for name, amount in parts if amount > 0]
+    if not told:
+        return None
+    return f"they are in use by {' and '.join(filter(None, (', '.join(told[:-1]), told[-1])))}"
