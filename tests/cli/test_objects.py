@@ -165,7 +165,7 @@ def test_a_taskforce_that_is_not_started_says_why_in_words(running: Stack) -> No
     listed = running.run("taskforce", "list", workflow).stdout
 
     assert "why it is not at work\n  it is held: " in shown
-    assert f"muster workflow add-workers {workflow}" in shown
+    assert f"muster workflow abort {workflow}" in shown
     assert "pending-starter (held)" in listed
     running.run("workflow", "abort", workflow)
 
@@ -285,7 +285,10 @@ def test_a_taskforce_that_is_held_is_released(running: Stack, flow: Any) -> None
     wait_for(lambda: running.run_json("taskforce", "list", workflow, "--held")["taskforces"], "it is held")
     [held] = running.run_json("taskforce", "list", workflow, "--held")["taskforces"]
     uuid, reason = held["taskforce_uuid"], held["held_reason"]
-    assert f"muster taskforce release {uuid}" in running.run("taskforce", "show", uuid).stdout
+    shown = running.run("taskforce", "show", uuid).stdout
+    assert f"muster workflow abort {workflow}" in shown  # no release can mend what its site can never start
+    assert "muster workflow submit mended.yaml" in shown
+    assert "muster taskforce release" not in shown
 
     released = running.run("taskforce", "release", uuid, flow["taskforces"][0]["taskforce_uuid"])
 

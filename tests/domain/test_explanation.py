@@ -11,7 +11,7 @@ from muster.domain.location import Agent
 from muster.domain.queue import Counts, Queue
 from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import Phase
-from muster.domain.taskforce_reason import TaskforceCase, is_working
+from muster.domain.taskforce_reason import TaskforceCase, is_working, list_ways_to_mend, render_final
 from muster.domain.workflow import PhaseLogEntry, Taskforce, Workflow, WorkflowState
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
@@ -103,6 +103,15 @@ def test_held_taskforces_are_told_with_their_reason_and_what_can_be_done() -> No
         "muster workflow add-workers WF-1 --workers 2 --task TK-1 --location …",
         "muster workflow finish WF-1",
     )
+
+
+def test_what_no_release_can_mend_is_told_with_how_to_mend_the_workflow() -> None:
+    held = replace(STARTING, held_reason=render_final("no containers here"), submit_failures=1)
+
+    [reason] = explain(a_case(WAIT, held)).reasons
+
+    assert reason.text == "no taskforce can be started: no containers here; its site cannot start it as it is"
+    assert (reason.last_error, reason.remedies) == ("no containers here", list_ways_to_mend("WF-1"))
 
 
 def test_workers_that_have_all_ended_are_missed() -> None:

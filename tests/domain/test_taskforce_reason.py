@@ -9,7 +9,15 @@ from muster.domain.asking import Ask
 from muster.domain.location import Agent
 from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import Phase
-from muster.domain.taskforce_reason import TaskforceCase, count_up, explain_taskforce, is_over, is_working
+from muster.domain.taskforce_reason import (
+    TaskforceCase,
+    count_up,
+    explain_taskforce,
+    is_final,
+    is_over,
+    is_working,
+    render_final,
+)
 from muster.domain.workflow import PhaseLogEntry, Taskforce
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
@@ -203,6 +211,23 @@ def test_one_that_is_held_needs_a_person() -> None:
         Cause.HELD, text, Party.PERSON, NOW - 3, "no such image", (RELEASE, ADD.replace("far", "…"))
     )
     assert reason(case).needs_help
+
+
+def test_for_what_no_release_can_mend_the_workflow_itself_must_be_changed() -> None:
+    failed = entry(P.CONDOR_SUBMIT, ago=3, ok=False, context="ERROR: no containers here")
+    case = a_case(P.PENDING_STARTER, failed, submit_failures=1, held_reason=render_final("no containers here"))
+    text = "it is held: its site cannot start it as it is, however often that is tried (no containers here)"
+
+    found = reason(case)
+
+    assert is_final(case.taskforce)
+    assert found.text == f"{text}; the workflow itself must be changed: end this one, and submit a mended one"
+    assert (found.last_error, found.waits_for, found.since) == ("no containers here", Party.PERSON, NOW - 3)
+    commands = [one.partition("    #")[0] for one in found.remedies]
+    assert commands == ["muster workflow abort WF-1", "muster workflow submit mended.yaml"]
+    # Where others work for its task, nothing has to be ended.
+    others = Reason(Cause.HELD, f"{text}; others work for its task", Party.PERSON, NOW - 3, "no containers here")
+    assert reason(replace(case, has_others=True)) == others
 
 
 # -- started ------------------------------------------------------------------------------------------------------------------

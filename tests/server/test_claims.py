@@ -285,6 +285,9 @@ async def test_nobody_has_claimed_a_taskforce_before_the_first_claim_and_after_o
     assert (before, type(claimed), after) == (None, float, None)
 
 
+HELD_FOR_GOOD = "no such image; its site cannot start it as it is"
+
+
 async def test_a_final_failure_holds_at_once_and_the_same_failure_twice_in_truth_counts_twice(stand: Stand) -> None:
     await ready(stand)
     order = await one_order(stand)
@@ -303,7 +306,7 @@ async def test_what_is_held_is_a_fact_of_the_taskforce_and_not_of_the_settings(s
     order = await one_order(stand)
     await stand.report(order, "submit-failed", error="no such image", final=True)
     view = await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}")
-    assert (view["submit_failures"], view["held_reason"], view["phase"]) == (1, "no such image", "pending-starter")
+    assert (view["submit_failures"], view["held_reason"], view["phase"]) == (1, HELD_FOR_GOOD, "pending-starter")
     stand.parts = replace(stand.parts, settings=stand.parts.settings.model_copy(update={"submit_failures_max": 99}))
     assert not (await claim_taskforces(stand.parts, ASKED)).start
 

@@ -91,7 +91,10 @@ async def test_a_taskforce_that_is_held_is_told_with_its_reason_and_what_release
     await stand.publish(workflow, 1)
     await stand.advance()
     [order] = (await stand.claim())["start"]
-    await stand.report(order, "submit-failed", error="no such image", final=True)
+    for _ in range(2):
+        await stand.report(order, "submit-failed", error="no such image")
+        [order] = (await stand.claim())["start"]
+    await stand.report(order, "submit-failed", error="no such image")
 
     found = await explain(stand, workflow)
 
@@ -104,6 +107,29 @@ async def test_a_taskforce_that_is_held_is_told_with_its_reason_and_what_release
         f"muster workflow add-workers {workflow_id} --workers 2 --task {task} --location …",
         f"muster workflow finish {workflow_id}",
     ]
+
+
+async def test_what_its_site_can_never_start_is_told_with_how_to_mend_the_workflow(stand: Stand) -> None:
+    workflow = await stand.submit()
+    task = workflow["tasks"][0]["task_id"]
+    await stand.publish(workflow, 1)
+    await stand.advance()
+    [order] = (await stand.claim())["start"]
+    await stand.report(order, "submit-failed", error="no containers here", final=True)
+
+    found = await explain(stand, workflow)
+
+    assert causes(found) == ("stalled", ["held"], ["held"])
+    for reason in (*found["reasons"], *found["taskforces"]):
+        assert reason["last_error"] == "no containers here"
+        assert [one.partition("    #")[0] for one in reason["remedies"]] == [
+            f"muster workflow abort {workflow['workflow_id']}",
+            "muster workflow submit mended.yaml",
+        ]
+
+    await stand.post(f"/muster/v1/tasks/{task}/actions/add-workers", {"location": "far", "n_workers": 1})
+    [told] = [one for one in (await explain(stand, workflow))["taskforces"] if one["cause"] == "held"]
+    assert (told["text"].rpartition("; ")[2], told["remedies"]) == ("others work for its task", [])
 
 
 async def test_a_workflow_for_which_there_is_no_room_says_which_limit_it_is(stand: Stand) -> None:

@@ -487,7 +487,8 @@ async def test_new_taskforces_that_cannot_be_started_are_named_by_the_progress(s
     await stand.report(claims["stop"][0], "completed", at=9.0)
     await stand.report(claims["start"][0], "submit-failed", error="no such pool", final=True)
 
-    assert (await stand.get(path_of(workflow, "/progress")))["why"] == "no taskforce can be started: no such pool"
+    why = "no taskforce can be started: no such pool; its site cannot start it as it is"
+    assert (await stand.get(path_of(workflow, "/progress")))["why"] == why
 
 
 async def test_a_consumer_that_was_told_drained_finds_the_new_results_afterwards(stand: Stand) -> None:

@@ -11,7 +11,7 @@ from muster.domain.attempt import CauseOfDeath
 from muster.domain.queue import Counts, Queue, is_workflow_drained, sum_inputs
 from muster.domain.reason import Cause, Party, Reason, count, cut, render_utc
 from muster.domain.stall import find_stall, is_direct
-from muster.domain.taskforce_reason import TaskforceCase, explain_taskforce, is_over, is_working
+from muster.domain.taskforce_reason import TaskforceCase, explain_taskforce, is_final, is_over, is_working
 from muster.domain.workflow import Taskforce, Workflow, WorkflowState
 
 CAUSES_MAX = 3
@@ -154,7 +154,8 @@ def _find_stall(case: WorkflowCase, explained: Sequence[Explained]) -> Reason | 
     same = Cause.WORKERS_ENDED if stall.cause is Cause.NO_TASKFORCE else stall.cause
     to_blame = [one.reason for one in explained if one.reason.cause is same]
     remedies = dict.fromkeys(remedy for one in to_blame for remedy in one.remedies)
-    if stall.cause in (Cause.HELD, Cause.NO_TASKFORCE):
+    is_hopeless = any(is_final(one.taskforce) for one in explained)
+    if stall.cause in (Cause.HELD, Cause.NO_TASKFORCE) and not is_hopeless:
         remedies[f"muster workflow finish {case.workflow.workflow_id}"] = None
     is_absent = bool(to_blame) and all(one.is_absent for one in to_blame)
     text = stall.text

@@ -13,6 +13,8 @@ from muster.domain.workflow import PhaseLogEntry, Taskforce
 SLOW_S = 30.0
 """A step of the service itself that takes longer is worth a word."""
 P = Phase
+_FINAL = "; its site cannot start it as it is"
+"""At the end of why a taskforce is held, where its site said that no other try can help."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class TaskforceCase:
         asks: who asked for work there, ours and upstream's.
         has_worked: did any worker of its task ever end an event?
         is_needed: do events wait for its task while no other taskforce of it is left?
+        has_others: are there other workers for its task, or on their way, so that its events are worked on?
         obstacle: why its workflow is not let in (`domain.room`), as half a sentence; None where there is room.
     """
 
@@ -36,7 +39,18 @@ class TaskforceCase:
     asks: Sequence[Ask] = ()
     has_worked: bool = False
     is_needed: bool = False
+    has_others: bool = False
     obstacle: str | None = None
+
+
+def render_final(reason: str) -> str:
+    """Why a taskforce is held that its site can never start as it is, whoever tries again."""
+    return reason + _FINAL
+
+
+def is_final(taskforce: Taskforce) -> bool:
+    """Is it held for what no release can mend?"""
+    return taskforce.held_reason is not None and taskforce.held_reason.endswith(_FINAL)
 
 
 def is_working(taskforce: Taskforce, workers: int) -> bool:
@@ -109,9 +123,15 @@ def _explain_phase(case: TaskforceCase, now: float) -> Reason | None:
 
 def _explain_held(case: TaskforceCase) -> Reason:
     taskforce = case.taskforce
-    reason = cut(taskforce.held_reason or "")
+    reason = cut((taskforce.held_reason or "").removesuffix(_FINAL))
     at = next((one.at for one in reversed(case.log) if not one.was_successful), find_since(case))
     release = f"muster taskforce release {taskforce.taskforce_uuid}"
+    if is_final(taskforce):
+        text = f"it is held: its site cannot start it as it is, however often that is tried ({reason})"
+        if case.has_others:
+            return Reason(Cause.HELD, f"{text}; others work for its task", Party.PERSON, at, reason)
+        text += "; the workflow itself must be changed: end this one, and submit a mended one"
+        return Reason(Cause.HELD, text, Party.PERSON, at, reason, list_ways_to_mend(taskforce.workflow_id))
     if taskforce.phase is P.PENDING_STARTER:
         tried = f"after {count(taskforce.submit_failures, 'failed start')} "
         text = f"it is held: {tried}it is not tried any more ({reason}); mend that, and release it, or add workers elsewhere"
@@ -122,6 +142,14 @@ def _explain_held(case: TaskforceCase) -> Reason:
     text = f"it is held: {tried}it is not tried any more to remove {where} ({reason}); {mend}"
     by_hand = (f"condor_rm {taskforce.cluster_id}    # at {taskforce.schedd}",) if _is_upstreams(case) else ()
     return Reason(Cause.HELD, text, Party.PERSON, at, reason, (release, *by_hand))
+
+
+def list_ways_to_mend(workflow_id: str) -> tuple[str, ...]:
+    """What to type where a workflow cannot be carried out as it was submitted."""
+    return (
+        f"muster workflow abort {workflow_id}    # where events wait, it prints the lines that take them to the mended one",
+        "muster workflow submit mended.yaml    # its file, with that changed",
+    )
 
 
 def _explain_activation(case: TaskforceCase, now: float) -> Reason:

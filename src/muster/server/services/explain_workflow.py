@@ -90,6 +90,7 @@ def _list_cases(
     is_new = any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen)
     obstacle = explain_obstacle_to(tx, parts, workflow, names_owners=names_owners) if is_new else None
     known = {one.name: one.agent for one in parts.locations.values()}
+    tried = {one.task_id for one in taskforces if one.phase not in ENDING and one.held_reason is None}
     return [
         TaskforceCase(
             taskforce=one,
@@ -99,6 +100,7 @@ def _list_cases(
             asks=asks,
             has_worked=work[one.task_id].done + work[one.task_id].failed > 0,
             is_needed=one.task_id in missed,
+            has_others=one.task_id in tried,
             obstacle=obstacle,
         )
         for one in chosen

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from muster.domain.errors import ConflictError, NotFoundError
 from muster.domain.taskforce_phase import ENDING, Phase, PhaseEvent, next_phase
+from muster.domain.taskforce_reason import render_final
 from muster.domain.workflow import Taskforce
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import (
@@ -112,7 +113,8 @@ async def record_submit_failed(
             _require_claim(claim, taskforce)
         changes: dict[str, object] = {"submit_failures": taskforce.submit_failures + 1, "claim_until": None}
         if taskforce.phase is Phase.PENDING_STARTER and _is_last_try(parts, taskforce.submit_failures + 1, final=final):
-            changes["held_reason"] = clean_text(error) or NO_REASON
+            reason = clean_text(error) or NO_REASON
+            changes["held_reason"] = render_final(reason) if final else reason
         tx.wake(f"start:{taskforce.schedd}")
         tx.wake(f"workflow:{taskforce.workflow_id}")
         return _advance(tx, taskforce, happened, **changes)
