@@ -141,6 +141,26 @@ def test_a_pause_is_told_with_why_attempts_fail() -> None:
 
 
 @pytest.mark.parametrize(
+    ("counts", "text", "error"),
+    [
+        (
+            Counts(published=3, waiting=1, in_work=2, failed=7),
+            "7 attempts failed so far, and no event is done",
+            "no luck",
+        ),
+        (Counts(published=3, in_work=2, done=1, failed=1), "1 attempt failed so far, and 1 event is done", None),
+    ],
+)
+def test_one_whose_events_fail_and_are_tried_again_says_how_often(counts: Counts, text: str, error: str | None) -> None:
+    found = explain(a_case(counts, AT_WORK, workers=1, find_failure=lambda: "no\nluck"))
+
+    look = ("muster workflow errors WF-1",)
+    assert list(found.reasons) == [Reason(Cause.FAILED_ATTEMPTS, text, Party.NOBODY, last_error=error, remedies=look)]
+    failed = "7 failed attempts" if error else "1 failed attempt"
+    assert (found.verdict, found.summary.endswith(f", 0 dead, {failed}; 1 worker is up")) == (Verdict.RUNNING, True)
+
+
+@pytest.mark.parametrize(
     ("counts", "verdict", "before"),
     [(WAIT, Verdict.WAITING, []), (Counts(), Verdict.IDLE, [Cause.NO_EVENTS])],
     ids=["with events", "without events"],

@@ -70,19 +70,23 @@ async def test_every_step_of_a_life_is_explained(stand: Stand) -> None:
     assert causes(await explain(stand, workflow)) == ("running", [], [])
     await stand.step(worker, 2, finished=[fail(one) for one in events])
     found = await explain(stand, workflow)
-    assert causes(found) == ("waiting", ["paused"], [])
+    assert causes(found) == ("waiting", ["paused", "failed-attempts"], [])
     assert found["reasons"][0]["last_error"] == "no luck"
+    failures = found["reasons"][1]
+    assert failures["text"] == "2 attempts failed so far, and no event is done"
+    assert failures["remedies"] == [f"muster workflow errors {workflow['workflow_id']}"]
+    assert found["summary"].endswith(", 0 dead, 2 failed attempts; 1 worker is up")
 
     await stand.end(workflow, "abort")
     found = await explain(stand, workflow)
-    assert causes(found) == ("ended", ["ended", "left"], ["not-stopped"])
+    assert causes(found) == ("ended", ["ended", "failed-attempts", "left"], ["not-stopped"])
     assert found["summary"].startswith("it was aborted by ada at ")
     assert found["summary"].endswith("; 1 of 1 taskforce not yet stopped")
     await stand.report(order, "removed")
     assert causes(await explain(stand, workflow))[2] == ["not-cleared"]
     await stand.report(order, "completed", at=found["at"])
     found = await explain(stand, workflow)
-    assert causes(found) == ("ended", ["ended", "left"], [])
+    assert causes(found) == ("ended", ["ended", "failed-attempts", "left"], [])
     assert (found["working"], found["over"], found["left_out"]) == (0, 1, 0)
 
 
@@ -212,8 +216,8 @@ async def test_dead_letters_are_told_by_cause(stand: Stand) -> None:
 
     found = await explain(stand, workflow)
 
-    assert causes(found) == ("idle", ["inputs-open", "dead"], [])
-    dead = found["reasons"][1]
+    assert causes(found) == ("idle", ["inputs-open", "failed-attempts", "dead"], [])
+    dead = found["reasons"][2]
     assert dead["text"] == "2 events failed for the last time: 2 × no luck"
     assert dead["remedies"][0] == f"muster dead-letter list {workflow['workflow_id']}"
 

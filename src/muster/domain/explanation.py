@@ -42,7 +42,8 @@ class WorkflowCase:
         deaths: why events died, the most frequent first.
         ended_itself: it was not a person who ended it.
         has_ready, find_next_due: as of `find_stall`.
-        find_failure: why attempts fail, the most frequent cause; None where none did. Asked only where that is why nothing moves.
+        find_failure: why attempts fail, the most frequent cause; None where none did. Asked only where that is why nothing moves, or
+            where nothing is done.
     """
 
     workflow: Workflow
@@ -121,12 +122,14 @@ def explain(case: WorkflowCase) -> Explanation:
     stall = _find_stall(case, explained)
     no_room = _find_no_room(explained)
     verdict = _judge(case, stall, explained)
+    is_paused = stall is not None and stall.cause is Cause.PAUSED
     waits_for_room = no_room is not None and not working and verdict in (Verdict.WAITING, Verdict.IDLE)
     reasons = [
         *([_explain_end(case)] if verdict is Verdict.ENDED else []),
         *([stall] if stall is not None else []),
         *([one] if stall is None and verdict is Verdict.IDLE and (one := _explain_idleness(case)) else []),
         *([no_room] if no_room is not None and waits_for_room else []),
+        *([_explain_failures(case, is_told=is_paused)] if case.total.failed else []),
         *([_explain_deaths(case)] if case.total.dead else []),
         *([_explain_left(case)] if verdict is Verdict.ENDED and case.total.waiting else []),
     ]
@@ -202,6 +205,8 @@ def _judge(case: WorkflowCase, stall: Reason | None, explained: Sequence[Explain
 def _summarise(case: WorkflowCase, verdict: Verdict, *, to_stop: int) -> str:
     total, workers = case.total, f"{count(case.live, 'worker')} {'is' if case.live == 1 else 'are'} up"
     events = f"{count(total.waiting, 'event')} waiting, {total.in_work} in work, {total.done} done, {total.dead} dead"
+    if total.failed:
+        events += f", {count(total.failed, 'failed attempt')}"
     if case.is_direct:
         events = "its events go through the broker, and are not counted here"
     match verdict:
@@ -244,6 +249,23 @@ def _explain_idleness(case: WorkflowCase) -> Reason | None:
     text = f"every event so far is done, and it waits for more: {', '.join(entrances)} {'is' if len(entrances) == 1 else 'are'} open"
     publish = [f"muster queue publish {here} {alias} FILE --close" for alias in entrances]
     return Reason(Cause.INPUTS_OPEN, text, Party.PERSON, remedies=(*publish, f"muster workflow finish {here}"))
+
+
+def _explain_failures(case: WorkflowCase, *, is_told: bool) -> Reason:
+    """How often it went wrong: where all that is tried fails and is tried again, it looks like work. `is_told`: the cause is."""
+    total, here = case.total, case.workflow.workflow_id
+    so_far = (
+        f"{count(total.done, 'event')} {'is' if total.done == 1 else 'are'} done" if total.done else "no event is done"
+    )
+    text = f"{count(total.failed, 'attempt')} failed so far, and {so_far}"
+    error = None if total.done or is_told else case.find_failure()
+    return Reason(
+        Cause.FAILED_ATTEMPTS,
+        text,
+        Party.NOBODY,
+        last_error=None if error is None else cut(error),
+        remedies=(f"muster workflow errors {here}",),
+    )
 
 
 def _explain_deaths(case: WorkflowCase) -> Reason:

@@ -29,6 +29,7 @@ class Cause(StrEnum):
     # of a workflow
     ENDED = "ended"
     LEFT = "left"  # it ended with events that nobody works on any more
+    FAILED_ATTEMPTS = "failed-attempts"  # what failed is tried again, as often as the workflow says
     DEAD = "dead"
     PAUSED = "paused"  # all that waits failed before
     NO_EVENTS = "no-events"  # nothing was published yet
