@@ -54,6 +54,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "purge": calls.purge(),
     "reset": calls.reset(),
     "whoami": calls.whoami(),
+    "get_limits": calls.get_limits(),
     "get_health": calls.get_health(),
     "get_readiness": calls.get_readiness(),
     "claim": calls.claim(Claim(agent="a", locations=["local"])),

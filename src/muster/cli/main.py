@@ -27,6 +27,7 @@ COMMANDS = (
     ("query", "query", "Find workflows, tasks and taskforces by a filter."),
     ("token", "token", "See who you are, get tokens, also those of queues on a broker."),
     ("status", "status", "Show the service's address, whether it is ready, and who you are to it."),
+    ("limits", "limits", "Show the limits that the service has, and how much of each is in use."),
     ("serve", "serve", "Run the service as a process of its own."),
     ("site", "site", "Run the agent beside a pool as a process of its own."),
     ("db", "db", "See how the database stands; upgrade it, back it up, restore it."),

@@ -25,7 +25,10 @@ app = App(
     help_epilogue="""Examples:
   muster settings
   muster settings serve --set
-  MUSTER_SETTINGS_FILE=/etc/muster.env muster settings site --json""",
+  MUSTER_SETTINGS_FILE=/etc/muster.env muster settings site --json
+
+No server is asked. The limits that a running one has:
+  muster limits""",
 )
 
 

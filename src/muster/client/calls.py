@@ -29,7 +29,7 @@ from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.message import Answer, Request
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.queries import PAGE_MAX, FoundPage, Query
-from muster.client.shapes.service import Health, Whoami
+from muster.client.shapes.service import Health, Limits, Whoami
 from muster.client.shapes.sites import (
     Claim,
     Claims,
@@ -291,6 +291,11 @@ def query(
 def whoami() -> Call[Whoami]:
     """Who the token belongs to."""
     return _get("/whoami", Whoami)
+
+
+def get_limits() -> Call[Limits]:
+    """How much may be in use at once, and how much is."""
+    return _get("/limits", Limits)
 
 
 def get_health() -> Call[Health]:

@@ -130,6 +130,7 @@ class Routes:
     reset = Route(calls.reset)
     query = Route(calls.query)
     whoami = Route(calls.whoami)
+    get_limits = Route(calls.get_limits)
     get_health = Route(calls.get_health)
     get_readiness = Route(calls.get_readiness)
     claim = Route(calls.claim)

@@ -51,6 +51,7 @@ from muster.server.doors.muster.admin import routes as admin
 from muster.server.doors.muster.consumers import routes as consumers
 from muster.server.doors.muster.events import routes as events
 from muster.server.doors.muster.health import routes as health
+from muster.server.doors.muster.limits import routes as limits
 from muster.server.doors.muster.queries import routes as queries
 from muster.server.doors.muster.queues import routes as queues
 from muster.server.doors.muster.sites import routes as sites
@@ -91,7 +92,7 @@ REFRESH_S = 300.0
 """Seconds between two looks at the keys of identity providers, which may have been withdrawn; new ones are found when they are used."""
 HORIZON_S = 10.0
 
-_OURS = (health, admin, workflows, tasks, taskforces, queries, sites, queues, events, consumers, workers)
+_OURS = (health, limits, admin, workflows, tasks, taskforces, queries, sites, queues, events, consumers, workers)
 
 
 class Daemon(Protocol):

@@ -15,6 +15,27 @@ class Whoami(Answer):
     expires_at: float | None = None
 
 
+class LimitView(Answer):
+    """How much may be in use at once, and how much is.
+
+    `what`: `queues`, `workers` or `events`. `whose`: `owner`, of each owner, or `all`, of all together. `at_most`: null: any number.
+    `in_use`: by who asks, or by all; null: of all together only operators are told. `setting`: the variable that sets it, at the service.
+    """
+
+    setting: str
+    what: str
+    whose: str
+    at_most: int | None
+    in_use: int | None
+
+
+class Limits(Answer):
+    """GET /muster/v1/limits. `owner`: who asks."""
+
+    owner: str
+    limits: list[LimitView]
+
+
 class Health(Answer):
     """GET /healthz, /readyz"""
 

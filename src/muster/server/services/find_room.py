@@ -66,6 +66,16 @@ def judge_line(tx: Transaction, parts: Parts) -> Judged:
     return Judged(seen, obstacles, line.is_cut, usher.room)
 
 
+def measure_in_use(tx: Transaction, *, with_events: bool, with_others_queues: bool) -> Sequence[InUse]:
+    """What is in use, by owner. `with_others_queues`: those of other workflow services, too."""
+    in_use = tx.workflows.measure_use(with_events=with_events)
+    if not with_others_queues:
+        return in_use
+    # Nothing tells for how long another service's are there: nobody has room kept while they alone are in the way.
+    counts = tx.mq_groups.count_in_use(now=tx.now())
+    return [*in_use, *(InUse(owner, 0.0, Use(queues=queues)) for owner, queues in counts.items())]
+
+
 class Usher:
     """Judges workflows one after another in the order of the line, each with what those before it were given."""
 
@@ -73,11 +83,8 @@ class Usher:
         limits = (parts.settings.limit, parts.settings.owner_limit)
         self._tx = tx
         self._with_events = any(one.events is not None for one in limits)
-        in_use = list(tx.workflows.measure_use(with_events=self._with_events))
-        if any(one.queues is not None for one in limits):
-            # Nothing tells for how long another service's are there: nobody has room kept while they alone are in the way.
-            counts = tx.mq_groups.count_in_use(now=tx.now())
-            in_use += [InUse(owner, 0.0, Use(queues=queues)) for owner, queues in counts.items()]
+        with_queues = any(one.queues is not None for one in limits)
+        in_use = measure_in_use(tx, with_events=self._with_events, with_others_queues=with_queues)
         self.room = Room(limits[0], limits[1], in_use)
 
     def judge(self, those: Sequence[Waiting]) -> Mapping[str, Obstacle | None]:

@@ -1,0 +1,1 @@
+"""How much may be in use at once, and how much is?"""
