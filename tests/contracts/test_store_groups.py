@@ -1,6 +1,7 @@
 """Do short works that share a transaction stay as whole, and as much on their own, as if each had one, on both databases?"""
 
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sized
 from dataclasses import replace
 from functools import partial
 from typing import Any, Never
@@ -53,9 +54,29 @@ def refuse_last(tx: Transaction, queue: int, error: Exception) -> Never:
     raise error
 
 
+def insert_and_refuse(tx: Transaction) -> Never:
+    tx.outbox.insert(Notice("WF-1", "queue.closed", 1.0, {}))
+    raise ConflictError("inserted for nothing")
+
+
+def change_and_refuse(tx: Transaction) -> Never:
+    tx.workflows.update(replace(A_WORKFLOW, ended_by="eve"))
+    raise ConflictError("changed for nothing")
+
+
 def wake_and_refuse(tx: Transaction) -> Never:
     tx.wake("drain")
     raise ConflictError("woken for nothing")
+
+
+def lock_of(owner: str, route: str, key: str) -> int:
+    """By which a request's key is locked."""
+    digest = hashlib.sha256(f"{owner}\0{route}\0{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+async def _has(found: Sized, count: int) -> bool:
+    return len(found) >= count
 
 
 async def some_wait(connection: "asyncpg.Connection[Any]") -> bool:
@@ -104,17 +125,33 @@ class GroupContract:
         assert list(await bench.read(lambda tx: tx.outbox.list_after(BEGINNING, subject=None, limit=9))) == []
         assert not rung
 
-    async def test_one_that_only_woke_somebody_wakes_nobody(self, bench: Bench) -> None:
+    @pytest.mark.parametrize("work", [wake_and_refuse, insert_and_refuse, change_and_refuse])
+    async def test_whatever_a_refused_one_did_is_not_kept(
+        self, bench: Bench, work: Callable[[Transaction], Never]
+    ) -> None:
         queue = await bench.add_queue()
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
         with bench.database.waking.listen("drain") as bell:
             async with anyio.create_task_group() as group:
                 group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), group=GROUP))
                 with pytest.raises(ConflictError):
-                    await bench.store.write(wake_and_refuse, group=GROUP)
+                    await bench.store.write(work, group=GROUP)
             rung = await bell.wait(0.0)
 
         assert not rung
+        assert list(await bench.read(lambda tx: tx.outbox.list_after(BEGINNING, subject=None, limit=9))) == []
+        assert await bench.read(lambda tx: tx.workflows.get("WF-1")) == A_WORKFLOW
         assert await bench.counts(queue) == Counts(published=1, waiting=1)
+
+    async def test_who_waits_for_what_one_did_is_woken_once_it_is_kept(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        with bench.database.waking.listen(f"queue:{queue}") as bell, bench.database.waking.listen("drain") as other:
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), group=GROUP))
+            rung = await bell.wait(0.0), await other.wait(0.0)
+
+        assert rung == (True, False)
 
     async def test_one_that_breaks_the_schema_fails_alone_and_as_a_fault(self, bench: Bench) -> None:
         await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
@@ -326,6 +363,102 @@ class TestPostgresGroups(GroupContract):
 
         assert refused == ["too many calls wait for the database"] * 2
         assert await bench.counts(queue) == Counts(published=3, waiting=3)
+
+    async def test_a_key_that_somebody_has_is_waited_for_by_one_alone(self, bench: Bench) -> None:
+        """And not with the rows that it locked: whoever has the key may want those."""
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
+        other = await asyncpg.connect(bench.url)
+        done: list[str] = []
+
+        async def ask(name: str, key: str) -> None:
+            def work(tx: Transaction) -> None:
+                assert tx.answers.claim("ada", "POST /x", key, body_hash="h", now=1.0) is None
+                tx.workflows.get("WF-1", lock=True)
+                tx.answers.insert("ada", "POST /x", key, StoredAnswer(201, b"{}", "h"), now=1.0)
+
+            await bench.store.write(work, group=GROUP)
+            done.append(name)
+
+        async with anyio.create_task_group() as group, other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock($1)", lock_of("ada", "POST /x", "taken"))
+            for name, key in (("first", "a"), ("waits", "taken"), ("second", "b")):
+                group.start_soon(ask, name, key)
+            await until(lambda: some_wait(other))
+            with anyio.fail_after(20):
+                await ask("later", "c")
+                await other.execute("SELECT 1 FROM workflow FOR UPDATE")
+            meanwhile = list(done)
+        await other.close()
+
+        assert (sorted(meanwhile), len(done)) == (["first", "later", "second"], 4)
+
+    async def test_a_group_that_met_a_deadlock_is_carried_out_again(self, bench: Bench) -> None:
+        store = bench.store
+        assert isinstance(store, PostgresStore)
+        for name in ("WF-1", "WF-2"):
+            await bench.write(lambda tx, name=name: tx.workflows.insert(a_workflow(name), []))  # type: ignore[misc]
+        other = await asyncpg.connect(bench.url, server_settings={"deadlock_timeout": "20s"})
+        queue = await bench.add_queue()
+
+        def lock_both(tx: Transaction) -> None:
+            tx.workflows.get("WF-1", lock=True)
+            publish_one(tx, queue)
+            tx.workflows.get("WF-2", lock=True)
+
+        async with anyio.create_task_group() as group, other.transaction():
+            await other.execute("SELECT 1 FROM workflow WHERE workflow_id = 'WF-2' FOR UPDATE")
+            for _ in range(3):
+                group.start_soon(partial(store.write, lock_both, group=GROUP))
+            await until(lambda: some_wait(other))
+            await other.execute("SELECT 1 FROM workflow WHERE workflow_id = 'WF-1' FOR UPDATE")
+        await other.close()
+
+        assert store.retries >= 1
+        assert await bench.counts(queue) == Counts(published=3, waiting=3)
+
+    async def test_a_connection_that_went_while_nobody_used_it_costs_nobody_anything(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        other = await asyncpg.connect(bench.url)
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND state = 'idle'"
+        )
+        await other.close()
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(partial(bench.store.write, partial(publish_one, queue=queue), group=GROUP))
+
+        assert await bench.counts(queue) == Counts(published=8, waiting=8)
+
+    async def test_what_waits_for_too_long_is_given_up_and_not_done(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever sent it may have sent it again."""
+        monkeypatch.setattr(postgres_groups, "WAIT_S_MAX", 0.2)
+        queue = await bench.add_queue()
+        await bench.write(lambda tx: tx.workflows.insert(A_WORKFLOW, []))
+        other = await asyncpg.connect(bench.url)
+        given_up: list[str] = []
+
+        def lock_and_publish(tx: Transaction) -> None:
+            tx.workflows.get("WF-1", lock=True)
+            publish_one(tx, queue)
+
+        async def ask() -> None:
+            try:
+                await bench.store.write(lock_and_publish, group=GROUP)
+            except UnavailableError as error:
+                given_up.append(str(error))
+
+        async with anyio.create_task_group() as group, other.transaction():
+            await other.execute("SELECT 1 FROM workflow FOR UPDATE")
+            for _ in range(WORKS_MAX + 3):
+                group.start_soon(ask)
+            await until(lambda: _has(given_up, 3))
+        await other.close()
+
+        assert given_up == ["the database does not answer: those before it take too long"] * 3
+        assert await bench.counts(queue) == Counts(published=WORKS_MAX, waiting=WORKS_MAX)
 
     async def test_a_caller_that_goes_takes_nobody_along(self, bench: Bench) -> None:
         queue = await bench.add_queue()

@@ -13,6 +13,7 @@ from contracts.store_bench import Bench, a_workflow, open_bench, until
 from muster.domain.errors import UnavailableError
 from muster.domain.outbox import Cursor, Notice
 from muster.domain.queue import Counts
+from muster.server.adapters.sql.replicas import HEARD_S, PLACE_S
 from muster.server.ports.store import Transaction
 from services.postgres import PostgresServer
 
@@ -51,12 +52,17 @@ async def list_all(bench: Bench, cursor: Cursor = BEGINNING) -> tuple[list[str],
 async def test_services_know_of_each_other_until_one_is_gone(bench: Bench, other: Bench) -> None:
     one, another = [await each.read(lambda tx: tx.get_share()) for each in (bench, other)]
     raw = await asyncpg.connect(bench.url)
-    await raw.execute("UPDATE replica SET until = 0 WHERE node = $1", another.own)
+    until = "extract(epoch FROM clock_timestamp()) + $2"
+    shares = []
+    for left_s in (PLACE_S - HEARD_S / 2, PLACE_S - HEARD_S - 1):  # its last heartbeat
+        await raw.execute(f"UPDATE replica SET until = {until} WHERE node = $1", another.own, left_s)
+        shares.append(await bench.read(lambda tx: tx.get_share()))
     await raw.close()
-    alone = await bench.read(lambda tx: tx.get_share())
+    late, alone = shares
 
     assert one.own != another.own
     assert {*one.others} == {*another.others} == {one.own, another.own}
+    assert {*late.others} == {one.own, another.own}
     assert [*alone.others] == [one.own]
 
 

@@ -62,3 +62,10 @@ async def test_a_refused_request_keeps_no_key(stand: Stand) -> None:
     refused = await stand.ask("POST", WORKFLOWS, {**NEW, "tasks": []}, headers={"idempotency-key": "k"})
     assert refused.status_code == 422
     assert (await stand.ask("POST", WORKFLOWS, NEW, headers={"idempotency-key": "k"})).status_code == 201
+
+
+async def test_a_key_at_a_path_that_no_row_can_hold_is_no_fault(stand: Stand) -> None:
+    made = await stand.submit()
+    path = f"{WORKFLOWS}/{made['workflow_id']}/queues/in%00%F0%9F%A7%AA/events"
+    answer = await stand.ask("POST", path, {"events": [{"kind": "json", "body": 1}]}, headers={"idempotency-key": "k"})
+    assert answer.status_code == 404

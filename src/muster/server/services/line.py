@@ -69,7 +69,8 @@ def leave_to_others(tx: Transaction, those: Sequence[Waiting]) -> Own:
     if not those:
         return Own(those)
     share, now = tx.get_share(), tx.now()
-    left = {one for one in those if one.since + OTHERS_FIRST_S > now and not share.has(one.workflow_id)}
+    # One from a time to come is anybody's, too: the clock was set back.
+    left = {one for one in those if abs(now - one.since) < OTHERS_FIRST_S and not share.has(one.workflow_id)}
     first = min((one.since for one in left), default=None)
     return Own([one for one in those if one not in left], None if first is None else first + OTHERS_FIRST_S - now)
 

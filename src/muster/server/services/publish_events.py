@@ -15,7 +15,7 @@ from muster.server.services.queue_access import get_owned_workflow, get_queue, r
 from muster.worker.crash_points import reach
 
 SMALL_BYTES = 1 << 16
-"""Requests of this size may be published with others into the same workflow; larger ones keep nobody waiting."""
+"""Requests of this size may be published with others of the same caller into the same workflow; larger ones keep nobody waiting."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ async def publish_once(
 
         return answer_once(tx, key, status=200, work=do)[0], new
 
-    group = f"publish {publication.workflow_id}" if size_bytes <= SMALL_BYTES else None
+    group = f"publish {publication.workflow_id} {caller.name}" if size_bytes <= SMALL_BYTES else None
     answer, new = await parts.store.write(work, group=group)
     reach("server.publish.committed")
     parts.measures.published["people"] += new

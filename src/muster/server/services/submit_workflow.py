@@ -29,7 +29,7 @@ from muster.server.services.reserve_queues import insert_group
 from muster.worker.crash_points import reach
 
 SMALL_TASKS = 16
-"""A workflow of so many tasks may be stored with others; those of more keep nobody waiting."""
+"""A workflow of so many tasks may be stored with others of its owner; those of more keep nobody waiting."""
 CREATED = "Created during initial workflow request."
 
 
@@ -73,7 +73,8 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
         answer, _ = answer_once(tx, submission.key, status=submission.status, work=make)
         return answer
 
-    answer = await parts.store.write(store, group="submit" if len(plan.tasks) <= SMALL_TASKS else None)
+    group = f"submit {submission.caller.name}" if len(plan.tasks) <= SMALL_TASKS else None
+    answer = await parts.store.write(store, group=group)
     reach("server.workflow.committed")
     return answer
 

@@ -60,6 +60,13 @@ def is_lock_not_available(error: DBAPIError) -> bool:
     return _sqlstate(error.orig) == "55P03"
 
 
+def is_lost(error: BaseException | None) -> bool:
+    """The connection had gone, so another one may do: not that none became free, or that no answer came."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or _sqlstate(error.orig)[:2] in {"08", "57"}
+    return isinstance(error, BROKEN) and not isinstance(error, TimeoutError)
+
+
 def is_not_allowed(error: DBAPIError) -> bool:
     """It is nothing that this database user may do."""
     return _sqlstate(error.orig) == "42501"

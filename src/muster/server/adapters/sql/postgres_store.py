@@ -13,10 +13,10 @@ from sqlalchemy.pool import QueuePool
 from muster.domain.errors import UnavailableError
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, replicas
-from muster.server.adapters.sql.faults import database_errors, is_lock_not_available, is_worth_another_try
+from muster.server.adapters.sql.faults import database_errors, is_lock_not_available, is_lost, is_worth_another_try
 from muster.server.adapters.sql.partitions import make_coming_partitions
-from muster.server.adapters.sql.postgres_groups import GroupCommitter
-from muster.server.adapters.sql.rows import Session, ask_postgres_clock
+from muster.server.adapters.sql.postgres_groups import WAIT_S_MAX, Alone, GroupCommitter
+from muster.server.adapters.sql.rows import AloneError, Session, ask_postgres_clock
 from muster.server.adapters.sql.sqlite_store import find_or_make_secret
 from muster.server.adapters.sql.transaction import do, do_together
 from muster.server.adapters.sql.waking import Bells
@@ -54,12 +54,12 @@ class PostgresStore:
         """Transactions that were undone because of others, and tried again."""
         self.lock_timeouts = 0
         """Those that were given up because others held a lock for too long."""
-        self._groups = GroupCommitter(self._commit_group)
+        self._groups = GroupCommitter(self._commit_group, self._write_alone)
         self._alone = anyio.CapacityLimiter(ALONE_MAX)
 
     @property
     def waiting(self) -> int:
-        """Works that wait for the next commit of their group."""
+        """Works of groups that wait."""
         return self._groups.waiting
 
     @property
@@ -87,36 +87,44 @@ class PostgresStore:
         return value
 
     async def _commit_group(self, works: Sequence[Work]) -> Sequence[object]:
-        """Give what each work returned or raised. If one spoils the transaction, each is carried out alone; where the database did not
-        answer, or a row was not to be had, which is the same one for all of them, all are told.
+        """Give what each work returned or raised. Those of a transaction that one of them spoilt go their own ways. Where the database did
+        not answer, or a row was not to be had, which is the same one for all of them, all are told.
         """
+        has_begun = False
 
         def run(connection: Connection) -> tuple[Sequence[object], dict[str, None]]:
-            session = Session(connection, self._ids, ask_postgres_clock)
+            nonlocal has_begun
+            session = Session(connection, self._ids, ask_postgres_clock, is_shared=True)
+            session.now()
+            has_begun = True
             return do_together(session, works), session.topics
 
-        if len(works) > 1:
+        try:
             try:
                 outcomes, topics = await self._try(run)
-            except UnavailableError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whose it is, each one's own transaction tells
-                log.debug("works carried out one by one", works=len(works), reason=type(error).__name__)
-            else:
-                self._bells.wake_after_commit(topics)
-                return outcomes
-        each: list[object] = [None] * len(works)
-        async with anyio.create_task_group() as tasks:
-            for place, work in enumerate(works):
-                tasks.start_soon(self._write_alone, work, each, place)
-        return each
+            except UnavailableError as error:
+                if has_begun or not is_lost(error.__cause__):
+                    raise
+                outcomes, topics = await self._try(
+                    run
+                )  # the connection had gone while nobody used it: nothing was done
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whose it is, each one's own transaction tells
+            log.debug("works go their own ways", works=len(works), reason=type(error).__name__)
+            return [Alone() for _ in works]
+        self._bells.wake_after_commit(topics)
+        return [Alone() if isinstance(one, AloneError) else one for one in outcomes]
 
-    async def _write_alone(self, work: Work, outcomes: list[object], place: int) -> None:
-        async with self._alone:
-            try:
-                outcomes[place] = await self._write(work)
-            except Exception as error:  # noqa: BLE001 - its caller gets it
-                outcomes[place] = error
+    async def _write_alone(self, work: Work) -> object:
+        with anyio.move_on_after(WAIT_S_MAX) as scope:
+            await self._alone.acquire()
+        if scope.cancelled_caught:
+            raise UnavailableError("the database does not answer: those before it take too long")
+        try:
+            return await self._write(work)
+        finally:
+            self._alone.release()
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._read(work, isolation_level="REPEATABLE READ")

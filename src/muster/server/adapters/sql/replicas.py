@@ -12,6 +12,8 @@ from muster.server.adapters.sql.schema import event, holder, replica, workflow
 
 PLACE_S = 30.0
 """A service that has not been heard of for so long is gone."""
+HEARD_S = 7.0
+"""For so long after its last heartbeat a service is thought to take work on: two of them may be late."""
 PROGRAM = version("muster-compute")
 _LOCK = 0x6D757374
 _IS_THERE = replica.c.until >= bindparam("now")
@@ -70,8 +72,8 @@ def list_services(connection: Connection, *, now: float) -> Sequence[Service]:
 
 
 def list_nodes(connection: Connection, *, now: float) -> Sequence[int]:
-    """As `list_services`, of this program's schema: their nodes alone."""
-    return list(connection.execute(_NODES, {"now": now}).scalars())
+    """Of those that were heard of lately, and may take work on. Asks this program's schema."""
+    return list(connection.execute(_NODES, {"now": now + PLACE_S - HEARD_S}).scalars())
 
 
 def shut_out(connection: Connection, *, now: float) -> bool:

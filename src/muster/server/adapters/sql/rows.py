@@ -28,6 +28,10 @@ class LookUp:
         }
 
 
+class AloneError(Exception):
+    """A work would have to wait for what is no business of those that share its transaction: it needs one of its own."""
+
+
 @dataclass
 class Session:
     """One transaction, as the repositories see it.
@@ -37,6 +41,7 @@ class Session:
         ids: the source of event and session numbers; used by one thread alone.
         clock: seconds since the epoch; asked once.
         topics: what is woken after the commit.
+        is_shared: works of others are in the same transaction, and wait with each other.
         effects: how often something was, or may have been, done that the commit makes known. A select has none.
     """
 
@@ -44,6 +49,7 @@ class Session:
     ids: EventIds
     clock: Callable[[Connection], float]
     topics: dict[str, None] = field(default_factory=dict)
+    is_shared: bool = False
     effects: int = 0
     _now: float | None = None
     _gathered: Gathered = field(init=False)

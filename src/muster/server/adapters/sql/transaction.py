@@ -21,7 +21,7 @@ from muster.server.adapters.sql.removed import SqlRemoved
 from muster.server.adapters.sql.replicas import list_nodes
 from muster.server.adapters.sql.retention import SqlRetention
 from muster.server.adapters.sql.rounds import SqlRounds
-from muster.server.adapters.sql.rows import Session
+from muster.server.adapters.sql.rows import AloneError, Session
 from muster.server.adapters.sql.taskforces import SqlTaskforces
 from muster.server.adapters.sql.workflows import SqlWorkflows
 from muster.server.ports.store import Transaction
@@ -118,16 +118,17 @@ def do(session: Session, work: Callable[[Transaction], T]) -> T:
 
 
 def do_together(session: Session, works: Sequence[Callable[[Transaction], object]]) -> Sequence[object]:
-    """Run some works, one after the other; gives what each returned, or the error of ours that it raised before it changed anything.
+    """Run some works, one after the other; gives what each returned, or what it raised before it had any effect: an error of ours, or
+    `AloneError`.
 
-    Raises what a work raised that had changed something: then nothing of any may be kept.
+    Raises what a work raised that is anything else, or had an effect: then nothing of any may be kept.
     """
     outcomes: list[object] = []
     for work in works:
         effects = session.effects
         try:
             outcomes.append(work(SqlTransaction(session)))
-        except MusterError as error:
+        except (MusterError, AloneError) as error:
             if session.effects != effects:
                 raise
             outcomes.append(error)
