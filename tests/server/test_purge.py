@@ -876,6 +876,86 @@ async def test_a_look_at_all_that_is_broken_off_does_not_count_as_one(
             assert await find_kinds(stand, leased) == ["purged"] * 4
 
 
+async def test_a_look_at_all_ends_although_services_stop_more_often_than_it_takes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each goes on where the one before was stopped. It counts from when the first began: what ended later may be left to the next day."""
+    monkeypatch.setattr("muster.server.services.purge.ROWS_AT_ONCE", 2)
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        worker, leased = await lease(stand, await stand.submit(), 20)
+        late, *early = leased
+        await stand.step(worker, 2, finished=[done(one) for one in early])
+        began_at = await stand.parts.store.read(lambda tx: tx.now())
+
+        stops = 0
+        while await break_off(stand, after=list(Stage).index(Stage.BODIES) + 3, keeper=f"service {stops}"):
+            stops += 1
+            if stops == 1:
+                await stand.step(worker, 3, finished=[done(late)])
+                first_stopped_at = await stand.parts.store.read(lambda tx: tx.now())
+            walk = await stand.parts.store.read(lambda tx: tx.rounds.find_walk(Kept.BODIES))
+            assert walk is not None
+            if walk.whole_at > 0:
+                break
+            assert stops < 10, "it begins anew each time"
+
+        assert stops > 3
+        assert walk is not None
+        assert began_at <= walk.whole_at <= first_stopped_at
+        assert await find_kinds(stand, early) == ["purged"] * len(early)
+        assert await find_kinds(stand, [late]) == ["json"]
+        monkeypatch.setattr("muster.server.services.purge.WHOLE_EVERY_S", 0.0)
+        await purge_all(stand.parts)
+        assert await find_kinds(stand, [late]) == ["purged"]
+
+
+async def test_a_look_at_all_that_another_overtook_is_not_gone_on_with(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ended late before the place where it was left would be missed, and the day counted as looked at."""
+    monkeypatch.setattr("muster.server.services.purge.ROWS_AT_ONCE", 2)
+    async with keeping(database_url, bodies_kept_s=0) as stand:
+        worker, leased = await lease(stand, await stand.submit(), 8)
+        late, *early = leased
+        await stand.step(worker, 2, finished=[done(one) for one in early])
+        assert await break_off(stand, after=list(Stage).index(Stage.BODIES) + 3, keeper="a service that died")
+        await go_round(stand)
+        await stand.step(worker, 3, finished=[done(late)])
+
+        monkeypatch.setattr("muster.server.services.purge.WHOLE_EVERY_S", 0.0)
+        await purge_all(stand.parts)
+
+        assert await find_kinds(stand, leased) == ["purged"] * 8
+
+
+async def test_what_removed_workflows_left_goes_although_services_stop_more_often_than_it_takes(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also that of a workflow which went while it was looked for, by the walk after this one."""
+    monkeypatch.setattr("muster.server.services.purge.WINDOW", 2)
+    async with keeping(database_url, workflows_kept_s=0) as stand:
+        gone, kept = await stand.submit(), await stand.submit()
+        await finish(stand, gone, await work(stand, gone, "a"))
+        await work(stand, kept, *range(20), cluster_id=8)
+        before = await count_rows(stand)
+        later = await stand.submit()
+        order = await work(stand, later, "b", cluster_id=9)
+
+        stops = 0
+        while await break_off(stand, after=len(Stage) + 1, keeper=f"service {stops}"):
+            stops += 1
+            if stops == 2:
+                await finish(stand, later, order)
+            assert stops < 40, "it begins anew each time"
+        await purge_all(stand.parts)
+
+        after = await count_rows(stand)
+        assert stops > 3
+        for name in ("queue", "event", "finished", "holder", "counter"):
+            own = {"event": 2, "finished": 1, "holder": 1, "queue": 2, "counter": 2}[name]
+            assert (name, after[name]) == (name, before[name] - own)
+
+
 async def test_an_operators_round_through_all_is_the_one_of_its_day(database_url: str) -> None:
     """By the time when it began: its operator may let it lie, and go on with it days later."""
     async with keeping(database_url, bodies_kept_s=0) as stand:

@@ -57,6 +57,19 @@ class Walk:
 
 
 @dataclass(frozen=True)
+class Way:
+    """How far a look at all has come that is not at its end.
+
+    Args:
+        number: everything up to this number has been looked at.
+        began_at: by the database's clock; what came to its end later may have been missed.
+    """
+
+    number: int
+    began_at: float
+
+
+@dataclass(frozen=True)
 class Manner:
     """How a batch of single rows is removed.
 
@@ -101,6 +114,15 @@ class Rounds(Protocol):
 
     def note_whole(self, kept: Kept, *, began_at: float) -> None:
         """A round that began then has gone through all; one that was noted before may have begun later."""
+
+    def find_way(self, name: str) -> Way | None:
+        """Where the look at all of that name was left."""
+
+    def note_way(self, name: str, way: Way) -> None:
+        """So far it has come, whatever was noted before."""
+
+    def forget_way(self, name: str) -> None:
+        """It is at its end; nothing happens where none was noted."""
 
 
 class Removed(Protocol):

@@ -5,12 +5,13 @@ One service at a time goes round by itself (`keeper`); an operator may have a ro
 
 Of the events that are done a service looks at those that are new, by each rule behind the place up to which everything is dealt with, and
 once a day at all: an event that waited for long ends behind that place, and so do those of a workflow that was kept back. An operator's
-round looks at all. One that is broken off on its way through all has not been: the next one begins at the beginning.
+round looks at all. One that is broken off on its way through all does not count yet: a service notes with each step how far it has come
+(`Way`), and the next one goes on there. So such a look ends, however often services are started anew, and counts from when it began first.
 """
 
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -18,7 +19,7 @@ import anyio
 
 from muster.domain.retention import UNCONFIRMED_S, Kept, KeptBack, Rules
 from muster.domain.workflow import WorkflowState
-from muster.server.ports.retention import START, After, Manner, Removed, Rounds, Standing, Swept, Walk
+from muster.server.ports.retention import START, After, Manner, Rounds, Standing, Swept, Walk, Way
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
 
@@ -31,6 +32,8 @@ KEPT_BACK_MAX = 100
 ROUND_S = 60.0
 """Seconds after which a service that broke off its round is not waited for by the others."""
 WHOLE_EVERY_S = 24 * 3600.0
+_ALL = (1 << 63) - 1
+"""No number is higher."""
 _SECONDS = r"(\d{1,12}\.\d{6})"
 _PLACE = re.compile(rf"([a-z]+):(\d{{1,18}}):(\d{{1,18}}):{_SECONDS}:{_SECONDS}:(wet|dry):([0-9a-f]{{32}})")
 _PLACE_USE = b"muster place of a purge 1\0"
@@ -165,7 +168,7 @@ class _Step:
             return self.end_stage()
         if self.place.stage is Stage.WORKFLOWS:
             return self._remove_workflows(tx)
-        swept = self._sweep_removed(tx.removed) if self.place.stage in _OF_REMOVED else self._sweep_old(tx)
+        swept = self._sweep_removed(tx) if self.place.stage in _OF_REMOVED else self._sweep_old(tx)
         if swept.after is None:
             step = self.end_stage(swept.removed)
             if step.place is None and self.keeper is not None:
@@ -219,21 +222,44 @@ class _Step:
             return f"{standing.unread} results were not consumed: they are kept for {self.rules.grace_s:g} s longer"
         return None
 
-    def _sweep_removed(self, removed: Removed) -> Swept:
+    def _sweep_removed(self, tx: Transaction) -> Swept:
         """What removed workflows left."""
-        after, upto = self.place.after, self.place.upto
         match self.place.stage:
             case Stage.PLACES:
-                return removed.sweep_places(limit=ROWS_AT_ONCE)
+                return tx.removed.sweep_places(limit=ROWS_AT_ONCE)
             case Stage.PARTITIONS:
-                return removed.drop_partition(after)
+                return tx.removed.drop_partition(self.place.after)
             case Stage.EVENTS:
-                return removed.sweep_events(after, upto=upto, limit=WINDOW)
+                return self._walk_removed(tx.rounds, tx.removed.sweep_events)
             case Stage.SESSIONS:
-                return removed.sweep_sessions(after, upto=upto, limit=WINDOW)
+                return self._walk_removed(tx.rounds, tx.removed.sweep_sessions)
             case Stage.END:
-                removed.end_sweep(upto=upto)
+                tx.removed.end_sweep(upto=self._find_upto(tx.rounds))
+                if self.keeper is not None:
+                    tx.rounds.forget_way(Stage.EVENTS)
+                    tx.rounds.forget_way(Stage.SESSIONS)
         return Swept(None)
+
+    def _walk_removed(self, rounds: Rounds, sweep: Callable[..., Swept]) -> Swept:
+        """Go on with the walk that was begun, for the queues that were removed until then: the rest is for the next one. Where it has
+        passed all is kept until both walks are at their end.
+        """
+        upto = self._find_upto(rounds)
+        after = self.place.after
+        if self.keeper is not None:
+            way = rounds.find_way(self.place.stage)
+            after = (way.number, 0) if way is not None and way.began_at == upto else START
+        swept = sweep(after, upto=upto, limit=WINDOW)
+        if self.keeper is not None:
+            rounds.note_way(self.place.stage, Way(_ALL if swept.after is None else swept.after[0], upto))
+        return swept
+
+    def _find_upto(self, rounds: Rounds) -> float:
+        """Of the queues that were removed until when are rows looked for? An operator's round carries its own place."""
+        begun = None if self.keeper is None else rounds.find_way(Stage.EVENTS)
+        if begun is None or begun.began_at > self.place.upto:  # the clock was set back
+            return self.place.upto
+        return begun.began_at
 
     def _sweep_old(self, tx: Transaction) -> Swept:
         """What is old by itself."""
@@ -257,18 +283,32 @@ class _Step:
                 return self._sweep_done(tx, kept, cut, manner)
 
     def _sweep_done(self, tx: Transaction, kept: Kept, cut: float, manner: Manner) -> Swept:
-        after = self.place.after
+        after, began_at = self.place.after, self.place.now
         walk = self._find_new(tx.rounds, kept)
-        if after == START and walk is not None:
-            after = walk.settled, 0
+        if walk is not None:
+            after = (walk.settled, 0) if after == START else after
+        elif self.keeper is not None:
+            after, began_at = self._find_begun(tx.rounds, kept) or (START, began_at)
         swept = tx.retention.sweep_done(kept, after, cut, limit=ROWS_AT_ONCE, manner=manner)
         if self.is_dry:
             return swept
         if swept.settled is not None:
             tx.rounds.note_settled(kept, swept.settled)
-        if swept.after is None and walk is None:  # at its end: one that is broken off must not count
-            tx.rounds.note_whole(kept, began_at=self.place.now)
+        if walk is None:
+            if swept.after is None:  # at its end: one that is broken off must not count
+                tx.rounds.note_whole(kept, began_at=began_at)
+            elif self.keeper is not None:
+                tx.rounds.note_way(f"done {kept}", Way(swept.after[0], began_at))
         return swept
+
+    def _find_begun(self, rounds: Rounds, kept: Kept) -> tuple[After, float] | None:
+        """Where to go on with a look at all that has begun, and when it did. One that began before another that is at its end is over."""
+        way = rounds.find_way(f"done {kept}")
+        walk = rounds.find_walk(kept)
+        if way is None or (walk is not None and walk.whole_at >= way.began_at):
+            return None
+        # It is further than what is settled where it has passed one whose time is still to come.
+        return (way.number, int(walk is not None and way.number > walk.settled)), way.began_at
 
     def _find_new(self, rounds: Rounds, kept: Kept) -> Walk | None:
         """How far the rule has come, where what is new behind that is enough; None where all is to be looked at.

@@ -42,8 +42,12 @@ purge_round = Table(
 purge_walk = Table(
     "purge_walk",
     metadata,
-    Column("kept", Text, primary_key=True),  # domain.retention.Kept
-    Column("settled", BigInteger, nullable=False),  # event number
-    Column("whole_at", Double, nullable=False),  # when a round began that has gone through all, the latest
+    Column("kept", Text, primary_key=True),  # domain.retention.Kept, or the way of a look at all
+    Column("settled", BigInteger, nullable=False),  # event number; of a way how far it has come
+    Column(
+        "whole_at", Double, nullable=False
+    ),  # when a round began that has gone through all, the latest; of a way when it began
 )
-"""How far the events that are done have been dealt with by each rule, for good but for those that ended late."""
+"""How far the events that are done have been dealt with by each rule, for good but for those that ended late; and where looks at all
+that are not at their end were left (`rounds`).
+"""

@@ -5,7 +5,7 @@ from sqlalchemy import delete, insert, select, update
 from muster.domain.retention import Kept
 from muster.server.adapters.sql.retention_schema import purge_round, purge_walk
 from muster.server.adapters.sql.rows import Session
-from muster.server.ports.retention import Walk
+from muster.server.ports.retention import Walk, Way
 
 
 class SqlRounds:
@@ -39,6 +39,20 @@ class SqlRounds:
     def note_whole(self, kept: Kept, *, began_at: float) -> None:
         self._note(kept, Walk(0, began_at))
 
+    def find_way(self, name: str) -> Way | None:
+        query = select(purge_walk.c.settled, purge_walk.c.whole_at).where(purge_walk.c.kept == _render_way(name))
+        row = self._session.execute(query).one_or_none()
+        return None if row is None else Way(*row)
+
+    def note_way(self, name: str, way: Way) -> None:
+        values = {"settled": way.number, "whole_at": way.began_at}
+        of_this = update(purge_walk).where(purge_walk.c.kept == _render_way(name))
+        if self._session.execute(of_this.values(**values)).rowcount == 0:
+            self._session.execute(insert(purge_walk), {"kept": _render_way(name), **values})
+
+    def forget_way(self, name: str) -> None:
+        self._session.execute(delete(purge_walk).where(purge_walk.c.kept == _render_way(name)))
+
     def _note(self, kept: Kept, noted: Walk) -> None:
         """Of each the later. Rounds take turns, so nobody writes between the two statements."""
         before = self.find_walk(kept)
@@ -50,3 +64,8 @@ class SqlRounds:
         if latest != before:
             of_this = update(purge_walk).where(purge_walk.c.kept == kept.value)
             self._session.execute(of_this.values(settled=latest.settled, whole_at=latest.whole_at))
+
+
+def _render_way(name: str) -> str:
+    """The row of a look at all beside those of the rules: no rule is called so, and a service of before passes it over."""
+    return f"way of {name}"
