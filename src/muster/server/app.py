@@ -4,8 +4,8 @@ import gc
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Never, Protocol, Self
 
 import anyio
 import structlog
-import uvicorn
 from anyio.abc import TaskStatus
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -24,7 +23,7 @@ from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent, index_locations
 from muster.domain.loopback import is_loopback
 from muster.domain.queue_token import Broker
-from muster.server.adapters.certificate_files.certificate import RELOAD_S, CertificateFiles, find_certificate
+from muster.server.adapters.certificate_files.certificate import RELOAD_S, find_certificate
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
 from muster.server.adapters.no_sign_in.identity import NoSignIn
 from muster.server.adapters.sql.database import open_database
@@ -59,7 +58,7 @@ from muster.server.doors.muster.taskforces import routes as taskforces
 from muster.server.doors.muster.tasks import routes as tasks
 from muster.server.doors.muster.workers import routes as workers
 from muster.server.doors.muster.workflows import routes as workflows
-from muster.server.doors.status_line import PhrasingProtocol
+from muster.server.http_server import HttpServer
 from muster.server.listener import bind, render_url
 from muster.server.ports.identity import Identity
 from muster.server.services.measures import MeasuredEngine, MeasuredStore, Measures
@@ -77,13 +76,8 @@ log = structlog.get_logger()
 MUSTER_PREFIX = "/muster/v1"
 START_LEASE_S = 60.0
 """Seconds that live sessions get at least when the first service starts: the lease clock stood still."""
-SHUTDOWN_S = 5
-"""Seconds that answers may still take when the service stops."""
-KEEP_ALIVE_S = 75
-"""Seconds that an idle connection is kept: longer than workers wait between two calls."""
 BODY_BYTES_MAX = 1 << 20
 """A request's body where the route says nothing else."""
-BACKLOG = 2048
 GARBAGE_MIN = 20_000
 """New objects that may be there before garbage is looked for."""
 HEARTBEAT_S = 3.0
@@ -345,47 +339,3 @@ async def _await_signal(is_over: anyio.Event, *, task_status: TaskStatus[None]) 
             log.info("stopping", signal=number.name)
             is_over.set()
             return
-
-
-class HttpServer(uvicorn.Server):
-    """uvicorn, which tells when it is ready and leaves signals alone."""
-
-    def __init__(self, app: Litestar, certificate: CertificateFiles | None = None) -> None:
-        """Over TLS where there is a certificate."""
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=PhrasingProtocol,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=SHUTDOWN_S,
-                ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
-            )
-        )
-        self.is_ready = anyio.Event()
-        """Requests are answered, or never will be (`started` is False)."""
-        self.is_closed = anyio.Event()
-
-    async def run(self, listener: socket.socket, is_over: anyio.Event) -> None:  # type: ignore[override]
-        """Answer requests until `should_exit`; then the answers under way are finished. Not to be cancelled: it is asked."""
-        try:
-            with anyio.CancelScope(shield=True):
-                await self.serve(sockets=[listener])
-        finally:
-            self.is_ready.set()
-            self.is_closed.set()
-            is_over.set()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.is_ready.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the composition root's business."""
-        yield

@@ -60,11 +60,11 @@ def note_tokens(request: Request[Any, Any, Any], shown: Iterable[ShownProfile]) 
         cast("AnyScope", request.scope)[_TOKENS] = queues
 
 
-def write_audit(scope: AnyScope, *, status: int, at: float) -> None:
+def write_audit(scope: AnyScope, *, status: int | None, at: float) -> None:
     """Write the line of a request, if it is to have one.
 
     Args:
-        status: HTTP status of its answer; 500 for one that gets none.
+        status: HTTP status of its answer; 500 for one that gets none, None for one that is cut off because the service stops.
         at: when the request came, seconds since the epoch.
     """
     caller, refusal, queues = scope.get("user"), scope.get(_REFUSAL), scope.get(_TOKENS)
@@ -95,7 +95,9 @@ def _name_object(scope: AnyScope) -> str:
     return "/".join(str(one)[:200] for one in (scope.get("path_params") or {}).values())
 
 
-def _name_outcome(status: int, *, is_refused: bool) -> str:
+def _name_outcome(status: int | None, *, is_refused: bool) -> str:
     if is_refused:
         return "refused"
+    if status is None:
+        return "cut off"
     return "done" if status < 400 else "rejected" if status < 500 else "failed"

@@ -3,6 +3,7 @@
 Stands before the framework, so that it also sees what no route takes.
 """
 
+import asyncio
 import re
 import secrets
 import time
@@ -16,12 +17,15 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from muster.server.doors.audit import AnyScope, write_audit
+from muster.server.doors.cut_off import is_cut_off
 from muster.server.doors.errors import is_upstream
 from muster.server.doors.upstream_wire import NO_ROUTE, UpstreamWire
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,100}")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _NO_ROUTE = "no route"
+CUT_OFF = "cut off"
+"""What is counted in place of a status where the service stopped before it answered."""
 _WITH_SLASH = ("/v1/", "/v0/")
 """The only routes that end in a slash; without it they are none (wms.md section 2)."""
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -38,11 +42,16 @@ class Meters:
     seconds: Histogram = field(init=False)
     underway: Gauge = field(init=False)
     streams: Gauge = field(init=False)
-    series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = field(default_factory=dict, repr=False)
+    series: dict[tuple[str, str, int | None], tuple[Counter, Histogram]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         labels = ("method", "route")
-        requests = Counter("muster_requests", "Requests answered.", (*labels, "status"), registry=self.registry)
+        requests = Counter(
+            "muster_requests",
+            "Requests answered; `status` is `cut off` where the service stopped before.",
+            (*labels, "status"),
+            registry=self.registry,
+        )
         seconds = Histogram(
             "muster_request_seconds",
             "Seconds from request to answer.",
@@ -56,17 +65,18 @@ class Meters:
         object.__setattr__(self, "underway", underway)
         object.__setattr__(self, "streams", Gauge("muster_streams", "Streams that are open.", registry=self.registry))
 
-    def note(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one request."""
+    def note(self, method: str, route: str, status: int | None, seconds: float) -> None:
+        """Count one request; without a status it was cut off."""
         answered, took = self._find(method, route, status)
         answered.inc()
         took.observe(seconds)
 
-    def _find(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    def _find(self, method: str, route: str, status: int | None) -> tuple[Counter, Histogram]:
         """The series of these labels. Finding them by their labels costs more than counting, so they are kept: few, as routes are."""
         key = (method, route, status)
         if (series := self.series.get(key)) is None:
-            series = self.requests.labels(method, route, str(status)), self.seconds.labels(method, route)
+            label = CUT_OFF if status is None else str(status)
+            series = self.requests.labels(method, route, label), self.seconds.labels(method, route)
             self.series[key] = series
         return series
 
@@ -91,7 +101,7 @@ class Front:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         _make_exact(scope)
         at, begun = time.time(), time.perf_counter()
-        status = 500
+        status: int | None = 500
         is_answered = False
 
         async def send_marked(message: Message) -> None:
@@ -106,13 +116,17 @@ class Front:
         self._meters.underway.inc()
         try:
             await self._inner(scope, receive, send_marked)
+        except asyncio.CancelledError:
+            if not is_answered and is_cut_off():
+                status = None
+            raise
         finally:
             self._meters.underway.dec()
             self._count(scope, method, status, time.perf_counter() - begun)
             if not is_answered:
                 write_audit(cast("AnyScope", scope), status=status, at=at)
 
-    def _count(self, scope: HTTPScope, method: str, status: int, seconds: float) -> None:
+    def _count(self, scope: HTTPScope, method: str, status: int | None, seconds: float) -> None:
         route = scope.get("path_template") or _NO_ROUTE
         self._meters.note(method, route, status, seconds)
         self._log.debug(
