@@ -39,6 +39,18 @@ def count_underway(stack: Stack) -> int:
     return int(float(text.partition("\nmuster_requests_underway ")[2].partition("\n")[0]))
 
 
+def test_the_log_stays_lines_of_json_after_somebody_read_what_the_doors_offer(stack: Stack) -> None:
+    part = stack.start_serve()
+    for path in ("/muster/v1/openapi.json", "/v1/schema/openapi"):
+        httpx.get(f"{stack.url}{path}", headers={"authorization": f"Bearer {stack.token}"})
+
+    assert stack.stop("serve") == 0
+
+    _, _, at_the_end = part.log.read_text().partition('"ready"')
+    plain = [line for line in at_the_end.splitlines()[1:] if not line.startswith(("{", "http", "the service answers"))]
+    assert plain == []
+
+
 def test_a_parked_request_is_answered_and_one_that_is_cut_off_is_no_error_of_the_service(stack: Stack) -> None:
     part = stack.start_serve(MUSTER_LOG_LEVEL="debug")
     answered: list[int] = []

@@ -119,6 +119,7 @@ def _describe(door: Door) -> dict[str, Any]:
         route_handlers=[Router(prefix, route_handlers=list(some)) for prefix, some in door.routes.items()],
         dependencies={"parts": Provide(lambda: None, sync_to_thread=False)},
         openapi_config=OpenAPIConfig(title=door.title, version=door.version, use_handler_docstrings=True),
+        logging_config=None,  # else it puts lines of its own kind in the place of the service's log
     )
     document = app.openapi_schema.to_schema()
     document.pop("servers", None)
