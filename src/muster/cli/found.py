@@ -12,7 +12,8 @@ from muster.client.shapes.queries import FoundPage
 from muster.client.synchronous import Client
 from muster.domain.errors import Finding, InvalidError
 
-_TIMES = frozenset({"at", "created_at", "ended_at", "claim_until", "source_event_time"})
+TIMES = frozenset({"at", "created_at", "ended_at", "claim_until", "source_event_time"})
+"""Fields that are moments, seconds since the epoch, wherever they stand."""
 
 
 def list_found(
@@ -78,7 +79,7 @@ def _get_value(value: Any, path: Sequence[str]) -> Any:
 
 def render_found(field: str, value: Any) -> object:
     """A value for a cell: times as people read them, what has parts as JSON."""
-    if isinstance(value, float) and field.rpartition(".")[2] in _TIMES:
+    if isinstance(value, float) and field.rpartition(".")[2] in TIMES:
         return render_time(value)
     if isinstance(value, float):
         return repr(value)

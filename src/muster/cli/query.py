@@ -16,6 +16,7 @@ from muster.cli.failure import OK, UsageError
 from muster.cli.field_hints import list_misspelt
 from muster.cli.found import check_limit, find_each, get_value, render_found
 from muster.cli.service import HERE, Service, connect
+from muster.cli.text_for_numbers import list_texts_for_numbers, render_hint
 from muster.client.calls import Queried
 from muster.client.shapes.workflows import TaskforceView, TaskView, WorkflowSummary
 from muster.client.synchronous import Client
@@ -169,6 +170,8 @@ def _find(what: Queried, text: str, wanted: Wanted, service: Service) -> int:
     _mind_misspelt(
         what, [*_list_roots(filter_), *(one.partition(".")[0] for one in (*(fields or ()), wanted.sort or _ID))]
     )
+    for name, value in list_texts_for_numbers(filter_, SHAPES[what]):
+        say(f"mind: {render_hint(name, value)}")
     if not service.json:
         say(f"{count} found" if limit is None or count < limit else f"{count} found, which is the limit (--limit)")
     return OK
