@@ -6,6 +6,7 @@ The disk is real: a small tmpfs in a mount namespace of the service's own. Nothi
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -61,6 +62,40 @@ def test_a_full_disk_refuses_in_words_and_loses_nothing(stack: Stack, tmp_path: 
         stack.start_site()
         wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself")
         check_after_fault(stack, client, workflow, tally, done=len(tally.published))
+
+
+def test_who_publishes_a_file_is_told_what_is_in_and_goes_on_from_there(stack: Stack) -> None:
+    disk = stack.root / "disk"
+    disk.mkdir()
+    stack.wrapper = (*_namespace(), "sh", "-c", f'mount -t tmpfs -o size={DISK_MIB}m tmpfs "{disk}" && exec "$@"', "sh")
+    stack.database_url = f"sqlite:///{disk / 'muster.db'}"
+    serve = stack.start_serve()
+    inside = Path(f"/proc/{serve.process.pid}/root{disk}")
+    (inside / "ballast").write_bytes(b"\0" * (BALLAST_MIB << 20))
+    stack.wrapper = ()
+    tally = Tally(stack.root / "tally.jsonl")
+    file, total = stack.root / "many.jsonl", 500
+    file.write_text("".join(json.dumps({"n": n, "padding": PADDING}) + "\n" for n in range(total)))
+    with stack.client() as client:
+        workflow = client.submit_workflow(_squares(tally)).workflow_id
+        command = ("queue", "publish", workflow, "in", str(file), "--batch", "20")
+
+        refused = stack.run(*command, deadline_s=150)
+
+        published = client.get_account(workflow).published
+        assert (refused.returncode, 0 < published < total) == (5, True), refused.stderr
+        *_, in_, again, why = refused.stderr.splitlines()
+        assert in_ == (f"{published} of {total} events are published, and none of the others"), refused.stderr
+        assert why.startswith("muster: the database has no room: database or disk is full")
+        [option] = re.findall(
+            r"the same command with (--idempotency-key [0-9a-f]+) publishes only what is missing", again
+        )
+
+        (inside / "ballast").unlink()
+        done = stack.run(*command, *option.split())
+
+        assert (done.returncode, done.stdout) == (0, f"{total} published\n"), done.stderr
+        assert client.get_account(workflow).published == total
 
 
 def test_muster_up_outlives_a_full_disk_and_its_log_goes_on_after_it(stack: Stack) -> None:

@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 
 from muster.cli.console import put, put_data, put_json, put_table, say
 from muster.cli.failure import OK, UsageError
+from muster.cli.going_on import Again, render_break_off
 from muster.cli.lookup import get_workflow_id
 from muster.cli.service import HERE, Service, connect
 from muster.cli.values import (
@@ -112,6 +113,9 @@ def publish(
             client,
             Publication(workflow_id, alias, values, batch=batch, close=close, idempotency_key=key),
             total=total,
+            again=_find_again(
+                files, has_keys=(bytes and not no_keys) or key_field is not None, is_given=idempotency_key is not None
+            ),
         )
     if service.json:
         put_json(
@@ -273,14 +277,25 @@ def _read_all(files: Iterable[Path], lines: LineReader, *, is_flushed: bool) -> 
         if path != STDIN:
             with open_file(path) as file:
                 yield from read_lines(file, replace(lines, name=str(path)))
-        elif is_flushed and not stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
+        elif is_flushed and not _is_file(sys.stdin.fileno()):
             yield from read_pipe(sys.stdin.fileno(), replace(lines, name="standard input"))
         else:
             # The batches must be the same in the next run, so they depend on nothing but the lines.
             yield from read_lines(sys.stdin.buffer, replace(lines, name="standard input"))
 
 
-def _publish(client: Client, publication: Publication, *, total: int | None) -> Publication:
+def _find_again(files: Sequence[Path], *, has_keys: bool, is_given: bool) -> Again:
+    """How is publishing these repeated where it breaks off? `is_given`: with an idempotency key of the person's own."""
+    if has_keys or is_given:
+        return Again.AS_IT_IS
+    return Again.FROM_THERE if STDIN in files and not _is_file(sys.stdin.fileno()) else Again.WITH_KEY
+
+
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _publish(client: Client, publication: Publication, *, total: int | None, again: Again) -> Publication:
     """Publish with progress on a terminal; what is in already is told when it breaks off."""
     is_shown = sys.stderr.isatty()
 
@@ -291,12 +306,9 @@ def _publish(client: Client, publication: Publication, *, total: int | None) -> 
     publication.on_batch = tell if is_shown else None
     try:
         return client.conclude(publication)
-    except (MusterError, KeyboardInterrupt):
-        if publication.events:
-            say(
-                f"{publication.events} events are published, and of the next {publication.batch} perhaps some. The same command with "
-                f"--idempotency-key {publication.idempotency_key} publishes only what is missing"
-            )
+    except (MusterError, KeyboardInterrupt) as error:
+        for line in render_break_off(publication, error, total=total, again=again):
+            say(line)
         raise
     finally:
         if is_shown and publication.events:

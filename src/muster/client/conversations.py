@@ -120,6 +120,8 @@ class Publication:
     differing: list[tuple[str, str]] = field(default_factory=list, init=False)
     """Key and earlier event of the first hundred of them."""
     closed: bool = field(default=False, init=False)
+    under_way: int = field(default=0, init=False)
+    """Events of the batch that was sent and is not answered yet: all of them are published, or none is."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch <= PUBLISH_EVENTS_MAX:
@@ -130,10 +132,11 @@ class Publication:
         batches = self._cut()
         for number, (events, is_last) in enumerate(batches):
             publish = Publish(events=events, close=self.close and is_last)
+            self.under_way = len(events)
             answer: PublishedView = yield calls.publish_events(
                 self.workflow_id, self.alias, publish, idempotency_key=f"{key}-{number}"
             )
-            self.events += len(answer.events)
+            self.events, self.under_way = self.events + len(answer.events), 0
             self.duplicates += answer.duplicates
             self._note_differing(events, answer)
             self.closed = answer.closed

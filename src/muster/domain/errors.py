@@ -52,6 +52,10 @@ class UnavailableError(MusterError):
     """The other side did not answer; the same request may succeed later."""
 
 
+class NoRoomError(UnavailableError):
+    """The other side has no room for it on its disk, and kept nothing of it; the same request may succeed when there is room."""
+
+
 class UnauthenticatedError(MusterError):
     """Nobody known is asking: the token is missing, malformed, expired or revoked."""
 

@@ -24,7 +24,8 @@ class FindingView(Answer):
 
 class Problem(Answer):
     """Every error of our door. `code`: a word for programs: `invalid`, `not-found`, `conflict`, `too-large`, `unauthenticated`,
-    `forbidden`, `unavailable`, `rejected`, `session-ended`, `taskforce-ended`, `idempotency-mismatch`, `internal`.
+    `forbidden`, `unavailable`, `no-room` (the database's disk is full: nothing was kept), `rejected`, `session-ended`, `taskforce-ended`,
+    `idempotency-mismatch`, `internal`.
     """
 
     code: str

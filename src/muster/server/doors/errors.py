@@ -22,6 +22,7 @@ from muster.domain.errors import (
     ForbiddenError,
     InvalidError,
     MusterError,
+    NoRoomError,
     NotFoundError,
     RejectedError,
     TooLargeError,
@@ -70,6 +71,7 @@ KINDS: Mapping[type[Exception], Kind] = {
         HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-mismatch", HTTPStatus.UNPROCESSABLE_ENTITY
     ),
     RejectedError: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "rejected", HTTPStatus.UNPROCESSABLE_ENTITY),
+    NoRoomError: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "no-room", HTTPStatus.SERVICE_UNAVAILABLE),
     UnavailableError: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
 }
 """An error is told as the first of its classes that stands here."""

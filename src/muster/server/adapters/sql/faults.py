@@ -8,7 +8,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from muster.domain.errors import UnavailableError
+from muster.domain.errors import NoRoomError, UnavailableError
 
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: the same transaction may succeed now
 _AWAY_CLASSES = ("08", "28", "3D", "40", "53", "55", "57", "58")
@@ -16,6 +16,7 @@ _AWAY_CLASSES = ("08", "28", "3D", "40", "53", "55", "57", "58")
 BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What a call raises, beside errors of the server, over a connection that has gone. The last is asyncpg's word for what it did not expect:
 the good-bye of a server that ends the session, for one."""
+_FULL = "53100"  # disk_full
 _OUR_FAULT = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY}
 """A wrong statement, and a write where only reads are allowed: trying again would not help."""
 
@@ -27,13 +28,13 @@ def database_errors() -> Iterator[None]:
         yield
     except DBAPIError as error:
         if error.connection_invalidated or _is_away(error.orig):
-            raise UnavailableError(f"the database does not answer: {_first_line(error.orig)}") from error
+            raise make_unavailable(error.orig) from error
         raise
     except PoolTimeoutError as error:
         raise UnavailableError("the database does not answer: no connection became free in time") from error
     except (sqlite3.Error, asyncpg.PostgresError) as error:
         if _is_away(error):
-            raise UnavailableError(f"the database does not answer: {_first_line(error)}") from error
+            raise make_unavailable(error) from error
         raise
     except BROKEN as error:
         raise UnavailableError(f"the database does not answer: {_first_line(error)}") from error
@@ -83,6 +84,16 @@ def _is_away(error: BaseException | None) -> bool:
     if isinstance(error, OSError):
         return True
     return _sqlstate(error)[:2] in _AWAY_CLASSES
+
+
+def make_unavailable(error: BaseException | None) -> UnavailableError:
+    """What a driver's error says to our callers. A transaction for which the disk had no room is undone; of others nobody knows."""
+    is_full = _sqlstate(error) == _FULL
+    if isinstance(error, sqlite3.Error):
+        is_full = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_FULL
+    if is_full:
+        return NoRoomError(f"the database has no room: {_first_line(error)}")
+    return UnavailableError(f"the database does not answer: {_first_line(error)}")
 
 
 def _sqlstate(error: BaseException | None) -> str:

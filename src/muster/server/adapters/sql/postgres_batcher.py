@@ -16,7 +16,7 @@ import anyio
 import asyncpg
 
 from muster.domain.errors import UnavailableError
-from muster.server.adapters.sql.faults import BROKEN, again
+from muster.server.adapters.sql.faults import BROKEN, again, make_unavailable
 
 C = TypeVar("C")
 A = TypeVar("A")
@@ -270,7 +270,7 @@ def read_error(error: asyncpg.PostgresError, *, is_closed: bool) -> Exception:
     if is_closed or state.startswith(("08", "57P")):
         return LostConnectionError(f"the database does not answer: {error}")
     if state.startswith(_NOT_NOW):
-        return UnavailableError(f"the database does not answer: {error}")
+        return make_unavailable(error)
     return error
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 import anyio
 
 from muster.domain.errors import UnavailableError
-from muster.server.adapters.sql.faults import again
+from muster.server.adapters.sql.faults import again, make_unavailable
 
 T = TypeVar("T")
 
@@ -205,7 +205,7 @@ def _as_ours(error: BaseException) -> BaseException:
     if isinstance(error, sqlite3.OperationalError):
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code != sqlite3.SQLITE_ERROR:
-            ours = UnavailableError(f"the database does not answer: {error}")
+            ours = make_unavailable(error)
             ours.__cause__ = error
             return ours
     return error
