@@ -2,15 +2,30 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
+from harness.stack import MUSTER, Stack, clean_environment
 from muster.cli.up import EXAMPLE, list_next_steps
 
 ROOT = Path(__file__).parents[2]
+FLOW = """
+tasks:
+  - cluster_locations: [local]
+    task_image: ""
+    task_args: cp {{INFILE}} {{OUTFILE}}
+    input_queue_aliases: [in]
+    output_queue_aliases: [out]
+    infile_ext: json
+    outfile_ext: json
+public_queue_aliases: [in, out]
+finish_when_done: true
+"""
 
 
 def test_every_file_and_queue_that_a_line_names_is_there_by_then(tmp_path: Path) -> None:
@@ -27,6 +42,56 @@ def test_every_file_and_queue_that_a_line_names_is_there_by_then(tmp_path: Path)
     assert len((tmp_path / publishes.split()[5]).read_text().splitlines()) == 900
     queues = {match[1] for one in steps if (match := re.match(r"muster queue \w+ latest (\S+)", one))}
     assert queues <= set(flow["public_queue_aliases"])
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("named_by", ["--dir", "MUSTER_DIR", "nothing"])
+def test_typed_in_another_terminal_they_reach_the_service_that_told_them(stack: Stack, named_by: str) -> None:
+    """Also where that folder has a service of its own: the address in it leads nowhere."""
+    state = {"nothing": Path(".muster")}.get(named_by, Path("other place") / "muster")
+    here = stack.root / ".muster"
+    if named_by != "nothing":
+        here.mkdir()
+        (here / "address").write_text("http://127.0.0.1:1")
+        (stack.root / state).parent.mkdir()
+    (stack.root / "workflow.yaml").write_text(FLOW)
+    (stack.root / "FILE.jsonl").write_text("1\n2\n")
+    variables = {"MUSTER_DIR": str(state)} if named_by == "MUSTER_DIR" else {}
+    process = subprocess.Popen(
+        [MUSTER, "up", *(["--dir", str(state)] if named_by == "--dir" else [])],
+        cwd=stack.root,
+        env=clean_environment() | {"MUSTER_TEST_STACK": str(stack.root)} | variables,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        told = ""
+        while "muster --help" not in told:
+            line = process.stdout.readline()
+            assert line, told
+            told += line
+        head, _, steps = told.partition("What to try next, in another terminal, in this folder:")
+        lines = [
+            line.strip() for line in steps.replace("ALIAS > results", "out > results").splitlines() if line.strip()
+        ]
+
+        typed = subprocess.run(
+            "set -e\n" + "\n".join(lines).replace("ALIAS", "in"),
+            shell=True,
+            cwd=stack.root,
+            env=clean_environment() | {"PATH": f"{MUSTER.parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+        assert (typed.returncode, "Muster is up" in head) == (0, True), typed.stderr
+        assert (stack.root / "results.jsonl").read_text() in {"1\n2\n", "2\n1\n"}
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 def test_without_the_example_what_is_ones_own_stands_in_capitals() -> None:

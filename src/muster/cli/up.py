@@ -222,9 +222,8 @@ def _tell_ready(home: Home, url: str, as_json: bool) -> None:  # noqa: FBT001 - 
         files = {"token_file": str(home.token), "dir": str(home.directory), "pid": os.getpid()}
         put_json({"url": url, **files}, in_one_line=True)
         return
-    is_found = home.directory == DIRECTORY_DEFAULT.absolute() or os.environ.get("MUSTER_DIR")
-    hint = "in this folder" if is_found else f"after: export MUSTER_DIR={shlex.quote(str(home.directory))}"
-    steps = "\n".join(f"  {one}" for one in list_next_steps(EXAMPLE if EXAMPLE.exists() else None))
+    elsewhere = None if home.directory == DIRECTORY_DEFAULT.absolute() else home.directory
+    steps = "\n".join(f"  {one}" for one in list_next_steps(EXAMPLE if EXAMPLE.exists() else None, elsewhere))
     put(
         f"""Muster is up (Ctrl-C stops it and keeps its state).
 
@@ -232,14 +231,22 @@ def _tell_ready(home: Home, url: str, as_json: bool) -> None:  # noqa: FBT001 - 
   token    {home.token}
   logs     {home.logs}
 
-What to try next, in another terminal, {hint}:
+What to try next, in another terminal, in this folder:
 
 {steps}"""
     )
 
 
-def list_next_steps(example: Path | None) -> Iterator[str]:
-    """Lines that a person can type, one after the other. `example`: the workflow's file of the example; None where that is not here."""
+def list_next_steps(example: Path | None, directory: Path | None = None) -> Iterator[str]:
+    """Lines that a person can type, one after the other.
+
+    Args:
+        example: the workflow's file of the example; None where that is not here.
+        directory: the folder of this `muster up`, where other commands would look into another one. It may be named by a variable here,
+            but not in the other terminal.
+    """
+    if directory is not None:
+        yield f"export MUSTER_DIR={shlex.quote(str(directory))}"
     if example is not None:
         yield f"muster workflow submit {example}"
         yield f"python {example.parent}/points.py --side 30 > points.jsonl"
