@@ -116,6 +116,17 @@ def test_one_without_room_says_which_limit_it_is() -> None:
     assert found == Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, NOW - 20)  # to be told to wait is no error
 
 
+def test_one_that_has_no_room_beside_its_own_workflow_says_so() -> None:
+    case = replace(a_case(P.PRE_MQ_ACTIVATION), obstacle="8 more are wanted", own_excess="together too many")
+
+    found = reason(case)
+
+    beside = "there is no room for it beside the workers that its workflow has at work: together too many"
+    text = f"{beside}; the activator lets it in by itself when those have ended"
+    assert found == Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, NOW - 20)
+    assert reason(replace(case, obstacle=None)).cause is Cause.NOT_ACTIVATED
+
+
 # -- to be started -----------------------------------------------------------------------------------------------------------
 
 

@@ -125,6 +125,22 @@ async def test_more_workers_for_a_running_task_wait_for_room_too(stand: Stand) -
     assert await phases(stand, first, more) == ["pending-starter", "pre-mq-activation"]
 
 
+async def test_more_workers_that_have_no_room_beside_those_of_their_own_workflow_say_so(stand: Stand) -> None:
+    """They would have it beside none; those that wait for others' say that instead."""
+    stand = limited(stand, workers_max=5)
+    first, other = await submit(stand), await submit(stand, n_workers=3)
+    await stand.advance()
+    texts = {}
+    for one, n_workers in ((first, 4), (other, 2)):
+        path = f"/v1/task-directives/{one['task_id']}/actions/add-workers"
+        await stand.post(path, {"cluster_location": "test-alpha", "n_workers": n_workers})
+        texts[n_workers] = str(await explain_workflow(stand.parts, one["workflow_id"]))
+
+    excess = "with the 2 of these, 6 workers are more than the 5 that there may be at once"
+    assert f"no room for it beside the workers that its workflow has at work: {excess}; the activator" in texts[4]
+    assert "there is no room for its workflow: 5 workers in all are in use" in texts[2]
+
+
 async def test_a_workflow_that_wants_more_than_may_be_runs_alone(stand: Stand) -> None:
     stand = limited(stand, workers_max=3)
     first, big = await submit(stand), await submit(stand, n_workers=50)

@@ -1,12 +1,15 @@
 """`muster task add-workers` and `muster workflow add-workers`: which task gets them, and where, when the command line does not say it?"""
 
-from muster.cli.console import put, put_json, render_count, say
+import contextlib
+
+from muster.cli.console import clean, put, put_json, render_count, say
 from muster.cli.failure import OK, UsageError
 from muster.cli.lookup import check_task_id, get_workflow_id
 from muster.cli.service import HERE, Service, connect
-from muster.client.shapes.workflows import TaskView, WorkflowView
+from muster.client.shapes.workflows import TaskforceView, TaskView, WorkflowView
 from muster.client.synchronous import Client
-from muster.domain.errors import NotFoundError
+from muster.domain.errors import MusterError, NotFoundError
+from muster.domain.reason import Cause
 
 EXAMPLES = """Examples:
   muster workflow add-workers latest --workers 10
@@ -75,7 +78,17 @@ def _add(
         say(
             f"{render_count(added.n_workers, 'worker')} {'was' if added.n_workers == 1 else 'were'} ordered at {added.location}"
         )
+        _mind_want_of_room(client, added)
     return OK
+
+
+def _mind_want_of_room(client: Client, added: TaskforceView) -> None:
+    """They are ordered, and may have to wait: without end, where those that the workflow has are in their way."""
+    with contextlib.suppress(MusterError):  # the order stands, and that is what was asked for
+        found = client.explain_workflow(added.workflow_id)
+        for one in found.taskforces:
+            if one.taskforce_uuid == added.taskforce_uuid and one.cause == Cause.NO_ROOM:
+                say(f"mind: {clean(one.text)}. `muster workflow explain {added.workflow_id}` shows it again")
 
 
 def _choose_task(view: WorkflowView, task: str | None) -> TaskView:

@@ -30,6 +30,7 @@ class TaskforceCase:
         is_needed: do events wait for its task while no other taskforce of it is left?
         has_others: are there other workers for its task, or on their way, so that its events are worked on?
         obstacle: why its workflow is not let in (`domain.room`), as half a sentence; None where there is room.
+        own_excess: why there is no room beside the workers that its workflow has at work, whoever else ends; None where there may be.
     """
 
     taskforce: Taskforce
@@ -41,6 +42,7 @@ class TaskforceCase:
     is_needed: bool = False
     has_others: bool = False
     obstacle: str | None = None
+    own_excess: str | None = None
 
 
 def render_final(reason: str) -> str:
@@ -153,6 +155,10 @@ def list_ways_to_mend(workflow_id: str) -> tuple[str, ...]:
 
 
 def _explain_activation(case: TaskforceCase, now: float) -> Reason:
+    if case.obstacle is not None and case.own_excess is not None:
+        beside = "there is no room for it beside the workers that its workflow has at work"
+        text = f"{beside}: {case.own_excess}; the activator lets it in by itself when those have ended"
+        return Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, find_since(case))
     if case.obstacle is not None:
         text = f"there is no room for its workflow: {case.obstacle}; the activator lets it in by itself when others have ended"
         return Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, find_since(case))  # that it was told to wait is no error

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from muster.domain.errors import NoRoomError, UnavailableError
-from muster.server.adapters.sql.faults import database_errors, repeat
+from muster.server.adapters.sql.faults import again, database_errors
 from muster.server.adapters.sql.postgres_batcher import read_error
 
 
@@ -28,7 +28,7 @@ def test_of_a_connection_that_closed_nobody_knows_what_was_kept() -> None:
 
 @pytest.mark.parametrize("error", [NoRoomError("a"), UnavailableError("b")])
 def test_what_several_callers_are_told_is_the_same(error: UnavailableError) -> None:
-    again = repeat(error)
+    again = again(error)
 
     assert again is not error
     assert (type(again), str(again)) == (type(error), str(error))

@@ -9,7 +9,7 @@ from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.taskforce_reason import TaskforceCase, count_up, is_over, is_working
 from muster.domain.workflow import TaskDirective, Taskforce, Workflow
 from muster.server.ports.store import Transaction
-from muster.server.services.find_room import explain_obstacle_to
+from muster.server.services.find_room import explain_obstacle_to, find_own_excess
 from muster.server.services.finish_drained import BY
 from muster.server.services.parts import Parts
 
@@ -89,6 +89,7 @@ def _list_cases(
     asks = tx.askings.find(locations={one.location for one in chosen}, schedds={one.schedd for one in chosen})
     is_new = any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen)
     obstacle = explain_obstacle_to(tx, parts, workflow, names_owners=names_owners) if is_new else None
+    own_excess = find_own_excess(parts, taskforces)
     known = {one.name: one.agent for one in parts.locations.values()}
     tried = {one.task_id for one in taskforces if one.phase not in ENDING and one.held_reason is None}
     return [
@@ -102,6 +103,7 @@ def _list_cases(
             is_needed=one.task_id in missed,
             has_others=one.task_id in tried,
             obstacle=obstacle,
+            own_excess=own_excess,
         )
         for one in chosen
     ]

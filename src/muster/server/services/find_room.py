@@ -12,8 +12,9 @@ from muster.domain.errors import Finding, InvalidError
 from muster.domain.mq_profile import GroupedProfile, MqGroup
 from muster.domain.occupancy import NAMED_MAX, render_occupancy
 from muster.domain.room import InUse, Obstacle, Room, Use, find_excess
-from muster.domain.taskforce_phase import Phase
-from muster.domain.workflow import Workflow
+from muster.domain.taskforce_phase import AT_WORK, Phase
+from muster.domain.taskforce_reason import is_over
+from muster.domain.workflow import Taskforce, Workflow
 from muster.server.ports.store import Transaction
 from muster.server.services.line import list_line
 from muster.server.services.parts import Parts
@@ -106,6 +107,16 @@ def require_possible(parts: Parts, wanted: Use, *, field: str) -> None:
     reason = find_excess(wanted, parts.settings.limit, parts.settings.owner_limit)
     if reason is not None:
         raise InvalidError([Finding(field, f"{reason}: ask for fewer, or an operator for a higher limit")])
+
+
+def find_own_excess(parts: Parts, taskforces: Sequence[Taskforce]) -> str | None:
+    """Why those of a workflow's taskforces that wait have no room while its others are at work, as half a sentence; None: they may have."""
+    at_work = sum(one.n_workers for one in taskforces if one.phase in AT_WORK and not is_over(one))
+    wanted = sum(one.n_workers for one in taskforces if one.phase is Phase.PRE_MQ_ACTIVATION)
+    if not at_work or not wanted:
+        return None
+    reason = find_excess(Use(workers=at_work + wanted), parts.settings.limit, parts.settings.owner_limit)
+    return None if reason is None else f"with the {at_work} of these, {reason}"
 
 
 def explain_obstacle_to(tx: Transaction, parts: Parts, workflow: Workflow, *, names_owners: bool) -> str | None:
