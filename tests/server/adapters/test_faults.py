@@ -28,7 +28,7 @@ def test_of_a_connection_that_closed_nobody_knows_what_was_kept() -> None:
 
 @pytest.mark.parametrize("error", [NoRoomError("a"), UnavailableError("b")])
 def test_what_several_callers_are_told_is_the_same(error: UnavailableError) -> None:
-    again = again(error)
+    other = again(error)
 
-    assert again is not error
-    assert (type(again), str(again)) == (type(error), str(error))
+    assert other is not error
+    assert (type(other), str(other)) == (type(error), str(error))
