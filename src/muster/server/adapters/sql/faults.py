@@ -44,9 +44,13 @@ def again(error: BaseException) -> Exception:
     """Another exception that says the same, for each of several callers: one that is raised by several at once mixes up their tracebacks.
     What is no UnavailableError is a fault of ours, and is named as the cause.
     """
-    own = (
-        UnavailableError(str(error)) if isinstance(error, UnavailableError) else RuntimeError("the transaction failed")
-    )
+    match error:
+        case NoRoomError():
+            own: Exception = NoRoomError(str(error))
+        case UnavailableError():
+            own = UnavailableError(str(error))
+        case _:
+            own = RuntimeError("the transaction failed")
     own.__cause__ = error
     return own
 
