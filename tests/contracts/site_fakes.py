@@ -166,6 +166,7 @@ class FakeTaskforce:
     statuses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     pilot_config: dict[str, object] = field(default_factory=dict)
+    workers: int = 0
 
 
 class FakeService:
@@ -317,7 +318,7 @@ class FakeService:
             location="local",
             schedd="local",
             n_workers=one.n_workers,
-            workers=0,
+            workers=one.workers,
             origin="submitted",
             phase=str(one.phase),
             phase_change_log=[],

@@ -562,8 +562,9 @@ async def test_an_agent_is_told_of_what_it_should_have_and_does_not_name(stand: 
     named = await stand.claim("site-a", held=[uuid])
     not_named = await stand.claim("site-a")
     others = await stand.claim("site-b")
+    elsewhere = await stand.claim("site-a", locations=["far"])  # another agent, that has the same name by mistake
     await stand.report(order, "completed", at=0.0)
     over = await stand.claim("site-a")
 
     expected = {"taskforce_uuid": uuid, "fence": order["fence"]}
-    assert [one["expected"] for one in (named, not_named, others, over)] == [[], [expected], [], []]
+    assert [one["expected"] for one in (named, not_named, others, elsewhere, over)] == [[], [expected], [], [], []]

@@ -55,7 +55,7 @@ class Service:
         def work(tx: Transaction) -> None:
             for number in range(count):
                 data = {"n": number, "text": "x" * size_bytes}
-                tx.outbox.insert(Notice(workflow_id, "test.notice", 0.5, data))
+                tx.outbox.insert(Notice(workflow_id, "test.notice", tx.now(), data))  # an old one would be purged
             tx.wake(f"workflow:{workflow_id}")
 
         await self.parts.store.write(work)

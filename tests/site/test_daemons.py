@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+import structlog
 
 from contracts.site_fakes import FakeJournal, FakePool, FakeService, PoolWorld
 from muster.domain.errors import RejectedError, UnavailableError
@@ -75,6 +76,24 @@ async def test_a_taskforce_is_stopped() -> None:
 
         await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE and not files)
     assert (world.clusters, taskforce.history[-2:]) == ({}, ["removed", "completed"])
+
+
+async def test_one_whose_workers_live_elsewhere_is_not_said_to_have_ended() -> None:
+    """Two agents have the same name: each would have the other's workers stopped."""
+    service, world, nowhere = FakeService(), PoolWorld(), PoolWorld()
+    taskforce = service.add("TF-1")
+    async with agent(service, FakePool(world), {}):
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+        taskforce.workers = 2
+
+        with structlog.testing.capture_logs() as told:
+            async with agent(service, FakePool(nowhere), files := dict[str, bytes]()):
+                await wait_for(lambda: any("MUSTER_SITE_NAME" in str(line.get("error")) for line in told))
+                assert (taskforce.phase, len(world.clusters), files) == (Phase.CONDOR_SUBMIT, 1, {})
+
+    taskforce.workers = 0  # they have died, and so has who started them
+    async with agent(service, FakePool(nowhere), {}):
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE)
 
 
 async def test_a_bad_taskforce_is_refused_with_its_reason_and_stops_nobody() -> None:

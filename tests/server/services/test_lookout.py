@@ -1,12 +1,13 @@
 """Do many followers share their looks, miss nothing, and go on when one of them leaves? On a clock that jumps."""
 
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 import pytest
 import trio.testing
+from anyio.abc import TaskStatus
 
 from muster.domain.errors import UnavailableError
 from muster.server.adapters.sql.waking import Bells
@@ -325,6 +326,43 @@ async def test_all_go_when_the_service_stops() -> None:
 
     assert seen == [None] * 10
     assert anyio.current_time() - begun < FLOOR_S
+
+
+async def test_when_who_looks_is_torn_away_the_next_one_looks_at_once() -> None:
+    thing = Thing()
+    lookout = thing.lookout()
+    await lookout.look()
+    begun = anyio.current_time()
+    told: list[float] = []
+
+    async def wait() -> None:
+        await lookout.next(lambda one: one.value == 1, until=begun + 100)
+        told.append(anyio.current_time() - begun)
+
+    async with anyio.create_task_group() as group:
+        scope = anyio.CancelScope()
+
+        async def wait_and_go() -> None:
+            with scope:
+                await wait()
+
+        await group.start(_started, wait_and_go)
+        group.start_soon(wait)
+        thing.change()
+        while thing.most_at_once == 0 or not thing._at_once:  # noqa: ASYNC110 - the clock jumps
+            await anyio.sleep(LOOK_S / 2)
+        scope.cancel()
+
+    assert told == [pytest.approx(anyio.current_time() - begun)]
+    assert told[0] < FLOOR_S + 2 * LOOK_S
+
+
+async def _started(work: Callable[[], Coroutine[None, None, None]], *, task_status: TaskStatus[None]) -> None:
+    """Begin it, and let it come to where it waits."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        await anyio.sleep(0.001)
+        task_status.started()
 
 
 @pytest.mark.parametrize("seed", range(20))

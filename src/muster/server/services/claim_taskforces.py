@@ -69,7 +69,7 @@ class Claimed:
 
     Args:
         lost: held before, now another agent's, or over.
-        expected: placed by this agent, by our books, and not named by it.
+        expected: placed by this agent at these locations, by our books, and not named by it.
         was_outrun: another agent took what this one was about to take; there may be more.
     """
 
@@ -166,7 +166,12 @@ def _look(tx: Transaction, request: ClaimRequest, places: OurAgent) -> _Seen:
     start = _choose_starts(tx, request, places, renewed, now=now)
     stop = _choose_stops(tx, request, places, renewed, now=now)
     lost = [uuid for uuid in request.held if (one := mine.get(uuid)) is None or _has_nothing_to_stop(one)]
-    expected = [one for one in mine.values() if one.phase in _PLACED and one.taskforce_uuid not in request.held]
+    expected = [
+        one
+        for one in mine.values()
+        # At these locations: where two agents have the same name, by mistake, each would say of the other's that they have ended.
+        if one.phase in _PLACED and one.location in places.locations and one.taskforce_uuid not in request.held
+    ]
     told = frozenset(one.taskforce_uuid for one in renewed)
     return _Seen(start, stop, told, sorted(lost), expected[:LIMIT_MAX])
 

@@ -136,11 +136,15 @@ class Lookout(Generic[S]):
 
     async def _look_once(self) -> None:
         self._begun += 1
+        before = self._begun_at
         number, self._begun_at = self._begun, anyio.current_time()
         try:
             self._outcome = await self._look()
         except MusterError as error:
             self._outcome = error
+        except BaseException:  # who looked was torn away: the next one need not wait on account of that
+            self._begun_at = before
+            raise
         self._ended = number
         self._nap.cancel()
         self._announce()

@@ -4,7 +4,7 @@ from collections.abc import Container
 from dataclasses import replace
 
 from muster.client.shapes.sites import Expected
-from muster.domain.errors import NotFoundError
+from muster.domain.errors import ConflictError, NotFoundError
 from muster.domain.taskforce_phase import ENDING
 from muster.site.ports.journal import Record, Stage
 from muster.site.services.parts import Parts
@@ -26,20 +26,38 @@ async def adopt_orphans(parts: Parts, remembered: Container[str]) -> list[Record
     return adopted
 
 
+class ElsewhereError(ConflictError):
+    """Workers of a taskforce that should be here live somewhere else."""
+
+
 async def find_expected(parts: Parts, expected: Expected) -> Record:
     """Make a record of a taskforce that the service thinks is here, and of which the agent has none.
 
     The service may have been restored from a backup: then this one ended after it was made, and was forgotten here when the service
-    had been told. It is told again.
+    had been told. It is told again; but not while its workers live: whoever says that they have ended ends them.
+
+    Raises ElsewhereError.
     """
     uuid = expected.taskforce_uuid
     placed = [one for one in await parts.pool.list_placed() if one.tag == uuid]
     if placed and await parts.pool.find(uuid) == placed[0].cluster:
         record = Record(uuid, Stage.SUBMITTED, expected.fence, n_workers=placed[0].n_workers, cluster=placed[0].cluster)
+    elif await _has_workers(parts, uuid):
+        raise ElsewhereError(
+            f"its workers live, and not in this agent's pool: another agent has the name {parts.agent!r}, too (MUSTER_SITE_NAME), or this "
+            "one had another MUSTER_SITE_DIRECTORY when it started them"
+        )
     else:
         record = Record(uuid, Stage.ENDED, expected.fence, ended_at=parts.now())
     await parts.journal.put(record)
     return record
+
+
+async def _has_workers(parts: Parts, uuid: str) -> bool:
+    try:
+        return (await parts.service.get_taskforce(uuid)).workers > 0
+    except NotFoundError:
+        return False
 
 
 async def settle_lost(parts: Parts, record: Record) -> Record | None:
