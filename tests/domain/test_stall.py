@@ -159,3 +159,28 @@ def test_one_whose_events_go_by_the_broker_is_judged_by_its_taskforces_alone() -
     here = stall(NONE, TASKFORCE, upstreams=("elsewhere",))
     assert here is not None
     assert here.cause is Cause.NO_EVENTS
+
+
+OTHER = replace(SUBMITTED, taskforce_uuid="TF-2", task_id="TK-2")
+HELD = replace(TASKFORCE, held_reason="no container runtime here")
+
+
+@pytest.mark.parametrize(("counts", "workers"), [(WAIT, 1), (NONE, 1), (NONE, 0)])
+def test_a_task_that_nobody_can_work_on_is_named_though_others_have_workers(counts: Counts, workers: int) -> None:
+    text = "nobody can work on TK-1: no taskforce of it can be started: no container runtime here"
+    assert stall(counts, HELD, OTHER, workers=workers) == Reason(Cause.HELD, text, Party.PERSON)
+
+
+def test_a_task_that_is_held_at_one_place_alone_is_worked_on_at_the_other() -> None:
+    assert stall(WAIT, HELD, replace(OTHER, task_id="TK-1"), workers=1) is None
+
+
+def test_before_the_first_event_a_hold_of_all_is_told_and_afterwards_what_is_missing() -> None:
+    before, after = stall(NONE, HELD), stall(DONE, HELD)
+
+    assert (before is not None and before.text) == "no taskforce can be started: no container runtime here"
+    assert (after is not None and after.cause) == Cause.INPUTS_OPEN
+
+
+def test_what_is_in_work_moves_whatever_is_held() -> None:
+    assert stall(Counts(published=3, waiting=2, in_work=1), HELD, OTHER, workers=1) is None

@@ -57,7 +57,7 @@ class Tries:
         Args:
             is_there: something would have answered, so that nobody is to start it.
         """
-        remedy = "is `muster up` running there? Start it, or name another address with --url or MUSTER_URL"
+        remedy = "is `muster up` running there? Start it, or name another address (--url or MUSTER_URL; of `muster site`: MUSTER_SITE_URL)"
         error = UnavailableError(
             f"{self._url} is not trusted: {reason}" if is_there else f"{self._url} does not answer ({reason}): {remedy}"
         )

@@ -193,7 +193,7 @@ def _judge(case: WorkflowCase, stall: Reason | None, explained: Sequence[Explain
     if total.in_work or ((total.waiting or case.is_direct) and case.live and stall is None):
         return Verdict.RUNNING
     if not total.waiting and not case.is_direct:
-        return Verdict.IDLE
+        return Verdict.STALLED if stall is not None and stall.cause is Cause.HELD else Verdict.IDLE
     if _find_no_room(explained) is not None or (stall is not None and stall.cause is Cause.PAUSED):
         return Verdict.WAITING
     needs_help = [one.reason.needs_help for one in explained]

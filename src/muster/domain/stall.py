@@ -12,6 +12,8 @@ from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.workflow import Taskforce, Workflow
 
+TASKS_MAX = 3
+"""Tasks that one sentence names."""
 LET_IN_S = 5.0
 """A workflow for which there is room is let in much sooner."""
 
@@ -72,11 +74,14 @@ def find_stall(
     if not workflow.is_active or total.in_work:
         return None
     if total.waiting and workers:
-        return None if has_ready() else _explain_pause(workflow, find_next_due())
+        # Nothing is in work though workers are up: those that could take what waits are not among them, perhaps.
+        return _find_held_task(list_taskforces()) if has_ready() else _explain_pause(workflow, find_next_due())
     if total.published == 0 and upstreams and is_direct(list_taskforces(), upstreams):
         return _explain_no_worker(total, list_taskforces(), upstreams, now, obstacle)
     if total.waiting == 0:
-        return _explain_no_input(workflow, queues, total)
+        # Before anybody publishes what could never be worked on.
+        held = _find_held_task(list_taskforces()) if total.published == 0 else None
+        return held or _explain_no_input(workflow, queues, total)
     return _explain_no_worker(total, list_taskforces(), upstreams, now, obstacle)
 
 
@@ -97,9 +102,8 @@ def _explain_no_worker(
 ) -> Reason | None:
     # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
     taskforces = [one for one in every if one.phase not in ENDING]
-    held = [one.held_reason for one in taskforces if one.held_reason is not None]
-    if held and len(held) == len(taskforces):
-        return Reason(Cause.HELD, f"no taskforce can be started: {held[0][:500]}", Party.PERSON)
+    if taskforces and all(one.held_reason is not None for one in taskforces):
+        return _find_held_task(taskforces)
     if not taskforces:
         events = f"{total.waiting} events wait, and " if total.waiting else ""
         text = f"{events}every taskforce has ended: add workers (muster workflow add-workers), or end the workflow"
@@ -119,6 +123,26 @@ def _explain_no_worker(
     if not submitted or is_direct(taskforces, upstreams):
         return None  # upstream's workers do not call: what their agent sees of them is all that is known
     return _explain_silence(total)
+
+
+def _find_held_task(every: Sequence[Taskforce]) -> Reason | None:
+    """Is there a task that nobody can work on, whatever the others do?"""
+    by_task: dict[str, list[Taskforce]] = {}
+    for one in every:
+        if one.phase not in ENDING:
+            by_task.setdefault(one.task_id, []).append(one)
+    held = {
+        task_id: those[0].held_reason
+        for task_id, those in by_task.items()
+        if all(one.held_reason is not None for one in those)
+    }
+    if not held:
+        return None
+    if len(held) == len(by_task):
+        text = "no taskforce can be started"
+    else:
+        text = f"nobody can work on {', '.join(sorted(held)[:TASKS_MAX])}: no taskforce of it can be started"
+    return Reason(Cause.HELD, f"{text}: {(next(iter(held.values())) or '')[:500]}", Party.PERSON)
 
 
 def _explain_silence(total: Counts) -> Reason:

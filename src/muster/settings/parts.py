@@ -122,19 +122,20 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     is no room waits, another service is told to try again later. Without it: any number."""
 
     queues_max_per_owner: int | None = Field(default=None, ge=1)
-    """The same, of one owner."""
+    """Queues of active workflows of one owner at once, as MUSTER_QUEUES_MAX is of all."""
 
     workers_max: int | None = Field(default=None, ge=1)
     """Workers of active workflows at once, in all; a workflow for which there is no room waits. Without it: any number."""
 
     workers_max_per_owner: int | None = Field(default=None, ge=1)
-    """The same, of one owner."""
+    """Workers of active workflows of one owner at once, as MUSTER_WORKERS_MAX is of all."""
 
     events_max: int | None = Field(default=None, ge=1)
-    """Events that wait or are in work at once, in all; over it no further workflow is let in. Without it: any number."""
+    """Events that wait (results that nobody has consumed, too) or are in work at once, in all; over it no further workflow is let in, and
+    those that are in may publish on. Without it: any number."""
 
     events_max_per_owner: int | None = Field(default=None, ge=1)
-    """The same, of one owner."""
+    """Events of one owner that wait or are in work at once, as MUSTER_EVENTS_MAX is of all."""
 
     log_level: Level = Field(default="info")
     """What is logged: debug, info, warning or error."""
