@@ -20,7 +20,7 @@ IN = Queue(1, "a1", "WF-1", "in", True, True, False, None, 5, 60.0, 2.0)
 OUT = replace(IN, number=2, queue_id="a2", alias="out", is_input=False, is_output=True)
 STARTING = Taskforce("TF-1", "TK-1", "WF-1", NOW - 90, 50, "local", "ap", 2, {}, {}, Phase.PENDING_STARTER)
 AT_WORK = replace(STARTING, taskforce_uuid="TF-2", phase=Phase.CONDOR_SUBMIT, cluster_id=7)
-START = "MUSTER_SITE_LOCATIONS=local muster site    # beside the pool ap, with a name and a directory of its own: docs/how-to/locations.md"
+START = "MUSTER_SITE_LOCATIONS=local muster site    # beside the pool ap, with its own name and directory: docs/how-to/locations.md"
 WAIT = Counts(published=3, waiting=3)
 
 

@@ -24,7 +24,7 @@ NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 P = Phase
 RELEASE = "muster taskforce release TF-1"
 ADD = "muster workflow add-workers WF-1 --workers 2 --task TK-1 --location far"
-START = "MUSTER_SITE_LOCATIONS=far muster site    # beside the pool ap.far, with a name and a directory of its own: docs/how-to/locations.md"
+START = "MUSTER_SITE_LOCATIONS=far muster site    # beside the pool ap.far, with its own name and directory: docs/how-to/locations.md"
 
 
 def entry(phase: Phase, *, ago: float, ok: bool = True, context: str = "") -> PhaseLogEntry:

@@ -47,7 +47,7 @@ async def test_every_step_of_a_life_is_explained(stand: Stand) -> None:
     assert causes(found) == ("stalled", ["not-taken"], ["not-taken"])
     [reason] = found["reasons"]
     assert reason["remedies"] == [
-        "MUSTER_SITE_LOCATIONS=local muster site    # beside the pool local, with a name and a directory of its own: docs/how-to/locations.md"
+        "MUSTER_SITE_LOCATIONS=local muster site    # beside the pool local, with its own name and directory: docs/how-to/locations.md"
     ]
     assert (reason["waits_for"], reason["needs_help"], reason["last_error"]) == ("site-agent", True, None)
     assert workflow["created_at"] <= reason["since"] <= found["at"]

@@ -239,7 +239,7 @@ def _find_agent(case: TaskforceCase, now: float) -> tuple[bool, str, tuple[str, 
         who, remedies = f"the task management service at {place}", ()
     else:
         who = f"site agent {last.agent}" if last is not None else f"a site agent for {place}"
-        where = f"beside the pool {taskforce.schedd}, with a name and a directory of its own"
+        where = f"beside the pool {taskforce.schedd}, with its own name and directory"
         remedies = (f"MUSTER_SITE_LOCATIONS={quote(place)} muster site    # {where}: docs/how-to/locations.md",)
     if case.server is None and is_upstreams:
         who = f"the service knows no location {taskforce.location} any more (see MUSTER_LOCATIONS), so it is for {who}, which"
