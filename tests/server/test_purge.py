@@ -780,6 +780,13 @@ def done(leased: Json) -> Json:
     return {"event": leased["event"], "fence": leased["fence"], "outcome": "done", "results": []}
 
 
+async def leave_one_late(stand: Stand, count: int) -> tuple[Json, Json, list[Json]]:
+    """A worker that has done all of so many events but the first. Returns it, that one, and the others."""
+    worker, [late, *early] = await lease(stand, await stand.submit(), count)
+    await stand.step(worker, 2, finished=[done(one) for one in early])
+    return worker, late, early
+
+
 async def find_kinds(stand: Stand, events: list[Json]) -> list[str]:
     """How the bodies of these events are kept; `gone` where the whole event is."""
     answers = [await stand.ask("GET", f"/muster/v1/events/{one['event']}") for one in events]
@@ -882,9 +889,7 @@ async def test_a_look_at_all_ends_although_services_stop_more_often_than_it_take
     """Each goes on where the one before was stopped. It counts from when the first began: what ended later may be left to the next day."""
     monkeypatch.setattr("muster.server.services.purge.ROWS_AT_ONCE", 2)
     async with keeping(database_url, bodies_kept_s=0) as stand:
-        worker, leased = await lease(stand, await stand.submit(), 20)
-        late, *early = leased
-        await stand.step(worker, 2, finished=[done(one) for one in early])
+        worker, late, early = await leave_one_late(stand, 20)
         began_at = await stand.parts.store.read(lambda tx: tx.now())
 
         stops = 0
@@ -915,9 +920,7 @@ async def test_a_look_at_all_that_another_overtook_is_not_gone_on_with(
     """What ended late before the place where it was left would be missed, and the day counted as looked at."""
     monkeypatch.setattr("muster.server.services.purge.ROWS_AT_ONCE", 2)
     async with keeping(database_url, bodies_kept_s=0) as stand:
-        worker, leased = await lease(stand, await stand.submit(), 8)
-        late, *early = leased
-        await stand.step(worker, 2, finished=[done(one) for one in early])
+        worker, late, early = await leave_one_late(stand, 8)
         assert await break_off(stand, after=list(Stage).index(Stage.BODIES) + 3, keeper="a service that died")
         await go_round(stand)
         await stand.step(worker, 3, finished=[done(late)])
@@ -925,7 +928,7 @@ async def test_a_look_at_all_that_another_overtook_is_not_gone_on_with(
         monkeypatch.setattr("muster.server.services.purge.WHOLE_EVERY_S", 0.0)
         await purge_all(stand.parts)
 
-        assert await find_kinds(stand, leased) == ["purged"] * 8
+        assert await find_kinds(stand, [late, *early]) == ["purged"] * 8
 
 
 async def test_what_removed_workflows_left_goes_although_services_stop_more_often_than_it_takes(

@@ -7,7 +7,8 @@ import anyio
 import pytest
 
 from muster.domain.errors import UnavailableError
-from muster.server.adapters.sql.postgres_groups import BROKEN_OFF, Alone, GroupCommitter
+from muster.server.adapters.sql.postgres_groups import BROKEN_OFF, GroupCommitter
+from muster.server.adapters.sql.rows import AloneError
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +31,7 @@ class Commits:
             raise asyncio.CancelledError
         if "fail" in works:
             raise UnavailableError("away")
-        return [Alone() if one.startswith("alone") else one for one in works]
+        return [AloneError() if one.startswith("alone") else one for one in works]
 
     async def do_alone(self, work: str) -> object:
         if work == "alone, break":

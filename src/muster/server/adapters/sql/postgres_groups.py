@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from muster.domain.errors import UnavailableError
 from muster.server.adapters.sql.faults import again
+from muster.server.adapters.sql.rows import AloneError
 
 W = TypeVar("W")
 
@@ -24,10 +25,7 @@ WAIT_S_MAX = 10.0
 """Seconds after which a work that has not begun is given up: whoever sent it may have gone, and sent it again."""
 
 BROKEN_OFF = "the call to the database was broken off"
-
-
-class Alone:
-    """What became of a work that was in the wrong company: nothing yet, and it needs a transaction of its own."""
+TOO_LONG = "the database does not answer: those before it take too long"
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +39,7 @@ class GroupCommitter(Generic[W]):
 
     Args:
         commit: carries out some works in one transaction. Gives what became of each, in their order; an exception in an answer's place
-            is raised to that caller alone, and `Alone` sends the work its own way.
+            is raised to that caller alone, but an `AloneError` sends the work its own way.
         do_alone: carries out one work. The next ones of its group do not wait for it.
     """
 
@@ -86,13 +84,10 @@ class GroupCommitter(Generic[W]):
         task.add_done_callback(self._tasks.discard)
 
     def _give_up(self, group: str, call: _Call[W]) -> None:
-        waiting = self._groups.get(group, ())
-        if call in waiting:
-            self._groups[group].remove(call)
-            if not call.future.done():
-                call.future.set_exception(
-                    UnavailableError("the database does not answer: those before it take too long")
-                )
+        waiting = self._groups.get(group)
+        if waiting is not None and call in waiting:  # else it has begun
+            waiting.remove(call)
+            _tell(call, UnavailableError(TOO_LONG))
 
     async def _serve(self, group: str) -> None:
         waiting = self._groups[group]
@@ -115,7 +110,7 @@ class GroupCommitter(Generic[W]):
             _fail(calls, error)
             return
         for call, outcome in zip(calls, outcomes, strict=True):
-            if isinstance(outcome, Alone):
+            if isinstance(outcome, AloneError):
                 self._start(self._settle_alone(call))
             else:
                 _tell(call, outcome)

@@ -15,7 +15,7 @@ from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, replicas
 from muster.server.adapters.sql.faults import database_errors, is_lock_not_available, is_lost, is_worth_another_try
 from muster.server.adapters.sql.partitions import make_coming_partitions
-from muster.server.adapters.sql.postgres_groups import WAIT_S_MAX, Alone, GroupCommitter
+from muster.server.adapters.sql.postgres_groups import TOO_LONG, WAIT_S_MAX, GroupCommitter
 from muster.server.adapters.sql.rows import AloneError, Session, ask_postgres_clock
 from muster.server.adapters.sql.sqlite_store import find_or_make_secret
 from muster.server.adapters.sql.transaction import do, do_together
@@ -105,22 +105,21 @@ class PostgresStore:
             except UnavailableError as error:
                 if has_begun or not is_lost(error.__cause__):
                     raise
-                outcomes, topics = await self._try(
-                    run
-                )  # the connection had gone while nobody used it: nothing was done
+                # The connection had gone while nobody used it, so nothing was done.
+                outcomes, topics = await self._try(run)
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - whose it is, each one's own transaction tells
             log.debug("works go their own ways", works=len(works), reason=type(error).__name__)
-            return [Alone() for _ in works]
+            return [AloneError() for _ in works]
         self._bells.wake_after_commit(topics)
-        return [Alone() if isinstance(one, AloneError) else one for one in outcomes]
+        return outcomes
 
     async def _write_alone(self, work: Work) -> object:
         with anyio.move_on_after(WAIT_S_MAX) as scope:
             await self._alone.acquire()
         if scope.cancelled_caught:
-            raise UnavailableError("the database does not answer: those before it take too long")
+            raise UnavailableError(TOO_LONG)
         try:
             return await self._write(work)
         finally:

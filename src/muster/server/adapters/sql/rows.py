@@ -29,7 +29,9 @@ class LookUp:
 
 
 class AloneError(Exception):
-    """A work would have to wait for what is no business of those that share its transaction: it needs one of its own."""
+    """A work is in the wrong company: it would wait for what is no business of who shares its transaction, or one of them spoilt that.
+    It needs a transaction of its own, and nothing of it was done.
+    """
 
 
 @dataclass
