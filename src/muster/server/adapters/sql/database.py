@@ -21,6 +21,7 @@ from muster.domain.errors import ConflictError, Finding, InvalidError, Unavailab
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, migrate, replicas
 from muster.server.adapters.sql.faults import database_errors
+from muster.server.adapters.sql.new_database import make_new_postgres, make_new_sqlite
 from muster.server.adapters.sql.partitions import make_coming_partitions
 from muster.server.adapters.sql.postgres_engine import PostgresEngine
 from muster.server.adapters.sql.postgres_pool import watch_connections
@@ -138,10 +139,10 @@ async def _open_sqlite(path: Path, *, is_upgraded: bool) -> AsyncIterator[Databa
 
 def _prepare_sqlite(path: Path, lock: FileLock, *, is_upgraded: bool) -> tuple[EventIds, int]:
     with change_sqlite(path) as core:
-        if is_upgraded:
-            migrate.upgrade(core)
-        else:
+        if not is_upgraded:
             migrate.refuse_pending(core)
+        elif not make_new_sqlite(core):
+            migrate.upgrade(core)
         now = time.time()
         file = name_file(path)
         era = eras.keep_era(core, now=now, file=file, seen=lock.seen)
@@ -254,11 +255,11 @@ async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> tuple
         return EventIds(node, last=replicas.find_last_number(core)), era
 
     async with connect_once(url) as connection:
-        if is_upgraded:
-            await migrate.upgrade_beside_others(connection, tell=lambda what: log.warning("upgrade", waits=what))
-        else:
+        if not is_upgraded:
             await connection.run_sync(migrate.refuse_pending)
             await connection.rollback()
+        elif not await make_new_postgres(connection):
+            await migrate.upgrade_beside_others(connection, tell=lambda what: log.warning("upgrade", waits=what))
     async with connect_once(url) as connection:
         async with connection.begin():  # of its own: who makes partitions has locks that a migration may wait for
             await connection.run_sync(lambda core: make_coming_partitions(core, now=ask_postgres_clock(core)))

@@ -31,9 +31,9 @@ PAUSE_S = 1.0
 """Seconds in which the others go on, before the next try."""
 PATIENCE_S = 60.0
 """Seconds after which a migration that finds no gap is given up."""
-_LOCK = 0x6D696772
+LOCK = 0x6D696772
 _FOLDER = Path(__file__).parent / "migrations"
-_TABLE = "alembic_version"
+TABLE = "alembic_version"
 _BUSY = text("""
     SELECT 'process ' || pid || coalesce(' of ' || usename, '') || coalesce(', ' || nullif(application_name, ''), '')
         || ', in a transaction for ' || round(extract(epoch FROM clock_timestamp() - xact_start)) || ' s'
@@ -79,9 +79,9 @@ def get_head() -> str:
 
 def find_revision(connection: Connection) -> str | None:
     """The database's; None where nothing was migrated."""
-    if not inspect(connection).has_table(_TABLE):
+    if not inspect(connection).has_table(TABLE):
         return None
-    found: str | None = connection.scalar(select(column("version_num")).select_from(table(_TABLE)))
+    found: str | None = connection.scalar(select(column("version_num")).select_from(table(TABLE)))
     return found
 
 
@@ -151,7 +151,7 @@ async def upgrade_beside_others(
         ConflictError: services run that could not go on beside what is to be done.
         UnavailableError: others kept the tables locked.
     """
-    await connection.execute(select(func.pg_advisory_lock(literal(_LOCK))))
+    await connection.execute(select(func.pg_advisory_lock(literal(LOCK))))
     await connection.commit()
     pending = await connection.run_sync(list_pending, folders)
     await connection.rollback()

@@ -1,0 +1,89 @@
+"""Is a database that was made at once what the migrations make of an empty one?"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import asyncpg
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from migrations.recorded import record_postgres, record_sqlite
+from muster.server.adapters.sql import migrate
+from muster.server.adapters.sql.database import connect_once, open_database
+from muster.server.adapters.sql.new_database import find_script, make_new_postgres, make_new_sqlite
+
+pytestmark = pytest.mark.anyio
+
+STALE = "the migrations have changed: PYTHONPATH=tests python -m migrations.recorded"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def test_the_script_for_sqlite_is_what_the_migrations_say(tmp_path: Path) -> None:
+    assert find_script("sqlite").read_text() == record_sqlite(tmp_path), STALE
+
+
+@pytest.mark.server
+async def test_the_script_for_postgres_is_what_the_migrations_say(empty_postgres_url: str) -> None:
+    assert find_script("postgresql").read_text() == await record_postgres(empty_postgres_url), STALE
+
+
+def test_on_sqlite_both_ways_end_in_the_same_schema(tmp_path: Path) -> None:
+    found = []
+    for name, make in (("at-once", make_new_sqlite), ("in-steps", migrate.upgrade)):
+        path = tmp_path / name
+        with create_engine(f"sqlite:///{path}", poolclass=NullPool).begin() as connection:
+            make(connection)
+        with closing(sqlite3.connect(path)) as raw:
+            schema = raw.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+            laid_out = [(*names, " ".join((sql or "").split())) for *names, sql in schema]
+            found.append((laid_out, raw.execute(f"SELECT * FROM {migrate.TABLE}").fetchall()))
+
+    assert found[0] == found[1]
+    assert len(found[0][0]) > 40
+
+
+def test_on_sqlite_one_that_has_a_schema_is_left_as_it_is(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'muster.db'}", poolclass=NullPool)
+    with engine.begin() as connection:
+        assert make_new_sqlite(connection)
+    with engine.begin() as connection:
+        assert not make_new_sqlite(connection)
+
+
+@pytest.mark.server
+async def test_on_postgres_those_that_come_together_make_one_and_nobody_fails(empty_postgres_url: str) -> None:
+    made = []
+
+    async def make() -> None:
+        async with connect_once(empty_postgres_url) as connection:
+            made.append(await make_new_postgres(connection))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(make)
+
+    assert sorted(made) == [False, False, False, True]
+
+
+@pytest.mark.server
+async def test_on_postgres_one_that_fails_leaves_nothing_behind(empty_postgres_url: str) -> None:
+    raw = await asyncpg.connect(empty_postgres_url)
+    await raw.execute("CREATE TABLE workflow (in_the_way int)")  # one of the last that are made
+
+    with pytest.raises(Exception, match="workflow"):
+        async with open_database(empty_postgres_url):
+            pass
+
+    left = await raw.fetch("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+    assert [row["relname"] for row in left] == ["workflow"]
+    await raw.execute("DROP TABLE workflow")
+    async with open_database(empty_postgres_url) as database:
+        await database.store.check()
+    await raw.close()
