@@ -104,5 +104,7 @@ async def test_a_token_that_is_used_up_is_renewed_when_it_is_asked_for(broker_st
     assert await broker_stand.get(place(workflow)) == first
     old = TokenStamp(pair(0).kid, first["expires_at"] - 20_000, first["expires_at"] - 19_000)
     await broker_stand.parts.store.write(lambda tx: tx.mq_groups.stamp([first["queue_id"]], old))
+    before = broker_stand.parts.measures.tokens["queue"]
 
     assert (await broker_stand.get(place(workflow)))["expires_at"] >= first["expires_at"] - 60
+    assert broker_stand.parts.measures.tokens["queue"] == before + 1

@@ -112,6 +112,8 @@ async def test_an_activation_makes_tokens(broker_stand: Stand, base: str) -> Non
         assert await broker_stand.get(f"{base}/mq-profiles/{one['mqid']}", by=WMS) == one
     shown = await broker_stand.get(public(base, "WF-theirs"))
     assert shown == {"mqprofiles": [one for one in active["mqprofiles"] if one["is_public"]]}
+    page = await broker_stand.ask("GET", "/metrics", by=OPERATOR)
+    assert 'muster_tokens_minted_total{kind="queue"} 3.0' in page.text.splitlines()  # those shown again are no new ones
 
 
 async def test_an_activation_may_be_repeated_with_other_criteria_and_makes_new_tokens(
