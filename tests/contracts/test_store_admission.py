@@ -13,6 +13,7 @@ from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, AN_ENTRY, Bench, a_ta
 from muster.domain.admission import AGE_S, Waiting, order
 from muster.domain.occupancy import Occupant
 from muster.domain.room import OVERTAKEN_S, InUse, Resource, Use, Wants
+from muster.domain.standing import Standing
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.ports.store import Transaction
@@ -149,6 +150,39 @@ class AdmissionContract:
             "workers": [("WF-2", 8), ("WF-1", 4), ("WF-3", 4)],
             "events": [],
         }
+
+    async def test_who_keeps_room_and_stands_still_is_found(self, bench: Bench) -> None:
+        start, held = Phase.PENDING_STARTER, {"held_reason": "no image"}
+        await add(bench, "WF-held", start, Phase.CONDOR_COMPLETE, queues=2, **held)
+        await add(bench, "WF-eve", start, start, queues=1, owner="eve", **held)
+        await add(bench, "WF-half", start, queues=3, **held)
+        await add(bench, "WF-up", Phase.CONDOR_SUBMIT, queues=3, **held)
+        await add(bench, "WF-left", Phase.PENDING_STOPPER, queues=3, state=WorkflowState.ABORTED, cluster_id=7, **held)
+        await add(bench, "WF-never", Phase.PENDING_STOPPER, queues=3, state=WorkflowState.ABORTED, **held)
+        await add(bench, "WF-done", Phase.CONDOR_COMPLETE, queues=3)
+        other = a_taskforce("TF-up", workflow_id="WF-half", phase=Phase.CONDOR_SUBMIT)
+        await bench.write(lambda tx: tx.taskforces.insert(other, AN_ENTRY))
+        await bench.publish(await bench.add_queue("events", workflow_id="WF-held"), b"1", b"2")
+
+        def find(tx: Transaction, owner: str | None) -> dict[Resource, list[tuple[str, int]]]:
+            found = {what: tx.workflows.list_standing(what, owner=owner, limit=9) for what in get_args(Resource)}
+            assert {(one.workflow_id, one.owner, one.is_active) for one in found["workers"] if owner is None} <= {
+                ("WF-held", "ada", True),
+                ("WF-half", "ada", True),
+                ("WF-eve", "eve", True),
+                ("WF-left", "ada", False),
+            }
+            return {what: [(one.workflow_id, one.amount) for one in those] for what, those in found.items()}
+
+        assert await bench.read(lambda tx: find(tx, None)) == {
+            "queues": [("WF-held", 3), ("WF-eve", 1)],
+            "workers": [("WF-eve", 8), ("WF-half", 4), ("WF-held", 4), ("WF-left", 4)],
+            "events": [("WF-held", 2)],
+        }
+        of_eve = {"queues": [("WF-eve", 1)], "workers": [("WF-eve", 8)], "events": []}
+        assert await bench.read(lambda tx: find(tx, "eve")) == of_eve
+        most = await bench.read(lambda tx: tx.workflows.list_standing("workers", owner=None, limit=1))
+        assert most == [Standing("WF-eve", "eve", 8)]
 
     async def test_those_whose_log_does_not_say_it_are_found(self, bench: Bench) -> None:
         await add(bench, "WF-told", NEW, PAST)

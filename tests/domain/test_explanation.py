@@ -8,8 +8,10 @@ import pytest
 from muster.domain.attempt import CauseOfDeath
 from muster.domain.explanation import Explanation, Verdict, WorkflowCase, explain
 from muster.domain.location import Agent
+from muster.domain.occupancy import NoRoom
 from muster.domain.queue import Counts, Queue
 from muster.domain.reason import Cause, Party, Reason
+from muster.domain.standing import KeptFrom
 from muster.domain.taskforce_phase import Phase
 from muster.domain.taskforce_reason import TaskforceCase, is_working, list_ways_to_mend, render_final
 from muster.domain.workflow import PhaseLogEntry, Taskforce, Workflow, WorkflowState
@@ -21,6 +23,7 @@ OUT = replace(IN, number=2, queue_id="a2", alias="out", is_input=False, is_outpu
 STARTING = Taskforce("TF-1", "TK-1", "WF-1", NOW - 90, 50, "local", "ap", 2, {}, {}, Phase.PENDING_STARTER)
 AT_WORK = replace(STARTING, taskforce_uuid="TF-2", phase=Phase.CONDOR_SUBMIT, cluster_id=7)
 START = "MUSTER_SITE_LOCATIONS=local muster site    # beside the pool ap, with its own name and directory: docs/how-to/locations.md"
+NO_ROOM = NoRoom("too many are in use")
 WAIT = Counts(published=3, waiting=3)
 
 
@@ -168,16 +171,41 @@ def test_one_whose_events_fail_and_are_tried_again_says_how_often(counts: Counts
 def test_one_for_which_there_is_no_room_says_so_itself(counts: Counts, verdict: Verdict, before: list[Cause]) -> None:
     waiting = replace(STARTING, phase=Phase.PRE_MQ_ACTIVATION)
     case = a_case(counts, waiting, replace(waiting, taskforce_uuid="TF-3", created_at=NOW - 9))
-    found = explain(replace(case, cases=[replace(one, obstacle="too many are in use") for one in case.cases]))
+    found = explain(replace(case, cases=[replace(one, no_room=NO_ROOM) for one in case.cases]))
 
     assert (found.verdict, causes(found)) == (verdict, [*before, Cause.NO_ROOM])
     assert [one.reason.cause for one in found.taskforces] == [Cause.NO_ROOM] * 2
     assert found.reasons[-1] == found.taskforces[0].reason
 
 
+def test_one_whose_room_is_kept_by_what_stands_still_stands_still_too() -> None:
+    waiting = replace(STARTING, phase=Phase.PRE_MQ_ACTIVATION)
+    case, no_room = (
+        a_case(WAIT, waiting),
+        NoRoom("all is kept", is_lasting=True, remedies=("muster workflow abort WF-2",)),
+    )
+    found = explain(replace(case, cases=[replace(one, no_room=no_room) for one in case.cases]))
+
+    text = "all is kept; only then there is room for it"
+    told = Reason(Cause.NO_ROOM, text, Party.PERSON, NOW - 20, remedies=("muster workflow abort WF-2",))
+    assert (found.verdict, list(found.reasons)) == (Verdict.STALLED, [told])
+
+
+def test_one_that_stands_still_says_that_others_wait_for_its_room() -> None:
+    held = replace(STARTING, held_reason="no such image", submit_failures=3)
+    found = explain(a_case(WAIT, held, kept=[KeptFrom("queues", 2, is_own=False, waiting=1)]))
+
+    assert causes(found) == [Cause.HELD, Cause.KEEPS_ROOM]
+    assert found.reasons[1].text == (
+        "1 other workflow waits for room that it keeps while it stands still, until it is mended, finished or aborted: "
+        "2 queues (MUSTER_QUEUES_MAX)"
+    )
+    assert found.reasons[1].needs_help
+
+
 def test_one_that_works_does_not_wait_for_the_room_of_more_workers() -> None:
     case = a_case(Counts(), replace(STARTING, phase=Phase.PRE_MQ_ACTIVATION), AT_WORK, workers=1)
-    found = explain(replace(case, cases=[replace(one, obstacle="too many are in use") for one in case.cases]))
+    found = explain(replace(case, cases=[replace(one, no_room=NO_ROOM) for one in case.cases]))
 
     assert causes(found) == [Cause.NO_EVENTS]
     assert [one.reason.cause for one in found.taskforces] == [Cause.NO_ROOM]

@@ -46,9 +46,17 @@ def test_what_is_in_the_way_is_told_in_numbers() -> None:
     every = Room(Limit(queues=100), Limit(queues=2), taken)
 
     text = "8 workers of one owner are in use and 5 more are wanted, of 10 that may be (MUSTER_WORKERS_MAX_PER_OWNER)"
-    assert own.let_in(waiting(), Use(workers=5)) == Obstacle(text, "workers", is_own=True)
+    assert own.let_in(waiting(), Use(workers=5)) == Obstacle(text, "workers", is_own=True, wants=5, may=10)
     text = "99 queues in all are in use and 2 more are wanted, of 100 that may be (MUSTER_QUEUES_MAX)"
-    assert every.let_in(waiting(), Use(queues=2)) == Obstacle(text, "queues", is_own=False)
+    assert every.let_in(waiting(), Use(queues=2)) == Obstacle(text, "queues", is_own=False, wants=2, may=100)
+
+
+def test_what_is_kept_is_a_lasting_obstacle_where_it_leaves_too_little_room() -> None:
+    obstacle = Obstacle("", "queues", wants=2, may=6)
+    assert [obstacle.is_lasting(kept) for kept in (0, 4, 5)] == [False, False, True]
+    # What wants more than may be runs alone, once nothing else is in use.
+    alone = Obstacle("", "queues", wants=9, may=6)
+    assert [alone.is_lasting(kept) for kept in (0, 1)] == [False, True]
 
 
 def test_every_limit_is_named_as_it_is_set() -> None:
@@ -72,7 +80,7 @@ def test_who_is_kept_from_the_room_of_another_is_told_so() -> None:
     told = room.let_in(waiting("WF-2", "eve", since=LATE), Use(queues=1, workers=1))
 
     kept = "1 queues in all are in use, 4 are kept for one that has waited longer, and 1 more are wanted"
-    assert told == Obstacle(f"{kept}, of 4 that may be (MUSTER_QUEUES_MAX)", "queues")
+    assert told == Obstacle(f"{kept}, of 4 that may be (MUSTER_QUEUES_MAX)", "queues", wants=1, may=4)
 
 
 def test_what_wants_more_than_may_be_is_let_in_when_nothing_else_is_in_use() -> None:
@@ -161,7 +169,7 @@ def test_events_of_one_that_waits_keep_neither_itself_out_nor_others() -> None:
         True,
     ]
     text = "50 events of one owner are in use, of 3 that may be (MUSTER_EVENTS_MAX_PER_OWNER)"
-    assert room.let_in(late, Use(workers=1)) == Obstacle(text, "events", is_own=True)
+    assert room.let_in(late, Use(workers=1)) == Obstacle(text, "events", is_own=True, wants=1, may=3)
 
 
 def test_what_can_never_have_room_beside_others_is_told() -> None:

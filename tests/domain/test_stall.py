@@ -40,7 +40,7 @@ def stall(
         "list_taskforces": lambda: taskforces,
         "upstreams": upstreams,
         "now": now,
-        "obstacle": obstacle,
+        "find_obstacle": lambda: obstacle,
     }
     of = (workflow, [queue, MIDDLE], {1: counts, 2: Counts()}, workers)
     found = find_stall(*of, **known)

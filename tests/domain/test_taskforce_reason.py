@@ -7,6 +7,7 @@ import pytest
 
 from muster.domain.asking import Ask
 from muster.domain.location import Agent
+from muster.domain.occupancy import NoRoom
 from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import Phase
 from muster.domain.taskforce_reason import (
@@ -106,25 +107,24 @@ def test_a_step_of_the_service_comes_by_itself_and_one_that_is_slow_is_worth_a_w
     assert reason(slow).text == f"{text}; that takes longer than it should: look into the service's log"
 
 
-def test_one_without_room_says_which_limit_it_is() -> None:
-    obstacle = "4 workers in all are in use and 2 more are wanted, of 5 that may be"
+def test_one_without_room_says_what_has_to_happen() -> None:
     refused = entry(P.PRE_LAUNCH, ago=5, ok=False, context="MQS responded with 'try_again_later' signal")
+    case = replace(a_case(P.PRE_MQ_ACTIVATION, refused), no_room=NoRoom("4 are in use, of 5 that may be"))
 
-    found = reason(replace(a_case(P.PRE_MQ_ACTIVATION, refused), obstacle=obstacle))
+    text = "4 are in use, of 5 that may be; the activator lets it in by itself when others have ended"
+    assert reason(case) == Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, NOW - 20)  # to be told to wait is no error
 
-    text = f"there is no room for its workflow: {obstacle}; the activator lets it in by itself when others have ended"
-    assert found == Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, NOW - 20)  # to be told to wait is no error
+    own = replace(case, no_room=NoRoom("together too many", until="those have ended"))
+    assert reason(own).text == "together too many; the activator lets it in by itself when those have ended"
 
 
-def test_one_that_has_no_room_beside_its_own_workflow_says_so() -> None:
-    case = replace(a_case(P.PRE_MQ_ACTIVATION), obstacle="8 more are wanted", own_excess="together too many")
+def test_one_whose_room_does_not_come_back_by_itself_says_what_to_do() -> None:
+    lasting = NoRoom("all is kept until its owner ends it", is_lasting=True, remedies=("muster workflow abort WF-2",))
 
-    found = reason(case)
+    found = reason(replace(a_case(P.PRE_MQ_ACTIVATION), no_room=lasting))
 
-    beside = "there is no room for it beside the workers that its workflow has at work: together too many"
-    text = f"{beside}; the activator lets it in by itself when those have ended"
-    assert found == Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, NOW - 20)
-    assert reason(replace(case, obstacle=None)).cause is Cause.NOT_ACTIVATED
+    text = "all is kept until its owner ends it; only then there is room for it"
+    assert found == Reason(Cause.NO_ROOM, text, Party.PERSON, NOW - 20, remedies=("muster workflow abort WF-2",))
 
 
 # -- to be started -----------------------------------------------------------------------------------------------------------

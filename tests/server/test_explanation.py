@@ -188,6 +188,76 @@ async def test_who_has_the_room_is_told_and_of_other_owners_only_how_much_but_to
         assert to_operator.endswith(" (2) and those of ada (4)")
 
 
+async def test_room_that_is_kept_by_one_that_stands_still_does_not_come_by_itself(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall, "LET_IN_S", -1.0)
+    async with open_stand(database_url, queues_max=3) as stand:
+        first = await stand.submit()
+        await stand.advance()
+        [order] = (await stand.claim())["start"]
+        await stand.report(order, "submit-failed", error="no containers here", final=True)
+        waits, theirs = await stand.submit(), await stand.submit(by=STRANGER)
+        await stand.publish(waits, 1)
+        await stand.advance()
+        here, keeps = waits["workflow_id"], first["workflow_id"]
+
+        found = await explain(stand, waits)
+
+        assert causes(found) == ("stalled", ["no-room"], ["no-room"])
+        [reason] = found["reasons"]
+        in_use = "2 queues in all are in use and 2 more are wanted, of 3 that may be (MUSTER_QUEUES_MAX)"
+        kept = "2 of these are kept by what stands still, until its owner mends, finishes or aborts it"
+        assert reason["text"] == (
+            f"there is no room for its workflow: {in_use}; they are in use by {keeps} (2); {kept}: {keeps} (2); "
+            "only then there is room for it"
+        )
+        assert (reason["waits_for"], reason["needs_help"]) == ("person", True)
+        assert [one.partition("    #")[0] for one in reason["remedies"]] == [
+            f"muster workflow explain {keeps}",
+            f"muster workflow abort {keeps}",
+        ]
+        progress = await stand.get(f"/muster/v1/workflows/{here}/progress")
+        look = f"muster workflow explain {here}"
+        assert progress["why"] == f"its workers wait to be let in, as {in_use}; {kept}: {keeps} (2): {look}"
+
+        [of_other] = (await explain(stand, theirs, by=STRANGER))["taskforces"]
+        assert f"{kept}: those of other owners (2); only then" in of_other["text"]
+        assert (of_other["remedies"], of_other["needs_help"]) == ([], True)
+        [to_operator] = (await explain(stand, theirs, by=OPERATOR))["taskforces"]
+        assert f"{kept}: {keeps} of ada (2); only then" in to_operator["text"]
+        assert len(to_operator["remedies"]) == 2
+
+        of_itself = await explain(stand, first)
+        assert causes(of_itself)[:2] == ("stalled", ["held", "keeps-room"])
+        assert of_itself["reasons"][1]["text"].startswith(
+            "2 other workflows wait for room that it keeps while it stands"
+        )
+
+        await stand.end(first, "abort")
+        await stand.advance()
+        assert causes(await explain(stand, waits))[1] == ["not-taken"]
+
+
+async def test_where_the_others_leave_room_enough_it_is_let_in_beside_what_stands_still(database_url: str) -> None:
+    async with open_stand(database_url, queues_max=5) as stand:
+        first, other = await stand.submit(), await stand.submit(by=STRANGER)
+        await stand.advance()
+        [order] = [one for one in (await stand.claim())["start"] if one["workflow_id"] == first["workflow_id"]]
+        await stand.report(order, "submit-failed", error="no containers here", final=True)
+        waits = await stand.submit()
+
+        [reason] = (await explain(stand, waits))["taskforces"]
+
+        assert (
+            f"until its owner mends, finishes or aborts it: {first['workflow_id']} (2); the activator" in reason["text"]
+        )
+        assert (reason["waits_for"], reason["needs_help"]) == ("activator", False)
+        await stand.post(f"/muster/v1/workflows/{other['workflow_id']}/actions/abort", by=STRANGER)
+        [let_in] = (await explain(stand, waits))["taskforces"]
+        assert let_in["cause"] == "not-activated"
+
+
 async def test_progress_names_the_limit_for_which_a_workflow_waits(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

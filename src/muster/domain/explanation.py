@@ -11,6 +11,7 @@ from muster.domain.attempt import CauseOfDeath
 from muster.domain.queue import Counts, Queue, is_workflow_drained, sum_inputs
 from muster.domain.reason import Cause, Party, Reason, count, cut, render_utc
 from muster.domain.stall import find_stall, is_direct
+from muster.domain.standing import KeptFrom, render_kept
 from muster.domain.taskforce_reason import TaskforceCase, explain_taskforce, is_final, is_over, is_working
 from muster.domain.workflow import Taskforce, Workflow, WorkflowState
 
@@ -42,6 +43,7 @@ class WorkflowCase:
         deaths: why events died, the most frequent first.
         ended_itself: it was not a person who ended it.
         has_ready, find_next_due: as of `find_stall`.
+        kept: room that it keeps though it stands still, and others wait for.
         find_failure: why attempts fail, the most frequent cause; None where none did. Asked only where that is why nothing moves, or
             where nothing is done.
     """
@@ -56,6 +58,7 @@ class WorkflowCase:
     upstreams: Collection[str] = ()
     deaths: Sequence[CauseOfDeath] = ()
     ended_itself: bool = False
+    kept: Sequence[KeptFrom] = ()
     has_ready: Callable[[], bool] = lambda: True
     find_next_due: Callable[[], float | None] = lambda: None
     find_failure: Callable[[], str | None] = lambda: None
@@ -123,12 +126,13 @@ def explain(case: WorkflowCase) -> Explanation:
     no_room = _find_no_room(explained)
     verdict = _judge(case, stall, explained)
     is_paused = stall is not None and stall.cause is Cause.PAUSED
-    waits_for_room = no_room is not None and not working and verdict in (Verdict.WAITING, Verdict.IDLE)
+    waits_for_room = no_room is not None and not working and verdict in (Verdict.WAITING, Verdict.IDLE, Verdict.STALLED)
     reasons = [
         *([_explain_end(case)] if verdict is Verdict.ENDED else []),
         *([stall] if stall is not None else []),
         *([one] if stall is None and verdict is Verdict.IDLE and (one := _explain_idleness(case)) else []),
         *([no_room] if no_room is not None and waits_for_room else []),
+        *([Reason(Cause.KEEPS_ROOM, render_kept(case.kept), Party.PERSON)] if case.kept else []),
         *([_explain_failures(case, is_told=is_paused)] if case.total.failed else []),
         *([_explain_deaths(case)] if case.total.dead else []),
         *([_explain_left(case)] if verdict is Verdict.ENDED and case.total.waiting else []),
@@ -194,7 +198,9 @@ def _judge(case: WorkflowCase, stall: Reason | None, explained: Sequence[Explain
         return Verdict.RUNNING
     if not total.waiting and not case.is_direct:
         return Verdict.STALLED if stall is not None and stall.cause is Cause.HELD else Verdict.IDLE
-    if _find_no_room(explained) is not None or (stall is not None and stall.cause is Cause.PAUSED):
+    no_room = _find_no_room(explained)
+    waits_for_room = no_room is not None and not no_room.needs_help
+    if waits_for_room or (stall is not None and stall.cause is Cause.PAUSED):
         return Verdict.WAITING
     needs_help = [one.reason.needs_help for one in explained]
     if (stall is not None and stall.needs_help) or (needs_help and all(needs_help)):

@@ -3,7 +3,7 @@
 What others have is nobody's business but an operator's; how much it is tells whether to wait or to ask one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 NAMED_MAX = 3
@@ -16,6 +16,23 @@ class Occupant:
 
     workflow_id: str
     amount: int
+
+
+@dataclass(frozen=True)
+class NoRoom:
+    """Why there is no room for what waits, as people are told.
+
+    Args:
+        text: a sentence that can be gone on with.
+        is_lasting: it stays so until a person does something about what stands still.
+        until: otherwise what has to happen before it is let in, as half a sentence.
+        remedies: what to type about what stands still.
+    """
+
+    text: str
+    is_lasting: bool = False
+    until: str = "others have ended"
+    remedies: tuple[str, ...] = ()
 
 
 def render_occupancy(
@@ -38,7 +55,11 @@ def render_occupancy(
         shown = others[:NAMED_MAX] if names_owners else []
         parts += [(f"those of {name}", amount) for amount, name in shown]
         parts.append(("those of other owners", sum(amount for amount, _ in others[len(shown) :])))
+    told = join_amounts(parts)
+    return f"they are in use by {told}" if told else None
+
+
+def join_amounts(parts: Iterable[tuple[str, int]]) -> str:
+    """`WF-a (4), WF-b (2) and others (3)`; who has none is left out."""
     told = [f"{name} ({amount})" for name, amount in parts if amount > 0]
-    if not told:
-        return None
-    return f"they are in use by {' and '.join(filter(None, (', '.join(told[:-1]), told[-1])))}"
+    return " and ".join(filter(None, (", ".join(told[:-1]), *told[-1:])))

@@ -37,6 +37,7 @@ class Cause(StrEnum):
     INPUTS_CLOSED = "inputs-closed"  # all is done, no more can come, and it does not finish itself
     FINISHING = "finishing"
     NO_TASKFORCE = "no-taskforce"  # all have ended
+    KEEPS_ROOM = "keeps-room"  # it stands still, and others wait for its room
     # of a taskforce, or of all of a workflow
     HELD = "held"  # not tried any more
     NOT_TAKEN = "not-taken"  # no agent has taken it

@@ -89,11 +89,19 @@ class Obstacle:
         text: half a sentence.
         what: of which there is too little; None: none was looked for, since others go first.
         is_own: it is the limit of its owner, not that of all.
+        wants: how much more is wanted; of events, which come after a workflow, any.
+        may: how much may be in use at once.
     """
 
     text: str
     what: Resource | None = None
     is_own: bool = False
+    wants: int = 0
+    may: int = 0
+
+    def is_lasting(self, kept: int) -> bool:
+        """Is there no room for as long as so much of it is kept, whatever else ends?"""
+        return kept > 0 and kept + self.wants > self.may
 
 
 @dataclass(frozen=True)
@@ -224,7 +232,7 @@ def _find_obstacle(wanted: Use, used: Use, kept: Use, limit: Limit, *, is_own: b
     whose = "of one owner" if is_own else "in all"
     if limit.events is not None and used.events >= limit.events:
         may_be = _render_limit("events", limit.events, is_own=is_own)
-        return Obstacle(f"{used.events} events {whose} are in use, {may_be}", "events", is_own)
+        return Obstacle(f"{used.events} events {whose} are in use, {may_be}", "events", is_own, 1, limit.events)
     for what in _COUNTED:
         in_use, keeps, wants, may = used.of(what), kept.of(what), wanted.of(what), limit.of(what)
         # What wants more than may be is let in when nothing else is in use: refusing it for ever would help nobody.
@@ -232,7 +240,7 @@ def _find_obstacle(wanted: Use, used: Use, kept: Use, limit: Limit, *, is_own: b
             kept_too = f", {keeps} are kept for one that has waited longer," if keeps else ""
             may_be = _render_limit(what, may, is_own=is_own)
             text = f"{in_use} {what} {whose} are in use{kept_too} and {wants} more are wanted, {may_be}"
-            return Obstacle(text, what, is_own)
+            return Obstacle(text, what, is_own, wants, may)
     return None
 
 

@@ -29,7 +29,7 @@ def explain_stall(
     list_taskforces: Callable[[], Sequence[Taskforce]],
     upstreams: Collection[str] = (),
     now: float | None = None,
-    obstacle: str | None = None,
+    find_obstacle: Callable[[], str | None] = lambda: None,
 ) -> str | None:
     """`find_stall`, in one sentence."""
     stall = find_stall(
@@ -42,7 +42,7 @@ def explain_stall(
         list_taskforces=list_taskforces,
         upstreams=upstreams,
         now=now,
-        obstacle=obstacle,
+        find_obstacle=find_obstacle,
     )
     return None if stall is None else stall.text
 
@@ -58,7 +58,7 @@ def find_stall(
     list_taskforces: Callable[[], Sequence[Taskforce]],
     upstreams: Collection[str] = (),
     now: float | None = None,
-    obstacle: str | None = None,
+    find_obstacle: Callable[[], str | None] = lambda: None,
 ) -> Reason | None:
     """Why nothing can move; None when something can, or will in a moment.
 
@@ -68,7 +68,7 @@ def find_stall(
         list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
         upstreams: locations that upstream's agent serves.
         now: seconds since the epoch, where nobody else tells of workflows that wait to be let in.
-        obstacle: why this one was not let in lately, as half a sentence, where that is known.
+        find_obstacle: why was this one not let in lately, as half a sentence, where that is known? Asked only where it waits for that.
     """
     total = sum_inputs(queues, counts)
     if not workflow.is_active or total.in_work:
@@ -77,12 +77,12 @@ def find_stall(
         # Nothing is in work though workers are up: those that could take what waits are not among them, perhaps.
         return _find_held_task(list_taskforces()) if has_ready() else _explain_pause(workflow, find_next_due())
     if total.published == 0 and upstreams and is_direct(list_taskforces(), upstreams):
-        return _explain_no_worker(total, list_taskforces(), upstreams, now, obstacle)
+        return _explain_no_worker(total, list_taskforces(), upstreams, now, find_obstacle)
     if total.waiting == 0:
         # Before anybody publishes what could never be worked on.
         held = _find_held_task(list_taskforces()) if total.published == 0 else None
         return held or _explain_no_input(workflow, queues, total)
-    return _explain_no_worker(total, list_taskforces(), upstreams, now, obstacle)
+    return _explain_no_worker(total, list_taskforces(), upstreams, now, find_obstacle)
 
 
 def is_direct(taskforces: Sequence[Taskforce], upstreams: Collection[str]) -> bool:
@@ -98,7 +98,11 @@ def _explain_pause(workflow: Workflow, due: float | None) -> Reason:
 
 
 def _explain_no_worker(
-    total: Counts, every: Sequence[Taskforce], upstreams: Collection[str], now: float | None, obstacle: str | None
+    total: Counts,
+    every: Sequence[Taskforce],
+    upstreams: Collection[str],
+    now: float | None,
+    find_obstacle: Callable[[], str | None],
 ) -> Reason | None:
     # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
     taskforces = [one for one in every if one.phase not in ENDING]
@@ -112,7 +116,7 @@ def _explain_no_worker(
     since = min(one.created_at for one in tried)
     if now is not None and now - since > LET_IN_S and all(one.phase is Phase.PRE_MQ_ACTIVATION for one in tried):
         look = f"muster workflow explain {tried[0].workflow_id}"
-        why = "" if obstacle is None else f", as {obstacle}"
+        why = "" if (obstacle := find_obstacle()) is None else f", as {obstacle}"
         return Reason(
             Cause.NO_ROOM, f"its workers wait to be let in{why}: {look}", Party.ACTIVATOR, since, remedies=(look,)
         )

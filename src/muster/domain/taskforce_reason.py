@@ -6,6 +6,7 @@ from shlex import quote
 
 from muster.domain.asking import KEPT_S, SILENT_S, Ask
 from muster.domain.location import Agent
+from muster.domain.occupancy import NoRoom
 from muster.domain.reason import Cause, Party, Reason, count, cut, render_counts, render_utc
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, Taskforce
@@ -29,8 +30,7 @@ class TaskforceCase:
         has_worked: did any worker of its task ever end an event?
         is_needed: do events wait for its task while no other taskforce of it is left?
         has_others: are there other workers for its task, or on their way, so that its events are worked on?
-        obstacle: why its workflow is not let in (`domain.room`), as half a sentence; None where there is room.
-        own_excess: why there is no room beside the workers that its workflow has at work, whoever else ends; None where there may be.
+        no_room: why it is not let in; None where there is room.
     """
 
     taskforce: Taskforce
@@ -41,8 +41,7 @@ class TaskforceCase:
     has_worked: bool = False
     is_needed: bool = False
     has_others: bool = False
-    obstacle: str | None = None
-    own_excess: str | None = None
+    no_room: NoRoom | None = None
 
 
 def render_final(reason: str) -> str:
@@ -155,15 +154,19 @@ def list_ways_to_mend(workflow_id: str) -> tuple[str, ...]:
 
 
 def _explain_activation(case: TaskforceCase, now: float) -> Reason:
-    if case.obstacle is not None and case.own_excess is not None:
-        beside = "there is no room for it beside the workers that its workflow has at work"
-        text = f"{beside}: {case.own_excess}; the activator lets it in by itself when those have ended"
-        return Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, find_since(case))
-    if case.obstacle is not None:
-        text = f"there is no room for its workflow: {case.obstacle}; the activator lets it in by itself when others have ended"
-        return Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, find_since(case))  # that it was told to wait is no error
+    if case.no_room is not None:
+        return _explain_want_of_room(case.no_room, find_since(case))
     text = "it waits for the activator, which makes its queues ready by itself" + _mind_slowness(case, now)
     return Reason(Cause.NOT_ACTIVATED, text, Party.ACTIVATOR, find_since(case))
+
+
+def _explain_want_of_room(room: NoRoom, since: float) -> Reason:
+    # That it was told to wait is no error.
+    if room.is_lasting:
+        text = f"{room.text}; only then there is room for it"
+        return Reason(Cause.NO_ROOM, text, Party.PERSON, since, remedies=room.remedies)
+    text = f"{room.text}; the activator lets it in by itself when {room.until}"
+    return Reason(Cause.NO_ROOM, text, Party.ACTIVATOR, since, remedies=room.remedies)
 
 
 def _explain_start(case: TaskforceCase, now: float) -> Reason:

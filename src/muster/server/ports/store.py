@@ -16,6 +16,7 @@ from muster.domain.occupancy import Occupant
 from muster.domain.queue import Counts, Queue
 from muster.domain.room import InUse, Resource, Wants
 from muster.domain.sharing import Share
+from muster.domain.standing import Standing
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.census import Census
@@ -59,6 +60,11 @@ class Workflows(Protocol):
 
     def list_occupants(self, what: Resource, *, owner: str, limit: int) -> Sequence[Occupant]:
         """The owner's workflows that have most of what `measure_use` counts, most first; without those that have none."""
+
+    def list_standing(self, what: Resource, *, owner: str | None, limit: int) -> Sequence[Standing]:
+        """Who keeps some of what `measure_use` counts and stands still (`domain.standing.measure_kept`), most first. `owner`: only
+        theirs.
+        """
 
     def update(self, workflow: Workflow) -> None:
         """Store the fields that may change: `state`, `ended_at`, `ended_by`."""

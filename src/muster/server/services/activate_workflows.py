@@ -43,13 +43,13 @@ class _Look:
     Args:
         own: those that would be let in, or are to be told that they are not, and are this service's to take on.
         is_cut: there may be more.
-        refused: why those are not let in for whom there is no room, as half a sentence.
+        refused: why those are not let in for whom there is no room.
     """
 
     line: Sequence[Waiting]
     own: Own
     is_cut: bool
-    refused: Mapping[str, str]
+    refused: Mapping[str, Obstacle]
 
 
 async def activate_workflows(parts: Parts) -> Passed:
@@ -78,7 +78,7 @@ def _look(tx: Transaction, *, parts: Parts) -> _Look:
         line = list_line(tx, Phase.PRE_MQ_ACTIVATION)
         return _Look(line.those, leave_to_others(tx, line.those), line.is_cut, {})
     judged = judge_line(tx, parts)
-    refused = {one: obstacle.text for one, obstacle in judged.obstacles.items() if obstacle is not None}
+    refused = {one: obstacle for one, obstacle in judged.obstacles.items() if obstacle is not None}
     untold = tx.taskforces.find_untold(list(refused), phase=Phase.PRE_MQ_ACTIVATION, context=TRY_AGAIN_LATER)
     idle = set(refused) - untold
     worth = [one for one in judged.line if one.workflow_id not in idle]

@@ -9,7 +9,7 @@ from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.taskforce_reason import TaskforceCase, count_up, is_over, is_working
 from muster.domain.workflow import TaskDirective, Taskforce, Workflow
 from muster.server.ports.store import Transaction
-from muster.server.services.find_room import explain_obstacle_to, find_own_excess
+from muster.server.services.explain_room import explain_no_room, find_kept
 from muster.server.services.finish_drained import BY
 from muster.server.services.parts import Parts
 
@@ -49,6 +49,7 @@ def _look(tx: Transaction, parts: Parts, workflow_id: str, *, names_owners: bool
         upstreams=list_upstreams(parts.locations),
         deaths=tx.events.list_deaths(inputs, limit=DEATHS_MAX) if total.dead else (),
         ended_itself=workflow.ended_by == BY,
+        kept=find_kept(tx, parts, workflow, taskforces, queues, counts),
         has_ready=lambda: tx.queues.has_ready(inputs),
         find_failure=lambda: next((one.fingerprint for one in tx.events.list_errors(inputs, limit=1)), None),
         find_next_due=lambda: tx.queues.find_next_due(inputs),
@@ -88,8 +89,7 @@ def _list_cases(
     logs = tx.taskforces.list_log([one.taskforce_uuid for one in chosen]) if chosen else {}
     asks = tx.askings.find(locations={one.location for one in chosen}, schedds={one.schedd for one in chosen})
     is_new = any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen)
-    obstacle = explain_obstacle_to(tx, parts, workflow, names_owners=names_owners) if is_new else None
-    own_excess = find_own_excess(parts, taskforces)
+    no_room = explain_no_room(tx, parts, workflow, taskforces, names_owners=names_owners) if is_new else None
     known = {one.name: one.agent for one in parts.locations.values()}
     tried = {one.task_id for one in taskforces if one.phase not in ENDING and one.held_reason is None}
     return [
@@ -102,8 +102,7 @@ def _list_cases(
             has_worked=work[one.task_id].done + work[one.task_id].failed > 0,
             is_needed=one.task_id in missed,
             has_others=one.task_id in tried,
-            obstacle=obstacle,
-            own_excess=own_excess,
+            no_room=no_room,
         )
         for one in chosen
     ]

@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from muster.domain.admission import Waiting, order
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.mq_profile import GroupedProfile, MqGroup
-from muster.domain.occupancy import NAMED_MAX, render_occupancy
 from muster.domain.room import InUse, Obstacle, Room, Use, find_excess
-from muster.domain.taskforce_phase import AT_WORK, Phase
-from muster.domain.taskforce_reason import is_over
-from muster.domain.workflow import Taskforce, Workflow
+from muster.domain.taskforce_phase import Phase
 from muster.server.ports.store import Transaction
 from muster.server.services.line import list_line
 from muster.server.services.parts import Parts
@@ -109,39 +106,10 @@ def require_possible(parts: Parts, wanted: Use, *, field: str) -> None:
         raise InvalidError([Finding(field, f"{reason}: ask for fewer, or an operator for a higher limit")])
 
 
-def find_own_excess(parts: Parts, taskforces: Sequence[Taskforce]) -> str | None:
-    """Why those of a workflow's taskforces that wait have no room while its others are at work, as half a sentence; None: they may have."""
-    at_work = sum(one.n_workers for one in taskforces if one.phase in AT_WORK and not is_over(one))
-    wanted = sum(one.n_workers for one in taskforces if one.phase is Phase.PRE_MQ_ACTIVATION)
-    if not at_work or not wanted:
-        return None
-    reason = find_excess(Use(workers=at_work + wanted), parts.settings.limit, parts.settings.owner_limit)
-    return None if reason is None else f"with the {at_work} of these, {reason}"
-
-
-def explain_obstacle_to(tx: Transaction, parts: Parts, workflow: Workflow, *, names_owners: bool) -> str | None:
-    """Why a workflow of ours that waits is not let in, and who has what it waits for, as half a sentence; None: there is room.
-
-    Args:
-        names_owners: the other owners are named, too.
-    """
-    if not has_limits(parts):
-        return None
-    judged, owner = judge_line(tx, parts), workflow.owner
-    first = Obstacle(f"{len(judged.line)} that are more urgent wait, too")
-    obstacle = judged.obstacles.get(workflow.workflow_id, first)
-    if obstacle is None or obstacle.what is None:
-        return None if obstacle is None else obstacle.text
-    own = tx.workflows.list_occupants(obstacle.what, owner=owner, limit=NAMED_MAX)
-    by_owner = judged.room.by_owner(obstacle.what)
-    told = render_occupancy(owner, own, by_owner, is_own=obstacle.is_own, names_owners=names_owners)
-    return "; ".join(filter(None, (obstacle.text, told)))
-
-
 def find_obstacle_to_group(
     tx: Transaction, parts: Parts, group: MqGroup, profiles: Sequence[GroupedProfile], *, priority: int
 ) -> Obstacle | None:
-    """The same of a group of another service's, of which only the queues are known. One that is in use has its room."""
+    """Why there is no room for a group of another service's, of which only the queues are known. One that is in use has its room."""
     now = tx.now()
     is_in_use = any(one.profile.stamp is not None and one.profile.stamp.expires_at > now for one in profiles)
     is_limited = any(one.queues is not None for one in (parts.settings.limit, parts.settings.owner_limit))

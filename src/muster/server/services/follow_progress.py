@@ -14,11 +14,13 @@ import msgspec
 
 from muster.domain.location import list_upstreams
 from muster.domain.queue import Counts, Queue, sum_inputs
+from muster.domain.room import Obstacle
 from muster.domain.stall import explain_stall
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Workflow
 from muster.server.ports.outbox import Newest
 from muster.server.ports.store import Transaction
+from muster.server.services.explain_room import explain_refusal
 from muster.server.services.lookout import Lookout
 from muster.server.services.parts import Parts
 from muster.server.services.read_workflow import state_of
@@ -144,7 +146,9 @@ def follow(parts: Parts, workflow_id: str) -> AbstractContextManager[Lookout[Sig
     )
 
 
-def _look(tx: Transaction, workflow_id: str, upstreams: frozenset[str], *, net_s: float, obstacle: str | None) -> Sight:
+def _look(
+    tx: Transaction, workflow_id: str, upstreams: frozenset[str], *, net_s: float, obstacle: Obstacle | None
+) -> Sight:
     workflow = tx.workflows.get(workflow_id)
     queues = tx.queues.list_of_workflow(workflow_id)
     numbers = [queue.number for queue in queues]
@@ -167,7 +171,7 @@ def _look(tx: Transaction, workflow_id: str, upstreams: frozenset[str], *, net_s
             list_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
             upstreams=upstreams,
             now=tx.now(),
-            obstacle=obstacle,
+            find_obstacle=lambda: None if obstacle is None else explain_refusal(tx, workflow, obstacle),
         ),
     )
     is_cleared = not workflow.is_active and not tx.taskforces.has_clusters(workflow_id)

@@ -9,6 +9,7 @@ import anyio
 
 from muster.domain.location import Location
 from muster.domain.queue_token import Broker
+from muster.domain.room import Obstacle
 from muster.server.ports.census import DatabaseUse
 from muster.server.ports.identity import Identity
 from muster.server.ports.mq import QueueKeys
@@ -54,9 +55,9 @@ class Tally:
 
 @dataclass
 class Refused:
-    """Which workflows found no room when this service looked last, and why, as half a sentence: those who watch need not look again."""
+    """Which workflows found no room when this service looked last, and why: those who watch need not look again."""
 
-    obstacles: Mapping[str, str] = field(default_factory=dict)
+    obstacles: Mapping[str, Obstacle] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ What is in use are the active workflows of which a taskforce has come past activ
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import (
     BigInteger,
@@ -20,12 +20,14 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
 )
 
 from muster.domain.admission import AGE_S, TURN, Waiting
 from muster.domain.occupancy import Occupant
 from muster.domain.room import OVERTAKEN_S, InUse, Resource, Use, Wants
-from muster.domain.taskforce_phase import AT_WORK, Phase
+from muster.domain.standing import STUCK, Standing
+from muster.domain.taskforce_phase import AT_WORK, ENDING, Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delta, queue, taskforce, workflow
@@ -67,6 +69,16 @@ def list_occupants(session: Session, what: Resource, *, owner: str, limit: int) 
     """See `muster.server.ports.store.Workflows.list_occupants`."""
     rows = session.execute(_OCCUPANTS[what], {"owner": owner, "limit": limit})
     return [Occupant(workflow_id, int(amount)) for workflow_id, amount in rows]
+
+
+def list_standing(session: Session, what: Resource, *, owner: str | None, limit: int) -> Sequence[Standing]:
+    """See `muster.server.ports.store.Workflows.list_standing`."""
+    of = {} if owner is None else {"owner": owner}
+    rows = session.execute(_STANDING[what, owner is not None], {**of, "limit": limit})
+    return [
+        Standing(workflow_id, theirs, int(amount), is_active=state == WorkflowState.ACTIVE)
+        for workflow_id, theirs, state, amount in rows
+    ]
 
 
 # Built once: building them takes longer than carrying them out.
@@ -118,6 +130,8 @@ def _by_owner(time: ColumnElement[float]) -> _By:
 
 
 _WORKFLOWS = _By((workflow.c.workflow_id,), (workflow.c.workflow_id,))
+_SHOWN = ("workflow_id", "owner", "state")
+_WITH_OWNERS = _By(tuple(workflow.c[name] for name in _SHOWN), tuple(workflow.c[name] for name in _SHOWN))
 
 
 def _select_queues(by: _By, which: ColumnElement[bool], *, with_events: bool) -> Select[Any]:
@@ -154,11 +168,17 @@ def _select_most(sums: Select[Any], amount: str) -> Select[Any]:
     found = sums.subquery()
     most = found.c[amount]
     return (
-        select(found.c.workflow_id, most)
+        select(*(column for column in found.c if column.name in (*_SHOWN, amount)))
         .where(most > 0)
         .order_by(most.desc(), found.c.workflow_id)
         .limit(bindparam("limit"))
     )
+
+
+def _select_standing(what: Resource, which: ColumnElement[bool]) -> Select[Any]:
+    if what == "workers":
+        return _select_most(_select_workers(_WITH_OWNERS, and_(_IS_STUCK, which)), what)
+    return _select_most(_select_queues(_WITH_OWNERS, and_(_STANDS, which), with_events=what == "events"), what)
 
 
 _HAS_COME_PAST = exists().where(
@@ -191,4 +211,16 @@ _OCCUPANTS: Mapping[Resource, Select[Any]] = {
     "queues": _select_most(_select_queues(_WORKFLOWS, and_(_IN_USE, _OWNERS), with_events=False), "queues"),
     "workers": _select_most(_select_workers(_WORKFLOWS, and_(_RUNS, _OWNERS)), "workers"),
     "events": _select_most(_select_queues(_WORKFLOWS, and_(_IN_USE, _OWNERS), with_events=True), "events"),
+}
+_IS_STUCK = and_(taskforce.c.held_reason.is_not(None), taskforce.c.phase.in_(STUCK), _RUNS)
+_IS_TRIED = and_(taskforce.c.phase.not_in(ENDING), ~_IS_STUCK)
+_STANDS = and_(
+    _IN_USE,
+    exists().where(taskforce.c.workflow_id == workflow.c.workflow_id, taskforce.c.phase.not_in(ENDING)),
+    ~exists().where(taskforce.c.workflow_id == workflow.c.workflow_id, _IS_TRIED),
+)
+_STANDING: Mapping[tuple[Resource, bool], Select[Any]] = {
+    (what, is_owners): _select_standing(what, _OWNERS if is_owners else true())
+    for what in get_args(Resource)
+    for is_owners in (False, True)
 }

@@ -11,9 +11,16 @@ from muster.domain.admission import Waiting
 from muster.domain.errors import NotFoundError
 from muster.domain.occupancy import Occupant
 from muster.domain.room import InUse, Resource, Wants
+from muster.domain.standing import Standing
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
-from muster.server.adapters.sql.admission import list_occupants, list_waiting, measure_use, measure_wants
+from muster.server.adapters.sql.admission import (
+    list_occupants,
+    list_standing,
+    list_waiting,
+    measure_use,
+    measure_wants,
+)
 from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import LookUp, Session
 from muster.server.adapters.sql.schema import counter, delta, queue, task_directive, workflow
@@ -73,6 +80,9 @@ class SqlWorkflows:
 
     def list_occupants(self, what: Resource, *, owner: str, limit: int) -> Sequence[Occupant]:
         return list_occupants(self._session, what, owner=owner, limit=limit)
+
+    def list_standing(self, what: Resource, *, owner: str | None, limit: int) -> Sequence[Standing]:
+        return list_standing(self._session, what, owner=owner, limit=limit)
 
     def update(self, changed: Workflow) -> None:
         self._session.execute(

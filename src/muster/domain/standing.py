@@ -1,0 +1,105 @@
+"""Who keeps room and stands still? It comes back once somebody does something about them, and not by itself.
+
+Workers stand still where their taskforce is held, queues and events where nothing else of their workflow is tried.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from muster.domain.occupancy import NAMED_MAX, join_amounts
+from muster.domain.queue import Counts, Queue
+from muster.domain.reason import count
+from muster.domain.room import Resource, Use, name_setting
+from muster.domain.taskforce_phase import ENDING, Phase
+from muster.domain.taskforce_reason import is_over
+from muster.domain.workflow import Taskforce, Workflow
+
+STUCK = (Phase.PENDING_STARTER, Phase.PENDING_STOPPER)
+"""Phases in which one that is held does nothing: in others its workers may be at work."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A workflow that keeps some of it, though it, or those of its taskforces, stand still.
+
+    Args:
+        is_active: it has not ended; of one that has, workers are left that could not be stopped.
+    """
+
+    workflow_id: str
+    owner: str
+    amount: int
+    is_active: bool = True
+
+
+@dataclass(frozen=True)
+class KeptFrom:
+    """Room that a workflow which stands still keeps from others.
+
+    Args:
+        waiting: how many workflows wait for some of it.
+    """
+
+    what: Resource
+    amount: int
+    is_own: bool
+    waiting: int
+
+
+def is_stuck(taskforce: Taskforce) -> bool:
+    """Does it keep room, and is nothing done about it until somebody does something?"""
+    return taskforce.held_reason is not None and taskforce.phase in STUCK and not is_over(taskforce)
+
+
+def measure_kept(
+    workflow: Workflow, taskforces: Sequence[Taskforce], queues: Sequence[Queue], counts: Mapping[int, Counts]
+) -> Use:
+    """What a workflow keeps though it stands still."""
+    workers = sum(one.n_workers for one in taskforces if is_stuck(one))
+    trying = [one for one in taskforces if one.phase not in ENDING]
+    if not (workflow.is_active and trying and all(is_stuck(one) for one in trying)):
+        return Use(workers=workers)
+    return Use(len(queues), workers, sum(counts[one.number].waiting + counts[one.number].in_work for one in queues))
+
+
+def render_standing(owner: str, those: Sequence[Standing], *, here: str, names_owners: bool) -> str | None:
+    """Who of those that have it stands still, as half a sentence; None: nobody.
+
+    Args:
+        owner, here: of the workflow that waits, and its id.
+        those: most first.
+        names_owners: those of other owners are named, too: to an operator.
+    """
+    if not those:
+        return None
+    own = [one for one in those if one.owner == owner]
+    others = [one for one in those if one.owner != owner]
+    shown = others[:NAMED_MAX] if names_owners else []
+    parts = [
+        ("its own workflow" if one.workflow_id == here else one.workflow_id, one.amount) for one in own[:NAMED_MAX]
+    ]
+    parts.append((f"others of {owner}", sum(one.amount for one in own[NAMED_MAX:])))
+    parts += [(f"{one.workflow_id} of {one.owner}", one.amount) for one in shown]
+    parts.append(("those of other owners", sum(one.amount for one in others[len(shown) :])))
+    total = sum(one.amount for one in those)
+    kept = "1 of these is" if total == 1 else f"{total} of these are"
+    return f"{kept} kept by what stands still, until its owner mends, finishes or aborts it: {join_amounts(parts)}"
+
+
+def list_ways_to_free(owner: str, those: Sequence[Standing], *, here: str, names_owners: bool) -> tuple[str, ...]:
+    """What its owner, or an operator, can type to get the room back. Arguments as of `render_standing`."""
+    lines: list[str] = []
+    may = [one for one in those if one.workflow_id != here and (names_owners or one.owner == owner)]
+    for one in may[:NAMED_MAX]:
+        lines.append(f"muster workflow explain {one.workflow_id}    # why it stands still, and what mends it")
+        if one.is_active:
+            lines.append(f"muster workflow abort {one.workflow_id}    # gives its room back")
+    return tuple(lines)
+
+
+def render_kept(kept: Sequence[KeptFrom]) -> str:
+    """What a workflow that stands still keeps from others, in a sentence."""
+    rooms = [f"{count(one.amount, one.what[:-1])} ({name_setting(one.what, is_own=one.is_own)})" for one in kept]
+    waiting = sum(one.waiting for one in kept)
+    wait = "1 other workflow waits" if waiting == 1 else f"{waiting} other workflows wait"
+    return f"{wait} for room that it keeps while it stands still, until it is mended, finished or aborted: {', '.join(rooms)}"

@@ -1,0 +1,118 @@
+"""Why is there no room for a workflow, who has what it waits for, and does that come back by itself?"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from muster.domain.occupancy import NAMED_MAX, NoRoom, render_occupancy
+from muster.domain.queue import Counts, Queue
+from muster.domain.room import Obstacle, Resource, Use, find_excess
+from muster.domain.standing import KeptFrom, Standing, is_stuck, list_ways_to_free, measure_kept, render_standing
+from muster.domain.taskforce_phase import AT_WORK, Phase
+from muster.domain.taskforce_reason import is_over
+from muster.domain.workflow import Taskforce, Workflow
+from muster.server.ports.store import Transaction
+from muster.server.services.find_room import Judged, has_limits, judge_line
+from muster.server.services.parts import Parts
+
+STANDING_MAX = 1000
+"""Workflows that stand still, of which one look takes the largest."""
+
+
+def explain_no_room(
+    tx: Transaction, parts: Parts, workflow: Workflow, taskforces: Sequence[Taskforce], *, names_owners: bool
+) -> NoRoom | None:
+    """Why a workflow of ours that waits is not let in, and who has what it waits for; None: there is room.
+
+    Args:
+        taskforces: all of its.
+        names_owners: the other owners are named, too.
+    """
+    if not has_limits(parts):
+        return None
+    judged = judge_line(tx, parts)
+    first = Obstacle(f"{len(judged.line)} that are more urgent wait, too")
+    obstacle = judged.obstacles.get(workflow.workflow_id, first)
+    if obstacle is None:
+        return None
+    if (beside := _find_own_excess(parts, taskforces)) is not None:
+        return beside
+    none = f"there is no room for its workflow: {obstacle.text}"
+    if obstacle.what is None:
+        return NoRoom(none)
+    return _explain_obstacle(tx, workflow, obstacle, obstacle.what, judged, none, names_owners=names_owners)
+
+
+def _explain_obstacle(
+    tx: Transaction,
+    workflow: Workflow,
+    obstacle: Obstacle,
+    what: Resource,
+    judged: Judged,
+    none: str,
+    *,
+    names_owners: bool,
+) -> NoRoom:
+    owner, here = workflow.owner, workflow.workflow_id
+    own = tx.workflows.list_occupants(what, owner=owner, limit=NAMED_MAX)
+    by_owner = judged.room.by_owner(what)
+    told = render_occupancy(owner, own, by_owner, is_own=obstacle.is_own, names_owners=names_owners)
+    standing = _list_standing(tx, obstacle, owner)
+    kept = render_standing(owner, standing, here=here, names_owners=names_owners)
+    return NoRoom(
+        "; ".join(filter(None, (none, told, kept))),
+        is_lasting=obstacle.is_lasting(sum(one.amount for one in standing)),
+        remedies=list_ways_to_free(owner, standing, here=here, names_owners=names_owners),
+    )
+
+
+def _find_own_excess(parts: Parts, taskforces: Sequence[Taskforce]) -> NoRoom | None:
+    """Why those of a workflow's taskforces that wait have no room while its others are at work, whoever else ends; None: they may have."""
+    working = [one for one in taskforces if one.phase in AT_WORK and not is_over(one)]
+    at_work = sum(one.n_workers for one in working)
+    wanted = sum(one.n_workers for one in taskforces if one.phase is Phase.PRE_MQ_ACTIVATION)
+    limits = (parts.settings.limit, parts.settings.owner_limit)
+    if not at_work or not wanted or (reason := find_excess(Use(workers=at_work + wanted), *limits)) is None:
+        return None
+    none = "there is no room for it beside the workers that its workflow has"
+    stuck = sum(one.n_workers for one in working if is_stuck(one))
+    if stuck and find_excess(Use(workers=stuck + wanted), *limits) is not None:
+        kept = f"{stuck} of those are held, and keep their room until they are released or the workflow is ended"
+        return NoRoom(f"{none}: with the {at_work} of these, {reason}; {kept}", is_lasting=True)
+    return NoRoom(f"{none} at work: with the {at_work} of these, {reason}", until="those have ended")
+
+
+def explain_refusal(tx: Transaction, workflow: Workflow, obstacle: Obstacle) -> str:
+    """Why it was not let in lately, as half a sentence, to anybody who follows it."""
+    standing = _list_standing(tx, obstacle, workflow.owner)
+    kept = render_standing(workflow.owner, standing, here=workflow.workflow_id, names_owners=False)
+    return "; ".join(filter(None, (obstacle.text, kept)))
+
+
+def find_kept(
+    tx: Transaction,
+    parts: Parts,
+    workflow: Workflow,
+    taskforces: Sequence[Taskforce],
+    queues: Sequence[Queue],
+    counts: Mapping[int, Counts],
+) -> Sequence[KeptFrom]:
+    """What a workflow keeps though it stands still, as far as others wait for it. `taskforces`, `queues`, `counts`: all of its."""
+    kept = measure_kept(workflow, taskforces, queues, counts)
+    if kept == Use() or not has_limits(parts):
+        return ()
+    judged = judge_line(tx, parts)
+    waiting: Counter[tuple[Resource, bool]] = Counter()
+    for one in judged.line:
+        obstacle = judged.obstacles[one.workflow_id]
+        if obstacle is None or obstacle.what is None or one.workflow_id == workflow.workflow_id:
+            continue
+        if kept.of(obstacle.what) and (one.owner == workflow.owner or not obstacle.is_own):
+            waiting[obstacle.what, obstacle.is_own] += 1
+    return [KeptFrom(what, kept.of(what), is_own, number) for (what, is_own), number in waiting.items()]
+
+
+def _list_standing(tx: Transaction, obstacle: Obstacle, owner: str) -> Sequence[Standing]:
+    """Those that stand still and keep what somebody of this owner waits for."""
+    if obstacle.what is None:
+        return ()
+    return tx.workflows.list_standing(obstacle.what, owner=owner if obstacle.is_own else None, limit=STANDING_MAX)
