@@ -40,3 +40,10 @@ def test_who_has_it_is_told(
 def test_where_nobody_has_any_nothing_is_told() -> None:
     """All of it is kept for one that has waited longer."""
     assert render_occupancy("ada", [], {"eve": 9}, is_own=True, names_owners=True) is None
+
+
+def test_what_its_own_workflow_has_is_told_as_that() -> None:
+    told = render_occupancy("ada", OWN[:1], {"ada": 160, "eve": 9}, is_own=True, names_owners=False, mine=4)
+    assert told == "they are in use by its own workflow (4), WF-a (150) and others of ada (6)"
+    alone = render_occupancy("ada", [], {"ada": 4}, is_own=True, names_owners=False, mine=4)
+    assert alone == "they are in use by its own workflow (4)"

@@ -138,7 +138,30 @@ async def test_more_workers_that_have_no_room_beside_those_of_their_own_workflow
 
     excess = "with the 2 of these, 6 workers are more than the 5 that there may be at once"
     assert f"no room for it beside the workers that its workflow has at work: {excess}; the activator" in texts[4]
-    assert "there is no room for its workflow: 5 workers in all are in use" in texts[2]
+    in_use = "5 workers in all are in use and 2 more are wanted, of 5 that may be (MUSTER_WORKERS_MAX)"
+    has = f"they are in use by its own workflow (3) and {first['workflow_id']} (2)"
+    some = "the activator lets it in by itself when some of these have ended"
+    assert f"there is no room for more of its workers: {in_use}; {has}; {some}" in texts[2]
+
+
+async def test_more_workers_behind_held_ones_of_their_own_workflow_do_not_come_by_themselves(stand: Stand) -> None:
+    stand = limited(stand, workers_max_per_owner=5)
+    workflow = await stand.submit()
+    await stand.advance()
+    [order] = (await stand.claim())["start"]
+    await stand.report(order, "submit-failed", error="no containers here", final=True)
+    path = f"/muster/v1/tasks/{workflow['tasks'][0]['task_id']}/actions/add-workers"
+    await stand.post(path, {"location": "far", "n_workers": 4})
+
+    [waits] = [one.reason for one in (await explain_workflow(stand.parts, workflow["workflow_id"])).taskforces[1:]]
+
+    held = "2 of those are held, and keep their room until they are released or the workflow is ended; only then there is room"
+    assert (
+        "there is no room for it beside the workers that its workflow has: with the 2 of these, 6 workers are more"
+        in waits.text
+    )
+    assert held in waits.text
+    assert waits.needs_help
 
 
 async def test_a_workflow_that_wants_more_than_may_be_runs_alone(stand: Stand) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 NAMED_MAX = 3
 """Workflows, and owners, that one sentence names."""
+ITSELF = "its own workflow"
+"""The name of the one that waits, where its other workers are in its way."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,21 @@ class NoRoom:
 
 
 def render_occupancy(
-    owner: str, own: Sequence[Occupant], by_owner: Mapping[str, int], *, is_own: bool, names_owners: bool
+    owner: str, own: Sequence[Occupant], by_owner: Mapping[str, int], *, is_own: bool, names_owners: bool, mine: int = 0
 ) -> str | None:
     """Who has it, as half a sentence; None where nobody has any.
 
     Args:
         owner: of the one that waits.
-        own: its owner's workflows that have most.
+        own: its owner's other workflows that have most.
         by_owner: how much of it each owner has.
         is_own: it is the limit of the owner, so that others are not in the way.
         names_owners: to an operator.
+        mine: how much the one that waits has itself.
     """
     named = [(one.workflow_id, one.amount) for one in own[:NAMED_MAX]]
-    rest = by_owner.get(owner, 0) - sum(amount for _, amount in named)
-    parts = [*named, (f"{'others' if named else 'those'} of {owner}", rest)]
+    rest = by_owner.get(owner, 0) - mine - sum(amount for _, amount in named)
+    parts = [(ITSELF, mine), *named, (f"{'others' if named or mine else 'those'} of {owner}", rest)]
     if not is_own:
         others = sorted(((amount, name) for name, amount in by_owner.items() if name != owner), reverse=True)
         shown = others[:NAMED_MAX] if names_owners else []

@@ -6,7 +6,7 @@ Workers stand still where their taskforce is held, queues and events where nothi
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from muster.domain.occupancy import NAMED_MAX, join_amounts
+from muster.domain.occupancy import ITSELF, NAMED_MAX, join_amounts
 from muster.domain.queue import Counts, Queue
 from muster.domain.reason import count
 from muster.domain.room import Resource, Use, name_setting
@@ -75,9 +75,7 @@ def render_standing(owner: str, those: Sequence[Standing], *, here: str, names_o
     own = [one for one in those if one.owner == owner]
     others = [one for one in those if one.owner != owner]
     shown = others[:NAMED_MAX] if names_owners else []
-    parts = [
-        ("its own workflow" if one.workflow_id == here else one.workflow_id, one.amount) for one in own[:NAMED_MAX]
-    ]
+    parts = [(ITSELF if one.workflow_id == here else one.workflow_id, one.amount) for one in own[:NAMED_MAX]]
     parts.append((f"others of {owner}", sum(one.amount for one in own[NAMED_MAX:])))
     parts += [(f"{one.workflow_id} of {one.owner}", one.amount) for one in shown]
     parts.append(("those of other owners", sum(one.amount for one in others[len(shown) :])))

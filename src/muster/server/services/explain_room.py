@@ -36,10 +36,11 @@ def explain_no_room(
         return None
     if (beside := _find_own_excess(parts, taskforces)) is not None:
         return beside
-    none = f"there is no room for its workflow: {obstacle.text}"
     if obstacle.what is None:
-        return NoRoom(none)
-    return _explain_obstacle(tx, workflow, obstacle, obstacle.what, judged, none, names_owners=names_owners)
+        return NoRoom(f"there is no room for its workflow: {obstacle.text}")
+    # One whose queues are in use wants no others, so of those none of its own are in its way.
+    mine = _count_at_work(taskforces) if obstacle.what == "workers" else 0
+    return _explain_obstacle(tx, workflow, obstacle, obstacle.what, judged, mine, names_owners=names_owners)
 
 
 def _explain_obstacle(
@@ -48,37 +49,44 @@ def _explain_obstacle(
     obstacle: Obstacle,
     what: Resource,
     judged: Judged,
-    none: str,
+    mine: int,
     *,
     names_owners: bool,
 ) -> NoRoom:
+    """`mine`: how much of it the workflow has itself."""
     owner, here = workflow.owner, workflow.workflow_id
-    own = tx.workflows.list_occupants(what, owner=owner, limit=NAMED_MAX)
+    none = f"there is no room for {'more of its workers' if mine else 'its workflow'}: {obstacle.text}"
+    own = tx.workflows.list_occupants(what, owner=owner, limit=NAMED_MAX + 1)
+    others = [one for one in own if one.workflow_id != here]
     by_owner = judged.room.by_owner(what)
-    told = render_occupancy(owner, own, by_owner, is_own=obstacle.is_own, names_owners=names_owners)
+    told = render_occupancy(owner, others, by_owner, is_own=obstacle.is_own, names_owners=names_owners, mine=mine)
     standing = _list_standing(tx, obstacle, owner)
     kept = render_standing(owner, standing, here=here, names_owners=names_owners)
     return NoRoom(
         "; ".join(filter(None, (none, told, kept))),
         is_lasting=obstacle.is_lasting(sum(one.amount for one in standing)),
+        until="some of these have ended" if mine else "others have ended",
         remedies=list_ways_to_free(owner, standing, here=here, names_owners=names_owners),
     )
 
 
 def _find_own_excess(parts: Parts, taskforces: Sequence[Taskforce]) -> NoRoom | None:
     """Why those of a workflow's taskforces that wait have no room while its others are at work, whoever else ends; None: they may have."""
-    working = [one for one in taskforces if one.phase in AT_WORK and not is_over(one)]
-    at_work = sum(one.n_workers for one in working)
+    at_work = _count_at_work(taskforces)
     wanted = sum(one.n_workers for one in taskforces if one.phase is Phase.PRE_MQ_ACTIVATION)
     limits = (parts.settings.limit, parts.settings.owner_limit)
     if not at_work or not wanted or (reason := find_excess(Use(workers=at_work + wanted), *limits)) is None:
         return None
     none = "there is no room for it beside the workers that its workflow has"
-    stuck = sum(one.n_workers for one in working if is_stuck(one))
+    stuck = sum(one.n_workers for one in taskforces if is_stuck(one))
     if stuck and find_excess(Use(workers=stuck + wanted), *limits) is not None:
         kept = f"{stuck} of those are held, and keep their room until they are released or the workflow is ended"
         return NoRoom(f"{none}: with the {at_work} of these, {reason}; {kept}", is_lasting=True)
     return NoRoom(f"{none} at work: with the {at_work} of these, {reason}", until="those have ended")
+
+
+def _count_at_work(taskforces: Sequence[Taskforce]) -> int:
+    return sum(one.n_workers for one in taskforces if one.phase in AT_WORK and not is_over(one))
 
 
 def explain_refusal(tx: Transaction, workflow: Workflow, obstacle: Obstacle) -> str:
