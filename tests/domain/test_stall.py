@@ -124,6 +124,21 @@ def test_one_that_waits_to_be_let_in_is_told_so_once_that_takes_long() -> None:
     assert stall(WAIT, replace(SUBMITTED, phase=Phase.CONDOR_COMPLETE), new, now=900.0) == found
 
 
+def test_one_without_events_that_waits_to_be_let_in_is_told_both() -> None:
+    new = replace(TASKFORCE, phase=Phase.PRE_MQ_ACTIVATION, created_at=100.0)
+    look, publish = "muster workflow explain WF-1", "muster queue publish WF-1 in FILE --close"
+
+    told = stall(NONE, new, now=100.0 + LET_IN_S + 0.1, obstacle="too many are in use")
+
+    text = (
+        f"no events were published yet: publish into in; its workers wait to be let in, as too many are in use: {look}"
+    )
+    assert told == Reason(Cause.NO_EVENTS, text, Party.PERSON, 1.0, remedies=(publish, look))
+    for now, more in ((100.0 + LET_IN_S, ()), (900.0, (TASKFORCE,)), (None, ())):
+        alone = stall(NONE, new, *more, now=now)
+        assert (alone is not None and alone.text) == "no events were published yet: publish into in"
+
+
 def test_taskforces_that_have_all_ended_are_told() -> None:
     found = stall(WAIT, replace(SUBMITTED, phase=Phase.CONDOR_COMPLETE))
     assert found is not None

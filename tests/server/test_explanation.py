@@ -265,16 +265,18 @@ async def test_progress_names_the_limit_for_which_a_workflow_waits(
     narrow = replace(stand.parts, settings=stand.parts.settings.model_copy(update={"workers_max": 3}))
     await stand.submit()
     second = await stand.submit()
-    await stand.publish(second, 1)
     path, look = (
         f"/muster/v1/workflows/{second['workflow_id']}/progress",
         f"muster workflow explain {second['workflow_id']}",
     )
-    assert (await stand.get(path))["why"] == f"its workers wait to be let in: {look}"
+    no_events = "no events were published yet: publish into in"
+    assert (await stand.get(path))["why"] == f"{no_events}; its workers wait to be let in: {look}"
 
     await activate_workflows(narrow)
 
     limit = "2 workers in all are in use and 2 more are wanted, of 3 that may be (MUSTER_WORKERS_MAX)"
+    assert (await stand.get(path))["why"] == f"{no_events}; its workers wait to be let in, as {limit}: {look}"
+    await stand.publish(second, 1)
     assert (await stand.get(path))["why"] == f"its workers wait to be let in, as {limit}: {look}"
 
 

@@ -4,6 +4,7 @@ The one place that judges it: `watch` shows the sentence alone, `muster workflow
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from shlex import quote
 
@@ -79,9 +80,8 @@ def find_stall(
     if total.published == 0 and upstreams and is_direct(list_taskforces(), upstreams):
         return _explain_no_worker(total, list_taskforces(), upstreams, now, find_obstacle)
     if total.waiting == 0:
-        # Before anybody publishes what could never be worked on.
-        held = _find_held_task(list_taskforces()) if total.published == 0 else None
-        return held or _explain_no_input(workflow, queues, total)
+        no_input = _explain_no_input(workflow, queues, total)
+        return no_input if total.published else _explain_before(no_input, list_taskforces(), now, find_obstacle)
     return _explain_no_worker(total, list_taskforces(), upstreams, now, find_obstacle)
 
 
@@ -95,6 +95,19 @@ def _explain_pause(workflow: Workflow, due: float | None) -> Reason:
     look = f"muster workflow errors {workflow.workflow_id}"
     text = f"all that waits failed before, and is tried again after a pause{when}: {look}"
     return Reason(Cause.PAUSED, text, Party.TIME, remedies=(look,))
+
+
+def _explain_before(
+    no_input: Reason | None, every: Sequence[Taskforce], now: float | None, find_obstacle: Callable[[], str | None]
+) -> Reason | None:
+    """Before anybody publishes what could not, or not yet, be worked on. `no_input`: what is told of that there are no events."""
+    if (held := _find_held_task(every)) is not None:
+        return held
+    tried = [one for one in every if one.phase not in ENDING]
+    no_room = _find_want_of_room(tried, now, find_obstacle)
+    if no_input is None or no_room is None:
+        return no_input or no_room
+    return replace(no_input, text=f"{no_input.text}; {no_room.text}", remedies=(*no_input.remedies, *no_room.remedies))
 
 
 def _explain_no_worker(
@@ -113,13 +126,8 @@ def _explain_no_worker(
         text = f"{events}every taskforce has ended: add workers (muster workflow add-workers), or end the workflow"
         return Reason(Cause.NO_TASKFORCE, text, Party.PERSON)
     tried = [one for one in taskforces if one.held_reason is None]
-    since = min(one.created_at for one in tried)
-    if now is not None and now - since > LET_IN_S and all(one.phase is Phase.PRE_MQ_ACTIVATION for one in tried):
-        look = f"muster workflow explain {tried[0].workflow_id}"
-        why = "" if (obstacle := find_obstacle()) is None else f", as {obstacle}"
-        return Reason(
-            Cause.NO_ROOM, f"its workers wait to be let in{why}: {look}", Party.ACTIVATOR, since, remedies=(look,)
-        )
+    if (no_room := _find_want_of_room(tried, now, find_obstacle)) is not None:
+        return no_room
     unclaimed = [one for one in tried if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
     submitted = any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces)
     if unclaimed and not submitted:
@@ -127,6 +135,22 @@ def _explain_no_worker(
     if not submitted or is_direct(taskforces, upstreams):
         return None  # upstream's workers do not call: what their agent sees of them is all that is known
     return _explain_silence(total)
+
+
+def _find_want_of_room(
+    tried: Sequence[Taskforce], now: float | None, find_obstacle: Callable[[], str | None]
+) -> Reason | None:
+    """Do all that are tried wait to be let in, for longer than it takes where there is room?"""
+    if now is None or any(one.phase is not Phase.PRE_MQ_ACTIVATION for one in tried):
+        return None
+    since = min((one.created_at for one in tried), default=now)
+    if now - since <= LET_IN_S:
+        return None
+    look = f"muster workflow explain {tried[0].workflow_id}"
+    why = "" if (obstacle := find_obstacle()) is None else f", as {obstacle}"
+    return Reason(
+        Cause.NO_ROOM, f"its workers wait to be let in{why}: {look}", Party.ACTIVATOR, since, remedies=(look,)
+    )
 
 
 def _find_held_task(every: Sequence[Taskforce]) -> Reason | None:
