@@ -20,6 +20,8 @@ TASK = {
     "input_queue_aliases": ["in"],
     "output_queue_aliases": ["out"],
 }
+UNFIT = {**TASK, "n_workers": 1001}
+"""What its site can never start: more workers of a taskforce than it allows."""
 SECOND = {**TASK, "input_queue_aliases": ["out"], "output_queue_aliases": ["end"]}
 TASK_GONE, TASKFORCE_GONE = "TK-6b0259da-962b1dcf-6713e685", "TF-6b0259da-962b1dcf-6713e685-1b7b398a"
 
@@ -102,6 +104,10 @@ def test_a_task_is_given_more_workers_by_either_name(running: Stack, flow: Any) 
         (("taskforce", "log", TASKFORCE_GONE), 3, TASKFORCE_GONE),
         (("taskforce", "release", TASKFORCE_GONE), 3, TASKFORCE_GONE),
         (("taskforce", "release"), 2, "muster taskforce list --held"),
+        (("taskforce", "release", "--all"), 2, "--workflow and --all go together"),
+        (("taskforce", "release", "--workflow", "latest"), 2, "`--workflow ID --all`"),
+        (("taskforce", "release", TASKFORCE_GONE, "--workflow", "latest"), 2, "--workflow and --all go together"),
+        (("taskforce", "release", "--workflow", "WF-6b0259da-962b1dcf", "--all"), 3, "WF-6b0259da-962b1dcf"),
         (("taskforce", "list", "--phase", "gone"), 2, "pending-starter"),
         (("taskforce", "list", "--task", "x"), 4, "is not the id of a task"),
     ],
@@ -155,7 +161,7 @@ def test_a_taskforce_is_shown_with_claim_statuses_and_log(running: Stack, flow: 
 
 
 def test_a_taskforce_that_is_not_started_says_why_in_words(running: Stack) -> None:
-    workflow = submit(running, "with-image", {**TASK, "task_image": "icecube/image:1"})
+    workflow = submit(running, "unfit", UNFIT)
 
     def find_held() -> Any:
         return running.run_json("taskforce", "list", workflow, "--held")["taskforces"]
@@ -281,7 +287,7 @@ def test_nobody_is_told_anything(running: Stack, tmp_path: Path) -> None:
 
 
 def test_a_taskforce_that_is_held_is_released(running: Stack, flow: Any) -> None:
-    workflow = submit(running, "contained", {**TASK, "task_image": "debian:12"})
+    workflow = submit(running, "contained", UNFIT)
     wait_for(lambda: running.run_json("taskforce", "list", workflow, "--held")["taskforces"], "it is held")
     [held] = running.run_json("taskforce", "list", workflow, "--held")["taskforces"]
     uuid, reason = held["taskforce_uuid"], held["held_reason"]
@@ -292,13 +298,43 @@ def test_a_taskforce_that_is_held_is_released(running: Stack, flow: Any) -> None
 
     released = running.run("taskforce", "release", uuid, flow["taskforces"][0]["taskforce_uuid"])
 
-    assert released.stderr.splitlines() == [
+    assert released.returncode == 0
+    told = released.stderr.splitlines()
+    assert told[:2] == [
         f"{uuid} is tried again; it was held because of: {reason}",
-        f"{flow['taskforces'][0]['taskforce_uuid']} is not held: it is condor-submit",
+        f"{flow['taskforces'][0]['taskforce_uuid']} is not held: it is condor-submit, and nothing needs to be released",
     ]
+    assert told[2].startswith(f"mind: 1 of them was held for good: {uuid}. Unless their site was changed since")
+    assert told[3:] == [f"  muster workflow explain {workflow}"]
     # It was tried again, and is held again: nothing was mended.
     wait_for(lambda: running.run_json("taskforce", "list", workflow, "--held")["taskforces"], "it is held again")
     log = running.run_json("taskforce", "log", uuid)["phase_change_log"]
     assert "Released, to be tried again, by " in str(log)
     [view] = running.run_json("taskforce", "release", uuid)["taskforces"]
     assert (view["taskforce_uuid"], view["held_reason"]) == (uuid, None)
+
+
+def test_all_held_taskforces_of_a_workflow_are_released_by_one_command(running: Stack, flow: Any) -> None:
+    workflow = submit(
+        running, "contained-twice", UNFIT, {**UNFIT, "input_queue_aliases": ["out"], "output_queue_aliases": ["end"]}
+    )
+
+    def find_held() -> Any:
+        held = running.run_json("taskforce", "list", workflow, "--held")["taskforces"]
+        return held if len(held) == 2 else None
+
+    uuids = {one["taskforce_uuid"] for one in wait_for(find_held, "both are held", deadline_s=60)}
+    released = running.run("taskforce", "release", "--workflow", workflow, "--all")
+    first, second, *rest = released.stderr.splitlines()
+    assert (released.returncode, first) == (0, f"2 taskforces of {workflow}, all that were held, are tried again")
+    assert second.startswith("mind: 2 of them were held for good: TF-")
+    assert rest == [f"  muster workflow explain {workflow}"]
+    wait_for(find_held, "both are held again", deadline_s=60)
+
+    found = running.run_json("taskforce", "release", "--workflow", workflow, "--all")
+    assert (found["released"], set(found["final"])) == (2, uuids)
+    assert {one["taskforce_uuid"] for one in found["taskforces"]} == uuids
+    none = running.run("taskforce", "release", "--workflow", flow["workflow_id"], "--all")
+    text = f"no taskforce of {flow['workflow_id']} is held, and nothing needs to be released\n"
+    assert (none.returncode, none.stderr) == (0, text)
+    running.run("workflow", "abort", workflow)

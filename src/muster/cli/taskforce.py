@@ -9,6 +9,7 @@ from muster.cli.explain import put_reason
 from muster.cli.failure import OK, UsageError
 from muster.cli.found import list_found, render_found
 from muster.cli.lookup import check_task_id, check_taskforce_uuid, get_workflow_id
+from muster.cli.release import release_all, release_each
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.explanation import ExplanationView, TaskforceReasonView
 from muster.client.shapes.workflows import PhaseLogView, TaskforceView
@@ -132,28 +133,36 @@ def log(taskforce: str, /, *, service: Service = HERE) -> int:
 @app.command(
     help_epilogue="""Examples:
   muster taskforce release TF-6f1a2b3c-00c3a1b2-5d6e7f80-9a8b7c6d
+  muster taskforce release --workflow latest --all
   muster taskforce list --held"""
 )
-def release(*taskforces: str, service: Service = HERE) -> int:
+def release(
+    *taskforces: str,
+    workflow: str | None = None,
+    all: bool = False,  # noqa: A002 - the option's name
+    service: Service = HERE,
+) -> int:
     """Try again to start, or to stop, taskforces that are held, with as many tries as new ones; one that is not held stays as it is.
+
+    Those that their site cannot start as they are it will hold again, unless it was changed since; they are named, in JSON as `final`.
 
     Args:
         taskforces: their uuids.
+        workflow: with --all: its id, or `latest`.
+        all: all that are held of the workflow.
     """
-    if not taskforces:
-        raise UsageError("which? `muster taskforce list --held` shows those that are held")
+    if bool(taskforces) == all:
+        raise UsageError(
+            "which? Name them, or `--workflow ID --all`; `muster taskforce list --held` shows those that are held"
+        )
+    if all != (workflow is not None):
+        raise UsageError("--workflow and --all go together: all taskforces of one workflow that are held")
     uuids = [check_taskforce_uuid(one) for one in taskforces]
-    released: list[TaskforceView] = []
     with connect(service) as client:
-        for uuid in uuids:
-            before = client.get_taskforce(uuid)
-            released.append(client.release_taskforce(uuid))
-            if before.held_reason is None:
-                say(f"{uuid} is not held: it is {before.phase}")
-            else:
-                say(f"{uuid} is tried again; it was held because of: {clean(before.held_reason)}")
+        chosen = None if workflow is None else get_workflow_id(client, workflow)
+        done = release_each(client, uuids) if chosen is None else release_all(client, chosen)
     if service.json:
-        put_json({"taskforces": released})
+        put_json({"taskforces": done.taskforces, "released": done.released, "final": done.final})
     return OK
 
 

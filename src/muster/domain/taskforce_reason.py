@@ -51,7 +51,12 @@ def render_final(reason: str) -> str:
 
 def is_final(taskforce: Taskforce) -> bool:
     """Is it held for what no release can mend?"""
-    return taskforce.held_reason is not None and taskforce.held_reason.endswith(_FINAL)
+    return taskforce.held_reason is not None and is_final_reason(taskforce.held_reason)
+
+
+def is_final_reason(held_reason: str) -> bool:
+    """Does it say that no release can mend what a taskforce is held for?"""
+    return held_reason.endswith(_FINAL)
 
 
 def is_working(taskforce: Taskforce, workers: int) -> bool:
