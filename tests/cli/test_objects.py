@@ -176,6 +176,19 @@ def test_a_taskforce_that_is_not_started_says_why_in_words(running: Stack) -> No
     running.run("workflow", "abort", workflow)
 
 
+def test_an_image_is_refused_at_once_where_commands_run_without_containers(running: Stack) -> None:
+    file = running.root / "image.json"
+    file.write_text(json.dumps({"tasks": [{**TASK, "task_image": "icecube/image:1"}], "public_queue_aliases": ["in"]}))
+
+    refused = running.run("workflow", "submit", str(file))
+
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert (
+        "no container runtime here: task_image 'icecube/image:1' cannot run at 'local'; leave task_image empty"
+        in refused.stderr
+    )
+
+
 # -- queries -------------------------------------------------------------------------------------------------------------
 
 

@@ -54,7 +54,13 @@ def test_where_a_value_comes_from_is_told(
 
     assert code == 0
     values = {one["setting"]: (one["value"], one["source"]) for one in told["settings"]}
-    far: dict[str, Any] = {"schedd": "ap.example.org", "agent": "upstream", "aliases": [], "collector": None}
+    far: dict[str, Any] = {
+        "schedd": "ap.example.org",
+        "agent": "upstream",
+        "aliases": [],
+        "collector": None,
+        "containers": True,
+    }
     locations, source = values.pop("locations")
     assert json.loads(locations) == {"far": far}
     assert source == {"kind": "environment", "variable": "MUSTER_LOCATIONS", "file": None, "line": None}

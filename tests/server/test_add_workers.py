@@ -1,8 +1,14 @@
 """Do more workers come to a task through our own door, once a request, and only where they can work?"""
 
+from dataclasses import replace
+
 import pytest
 
-from server.stand import EWMS_NEW, STRANGER, TMS, USER, Json, Stand
+from muster.domain.caller import Caller, Role
+from muster.domain.errors import InvalidError
+from muster.domain.location import Location
+from muster.server.services.add_workers import MoreWorkers, add_workers
+from server.stand import EWMS_NEW, NEW, STRANGER, TMS, USER, Json, Stand
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +77,22 @@ async def test_a_request_that_cannot_be_is_refused_with_the_fault(stand: Stand, 
     assert fault in refused.json()["error"]
     assert len(refused.json()["findings"]) == 1
     assert len((await stand.show(workflow))["taskforces"]) == 1
+
+
+async def test_a_task_with_an_image_gets_none_where_no_image_can_run(stand: Stand) -> None:
+    bare = {**stand.parts.locations, "far": Location("far", schedd="far", containers=False)}
+    image = await stand.submit({**NEW, "tasks": [{**NEW["tasks"][0], "task_image": "debian:12"}]})
+    plain = await stand.submit()
+
+    def more(workflow: Json) -> MoreWorkers:
+        return MoreWorkers(workflow["tasks"][0]["task_id"], "far", 1, "location", None, 201, lambda _: b"added")
+
+    parts, ada = replace(stand.parts, locations=bare), Caller(USER, frozenset({Role.USER}))
+    with pytest.raises(
+        InvalidError, match="location: no container runtime here: task_image 'debian:12' cannot run at 'far'"
+    ):
+        await add_workers(parts, ada, more(image))
+    assert (await add_workers(parts, ada, more(plain))).body == b"added"
 
 
 async def test_who_may_add_and_to_what(stand: Stand) -> None:

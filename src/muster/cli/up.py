@@ -179,7 +179,7 @@ class Run:
             tls_certificate_file=None,
             tls_key_file=None,
             token_file=home.token,
-            locations={LOCATION: LocationSettings(schedd=LOCATION)},
+            locations={LOCATION: LocationSettings(schedd=LOCATION, containers=False)},
             log_level=self._crew.log_level,
         )
         is_ready = False

@@ -19,6 +19,7 @@ class Location:
     Args:
         schedd: the access point's name; taskforces are addressed by it.
         collector: what EWMS clients are shown as that of a taskforce; only where they look at it.
+        containers: can its workers run images, as far as anybody knows before its agent says?
     """
 
     name: str
@@ -26,6 +27,7 @@ class Location:
     agent: Agent = Agent.MUSTER
     aliases: tuple[str, ...] = ()
     collector: str | None = None
+    containers: bool = True
 
 
 TEST_LOCATIONS = (
@@ -48,6 +50,14 @@ def index_locations(locations: tuple[Location, ...]) -> Mapping[str, Location]:
                 raise ValueError(f"location name {name!r} is given twice")
             index[name] = location
     return index
+
+
+def explain_no_containers(image: str, location: str) -> str:
+    """Why a task with an image cannot run at a location without a container runtime, and what to do."""
+    return (
+        f"no container runtime here: task_image {image!r} cannot run at {location!r}; "
+        "leave task_image empty to run task_args as a plain command, or choose another location"
+    )
 
 
 def list_upstreams(locations: Mapping[str, Location]) -> frozenset[str]:

@@ -39,6 +39,7 @@ class LocationSettings(BaseModel):
     agent: Agent = Agent.MUSTER
     aliases: tuple[str, ...] = ()
     collector: str | None = None
+    containers: bool = True
 
 
 class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
@@ -73,7 +74,8 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     its queues' tokens."""
 
     locations: dict[str, LocationSettings] = Field(default_factory=dict)
-    """Where workers can run: name → schedd, agent (muster or upstream), aliases, collector (EWMS clients see it)."""
+    """Where workers can run: name → schedd, agent (muster or upstream), aliases, collector (EWMS clients see it), containers
+    (false: a task with an image is refused there)."""
 
     test_locations: bool = Field(default=False)
     """Test switch: the locations `test-alpha` and `test-beta` exist."""
@@ -167,7 +169,14 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     def all_locations(self) -> tuple[Location, ...]:
         """The locations as the domain knows them."""
         named = tuple(
-            Location(name, schedd=one.schedd, agent=one.agent, aliases=one.aliases, collector=one.collector)
+            Location(
+                name,
+                schedd=one.schedd,
+                agent=one.agent,
+                aliases=one.aliases,
+                collector=one.collector,
+                containers=one.containers,
+            )
             for name, one in self.locations.items()
         )
         return (*named, *(TEST_LOCATIONS if self.test_locations else ()))

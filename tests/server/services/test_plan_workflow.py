@@ -15,6 +15,7 @@ LOCATIONS = index_locations(
     (
         Location("local", schedd="local", aliases=("here",)),
         Location("far", schedd="far.example.org"),
+        Location("bare", schedd="bare.example.org", containers=False),
         Location("theirs", schedd="SCHEDD1", agent=Agent.UPSTREAM),
     )
 )
@@ -168,6 +169,19 @@ def test_an_input_that_nothing_can_come_into_is_refused_by_us_and_passed_over_fo
     ):
         plan(workflow)
     assert [queue.alias for queue in plan(workflow, ignores=True).queues] == ["in", "out", "oot"]
+
+
+def test_an_image_is_refused_where_it_is_known_that_none_can_run() -> None:
+    with pytest.raises(InvalidError) as caught:
+        plan(with_task(task_image="debian:12", cluster_locations=["far", "bare"]))
+
+    text = (
+        "no container runtime here: task_image 'debian:12' cannot run at 'bare'; leave task_image empty to run task_args as a plain "
+        "command, or choose another location"
+    )
+    assert [(one.field, one.reason) for one in caught.value.findings] == [("tasks[0].task_image", text)]
+    assert plan(with_task(task_image="debian:12", cluster_locations=["far"])).tasks
+    assert plan(with_task(cluster_locations=["bare"])).tasks
 
 
 def test_a_workflow_is_served_by_one_kind_of_agent() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from muster.domain.caller import Caller, Role
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError
-from muster.domain.location import Location
+from muster.domain.location import Location, explain_no_containers
 from muster.domain.room import Use
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import ADD_WORKERS_PRIORITY, Origin, Workflow
@@ -55,7 +55,7 @@ async def add_workers(parts: Parts, caller: Caller, wanted: MoreWorkers) -> Stor
     """Add a taskforce to a task, or give the answer that the same request was given before.
 
     Raises:
-        InvalidError: an unknown location, or a number of workers that is none.
+        InvalidError: an unknown location, one that cannot run the task's image, or a number of workers that is none.
         NotFoundError: there is no such task.
         ForbiddenError: it is another user's.
         WorkflowOverError: its workflow has ended.
@@ -89,6 +89,9 @@ def _insert(tx: Transaction, parts: Parts, caller: Caller, wanted: MoreWorkers, 
         workflow = get_owned_workflow(tx, caller, directive.workflow_id, lock=True, shared=shared)
     if not workflow.is_active:
         raise WorkflowOverError(workflow)
+    if directive.task_image and not location.containers:
+        reason = explain_no_containers(directive.task_image, location.name)
+        raise InvalidError([Finding(wanted.location_field, reason)])
     if has_limits(parts):  # those that wait are let in together
         forces = tx.taskforces.list_of_workflow(workflow.workflow_id)
         waiting = sum(one.n_workers for one in forces if one.phase is Phase.PRE_MQ_ACTIVATION)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.domain.errors import Finding, InvalidError
-from muster.domain.location import Agent, Location
+from muster.domain.location import Agent, Location, explain_no_containers
 from muster.domain.role_rules import TEXT_CHARS_MAX
 from muster.domain.workflow import PRIORITY_MAX
 from muster.server.services.findings import UpstreamFinding
@@ -80,6 +80,7 @@ def plan_workflow(
         places = _find_locations(task, path, locations, findings)
         is_ours = any(one.agent is Agent.MUSTER for one in places)
         findings.extend(judge_task(task, path, is_ours=is_ours, is_upstreams=bool(places) and not is_ours))
+        findings.extend(_judge_image(task, path, places))
         tasks.append(PlannedTask(task, settings, places))
     agents = {place.agent for task in tasks for place in task.locations}
     if len(agents) > 1:
@@ -99,6 +100,14 @@ def plan_workflow(
         raise InvalidError(findings)
     priority = max(1, min(PRIORITY_MAX, request.priority))
     return WorkflowPlan(request.name.strip(), priority, finish, queues, tasks)
+
+
+def _judge_image(task: NewTask, path: str, places: Sequence[Location]) -> Iterator[Finding]:
+    """Would its agent refuse it? Said now, and not once there is room for it and somebody has published events."""
+    if task.task_image:
+        for place in places:
+            if not place.containers:
+                yield Finding(f"{path}.task_image", explain_no_containers(task.task_image[:1000], place.name))
 
 
 def _judge_whole(request: NewWorkflow, *, ignores_unknown_aliases: bool) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import msgspec
 
 from muster.client.shapes.sites import StartOrder
 from muster.domain.errors import RejectedError
+from muster.domain.location import explain_no_containers
 from muster.site.ports.pool import ClusterSpec
 from muster.worker.settings import find_fault
 
@@ -35,10 +36,7 @@ def plan_cluster(order: StartOrder, *, workers_max: int) -> ClusterSpec:
     Raises UnfitError naming field, value and limit.
     """
     if order.task_image:
-        raise UnfitError(
-            f"no container runtime here: task_image {order.task_image!r} cannot run at {order.location!r}; "
-            "leave task_image empty to run task_args as a plain command, or choose another location"
-        )
+        raise UnfitError(explain_no_containers(order.task_image, order.location))
     if not 1 <= order.n_workers <= workers_max:
         raise UnfitError(f"n_workers {order.n_workers} is not in 1..{workers_max}, what {order.location!r} allows")
     try:
