@@ -151,7 +151,7 @@ def test_who_has_not_taken_the_workers_is_told_by_who_serves_the_place() -> None
     text = "no site agent has taken the workers yet: is `muster site` running for far, local?"
     assert stall(WAIT, TASKFORCE, far) == Reason(Cause.NOT_TAKEN, text, Party.SITE_AGENT)
     text = "upstream's agent has not taken the workers yet: is the task management service running at ap.far?"
-    assert stall(WAIT, far, upstreams=("far",)) == Reason(Cause.NOT_TAKEN, text, Party.UPSTREAM_AGENT)
+    assert stall(NONE, far, upstreams=("far",)) == Reason(Cause.NOT_TAKEN, text, Party.UPSTREAM_AGENT)
 
 
 def test_workers_that_never_called_and_workers_that_are_gone_are_told_apart() -> None:
@@ -164,7 +164,6 @@ def test_workers_that_never_called_and_workers_that_are_gone_are_told_apart() ->
 
 def test_one_whose_events_go_by_the_broker_is_judged_by_its_taskforces_alone() -> None:
     assert stall(NONE, SUBMITTED, upstreams=("local",)) is None
-    assert stall(WAIT, SUBMITTED, upstreams=("local",)) is None  # its workers call nobody here
     waiting = stall(NONE, TASKFORCE, upstreams=("local",))
     assert waiting is not None
     assert (waiting.cause, waiting.waits_for) == (Cause.NOT_TAKEN, Party.UPSTREAM_AGENT)
@@ -174,6 +173,22 @@ def test_one_whose_events_go_by_the_broker_is_judged_by_its_taskforces_alone() -
     here = stall(NONE, TASKFORCE, upstreams=("elsewhere",))
     assert here is not None
     assert here.cause is Cause.NO_EVENTS
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_events_that_are_here_while_its_workers_read_from_the_broker_are_told(workers: int) -> None:
+    found = stall(WAIT, SUBMITTED, replace(TASKFORCE, location="far"), workers=workers, upstreams=("local", "other"))
+
+    text = (
+        "3 events were published here and wait, but the pilots at local read from the broker, and nothing is carried there in this "
+        "version: publish to the broker instead"
+    )
+    assert found is not None
+    assert (found.cause, found.text, found.needs_help) == (Cause.NOT_BRIDGED, text, True)
+    assert [one.partition("    #")[0] for one in found.remedies] == [
+        "muster event export WF-1 in --state waiting > in.jsonl",
+        "muster token queue WF-1 in --json",
+    ]
 
 
 OTHER = replace(SUBMITTED, taskforce_uuid="TF-2", task_id="TK-2")

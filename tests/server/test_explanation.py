@@ -325,7 +325,6 @@ async def test_who_asked_for_work_is_known_to_every_service_on_the_database(stan
 
 async def test_upstreams_agent_is_heard_and_a_person_who_looks_is_not_taken_for_it(stand: Stand) -> None:
     workflow = await stand.submit({**NEW, "tasks": [EWMS_TASK]})
-    await stand.publish(workflow, 1)
     await stand.advance()
     for by, schedd in ((USER, "SCHEDD1"), (TMS, "SCHEDD2"), (TMS, "nowhere")):
         await stand.get(f"/v1/tms/pending-starter/taskforces?schedd={schedd}", by=by)
@@ -365,8 +364,16 @@ async def test_a_workflow_at_upstreams_agent_is_explained_by_what_that_one_says(
     found = await explain(stand, workflow)
     assert causes(found) == ("running", [], [])
     assert found["summary"].endswith("its events go through the broker, and are not counted here; 1 worker is up")
-    progress = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress")
-    assert progress["why"] is None
+    path = f"/muster/v1/workflows/{workflow['workflow_id']}/progress"
+    assert (await stand.get(path))["why"] is None
+
+    await stand.publish(workflow, 1)
+
+    found = await explain(stand, workflow)
+    assert causes(found) == ("stalled", ["not-bridged"], [])
+    text = "1 event was published here and waits, but the pilots at test-alpha read from the broker, and nothing is carried there"
+    assert found["reasons"][0]["text"].startswith(text)
+    assert (await stand.get(path))["why"] == found["reasons"][0]["text"]
 
 
 async def test_one_that_finished_itself_says_so(stand: Stand) -> None:

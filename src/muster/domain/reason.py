@@ -36,6 +36,7 @@ class Cause(StrEnum):
     INPUTS_OPEN = "inputs-open"  # all is done, more may come
     INPUTS_CLOSED = "inputs-closed"  # all is done, no more can come, and it does not finish itself
     FINISHING = "finishing"
+    NOT_BRIDGED = "not-bridged"  # events wait here, and its workers read from the broker
     NO_TASKFORCE = "no-taskforce"  # all have ended
     KEEPS_ROOM = "keeps-room"  # it stands still, and others wait for its room
     # of a taskforce, or of all of a workflow

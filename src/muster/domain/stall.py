@@ -74,6 +74,8 @@ def find_stall(
     total = sum_inputs(queues, counts)
     if not workflow.is_active or total.in_work:
         return None
+    if total.waiting and upstreams and (places := _list_direct(list_taskforces(), upstreams)):
+        return _explain_not_bridged(workflow, queues, counts, places)
     if total.waiting and workers:
         # Nothing is in work though workers are up: those that could take what waits are not among them, perhaps.
         return _find_held_task(list_taskforces()) if has_ready() else _explain_pause(workflow, find_next_due())
@@ -87,7 +89,31 @@ def find_stall(
 
 def is_direct(taskforces: Sequence[Taskforce], upstreams: Collection[str]) -> bool:
     """Do its workers get their events from the broker, past this service? Upstream's do, and a workflow has no others beside them."""
-    return any(one.location in upstreams for one in taskforces)
+    return bool(_list_direct(taskforces, upstreams))
+
+
+def _list_direct(taskforces: Sequence[Taskforce], upstreams: Collection[str]) -> Sequence[str]:
+    return sorted({one.location for one in taskforces if one.location in upstreams})
+
+
+def _explain_not_bridged(
+    workflow: Workflow, queues: Sequence[Queue], counts: Mapping[int, Counts], places: Sequence[str]
+) -> Reason:
+    """Whatever becomes of its workers, nobody comes for these events."""
+    filled = [(one.alias, counts[one.number].waiting) for one in queues if one.is_input and counts[one.number].waiting]
+    waiting, here = sum(number for _, number in filled), workflow.workflow_id
+    wait = "1 event was published here and waits" if waiting == 1 else f"{waiting} events were published here and wait"
+    who = f"the pilots at {', '.join(places)} read from the broker"
+    text = f"{wait}, but {who}, and nothing is carried there in this version: publish to the broker instead"
+    remedies = [
+        line
+        for alias, _ in filled
+        for line in (
+            f"muster event export {here} {quote(alias)} --state waiting > {quote(f'{alias}.jsonl')}    # what waits here",
+            f"muster token queue {here} {quote(alias)} --json    # where to publish it: the queue on the broker, and a token for it",
+        )
+    ]
+    return Reason(Cause.NOT_BRIDGED, text, Party.PERSON, remedies=tuple(remedies))
 
 
 def _explain_pause(workflow: Workflow, due: float | None) -> Reason:
