@@ -94,6 +94,30 @@ def test_typed_in_another_terminal_they_reach_the_service_that_told_them(stack: 
         process.communicate(timeout=60)
 
 
+@pytest.mark.system
+def test_what_a_command_with_a_typed_folder_says_to_type_next_reaches_the_same_service(stack: Stack) -> None:
+    stack.start_up()
+    (stack.root / "workflow.yaml").write_text(FLOW)
+    (stack.root / "FILE").write_text("1\n")
+    terminal = clean_environment() | {"PATH": f"{MUSTER.parent}:{os.environ['PATH']}"}
+
+    def type_(command: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            command, shell=True, cwd=stack.root, env=terminal, capture_output=True, text=True, timeout=100, check=False
+        )
+
+    submitted = type_("muster workflow submit workflow.yaml --dir muster")
+    explained = type_("muster workflow explain latest --dir muster").stdout
+    _, _, steps = submitted.stderr.partition("next:\n")
+    done = type_("set -e\n" + steps)
+
+    assert steps.splitlines()[0] == f"  export MUSTER_DIR={stack.state}"
+    assert explained.endswith(f"before what is to be typed next:\n  export MUSTER_DIR={stack.state}\n")
+    assert done.returncode == 0, done.stderr
+    assert "finished: 0 waiting, 0 in work, 1 done" in done.stdout
+    assert "export" not in stack.run("workflow", "explain", "latest").stdout
+
+
 def test_without_the_example_what_is_ones_own_stands_in_capitals() -> None:
     steps = [*list_next_steps(None)]
 

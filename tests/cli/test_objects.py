@@ -318,7 +318,7 @@ def test_a_taskforce_that_is_held_is_released(running: Stack, flow: Any) -> None
         f"{flow['taskforces'][0]['taskforce_uuid']} is not held: it is condor-submit, and nothing needs to be released",
     ]
     assert told[2].startswith(f"mind: 1 of them was held for good: {uuid}. Unless their site was changed since")
-    assert told[3:] == [f"  muster workflow explain {workflow}"]
+    assert told[3:] == ["next:", f"  muster workflow explain {workflow}    # what can be done"]
     # It was tried again, and is held again: nothing was mended.
     wait_for(lambda: running.run_json("taskforce", "list", workflow, "--held")["taskforces"], "it is held again")
     log = running.run_json("taskforce", "log", uuid)["phase_change_log"]
@@ -341,7 +341,7 @@ def test_all_held_taskforces_of_a_workflow_are_released_by_one_command(running: 
     first, second, *rest = released.stderr.splitlines()
     assert (released.returncode, first) == (0, f"2 taskforces of {workflow}, all that were held, are tried again")
     assert second.startswith("mind: 2 of them were held for good: TF-")
-    assert rest == [f"  muster workflow explain {workflow}"]
+    assert rest == ["next:", f"  muster workflow explain {workflow}    # what can be done"]
     wait_for(find_held, "both are held again", deadline_s=60)
 
     found = running.run_json("taskforce", "release", "--workflow", workflow, "--all")

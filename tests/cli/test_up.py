@@ -58,7 +58,7 @@ def test_it_ends_in_order_and_the_next_start_goes_on_with_port_token_and_state(
 
     assert workers_alive(stack.root) == {}
     assert "Traceback" not in _log(stack)
-    assert "goes on from here" in _log(stack)
+    assert f"The next `muster up --dir {stack.state}` goes on from here" in _log(stack)
     stack.start_up()
     assert (stack.url, stack.token) == (url, token)
     assert stack.run_json("workflow", "account", "latest", "--recount")["done"] == 3

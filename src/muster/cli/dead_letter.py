@@ -7,7 +7,7 @@ from muster.cli.event import put_event
 from muster.cli.failure import OK, UsageError
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
-from muster.cli.remedies import say_remedies
+from muster.cli.remedies import say_next, say_remedies
 from muster.cli.service import HERE, Service, connect
 from muster.cli.watch import say_left_behind
 from muster.client.shapes.events import DeadLetterView
@@ -63,7 +63,7 @@ def list_(
     if not rows:
         say("there are no dead letters")
         say_left_behind(0 if view.state == "active" else sum(one.counts.waiting for one in view.queues if one.is_input))
-        say_remedies(view)
+        say_remedies(view, service)
         return OK
     put_table(
         ("event", "queue", "attempts", "died", "error"),
@@ -71,7 +71,7 @@ def list_(
     )
     if next_after is not None:
         say(f"there are more: --after {next_after}")
-    say_remedies(view)
+    say_remedies(view, service)
     return OK
 
 
@@ -150,7 +150,7 @@ def replay(
             next_steps.append(
                 f"muster workflow finish {workflow_id}    # when they are done: it does not finish itself"
             )
-        say("next:\n" + "\n".join(f"  {line}" for line in next_steps))
+        say_next(next_steps, service)
     return OK
 
 

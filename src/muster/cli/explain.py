@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from muster.cli.console import clean, put, put_json, render_count, render_duration, render_time
 from muster.cli.failure import OK
 from muster.cli.lookup import get_workflow_id
-from muster.cli.service import HERE, Service, connect
+from muster.cli.service import HERE, Service, connect, list_exports
 from muster.client.shapes.explanation import ExplanationView, ReasonView
 
 EXAMPLES = """Examples:
@@ -24,12 +24,12 @@ def explain(workflow: str, /, *, service: Service = HERE) -> int:
     if service.json:
         put_json(found)
     else:
-        put_explanation(found)
+        put_explanation(found, list_exports(service))
     return OK
 
 
-def put_explanation(found: ExplanationView) -> None:
-    """Write it in sentences."""
+def put_explanation(found: ExplanationView, exports: Sequence[str] = ()) -> None:
+    """Write it in sentences. `exports`: what a shell must be told before the commands that it names reach the same service."""
     name = f" ({found.name})" if found.name else ""
     put(f"{found.workflow_id}{name}: {found.summary}")
     for reason in found.reasons:
@@ -47,6 +47,10 @@ def put_explanation(found: ExplanationView) -> None:
         put_reason(one, at=found.at, indent="    ")
     if found.left_out:
         put(f"\n  and {found.left_out} more: muster workflow show {found.workflow_id}")
+    if exports and any(one.remedies for one in (*found.reasons, *found.taskforces)):
+        put("\nbefore what is to be typed next:")
+        for line in exports:
+            put(f"  {clean(line)}")
 
 
 def put_reason(reason: ReasonView, *, at: float, indent: str = "  ") -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from muster.cli.console import clean, render_count, say
 from muster.cli.found import find_each
+from muster.cli.remedies import say_next
+from muster.cli.service import Service
 from muster.client.shapes.workflows import TaskforceView
 from muster.client.synchronous import Client
 from muster.domain.taskforce_reason import is_final_reason
@@ -28,7 +30,7 @@ class Done:
     final: list[str] = field(default_factory=list)
 
 
-def release_each(client: Client, uuids: Sequence[str]) -> Done:
+def release_each(client: Client, service: Service, uuids: Sequence[str]) -> Done:
     """Release those of the named that are held, and say of each what it was held for, or where it is."""
     done = Done()
     for uuid in uuids:
@@ -39,11 +41,11 @@ def release_each(client: Client, uuids: Sequence[str]) -> Done:
         else:
             _release(client, done, uuid, before.held_reason)
             say(f"{uuid} is tried again; it was held because of: {clean(before.held_reason)}")
-    _say_final(done)
+    _say_final(done, service)
     return done
 
 
-def release_all(client: Client, workflow_id: str) -> Done:
+def release_all(client: Client, service: Service, workflow_id: str) -> Done:
     """Release all of a workflow's that are held, and say how many.
 
     Also those that their site could not start: it may have been changed since, and if it was not, they are held again at once.
@@ -61,7 +63,7 @@ def release_all(client: Client, workflow_id: str) -> Done:
     say(
         f"{render_count(done.released, 'taskforce')} of {workflow_id}, all that were held, {_be(done.released)} tried again"
     )
-    _say_final(done)
+    _say_final(done, service)
     return done
 
 
@@ -72,16 +74,16 @@ def _release(client: Client, done: Done, uuid: str, reason: str) -> None:
         done.final.append(uuid)
 
 
-def _say_final(done: Done) -> None:
+def _say_final(done: Done, service: Service) -> None:
     if not done.final:
         return
     more = len(done.final) - NAMED_MAX
     named = ", ".join([*done.final[:NAMED_MAX], *([f"and {more} more"] if more > 0 else [])])
     workflows = dict.fromkeys(one.workflow_id for one in done.taskforces if one.taskforce_uuid in set(done.final))
-    looks = "\n".join(f"  muster workflow explain {one}" for one in workflows)
     be = "was" if len(done.final) == 1 else "were"
     told = f"mind: {len(done.final)} of them {be} held for good: {named}. Unless their site was changed since, no release can mend that"
-    say(f"{told}, and they are held again. What can be done:\n{looks}")
+    say(f"{told}, and they are held again")
+    say_next([f"muster workflow explain {one}    # what can be done" for one in workflows], service)
 
 
 def _be(number: int) -> str:

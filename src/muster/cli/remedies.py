@@ -3,10 +3,16 @@
 from collections.abc import Iterator, Sequence
 
 from muster.cli.console import clean, say
+from muster.cli.service import Service, list_exports
 from muster.client.shapes.workflows import QueueView, WorkflowView
 
 
-def say_remedies(view: WorkflowView) -> None:
+def say_next(lines: Sequence[str], service: Service) -> None:
+    """Say what to type next, so that it reaches the same service."""
+    say("\n".join(["next:", *(f"  {line}" for line in (*list_exports(service), *lines))]))
+
+
+def say_remedies(view: WorkflowView, service: Service) -> None:
     """Say what mends a workflow; nothing where nothing is dead or left.
 
     A replay helps where the program was wrong, a new workflow where the workflow's file was: only the person knows which.
@@ -15,17 +21,17 @@ def say_remedies(view: WorkflowView) -> None:
     unfinished = [queue for queue in inputs if queue.counts.dead or (queue.counts.waiting and view.state != "active")]
     if not unfinished:
         return
-    lines = ["next:"]
+    lines: list[str] = []
     if view.state != "aborted" and any(queue.counts.dead for queue in unfinished):
         lines += [
-            "  where the program or its data were wrong, once they are mended:",
-            f"    muster dead-letter replay {view.workflow_id} --all",
-            "  where the workflow file was (task_args, say): mend it, and",
+            "where the program or its data were wrong, once they are mended:",
+            f"  muster dead-letter replay {view.workflow_id} --all",
+            "where the workflow file was (task_args, say): mend it, and",
         ]
     else:
-        lines.append("  to take what is not done to a new workflow, once its file is mended:")
-    lines += [f"    {line}" for line in list_moves(view.workflow_id, inputs, unfinished)]
-    say("\n".join(lines))
+        lines.append("to take what is not done to a new workflow, once its file is mended:")
+    lines += [f"  {line}" for line in list_moves(view.workflow_id, inputs, unfinished)]
+    say_next(lines, service)
 
 
 def list_moves(workflow_id: str, inputs: Sequence[QueueView], unfinished: Sequence[QueueView]) -> Iterator[str]:

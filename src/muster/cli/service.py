@@ -6,6 +6,7 @@ names, `token` in that folder. A token is never an argument.
 """
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,16 @@ def connect(service: Service) -> Client:
 def find_directory(directory: Path | None, environment: Mapping[str, str]) -> Path:
     """The folder of `muster up`."""
     return directory or Path(environment.get("MUSTER_DIR") or DIRECTORY_DEFAULT)
+
+
+def list_exports(service: Service) -> list[str]:
+    """Lines for a shell in which the commands that are shown behind them reach the same service as the options that were typed."""
+    place = {"MUSTER_URL": service.url, "MUSTER_TOKEN_FILE": service.token_file, "MUSTER_DIR": service.dir}
+    return [
+        f"export {name}={shlex.quote(str(value.absolute() if isinstance(value, Path) else value))}"
+        for name, value in place.items()
+        if value is not None
+    ]
 
 
 def find_target(service: Service, environment: Mapping[str, str]) -> Target:

@@ -160,7 +160,7 @@ def release(
     uuids = [check_taskforce_uuid(one) for one in taskforces]
     with connect(service) as client:
         chosen = None if workflow is None else get_workflow_id(client, workflow)
-        done = release_each(client, uuids) if chosen is None else release_all(client, chosen)
+        done = release_each(client, service, uuids) if chosen is None else release_all(client, service, chosen)
     if service.json:
         put_json({"taskforces": done.taskforces, "released": done.released, "final": done.final})
     return OK

@@ -110,7 +110,8 @@ def up(
         except (ExceptionGroup, OSError, MusterError) as error:
             structlog.get_logger("muster.up").error("ended by an error", exc_info=error)
             raise _explain(error, chosen) from error
-    say("stopped; nothing of it runs any more. The next `muster up` goes on from here")
+    again = "muster up" if dir is None else f"muster up --dir {shlex.quote(str(dir))}"
+    say(f"stopped; nothing of it runs any more. The next `{again}` goes on from here")
     return OK
 
 

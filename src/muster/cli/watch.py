@@ -15,6 +15,7 @@ from rich.text import Text
 from muster.cli.console import clean, make_console, put, put_json, render_count, render_duration, render_time, say
 from muster.cli.failure import FAILED, OK
 from muster.cli.remedies import say_remedies
+from muster.cli.service import Service
 from muster.client.live import LiveMessage
 from muster.client.shapes.account import CountsView
 from muster.client.shapes.stream import GapView, NoticeView
@@ -42,7 +43,7 @@ class Rate:
         return max(0.0, (ended - begun) / (at - begun_at))
 
 
-def watch_workflow(client: Client, workflow_id: str, *, as_json: bool, notices: bool = False) -> int:
+def watch_workflow(client: Client, workflow_id: str, service: Service, *, notices: bool = False) -> int:
     """Show progress until the workflow has ended, and with `notices` what happens to it until its workers are gone.
 
     Returns the exit code: OK when it finished with everything done; FAILED when it was aborted, or events are dead or left.
@@ -52,7 +53,10 @@ def watch_workflow(client: Client, workflow_id: str, *, as_json: bool, notices: 
         if notices:
             say(f"mind: the progress is shown, and no notices: {reason}")
 
-    with closing(client.follow(workflow_id, notices=notices, on_poll=tell)) as messages, _open_view(as_json) as show:
+    with (
+        closing(client.follow(workflow_id, notices=notices, on_poll=tell)) as messages,
+        _open_view(service.json) as show,
+    ):
         for message in messages:
             show(message)
             if isinstance(message, Progress):  # the first message is one
@@ -65,7 +69,7 @@ def watch_workflow(client: Client, workflow_id: str, *, as_json: bool, notices: 
         say(f"{render_count(counts.dead, 'dead letter')}; why: muster workflow errors {workflow_id}")
     say_left_behind(counts.waiting)
     say(f"status {FAILED}: {', '.join(reasons)}")
-    say_remedies(client.get_workflow(workflow_id))
+    say_remedies(client.get_workflow(workflow_id), service)
     return FAILED
 
 

@@ -13,7 +13,7 @@ from muster.cli.explain import explain
 from muster.cli.failure import FAILED, OK
 from muster.cli.listing import collect
 from muster.cli.lookup import get_workflow_id
-from muster.cli.remedies import say_remedies
+from muster.cli.remedies import say_next, say_remedies
 from muster.cli.service import HERE, Service, connect
 from muster.cli.watch import say_left_behind, watch_workflow
 from muster.cli.workflow_file import list_forgotten, read_workflow
@@ -59,10 +59,10 @@ def submit(
             say(f"mind: {one}")
         if not service.json:
             put(view.workflow_id)
-            _say_next(view, is_watched=watch)
+            _say_submitted(view, service, is_watched=watch)
         elif not watch:
             put_json(view)
-        return watch_workflow(client, view.workflow_id, as_json=service.json) if watch else OK
+        return watch_workflow(client, view.workflow_id, service) if watch else OK
 
 
 @app.command(
@@ -140,7 +140,7 @@ def watch(workflow: str, /, *, notices: bool = False, service: Service = HERE) -
         notices: show also what happens, from its beginning until its workers are gone (with --json: lines that have a `kind`).
     """
     with connect(service) as client:
-        return watch_workflow(client, get_workflow_id(client, workflow), as_json=service.json, notices=notices)
+        return watch_workflow(client, get_workflow_id(client, workflow), service, notices=notices)
 
 
 @app.command(
@@ -227,7 +227,7 @@ def is_exact(found: Account) -> bool:
     return found.adds_up and found.lost == 0 and found.counted_twice == 0
 
 
-def _say_next(view: WorkflowView, *, is_watched: bool) -> None:
+def _say_submitted(view: WorkflowView, service: Service, *, is_watched: bool) -> None:
     name = f" ({view.name})" if view.name else ""
     say(f"workflow {view.workflow_id}{name} is submitted")
     inputs = [queue.alias for queue in view.queues if queue.is_input and queue.is_public]
@@ -235,7 +235,7 @@ def _say_next(view: WorkflowView, *, is_watched: bool) -> None:
     if not is_watched:
         lines.append(f"muster workflow watch {view.workflow_id}")
     if lines:
-        say("next:\n" + "\n".join(f"  {line}" for line in lines))
+        say_next(lines, service)
 
 
 def _row(one: WorkflowSummary) -> tuple[object, ...]:
@@ -355,5 +355,5 @@ def _put_ended(client: Client, answer: EndedView, service: Service) -> int:
     )
     if waiting := client.get_progress(answer.workflow_id).input.waiting:
         say_left_behind(waiting)
-        say_remedies(client.get_workflow(answer.workflow_id))
+        say_remedies(client.get_workflow(answer.workflow_id), service)
     return OK
