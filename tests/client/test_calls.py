@@ -3,12 +3,12 @@
 import functools
 import inspect
 import re
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 import pytest
 
+from harness.route_table import read_table
 from muster.client import calls
 from muster.client.calls import Call
 from muster.client.routes import Route, Routes
@@ -17,8 +17,6 @@ from muster.client.shapes.events import Publish
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.service import Whoami
 from muster.client.shapes.sites import Claim, Completed, Removed, SiteFailure, SiteReport, Submitted
-
-CONVENTIONS = Path(__file__).parents[2] / "docs" / "design" / "conventions.md"
 
 TF = "TF-1-2-3-4"
 WF = "WF-1-2"
@@ -68,22 +66,10 @@ EXAMPLES: dict[str, Call[Any]] = {
 
 
 def _documented() -> set[tuple[str, str]]:
-    """(method, path) of the route table, ids as `{}`; without the workers' routes and those that are not for programs."""
-    routes: set[tuple[str, str]] = set()
-    for line in CONVENTIONS.read_text().splitlines():
-        cell = line.split("|")[1] if line.startswith("| ") else ""
-        match = re.match(r"\s*(GET|POST) `", cell)
-        if match is None:
-            continue
-        paths = [one.partition("?")[0] for one in re.findall(r"`([^`]+)`", cell) if one != "Idempotency-Key"]
-        whole = paths[0]
-        folder = whole[: whole.rindex("/")]
-        for path in paths:
-            written_out = path if path.startswith("/") else f"{folder}/{path.removeprefix('…/')}"
-            routes.add((match[1], re.sub(r"\{[^}]*\}", "{}", written_out)))
+    """Without the workers' routes and those that are not for programs."""
     return {
         (method, path)
-        for method, path in routes
+        for method, path in read_table()
         if "/worker/" not in path and path not in ("/openapi.json", "/metrics")
     }
 
