@@ -173,7 +173,24 @@ def test_a_taskforce_that_is_not_started_says_why_in_words(running: Stack) -> No
     assert "why it is not at work\n  it is held: " in shown
     assert f"muster workflow abort {workflow}" in shown
     assert "pending-starter (held)" in listed
+    assert "pending-starter (held)" in running.run("workflow", "show", workflow).stdout
     running.run("workflow", "abort", workflow)
+
+
+def test_one_that_was_held_when_its_workflow_ended_waits_for_nobody(running: Stack) -> None:
+    workflow = submit(running, "given-up", UNFIT)
+
+    def find_held() -> Any:
+        return running.run_json("taskforce", "list", workflow, "--held")["taskforces"]
+
+    [held] = wait_for(find_held, "it is held", deadline_s=60)
+    running.run("workflow", "abort", workflow)
+    listed = running.run("taskforce", "list", workflow).stdout
+    shown = running.run("taskforce", "show", held["taskforce_uuid"]).stdout
+    whole = running.run("workflow", "show", workflow).stdout
+
+    assert all("pending-stopper (no cluster to stop)" in one for one in (listed, shown, whole))
+    assert "it is over: it was ended before it had a cluster" in shown
 
 
 def test_an_image_is_refused_at_once_where_commands_run_without_containers(running: Stack) -> None:

@@ -11,6 +11,7 @@ from muster.domain.occupancy import NoRoom
 from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import Phase
 from muster.domain.taskforce_reason import (
+    HELD_NO_MORE,
     TaskforceCase,
     count_up,
     explain_taskforce,
@@ -338,6 +339,8 @@ def test_one_that_was_ended_before_it_had_a_cluster_is_over_unless_its_agent_was
     assert (found.cause, found.waits_for) == (Cause.NOT_KNOWN, Party.SITE_AGENT)
     assert found.text.startswith("it was ended while site agent site-a was starting it; if there is a cluster")
     assert explain_taskforce(a_case(P.PENDING_STOPPER, claim_agent="site-a"), now=NOW + 200) is None
+    no_more = entry(P.PENDING_STARTER, ago=20, ok=False, context=HELD_NO_MORE)
+    assert explain_taskforce(a_case(P.PENDING_STOPPER, no_more, claim_agent="site-a"), now=NOW) is None
 
 
 @pytest.mark.parametrize("phase", list(Phase))

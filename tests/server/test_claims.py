@@ -9,6 +9,7 @@ import pytest
 
 from contracts.store_bench import AN_ENTRY
 from muster.domain.taskforce_phase import Phase
+from muster.domain.taskforce_reason import HELD_NO_MORE
 from muster.server.ports.store import Store, Transaction
 from muster.server.services.claim_taskforces import ClaimRequest, claim_taskforces
 from muster.server.services.worker_token import enrolment_secret
@@ -380,6 +381,10 @@ async def test_one_that_was_held_is_so_no_more_when_its_workflow_has_ended(stand
 
     view = await stand.get(f"/muster/v1/taskforces/{order['taskforce_uuid']}")
     assert (view["phase"], view["held_reason"]) == ("pending-stopper", None)
+    # Nobody was starting it, so no word of its agent is waited for.
+    assert view["phase_change_log"][-2]["context"] == HELD_NO_MORE
+    found = await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/explanation")
+    assert (found["taskforces"], found["over"]) == ([], 1)
 
 
 async def test_a_release_wakes_the_agent_that_waits_for_work(stand: Stand) -> None:

@@ -9,11 +9,13 @@ from muster.cli.explain import put_reason
 from muster.cli.failure import OK, UsageError
 from muster.cli.found import list_found, render_found
 from muster.cli.lookup import check_task_id, check_taskforce_uuid, get_workflow_id
+from muster.cli.phase import render_phase
 from muster.cli.release import release_all, release_each
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.explanation import ExplanationView, TaskforceReasonView
 from muster.client.shapes.workflows import PhaseLogView, TaskforceView
 from muster.domain.taskforce_phase import Phase
+from muster.domain.taskforce_reason import is_without_cluster
 
 ERRORS_SHOWN = 10
 _COLUMNS = ("taskforce_uuid", "location", "phase", "workers", "n_workers", "cluster_id", "created_at", "held_reason")
@@ -174,7 +176,7 @@ def put_taskforces(rows: list[dict[str, Any]]) -> None:
             (
                 one["taskforce_uuid"],
                 one["location"],
-                f"{one['phase']} (held)" if one["held_reason"] is not None else one["phase"],
+                render_phase(one["phase"], one["cluster_id"], one["held_reason"]),
                 one["workers"],
                 one["n_workers"],
                 one["cluster_id"],
@@ -198,7 +200,7 @@ def _put_view(view: TaskforceView, found: ExplanationView) -> None:
             ("made", f"{render_time(view.created_at)} ({view.origin})"),
             ("priority", view.priority),
             ("location", f"{view.location} (schedd {view.schedd})"),
-            ("phase", view.phase),
+            ("phase", render_phase(view.phase, view.cluster_id, view.held_reason)),
             ("workers", f"{view.workers} of {view.n_workers} up"),
             ("cluster", view.cluster_id),
             ("claim", claim),
@@ -226,6 +228,10 @@ def _put_why(view: TaskforceView, found: ExplanationView) -> None:
     if reason is not None:
         put("\nwhy it is not at work")
         put_reason(reason, at=found.at)
+    elif is_without_cluster(Phase(view.phase), view.cluster_id):
+        put(
+            "\nit is over: it was ended before it had a cluster, so that there is nothing to stop, and no agent is waited for"
+        )
     elif found.left_out:
         put(f"\nthe whole workflow: muster workflow explain {clean(view.workflow_id)}")
 

@@ -13,6 +13,7 @@ from muster.cli.explain import explain
 from muster.cli.failure import FAILED, OK
 from muster.cli.listing import collect
 from muster.cli.lookup import get_workflow_id
+from muster.cli.phase import render_phase
 from muster.cli.remedies import say_next, say_remedies
 from muster.cli.service import HERE, Service, connect
 from muster.cli.watch import say_left_behind, watch_workflow
@@ -277,7 +278,14 @@ def _put_view(view: WorkflowView) -> None:
     put_table(
         ("taskforce", "location", "phase", "workers", "of", "cluster"),
         [
-            (one.taskforce_uuid, one.location, one.phase, one.workers, one.n_workers, one.cluster_id)
+            (
+                one.taskforce_uuid,
+                one.location,
+                render_phase(one.phase, one.cluster_id, one.held_reason),
+                one.workers,
+                one.n_workers,
+                one.cluster_id,
+            )
             for one in view.taskforces
         ],
     )

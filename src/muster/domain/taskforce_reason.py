@@ -17,6 +17,9 @@ P = Phase
 _FINAL = "; its site cannot start it as it is"
 """At the end of why a taskforce is held, where its site said that no other try can help."""
 
+HELD_NO_MORE = "It was held, so nobody was starting it when its workflow ended."
+"""In the log of one that was held when its workflow ended."""
+
 
 @dataclass(frozen=True)
 class TaskforceCase:
@@ -78,8 +81,12 @@ def count_up(taskforce: Taskforce, sessions: int, server: Agent | None) -> int:
 
 def is_over(taskforce: Taskforce) -> bool:
     """Has it come to its end? One that was ended before it had a cluster has."""
-    is_without_cluster = taskforce.phase is P.PENDING_STOPPER and taskforce.cluster_id is None
-    return taskforce.phase is P.CONDOR_COMPLETE or is_without_cluster
+    return taskforce.phase is P.CONDOR_COMPLETE or is_without_cluster(taskforce.phase, taskforce.cluster_id)
+
+
+def is_without_cluster(phase: Phase, cluster_id: int | None) -> bool:
+    """Was it ended before it had a cluster, as far as anybody knows, so that nobody has to stop it?"""
+    return phase is P.PENDING_STOPPER and cluster_id is None
 
 
 def explain_taskforce(case: TaskforceCase, *, now: float) -> Reason | None:
@@ -213,7 +220,8 @@ def _explain_stop(case: TaskforceCase, now: float) -> Reason | None:
     taskforce, since, error = case.taskforce, find_since(case), find_last_error(case)
     party = Party.UPSTREAM_AGENT if _is_upstreams(case) else Party.SITE_AGENT
     if is_over(taskforce):
-        if taskforce.claim_agent is None or now - since > SILENT_S[Agent.MUSTER]:
+        was_held = any(one.context == HELD_NO_MORE for one in case.log)
+        if taskforce.claim_agent is None or was_held or now - since > SILENT_S[Agent.MUSTER]:
             return None
         agent = f"site agent {taskforce.claim_agent}"
         text = f"it was ended while {agent} was starting it; if there is a cluster, the agent says so and removes it"

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from muster.domain.caller import Caller
 from muster.domain.outbox import Notice
-from muster.domain.taskforce_phase import ENDING, PhaseEvent
-from muster.domain.workflow import Workflow, WorkflowEvent, WorkflowState
+from muster.domain.standing import is_stuck
+from muster.domain.taskforce_phase import ENDING, Phase, PhaseEvent
+from muster.domain.taskforce_reason import HELD_NO_MORE
+from muster.domain.workflow import PhaseLogEntry, Workflow, WorkflowEvent, WorkflowState
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import DEACTIVATOR, Happened, advance_all, end_sessions
 from muster.server.services.parts import Parts
@@ -66,6 +68,10 @@ def deactivate(
     ending = [(one.taskforce_uuid, already) for one in taskforces if one.phase in ENDING]
     if ending:
         tx.taskforces.append_logs(ending)
+    no_more = PhaseLogEntry(Phase.PENDING_STARTER, now, False, None, source, HELD_NO_MORE)
+    held = [(one.taskforce_uuid, no_more) for one in taskforces if is_stuck(one) and one.phase not in ENDING]
+    if held:
+        tx.taskforces.append_logs(held)
     # The claims are put down: whoever held one is given the order to stop even while it says that it holds the taskforce.
     others = [(one, happened) for one in taskforces if one.phase not in ENDING]
     # One that could not be started need not be any more; one that could not be removed is tried again.
