@@ -22,7 +22,7 @@ from muster.client.shapes.sites import (
     Submitted,
 )
 from muster.client.shapes.workflows import TaskforceView
-from muster.domain.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
+from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError, RejectedError, UnavailableError
 from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
 from muster.site.ports.journal import Record, Remembered
 from muster.site.ports.pool import ClusterSpec, Observation, PilotStatus, Placed, ProcState
@@ -173,11 +173,14 @@ class FakeService:
     """The site's part of the service: claims with fences, phases by the domain's table.
 
     `away`: calls that fail before they do anything. `lost`: calls that do what they should and whose answers get lost.
+    `locations`: those that there are. `asked`: for which ones each claim was.
     """
 
     def __init__(self) -> None:
         self.taskforces: dict[str, FakeTaskforce] = {}
         self.given: list[tuple[str, Claims]] = []
+        self.locations = {"local"}
+        self.asked: list[list[str]] = []
         self.away = 0
         self.lost = 0
         self.is_down = False
@@ -201,6 +204,15 @@ class FakeService:
 
     async def claim(self, claim: Claim, /) -> Claims:
         self._begin()
+        self.asked.append(claim.locations)
+        if unknown := [index for index, one in enumerate(claim.locations) if one not in self.locations]:
+            known = ", ".join(sorted(self.locations)) or "none"
+            raise InvalidError(
+                [
+                    Finding(f"locations[{one}]", f"there is no location {claim.locations[one]!r}; known are: {known}")
+                    for one in unknown
+                ]
+            )
         answer = self._give(claim)
         if claim.wait_s and not (answer.start or answer.stop or answer.lost or answer.expected):
             self.rung = anyio.Event()

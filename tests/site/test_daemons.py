@@ -10,10 +10,11 @@ import pytest
 import structlog
 
 from contracts.site_fakes import FakeJournal, FakePool, FakeService, PoolWorld
-from muster.domain.errors import RejectedError, UnavailableError
+from muster.domain.errors import Finding, RejectedError, UnavailableError
 from muster.domain.taskforce_phase import Phase
 from muster.site.adapters.processes.cluster import WorkerSettings
 from muster.site.adapters.processes.pool import ProcessPool
+from muster.site.daemons import places
 from muster.site.daemons.claimer import Claimer
 from muster.site.daemons.keeper import TaskforceKeeper
 from muster.site.daemons.reconciler import Reconciler
@@ -29,14 +30,14 @@ DEADLINE_S = 20.0
 
 
 @asynccontextmanager
-async def agent(service: FakeService, pool: Pool, files: dict[str, bytes]) -> AsyncIterator[None]:
+async def agent(service: FakeService, pool: Pool, files: dict[str, bytes], *locations: str) -> AsyncIterator[None]:
     """All daemons of one agent. Leaving is a crash: nothing is tidied up."""
     parts = Parts(pool, FakeJournal(files), service, "a", workers_max=10)
     trouble = TroubleLog()
     keeper = TaskforceKeeper(parts, trouble)
     async with anyio.create_task_group() as tasks:
         await tasks.start(keeper.run, (await parts.journal.read()).records)
-        await tasks.start(Claimer(service, keeper, trouble, agent="a", locations=["local"], lease_s=1).run)
+        await tasks.start(Claimer(service, keeper, trouble, agent="a", locations=locations or ["local"], lease_s=1).run)
         await tasks.start(PoolWatcher(pool, keeper, trouble).run)
         await tasks.start(StatusReporter(parts, keeper, trouble, interval_s=0.02).run)
         await tasks.start(Reconciler(parts, keeper, trouble).run)
@@ -165,6 +166,63 @@ async def test_an_absent_service_is_outlasted_and_told_of_once(logged: list[Muta
 
     assert sorted(told) == sorted(set(told))
     assert {"claiming", "taskforce TF-1"} <= set(told)
+
+
+async def test_a_location_that_the_service_does_not_know_keeps_no_other_from_being_served(
+    logged: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "LOOK_AGAIN_S", 0.2)
+    service, world = FakeService(), PoolWorld()
+    async with agent(service, FakePool(world), {}, "lab", "local"):
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+        refusals = [entry for entry in logged if entry["log_level"] == "error"]
+        service.locations.add("lab")
+        await wait_for(lambda: any(entry["event"] == "locations are served now" for entry in logged))
+
+    assert service.asked[:2] == [["lab", "local"], ["local"]]
+    assert refusals[0] == {
+        "log_level": "error",
+        "event": "locations of MUSTER_SITE_LOCATIONS are not served",
+        "error": "there is no location 'lab'; known are: local",
+        "refused": ["lab"],
+        "served": ["local"],
+        "again_in_s": 0.2,
+    }
+    assert service.asked[-1] == ["lab", "local"]
+
+
+async def test_an_agent_none_of_whose_locations_is_known_says_so_and_tries_them_at_a_decent_pace(
+    logged: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "LOOK_AGAIN_S", 0.5)
+    service, world = FakeService(), PoolWorld()
+    begun_at = anyio.current_time()
+    async with agent(service, FakePool(world), {}, "lab", "office"):
+        await wait_for(lambda: len(service.asked) == 3)
+        took_s = anyio.current_time() - begun_at
+        service.locations.add("lab")
+        taskforce = service.add("TF-1")
+        await wait_for(lambda: taskforce.phase is Phase.CONDOR_SUBMIT)
+
+    assert took_s >= 1.0
+    told = [entry for entry in logged if entry["log_level"] == "error"]
+    assert told[0]["event"] == "no location of MUSTER_SITE_LOCATIONS is served"
+    assert (
+        told[0]["error"]
+        == "there is no location 'lab'; known are: local; there is no location 'office'; known are: local"
+    )
+    assert (told[-1]["refused"], told[-1]["served"]) == (["office"], ["lab"])
+
+
+@pytest.mark.parametrize("field", ["agent", "locations", "locations[7]"])
+async def test_a_claim_that_is_refused_for_something_else_takes_no_location_away(field: str) -> None:
+    asked = places.Places(["lab", "local"])
+    findings = [Finding("locations[0]", "there is no location 'lab'"), Finding(field, "is wrong")]
+
+    assert not asked.take_refusal(asked.choose(), findings)
+    assert not asked.take_refusal(asked.choose(), findings[1:])
+    assert asked.choose() == ["lab", "local"]
 
 
 async def test_the_next_agent_takes_up_what_the_last_one_left() -> None:

@@ -36,7 +36,7 @@ def site(*, stop_workers: bool = False, debug: bool = False) -> int:
     log_to_stderr(settings.log_level)
 
     def tell() -> None:
-        say(f"the agent {settings.name} serves {', '.join(settings.locations)} for {settings.url}")
+        say(f"the agent {settings.name} asks {settings.url} for the orders of {', '.join(settings.locations)}")
 
     anyio.run(lambda: run_agent(settings, on_ready=tell, stop_workers=stop_workers))
     return OK

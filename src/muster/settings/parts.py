@@ -202,8 +202,8 @@ class SiteSettings(CredentialSettings):
     token_file: Path = Field(default=Path(".muster/token"))
     """File that holds the agent's token."""
 
-    locations: Annotated[tuple[str, ...], NoDecode] = Field(default=("local",))
-    """Locations that this agent serves, separated by commas."""
+    locations: Annotated[tuple[str, ...], NoDecode] = Field(default=("local",), min_length=1)
+    """Locations that this agent serves, separated by commas. Those that the service does not know are tried again once a minute."""
 
     directory: Path = Field(default=Path(".muster/site"))
     """Where the journal and the workers' folders are kept."""

@@ -9,8 +9,9 @@ from anyio.abc import TaskStatus
 
 from muster.client.shapes.sites import Claim
 from muster.domain.backoff import next_delay
-from muster.domain.errors import MusterError
+from muster.domain.errors import InvalidError, MusterError
 from muster.site.daemons.keeper import TaskforceKeeper
+from muster.site.daemons.places import Places
 from muster.site.daemons.trouble import TroubleLog
 from muster.site.ports.service import Service
 
@@ -39,7 +40,7 @@ class Claimer:
         self._keeper = keeper
         self._trouble = trouble
         self._agent = agent
-        self._locations = list(locations)
+        self._places = Places(locations)
         self._lease_s = lease_s
         self._has_claimed = False  # what a former agent left waits for the first answer, so that one is not parked
         self._wait_s = min(20.0, lease_s / 2)  # a parked claim must be back in time to renew the others
@@ -48,6 +49,8 @@ class Claimer:
         task_status.started()
         failures = 0
         while True:
+            if not self._places.choose():  # none of them is there: nothing can be asked for until they are tried again
+                await anyio.sleep_until(self._places.look_again_at)
             try:
                 is_news = await self.run_once()
                 failures = 0
@@ -62,16 +65,23 @@ class Claimer:
                     await anyio.sleep(PAUSE_S)
 
     async def run_once(self) -> bool:
-        """One claim. True if it brought anything."""
+        """One claim. True if it brought anything, also that the service refuses some of the locations."""
         held = self._keeper.held()
+        locations = self._places.choose()
         claim = Claim(
             agent=self._agent,
-            locations=self._locations,
+            locations=locations,
             limit=ORDERS_MAX,
             wait_s=self._wait_s if self._has_claimed else 0.0,
             lease_s=self._lease_s,
             held=held,
         )
-        claims = await self._service.claim(claim)
+        try:
+            claims = await self._service.claim(claim)
+        except InvalidError as error:
+            if not self._places.take_refusal(locations, error.findings):
+                raise
+            return True
+        self._places.take_answer(locations)
         self._has_claimed = True
         return self._keeper.take(claims, renewed=held)
