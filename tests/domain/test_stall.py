@@ -31,6 +31,7 @@ def stall(
     has_ready: bool = True,
     due: float | None = None,
     upstreams: tuple[str, ...] = (),
+    displaced: tuple[str, ...] = (),
     now: float | None = None,
     obstacle: str | None = None,
 ) -> Reason | None:
@@ -39,6 +40,7 @@ def stall(
         "find_next_due": lambda: due,
         "list_taskforces": lambda: taskforces,
         "upstreams": upstreams,
+        "find_displacement": lambda one: f"{one.location} is gone" if one.location in displaced else None,
         "now": now,
         "find_obstacle": lambda: obstacle,
     }
@@ -152,6 +154,17 @@ def test_who_has_not_taken_the_workers_is_told_by_who_serves_the_place() -> None
     assert stall(WAIT, TASKFORCE, far) == Reason(Cause.NOT_TAKEN, text, Party.SITE_AGENT)
     text = "upstream's agent has not taken the workers yet: is the task management service running at ap.far?"
     assert stall(NONE, far, upstreams=("far",)) == Reason(Cause.NOT_TAKEN, text, Party.UPSTREAM_AGENT)
+
+
+def test_where_nobody_can_take_the_workers_that_is_told_and_else_who_has_not() -> None:
+    far = replace(TASKFORCE, taskforce_uuid="TF-2", location="far", schedd="ap.far")
+
+    gone = stall(WAIT, far, TASKFORCE, displaced=("far", "local"))
+    left = stall(WAIT, far, TASKFORCE, displaced=("far",))
+
+    assert gone == Reason(Cause.DISPLACED, "nobody can take the workers: far is gone; local is gone", Party.PERSON)
+    text = "no site agent has taken the workers yet: is `muster site` running for local?"
+    assert left == Reason(Cause.NOT_TAKEN, text, Party.SITE_AGENT)
 
 
 def test_workers_that_never_called_and_workers_that_are_gone_are_told_apart() -> None:

@@ -179,6 +179,34 @@ def test_a_location_that_is_not_known_any_more_is_told() -> None:
     )
 
 
+GONE = "the location far is not among MUSTER_LOCATIONS of this service any more"
+AGAIN = "whoever runs the service can name far there again with the schedd ap.far"
+
+
+@pytest.mark.parametrize("claim", [{}, {"claim_agent": "site-a", "claim_until": NOW - 130, "claim_fence": 1}])
+def test_one_whose_location_is_gone_waits_for_a_person_and_for_no_agent(claim: dict[str, Any]) -> None:
+    case = replace(a_case(P.PENDING_STARTER, asks=(ours(1),), server=None, **claim), displacement=GONE)
+    text = f"nobody can start its workers: {GONE}; {AGAIN}; else add workers elsewhere, or abort it and submit it elsewhere"
+    elsewhere = "muster workflow add-workers WF-1 --workers 2 --task TK-1 --location …"
+    abort = "muster workflow abort WF-1    # and submit it with another location"
+    assert reason(case) == Reason(Cause.DISPLACED, text, Party.PERSON, NOW - 20, None, (elsewhere, abort))
+    assert reason(case).needs_help
+
+
+def test_a_cluster_at_a_location_that_is_gone_can_be_removed_by_hand() -> None:
+    case = replace(a_case(P.PENDING_STOPPER, server=None, cluster_id=7), displacement=GONE)
+    text = (
+        f"cluster 7 at ap.far is to be removed, and no agent can be told to: {GONE}; {AGAIN}; "
+        "else remove it there by hand"
+    )
+    assert reason(case) == Reason(Cause.DISPLACED, text, Party.PERSON, NOW - 20)
+
+
+def test_an_agent_that_has_the_order_starts_it_though_the_location_is_gone() -> None:
+    claimed = a_case(P.PENDING_STARTER, server=None, claim_agent="site-a", claim_until=NOW + 10, claim_fence=1)
+    assert reason(replace(claimed, displacement=GONE)).cause is Cause.TAKEN
+
+
 def test_an_agent_that_has_taken_it_is_named() -> None:
     case = a_case(P.PENDING_STARTER, claim_agent="site-a", claim_until=NOW + 10, claim_fence=1)
     text = "site agent site-a has taken it and is starting it at far"

@@ -5,9 +5,13 @@ from dataclasses import replace
 import pytest
 
 from muster.domain import stall
+from muster.domain.explanation import Verdict
+from muster.domain.location import Agent, Location, index_locations
+from muster.domain.reason import Cause, Party
 from muster.server.services.activate_workflows import activate_workflows
 from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.finish_drained import finish_drained
+from muster.server.services.follow_progress import follow_progress
 from muster.server.services.note_asking import Noted
 from server.stand import EWMS_TASK, NEW, OPERATOR, STRANGER, TMS, USER, Json, Stand, open_stand
 
@@ -321,6 +325,49 @@ async def test_who_asked_for_work_is_known_to_every_service_on_the_database(stan
     assert explained.reason.text.startswith(
         "its workers wait to be started: site agent site-b is there, and asked for work last at"
     )
+
+
+async def test_what_stands_at_a_location_that_is_not_what_it_was_is_told_as_one_thing(stand: Stand) -> None:
+    workflow = await stand.submit()
+    await stand.publish(workflow, 1)
+    await stand.advance()
+    await stand.claim(locations=["far"])  # its agent is there, and is not to blame
+    here, moved = Location("far", schedd="far"), Location("local", schedd="elsewhere")
+    for known, why in (
+        ((here,), "the location local is not among MUSTER_LOCATIONS of this service any more"),
+        (
+            (here, moved),
+            "the schedd of the location local was local when this was ordered, and is elsewhere in MUSTER_LOCATIONS now",
+        ),
+    ):
+        changed = replace(stand.parts, locations=index_locations(known))
+
+        found = await explain_workflow(changed, workflow["workflow_id"])
+        progress = await follow_progress(changed, workflow["workflow_id"], seen=None, wait_s=0)
+
+        [reason], [of_taskforce] = found.reasons, found.taskforces
+        assert (found.verdict, reason.cause, of_taskforce.reason.cause) == (
+            Verdict.STALLED,
+            Cause.DISPLACED,
+            Cause.DISPLACED,
+        )
+        assert reason.text == progress.why == f"nobody can take the workers: {why}"
+        assert (reason.waits_for, of_taskforce.reason.waits_for) == (Party.PERSON, Party.PERSON)
+        assert of_taskforce.reason.text.startswith(f"nobody can start its workers: {why}; ")
+        assert reason.remedies == of_taskforce.reason.remedies
+        assert [one.split()[2] for one in reason.remedies] == ["add-workers", "abort"]
+
+
+async def test_what_upstreams_agent_is_still_given_is_not_said_to_be_lost(stand: Stand) -> None:
+    workflow = await stand.submit({**NEW, "tasks": [EWMS_TASK]})
+    await stand.advance()
+    await stand.get("/v1/tms/pending-stopper/taskforces?schedd=SCHEDD1", by=TMS)
+    beta = Location("test-beta", schedd="SCHEDD1", agent=Agent.UPSTREAM)
+    changed = replace(stand.parts, locations=index_locations((beta,)))
+
+    [found] = (await explain_workflow(changed, workflow["workflow_id"])).taskforces
+
+    assert (found.reason.cause, found.reason.waits_for) == (Cause.NOT_TAKEN, Party.UPSTREAM_AGENT)
 
 
 async def test_upstreams_agent_is_heard_and_a_person_who_looks_is_not_taken_for_it(stand: Stand) -> None:

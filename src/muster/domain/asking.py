@@ -25,3 +25,7 @@ class Ask:
     place: str
     agent: str
     at: float
+
+    def is_there(self, now: float) -> bool:
+        """Did the agent ask so lately that it must be there?"""
+        return now - self.at <= SILENT_S[self.kind]

@@ -40,6 +40,7 @@ class WorkflowCase:
         taskforces: all of them.
         cases: those that are to be explained.
         upstreams: locations that upstream's agent serves.
+        find_displacement: as of `find_stall`.
         deaths: why events died, the most frequent first.
         ended_itself: it was not a person who ended it.
         has_ready, find_next_due: as of `find_stall`.
@@ -56,6 +57,7 @@ class WorkflowCase:
     taskforces: Sequence[Taskforce]
     cases: Sequence[TaskforceCase]
     upstreams: Collection[str] = ()
+    find_displacement: Callable[[Taskforce], str | None] = lambda _: None
     deaths: Sequence[CauseOfDeath] = ()
     ended_itself: bool = False
     kept: Sequence[KeptFrom] = ()
@@ -153,6 +155,7 @@ def _find_stall(case: WorkflowCase, explained: Sequence[Explained]) -> Reason | 
         find_next_due=case.find_next_due,
         list_taskforces=lambda: case.taskforces,
         upstreams=case.upstreams,
+        find_displacement=case.find_displacement,
     )
     if stall is None:
         return None

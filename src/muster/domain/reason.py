@@ -42,6 +42,7 @@ class Cause(StrEnum):
     # of a taskforce, or of all of a workflow
     HELD = "held"  # not tried any more
     NOT_TAKEN = "not-taken"  # no agent has taken it
+    DISPLACED = "displaced"  # no agent can take it: its location is not what it was
     NOT_CALLED = "not-called"  # none of its workers has called yet
     NONE_UP = "none-up"  # workers have called, none is there now
     NO_ROOM = "no-room"  # an admission limit

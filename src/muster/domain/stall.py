@@ -6,6 +6,7 @@ The one place that judges it: `watch` shows the sentence alone, `muster workflow
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from shlex import quote
 
 from muster.domain.queue import Counts, Queue, sum_inputs
@@ -13,8 +14,8 @@ from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.workflow import Taskforce, Workflow
 
-TASKS_MAX = 3
-"""Tasks that one sentence names."""
+TASKS_MAX = PLACES_MAX = 3
+"""Tasks, and places, that one sentence names."""
 LET_IN_S = 5.0
 """A workflow for which there is room is let in much sooner."""
 
@@ -29,6 +30,7 @@ def explain_stall(
     find_next_due: Callable[[], float | None],
     list_taskforces: Callable[[], Sequence[Taskforce]],
     upstreams: Collection[str] = (),
+    find_displacement: Callable[[Taskforce], str | None] = lambda _: None,
     now: float | None = None,
     find_obstacle: Callable[[], str | None] = lambda: None,
 ) -> str | None:
@@ -42,6 +44,7 @@ def explain_stall(
         find_next_due=find_next_due,
         list_taskforces=list_taskforces,
         upstreams=upstreams,
+        find_displacement=find_displacement,
         now=now,
         find_obstacle=find_obstacle,
     )
@@ -58,6 +61,7 @@ def find_stall(
     find_next_due: Callable[[], float | None],
     list_taskforces: Callable[[], Sequence[Taskforce]],
     upstreams: Collection[str] = (),
+    find_displacement: Callable[[Taskforce], str | None] = lambda _: None,
     now: float | None = None,
     find_obstacle: Callable[[], str | None] = lambda: None,
 ) -> Reason | None:
@@ -68,10 +72,12 @@ def find_stall(
         find_next_due: when can one take the first of those that wait for their next attempt? Asked only where `has_ready` says no.
         list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
         upstreams: locations that upstream's agent serves.
+        find_displacement: why can no agent take it (`domain.displacement`)? Asked only of those that none has taken.
         now: seconds since the epoch, where nobody else tells of workflows that wait to be let in.
         find_obstacle: why was this one not let in lately, as half a sentence, where that is known? Asked only where it waits for that.
     """
     total = sum_inputs(queues, counts)
+    explain_not_taken = partial(_explain_not_taken, upstreams=upstreams, find_displacement=find_displacement)
     if not workflow.is_active or total.in_work:
         return None
     if total.waiting and upstreams and (places := _list_direct(list_taskforces(), upstreams)):
@@ -80,11 +86,11 @@ def find_stall(
         # Nothing is in work though workers are up: those that could take what waits are not among them, perhaps.
         return _find_held_task(list_taskforces()) if has_ready() else _explain_pause(workflow, find_next_due())
     if total.published == 0 and upstreams and is_direct(list_taskforces(), upstreams):
-        return _explain_no_worker(total, list_taskforces(), upstreams, now, find_obstacle)
+        return _explain_no_worker(total, list_taskforces(), upstreams, explain_not_taken, now, find_obstacle)
     if total.waiting == 0:
         no_input = _explain_no_input(workflow, queues, total)
         return no_input if total.published else _explain_before(no_input, list_taskforces(), now, find_obstacle)
-    return _explain_no_worker(total, list_taskforces(), upstreams, now, find_obstacle)
+    return _explain_no_worker(total, list_taskforces(), upstreams, explain_not_taken, now, find_obstacle)
 
 
 def is_direct(taskforces: Sequence[Taskforce], upstreams: Collection[str]) -> bool:
@@ -140,6 +146,7 @@ def _explain_no_worker(
     total: Counts,
     every: Sequence[Taskforce],
     upstreams: Collection[str],
+    explain_not_taken: Callable[[Sequence[Taskforce]], Reason],
     now: float | None,
     find_obstacle: Callable[[], str | None],
 ) -> Reason | None:
@@ -157,7 +164,7 @@ def _explain_no_worker(
     unclaimed = [one for one in tried if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
     submitted = any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces)
     if unclaimed and not submitted:
-        return _explain_not_taken(unclaimed, upstreams)
+        return explain_not_taken(unclaimed)
     if not submitted or is_direct(taskforces, upstreams):
         return None  # upstream's workers do not call: what their agent sees of them is all that is known
     return _explain_silence(total)
@@ -206,7 +213,17 @@ def _explain_silence(total: Counts) -> Reason:
     return Reason(Cause.NOT_CALLED, "the workers were submitted, and none has called yet", Party.WORKERS)
 
 
-def _explain_not_taken(unclaimed: Sequence[Taskforce], upstreams: Collection[str]) -> Reason:
+def _explain_not_taken(
+    unclaimed: Sequence[Taskforce],
+    *,
+    upstreams: Collection[str],
+    find_displacement: Callable[[Taskforce], str | None],
+) -> Reason:
+    displaced = {one.taskforce_uuid: why for one in unclaimed if (why := find_displacement(one)) is not None}
+    if len(displaced) == len(unclaimed):
+        why = "; ".join(sorted(set(displaced.values()))[:PLACES_MAX])
+        return Reason(Cause.DISPLACED, f"nobody can take the workers: {why}", Party.PERSON)
+    unclaimed = [one for one in unclaimed if one.taskforce_uuid not in displaced]
     places = ", ".join(sorted({one.location for one in unclaimed if one.location not in upstreams}))
     if places:
         text = f"no site agent has taken the workers yet: is `muster site` running for {places}?"

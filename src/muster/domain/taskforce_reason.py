@@ -34,6 +34,7 @@ class TaskforceCase:
         is_needed: do events wait for its task while no other taskforce of it is left?
         has_others: are there other workers for its task, or on their way, so that its events are worked on?
         no_room: why it is not let in; None where there is room.
+        displacement: why no agent can take it (`domain.displacement`), as half a sentence; None where one can.
     """
 
     taskforce: Taskforce
@@ -45,6 +46,7 @@ class TaskforceCase:
     is_needed: bool = False
     has_others: bool = False
     no_room: NoRoom | None = None
+    displacement: str | None = None
 
 
 def render_final(reason: str) -> str:
@@ -188,6 +190,11 @@ def _explain_start(case: TaskforceCase, now: float) -> Reason:
     if agent is not None and until is not None and until > now:
         text = f"site agent {agent} has taken it and is starting it at {taskforce.location}{failed}"
         return Reason(Cause.TAKEN, text, Party.SITE_AGENT, since, error)
+    if case.displacement is not None:
+        mend = f"{_name_again(case)}; else add workers elsewhere, or abort it and submit it elsewhere"
+        text = f"nobody can start its workers{failed}: {case.displacement}; {mend}"
+        abort = f"muster workflow abort {taskforce.workflow_id}    # and submit it with another location"
+        return Reason(Cause.DISPLACED, text, Party.PERSON, since, error, (_add_workers(case, location="…"), abort))
     heard, told, remedies = _find_agent(case, now)
     if agent is not None and until is not None:
         lapsed = f"site agent {agent} had taken it and said nothing more; its claim ran out at {render_utc(until)}, so any agent "
@@ -227,6 +234,10 @@ def _explain_stop(case: TaskforceCase, now: float) -> Reason | None:
         text = f"it was ended while {agent} was starting it; if there is a cluster, the agent says so and removes it"
         return Reason(Cause.NOT_KNOWN, text, party, since, error)
     cluster = f"cluster {taskforce.cluster_id} at {taskforce.schedd}"
+    if case.displacement is not None and taskforce.phase is P.PENDING_STOPPER:
+        mend = f"{_name_again(case)}; else remove it there by hand"
+        text = f"{cluster} is to be removed, and no agent can be told to: {case.displacement}; {mend}"
+        return Reason(Cause.DISPLACED, text, Party.PERSON, since, error)
     heard, told, remedies = _find_agent(case, now)
     if taskforce.phase is P.CONDOR_RM:
         text = f"{cluster} was removed, and its site has not said yet that no worker is left; {told}"
@@ -261,9 +272,13 @@ def _find_agent(case: TaskforceCase, now: float) -> tuple[bool, str, tuple[str, 
         who = f"the service knows no location {taskforce.location} any more (see MUSTER_LOCATIONS), so it is for {who}, which"
     if last is None:
         return False, f"{who} has not asked for work in the last {KEPT_S / 86_400:.0f} days: is it running?", remedies
-    if now - last.at > SILENT_S[kind]:
+    if not last.is_there(now):
         return False, f"{who} asked for work last at {render_utc(last.at)}: is it running?", remedies
     return True, f"{who} is there, and asked for work last at {render_utc(last.at)}", ()
+
+
+def _name_again(case: TaskforceCase) -> str:
+    return f"whoever runs the service can name {case.taskforce.location} there again with the schedd {case.taskforce.schedd}"
 
 
 def _is_upstreams(case: TaskforceCase) -> bool:

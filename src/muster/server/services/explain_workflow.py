@@ -1,6 +1,6 @@
 """Why is a workflow not (or no longer) running? All that the database knows, in one snapshot, for `domain.explanation` to judge."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from muster.domain.explanation import Explanation, WorkflowCase, explain
 from muster.domain.location import list_upstreams
@@ -10,6 +10,7 @@ from muster.domain.taskforce_reason import TaskforceCase, count_up, is_over, is_
 from muster.domain.workflow import TaskDirective, Taskforce, Workflow
 from muster.server.ports.store import Transaction
 from muster.server.services.explain_room import explain_no_room, find_kept
+from muster.server.services.find_displaced import make_displacement_finder
 from muster.server.services.finish_drained import BY
 from muster.server.services.parts import Parts
 
@@ -37,6 +38,7 @@ def _look(tx: Transaction, parts: Parts, workflow_id: str, *, names_owners: bool
         one.taskforce_uuid: count_up(one, sessions.get(one.taskforce_uuid, 0), servers.get(one.location))
         for one in taskforces
     }
+    find_displacement = make_displacement_finder(tx, parts.locations)
     work = _count_tasks(tx.workflows.list_directives(workflow_id), queues, counts)
     return WorkflowCase(
         workflow=workflow,
@@ -45,8 +47,9 @@ def _look(tx: Transaction, parts: Parts, workflow_id: str, *, names_owners: bool
         counts=counts,
         workers=workers,
         taskforces=taskforces,
-        cases=_list_cases(tx, parts, workflow, taskforces, workers, work, names_owners=names_owners),
+        cases=_list_cases(tx, parts, workflow, taskforces, workers, work, find_displacement, names_owners=names_owners),
         upstreams=list_upstreams(parts.locations),
+        find_displacement=find_displacement,
         deaths=tx.events.list_deaths(inputs, limit=DEATHS_MAX) if total.dead else (),
         ended_itself=workflow.ended_by == BY,
         kept=find_kept(tx, parts, workflow, taskforces, queues, counts),
@@ -71,6 +74,7 @@ def _list_cases(
     taskforces: Sequence[Taskforce],
     workers: Mapping[str, int],
     work: Mapping[str, Counts],
+    find_displacement: Callable[[Taskforce], str | None],
     *,
     names_owners: bool,
 ) -> list[TaskforceCase]:
@@ -103,6 +107,7 @@ def _list_cases(
             is_needed=one.task_id in missed,
             has_others=one.task_id in tried,
             no_room=no_room,
+            displacement=find_displacement(one),
         )
         for one in chosen
     ]

@@ -12,7 +12,7 @@ from functools import cached_property
 import anyio
 import msgspec
 
-from muster.domain.location import list_upstreams
+from muster.domain.location import Location, list_upstreams
 from muster.domain.queue import Counts, Queue, sum_inputs
 from muster.domain.room import Obstacle
 from muster.domain.stall import explain_stall
@@ -21,6 +21,7 @@ from muster.domain.workflow import Workflow
 from muster.server.ports.outbox import Newest
 from muster.server.ports.store import Transaction
 from muster.server.services.explain_room import explain_refusal
+from muster.server.services.find_displaced import make_displacement_finder
 from muster.server.services.lookout import Lookout
 from muster.server.services.parts import Parts
 from muster.server.services.read_workflow import state_of
@@ -134,11 +135,12 @@ async def follow_progress(parts: Parts, workflow_id: str, *, seen: str | None, w
 
 def follow(parts: Parts, workflow_id: str) -> AbstractContextManager[Lookout[Sight]]:
     """Be one of those who follow a workflow. What they see raises NotFoundError where there is none."""
-    upstreams = list_upstreams(parts.locations)
 
     async def look() -> Sight:
         net_s, obstacle = parts.settings.net_interval_s, parts.refused.obstacles.get(workflow_id)
-        return await parts.store.read(lambda tx: _look(tx, workflow_id, upstreams, net_s=net_s, obstacle=obstacle))
+        return await parts.store.read(
+            lambda tx: _look(tx, workflow_id, parts.locations, net_s=net_s, obstacle=obstacle)
+        )
 
     return parts.lookouts.follow(
         workflow_id,
@@ -147,7 +149,7 @@ def follow(parts: Parts, workflow_id: str) -> AbstractContextManager[Lookout[Sig
 
 
 def _look(
-    tx: Transaction, workflow_id: str, upstreams: frozenset[str], *, net_s: float, obstacle: Obstacle | None
+    tx: Transaction, workflow_id: str, locations: Mapping[str, Location], *, net_s: float, obstacle: Obstacle | None
 ) -> Sight:
     workflow = tx.workflows.get(workflow_id)
     queues = tx.queues.list_of_workflow(workflow_id)
@@ -169,7 +171,8 @@ def _look(
             has_ready=lambda: tx.queues.has_ready(_list_inputs(queues)),
             find_next_due=lambda: tx.queues.find_next_due(_list_inputs(queues)),
             list_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
-            upstreams=upstreams,
+            upstreams=list_upstreams(locations),
+            find_displacement=make_displacement_finder(tx, locations),
             now=tx.now(),
             find_obstacle=lambda: None if obstacle is None else explain_refusal(tx, workflow, obstacle),
         ),
