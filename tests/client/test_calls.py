@@ -10,7 +10,7 @@ import pytest
 
 from harness.route_table import read_table
 from muster.client import calls
-from muster.client.calls import Call
+from muster.client.call import Call
 from muster.client.routes import Route, Routes
 from muster.client.shapes.consumers import Consume
 from muster.client.shapes.events import Publish
@@ -53,6 +53,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "reset": calls.reset(),
     "whoami": calls.whoami(),
     "get_limits": calls.get_limits(),
+    "list_locations": calls.list_locations(),
     "get_health": calls.get_health(),
     "get_readiness": calls.get_readiness(),
     "claim": calls.claim(Claim(agent="a", locations=["local"])),

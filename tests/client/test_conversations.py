@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.client.calls import Call
+from muster.client.call import Call
 from muster.client.conversations import (
     FLUSH,
     SESSIONS_ENDED_MAX,

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from client.scripted_service import DROP, Stream, run_scripted
 from muster.client import live
 from muster.client.asynchronous import AsyncClient
-from muster.client.calls import EVENTS, Call, get_progress
+from muster.client.call import Call
+from muster.client.calls import EVENTS, get_progress
 from muster.client.conversations import Delivery, Hear, Leaving, Listen, Opened, Pause, SilentError, Turns
 from muster.client.live import UNHEARD_MAX, Listening, LiveMessage, NoStreamError
 from muster.client.shapes.account import CountsView

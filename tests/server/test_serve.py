@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import structlog
 
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
 from muster.server.app import serve
@@ -16,6 +17,7 @@ from muster.settings.parts import LocationSettings, ServerSettings
 
 pytestmark = pytest.mark.anyio
 
+TOLD = "no agent can be told of taskforces"
 ROLES = ["operator", "system-tms", "system-wms", "user"]
 
 
@@ -82,6 +84,36 @@ async def test_it_answers_on_the_port_that_it_tells_and_keeps_what_it_knows(tmp_
                 running.scope.cancel()
         with pytest.raises(httpx.ConnectError):
             await httpx.AsyncClient().get(running.url)
+
+
+async def test_orders_at_a_location_that_was_taken_out_of_the_settings_are_told_at_the_start(tmp_path: Path) -> None:
+    task = {"cluster_locations": ["local"], "task_image": "", "task_args": "true", "input_queue_aliases": ["in"]}
+    first = Running(settings(tmp_path))
+    with anyio.fail_after(20):
+        with structlog.testing.capture_logs() as logged:
+            async with anyio.create_task_group() as group:
+                group.start_soon(first.run)
+                await first.is_ready.wait()
+                async with first.client() as http:
+                    new = {"tasks": [task], "public_queue_aliases": ["in"]}
+                    made = (await http.post("/muster/v1/workflows", json=new)).json()
+                    path = f"/muster/v1/taskforces/{made['taskforces'][0]['taskforce_uuid']}"
+                    while (await http.get(path)).json()["phase"] != "pending-starter":  # noqa: ASYNC110
+                        await anyio.sleep(0.02)
+                first.scope.cancel()
+        assert not [one for one in logged if one["event"] == TOLD]
+
+        second = Running(settings(tmp_path).model_copy(update={"locations": {"lab": LocationSettings(schedd="lab")}}))
+        with structlog.testing.capture_logs() as logged:
+            async with anyio.create_task_group() as group:
+                group.start_soon(second.run)
+                while not (told := [one for one in logged if one["event"] == TOLD]):  # noqa: ASYNC110
+                    await anyio.sleep(0.02)
+                second.scope.cancel()
+
+    [warning] = told
+    assert warning["why"] == "the location local is not among MUSTER_LOCATIONS of this service any more"
+    assert (warning["log_level"], warning["location"], warning["waiting"]) == ("warning", "local", 1)
 
 
 async def test_a_parked_call_is_answered_when_the_service_stops(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ COMMANDS = (
     ("event", "event", "Look at events, and write them out without taking them."),
     ("dead-letter", "dead_letter", "See and replay events whose last attempt failed."),
     ("query", "query", "Find workflows, tasks and taskforces by a filter."),
+    ("location", "location", "See where workers can run, and whether an agent is there."),
     ("token", "token", "See who you are, get tokens, also those of queues on a broker."),
     ("status", "status", "Show the service's address, whether it is ready, and who you are to it."),
     ("limits", "limits", "Show the limits that the service has, and how much of each is in use."),

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from muster.client.calls import Call
+from muster.client.call import Call
 from muster.client.conversations import Opened
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.loopback import is_loopback

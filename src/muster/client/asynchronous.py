@@ -18,7 +18,7 @@ from muster.client.address import (
     render_silence,
     request_options,
 )
-from muster.client.calls import Call
+from muster.client.call import Call
 from muster.client.conversations import Delivery, Hear, Leaving, Listen, Opened, Pause, Publication, SilentError, Turns
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes

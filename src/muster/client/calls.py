@@ -5,13 +5,13 @@ Source: the route table of docs/design/conventions.md. The shells (`asynchronous
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET
 
+from muster.client.call import Call
 from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.admin import Purge, PurgedView, ResetView
 from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
@@ -29,7 +29,7 @@ from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.message import Answer, Request
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.queries import PAGE_MAX, FoundPage, Query
-from muster.client.shapes.service import Health, Limits, Whoami
+from muster.client.shapes.service import Health, Limits, Locations, Whoami
 from muster.client.shapes.sites import (
     Claim,
     Claims,
@@ -58,32 +58,6 @@ BASE = "/muster/v1"
 EVENTS = "text/event-stream"
 Queried: TypeAlias = Literal["workflows", "tasks", "taskforces"]
 """What queries find."""
-
-
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """One request and the way to read its answer.
-
-    Args:
-        path: from the root, quoted.
-        query: pairs that are set; None values were left out.
-        body: JSON, or None for no body.
-        parked_s: how long the service may hold the answer back on purpose, on top of the usual timeout.
-        read: makes the answer's shape from the body of a 2xx answer.
-        subject: what the call is about, for messages: `GET /muster/v1/whoami`.
-    """
-
-    method: str
-    path: str
-    read: Callable[[bytes], T]
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    parked_s: float = 0.0
-
-    @property
-    def subject(self) -> str:
-        return f"{self.method} {self.path}"
 
 
 def submit_workflow(workflow: NewWorkflow, *, idempotency_key: str | None = None) -> Call[WorkflowView]:
@@ -296,6 +270,11 @@ def whoami() -> Call[Whoami]:
 def get_limits() -> Call[Limits]:
     """How much may be in use at once, and how much is."""
     return _get("/limits", Limits)
+
+
+def list_locations() -> Call[Locations]:
+    """Where workers can run, which agents ask for work there, and what waits and runs."""
+    return _get("/locations", Locations)
 
 
 def get_health() -> Call[Health]:

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, Never, TypeAlias, TypeVar
 import msgspec
 
 from muster.client import calls
-from muster.client.calls import Call
+from muster.client.call import Call
 from muster.client.refusals import SessionEndedError
 from muster.client.shapes.consumers import Consume, Consumed, LeasedEvent, OpenConsumer
 from muster.client.shapes.events import EventBodyPage, EventWithBody, NewEventBody, Publish, PublishedView

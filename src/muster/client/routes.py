@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from muster.client import calls, conversations, live
-from muster.client.calls import Call
+from muster.client.call import Call
 from muster.client.conversations import Publication, Turns
 
 P = ParamSpec("P")
@@ -131,6 +131,7 @@ class Routes:
     query = Route(calls.query)
     whoami = Route(calls.whoami)
     get_limits = Route(calls.get_limits)
+    list_locations = Route(calls.list_locations)
     get_health = Route(calls.get_health)
     get_readiness = Route(calls.get_readiness)
     claim = Route(calls.claim)

@@ -19,7 +19,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from muster.client.shapes.message import Problem
-from muster.domain.errors import Finding, InvalidError
+from muster.domain.errors import Finding, InvalidError, UnavailableError
 from muster.domain.location import Agent, index_locations
 from muster.domain.loopback import is_loopback
 from muster.domain.queue_token import Broker
@@ -51,6 +51,7 @@ from muster.server.doors.muster.consumers import routes as consumers
 from muster.server.doors.muster.events import routes as events
 from muster.server.doors.muster.health import routes as health
 from muster.server.doors.muster.limits import routes as limits
+from muster.server.doors.muster.locations import routes as locations
 from muster.server.doors.muster.queries import routes as queries
 from muster.server.doors.muster.queues import routes as queues
 from muster.server.doors.muster.sites import routes as sites
@@ -65,6 +66,7 @@ from muster.server.services.measures import MeasuredEngine, MeasuredStore, Measu
 from muster.server.services.parts import Parts
 from muster.server.services.publish_keys import TOPIC as KEYS
 from muster.server.services.publish_keys import expire_keys, store_noted_keys
+from muster.server.services.read_locations import read_locations
 from muster.settings.parts import ServerSettings
 from muster.settings.sign_in import SignIn, render_open_door
 
@@ -86,7 +88,21 @@ REFRESH_S = 300.0
 """Seconds between two looks at the keys of identity providers, which may have been withdrawn; new ones are found when they are used."""
 HORIZON_S = 10.0
 
-_OURS = (health, limits, admin, workflows, tasks, taskforces, queries, sites, queues, events, consumers, workers)
+_OURS = (
+    health,
+    limits,
+    locations,
+    admin,
+    workflows,
+    tasks,
+    taskforces,
+    queries,
+    sites,
+    queues,
+    events,
+    consumers,
+    workers,
+)
 
 
 class Daemon(Protocol):
@@ -212,14 +228,14 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
         store = MeasuredStore(database.store, measures)
         await store.check()
         await store.begin_service(lease_s=START_LEASE_S)
-        locations = index_locations(settings.all_locations())
+        known = index_locations(settings.all_locations())
         parts = Parts(
             settings=settings,
             store=store,
             engine=MeasuredEngine(database.engine, measures),
             waking=database.waking,
             identity=identity,
-            locations=locations,
+            locations=known,
             worker_key=await store.get_secret("worker"),
             version=version("muster-compute"),
             broker=broker,
@@ -227,7 +243,7 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
             measures=measures,
             use=database.use,
         )
-        upstreams = [name for name, one in locations.items() if one.agent is Agent.UPSTREAM]
+        upstreams = [name for name, one in known.items() if one.agent is Agent.UPSTREAM]
         await parts.store.write(lambda tx: tx.mq_groups.settle(upstreams))
         await store_noted_keys(parts)
         yield parts
@@ -321,6 +337,7 @@ async def run_parts(
             log.info("ready", url=url, version=parts.version)
             if on_ready is not None and server.started:
                 on_ready(url)
+            await tell_displaced(parts)
             await is_over.wait()
         finally:  # also when a daemon fell, or the caller cancels
             parts.stopping.asked = True
@@ -330,6 +347,26 @@ async def run_parts(
                 await server.is_closed.wait()
         group.cancel_scope.cancel()
     log.info("stopped")
+
+
+async def tell_displaced(parts: Parts) -> None:
+    """Log what stands where no agent can be told of it: locations that were taken out of the settings, by mistake perhaps."""
+    try:
+        found = await read_locations(parts)
+    except UnavailableError as error:  # the daemons find out, too
+        log.warning("what stands at which location could not be looked at", error=str(error))
+        return
+    for one in found.displaced:
+        log.warning(
+            "no agent can be told of taskforces",
+            why=one.why,
+            location=one.location,
+            schedd=one.schedd,
+            waiting=one.standing.waiting,
+            running=one.standing.running,
+            stopping=one.standing.stopping,
+            held=one.standing.held,
+        )
 
 
 async def _await_signal(is_over: anyio.Event, *, task_status: TaskStatus[None]) -> None:

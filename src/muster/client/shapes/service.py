@@ -36,6 +36,60 @@ class Limits(Answer):
     limits: list[LimitView]
 
 
+class AskingAgent(Answer):
+    """An agent that asked for work. `name`: empty for upstream's. `asked_at`: the last time. `is_there`: that is not long ago."""
+
+    name: str
+    asked_at: float
+    is_there: bool
+
+
+class TaskforceCounts(Answer):
+    """How many taskforces stand somewhere that are not over.
+
+    `waiting`: orders that its agent is to carry out. `running`, `stopping`: with a cluster. `held`: not tried any more.
+    """
+
+    waiting: int
+    running: int
+    stopping: int
+    held: int
+
+
+class LocationView(Answer):
+    """A location of this service.
+
+    `agent`: who starts its workers, `muster` or `upstream`. `agents`: who asked for work in the last 30 days, the last one first.
+    `workers`: sessions that live now; null: they are upstream's, which do not call.
+    """
+
+    name: str
+    aliases: list[str]
+    schedd: str
+    agent: str
+    agents: list[AskingAgent]
+    taskforces: TaskforceCounts
+    workers: int | None
+
+
+class DisplacedView(Answer):
+    """Taskforces that no agent can be told of, since their location is not what it was. `why`: half a sentence. `workers`: sessions."""
+
+    location: str
+    schedd: str
+    why: str
+    taskforces: TaskforceCounts
+    workers: int
+
+
+class Locations(Answer):
+    """GET /muster/v1/locations"""
+
+    at: float
+    locations: list[LocationView]
+    displaced: list[DisplacedView]
+
+
 class Health(Answer):
     """GET /healthz, /readyz"""
 

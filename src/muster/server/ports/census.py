@@ -31,10 +31,36 @@ class Counted:
 HELD_BACK_MAX = 10_000
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What stands at one place, and is not over.
+
+    Args:
+        waiting: taskforces for its agent to start.
+        running, stopping: those with a cluster.
+        held: those that are not tried any more.
+        sessions: of workers, that are alive.
+    """
+
+    waiting: int = 0
+    running: int = 0
+    stopping: int = 0
+    held: int = 0
+    sessions: int = 0
+
+    @property
+    def taskforces(self) -> int:
+        """All that were counted."""
+        return self.waiting + self.running + self.stopping + self.held
+
+
 class Census(Protocol):
     """Counts what is there. What it costs grows with what is active, not with what was; but for workflows, of which it reads an index."""
 
     def count(self) -> Counted: ...
+
+    def count_places(self) -> Mapping[tuple[str, str], Standing]:
+        """By location and schedd, as they were when it was ordered."""
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """Sums over the tables, by indexes that hold what is active."""
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Select, func, or_, select
@@ -10,10 +12,22 @@ from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.outbox import count_held_back
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delayed, holder, holder_live, leased, queue, taskforce, workflow
-from muster.server.ports.census import HELD_BACK_MAX, Counted
+from muster.server.ports.census import HELD_BACK_MAX, Counted, Standing
 
 _STATES = tuple(state.value for state in EventState)
 _UNDER_WAY = tuple(phase for phase in Phase if phase is not Phase.CONDOR_COMPLETE)
+_IS_UNDER_WAY = (
+    taskforce.c.phase.in_(_UNDER_WAY),
+    # Ended before it had a cluster: there is nothing to stop, and it stays where it is.
+    or_(taskforce.c.phase != Phase.PENDING_STOPPER, taskforce.c.cluster_id.is_not(None)),
+)
+_WORD_OF = {
+    Phase.PENDING_STARTER: "waiting",
+    Phase.CONDOR_SUBMIT: "running",
+    Phase.PENDING_STOPPER: "stopping",
+    Phase.CONDOR_RM: "stopping",
+}
+"""What a taskforce in a phase that its agent knows of counts as, unless it is held."""
 
 
 class SqlCensus:
@@ -27,11 +41,7 @@ class SqlCensus:
         workflows = run(select(workflow.c.state, func.count()).group_by(workflow.c.state))
         taskforces = run(
             select(taskforce.c.phase, taskforce.c.location, func.count())
-            .where(
-                taskforce.c.phase.in_(_UNDER_WAY),
-                # Ended before it had a cluster: there is nothing to stop, and it stays where it is.
-                or_(taskforce.c.phase != Phase.PENDING_STOPPER, taskforce.c.cluster_id.is_not(None)),
-            )
+            .where(*_IS_UNDER_WAY)
             .group_by(taskforce.c.phase, taskforce.c.location)
         )
         events = run(
@@ -61,6 +71,30 @@ class SqlCensus:
             sessions={"workers" if is_worker else "consumers": int(count) for is_worker, count in sessions},
             held_back=count_held_back(self._session, limit=HELD_BACK_MAX),
         )
+
+    def count_places(self) -> Mapping[tuple[str, str], Standing]:
+        place, is_held = (taskforce.c.location, taskforce.c.schedd), taskforce.c.held_reason.is_not(None)
+        taskforces = self._session.execute(
+            select(*place, taskforce.c.phase, is_held, func.count())
+            .where(*_IS_UNDER_WAY)
+            .group_by(*place, taskforce.c.phase, is_held)
+        )
+        sessions = self._session.execute(
+            select(*place, func.count())
+            .select_from(holder_live)
+            .join(holder, holder.c.number == holder_live.c.number)
+            .join(taskforce, taskforce.c.taskforce_uuid == holder.c.taskforce_uuid)
+            .group_by(*place)
+        )
+        found: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for location, schedd, phase, held, count in taskforces:
+            if held:
+                found[location, schedd]["held"] += int(count)
+            elif (word := _WORD_OF.get(Phase(phase))) is not None:
+                found[location, schedd][word] += int(count)
+        for location, schedd, count in sessions:
+            found[location, schedd]["sessions"] += int(count)
+        return {at: Standing(**counts) for at, counts in found.items()}
 
     def _ask(self, query: Select[Any]) -> int:
         return int(self._session.connection.scalar(query) or 0)
