@@ -117,6 +117,34 @@ def test_what_the_service_refuses_ends_with_its_code(
     assert capsys.readouterr().err.startswith("muster: ")
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, "unauthenticated"), (403, "forbidden")],
+)
+def test_a_token_that_is_refused_is_told_with_where_it_is_from(
+    status: int, code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "old-token"
+    file.write_text("s3cret")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MUSTER_TOKEN", raising=False)
+    monkeypatch.delenv("MUSTER_TOKEN_FILE", raising=False)
+    with run_scripted((status, {"code": code, "error": "no"})) as service:
+        list_ = ["workflow", "list", "--url", service.url]
+        assert run(list_) == 6
+        assert "the token is from" not in capsys.readouterr().err  # there is none
+        assert run([*list_, "--token-file", str(file)]) == 6
+        assert f"muster: no (the token is from --token-file {file})" in capsys.readouterr().err
+        monkeypatch.setenv("MUSTER_TOKEN_FILE", str(file))
+        assert run(list_) == 6
+        assert f"muster: no (the token is from MUSTER_TOKEN_FILE {file})" in capsys.readouterr().err
+        monkeypatch.setenv("MUSTER_TOKEN", "s3cret")
+        assert run(list_) == 6
+        told = capsys.readouterr().err
+        assert "muster: no (the token is from MUSTER_TOKEN)" in told
+        assert "s3cret" not in told
+
+
 CONTROLS = {chr(code) for code in (*range(32), *range(0x7F, 0xA0), 0x200F, 0x2028, 0x202E, 0x2066)}
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.client.patience import DELAY_S_MAX, Tries
-from muster.domain.errors import NotFoundError, UnavailableError
+from muster.domain.errors import NotFoundError, UnauthenticatedError, UnavailableError
 
 BODY = b'{"code": "unavailable", "error": "closed for lunch"}'
 
@@ -57,6 +57,15 @@ def test_the_last_refusal_is_what_the_caller_sees() -> None:
 def test_what_will_be_refused_again_is_not_tried_again() -> None:
     with pytest.raises(NotFoundError):
         _tries(60).judge_refusal(404, {}, b'{"code": "not-found", "error": "no"}', now=100.0, jitter=0.5)
+
+
+def test_a_refused_token_is_told_with_where_it_is_from_and_nothing_else_is() -> None:
+    tries = Tries("http://127.0.0.1:1", "GET /x", limit_s=60.0, now=100.0, token_from="MUSTER_TOKEN")
+
+    with pytest.raises(UnauthenticatedError, match=r"^no \(the token is from MUSTER_TOKEN\)$"):
+        tries.judge_refusal(401, {}, b'{"code": "unauthenticated", "error": "no"}', now=100.0, jitter=0.5)
+    with pytest.raises(NotFoundError, match=r"^no$"):
+        tries.judge_refusal(404, {}, b'{"code": "not-found", "error": "no"}', now=100.0, jitter=0.5)
 
 
 def test_a_person_is_told_once_a_call_and_not_at_once() -> None:

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import msgspec
@@ -250,6 +251,19 @@ async def test_a_missing_token_is_named(running: Running, tmp_path: Path) -> Non
 
     with pytest.raises(NotFoundError, match="no-token"):
         await run_agent(settings, handle_signals=False)
+
+
+async def test_a_token_that_the_service_does_not_know_is_told_with_its_file(
+    running: Running, tmp_path: Path, logged: list[MutableMapping[str, Any]]
+) -> None:
+    file = tmp_path / "old-token"
+    file.write_text("not-this-one\n")
+
+    async with agent(running.settings.model_copy(update={"token_file": file})):
+        await until(lambda: any(one.get("doing") == "claiming" for one in logged))
+
+    [told] = [one["error"] for one in logged if one.get("doing") == "claiming"]
+    assert told.endswith(f"(the token is from MUSTER_SITE_TOKEN_FILE {file})")
 
 
 async def test_no_secret_is_left_where_others_can_read_it(running: Running) -> None:

@@ -64,7 +64,8 @@ class Target:
 def connect(service: Service) -> Client:
     """A client of the service that the options name. Raises what `find_target` raises."""
     target = find_target(service, os.environ)
-    return Client(target.url, target.token, patience=PATIENCE)
+    token_from = "" if target.token is None else target.source
+    return Client(target.url, target.token, patience=PATIENCE, token_from=token_from)
 
 
 def find_directory(directory: Path | None, environment: Mapping[str, str]) -> Path:

@@ -35,6 +35,7 @@ class AsyncClient(Routes):
         url: base address, e.g. `http://127.0.0.1:8765`.
         token: what signs the caller in: a token, or `ClientCredentials`; None for the public calls only.
         patience: how long a service that does not answer is tried again.
+        token_from: where the token is from, for the messages of those that are refused; empty: that is not told.
         transport: of httpx; None for the network.
     """
 
@@ -44,10 +45,12 @@ class AsyncClient(Routes):
         token: Token = None,
         *,
         patience: Patience | None = None,
+        token_from: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._address = parse_address(url)
         self._patience = patience or Patience()
+        self._token_from = token_from
         self._has_answered = False
         self._http = httpx.AsyncClient(transport=transport, **http_options(self._address, token))
 
@@ -62,7 +65,14 @@ class AsyncClient(Routes):
     async def _ask(self, call: Call[T], request: httpx.Request, *, is_stream: bool = False) -> httpx.Response:
         """An answer that is a success; that of a stream is still to be read."""
         limit_s = self._patience.later_s if self._has_answered else self._patience.first_s
-        tries = Tries(self.url, call.subject, limit_s=limit_s, now=anyio.current_time(), tell=self._patience.tell)
+        tries = Tries(
+            self.url,
+            call.subject,
+            limit_s=limit_s,
+            now=anyio.current_time(),
+            tell=self._patience.tell,
+            token_from=self._token_from,
+        )
         while True:  # `Tries` raises when its time is over
             try:
                 response = await self._http.send(request, stream=is_stream)

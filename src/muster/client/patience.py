@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from muster.client.refusals import RETRIED, read_refusal
 from muster.domain.backoff import next_delay
-from muster.domain.errors import MusterError, UnavailableError
+from muster.domain.errors import ForbiddenError, MusterError, UnauthenticatedError, UnavailableError
 
 FIRST_DELAY_S = 0.1
 DELAY_S_MAX = 5.0
@@ -40,12 +40,20 @@ class Tries:
         limit_s: seconds after which no further try is begun.
         now: the clock's reading at the start; later readings are handed to each method.
         tell: as of `Patience`.
+        token_from: where the caller's token is from, for messages; empty: that is not told.
     """
 
     def __init__(
-        self, url: str, subject: str, *, limit_s: float, now: float, tell: Callable[[str], None] | None = None
+        self,
+        url: str,
+        subject: str,
+        *,
+        limit_s: float,
+        now: float,
+        tell: Callable[[str], None] | None = None,
+        token_from: str = "",
     ) -> None:
-        self._url, self._subject = url, subject
+        self._url, self._subject, self._token_from = url, subject, token_from
         self._end = now + limit_s
         self._wonder_at = now + WONDER_S
         self._tell = tell
@@ -72,6 +80,8 @@ class Tries:
     ) -> float:
         """An answer that is no success came. Returns the seconds to wait before the next try; raises what the answer means."""
         error = read_refusal(status, body, subject=f"{self._subject} at {self._url}")
+        if self._token_from and isinstance(error, UnauthenticatedError | ForbiddenError):
+            error = type(error)(f"{error} (the token is from {self._token_from})")
         if status not in RETRIED:
             raise error
         return self._next_delay(error, now=now, jitter=jitter, at_least_s=_read_retry_after(headers))

@@ -37,10 +37,12 @@ class Client(Routes):
         token: Token = None,
         *,
         patience: Patience | None = None,
+        token_from: str = "",
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._address = parse_address(url)
         self._patience = patience or Patience()
+        self._token_from = token_from
         self._has_answered = False
         self._http = httpx.Client(transport=transport, **http_options(self._address, token))
 
@@ -55,7 +57,14 @@ class Client(Routes):
     def _ask(self, call: Call[T], request: httpx.Request, *, is_stream: bool = False) -> httpx.Response:
         """An answer that is a success; that of a stream is still to be read."""
         limit_s = self._patience.later_s if self._has_answered else self._patience.first_s
-        tries = Tries(self.url, call.subject, limit_s=limit_s, now=time.monotonic(), tell=self._patience.tell)
+        tries = Tries(
+            self.url,
+            call.subject,
+            limit_s=limit_s,
+            now=time.monotonic(),
+            tell=self._patience.tell,
+            token_from=self._token_from,
+        )
         while True:  # `Tries` raises when its time is over
             try:
                 response = self._http.send(request, stream=is_stream)

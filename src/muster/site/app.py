@@ -13,11 +13,9 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from muster.client.address import Token
 from muster.client.asynchronous import AsyncClient
-from muster.client.client_credentials import ClientCredentials
 from muster.client.patience import Patience
-from muster.domain.errors import ConflictError, NotFoundError, UnavailableError
+from muster.domain.errors import ConflictError, UnavailableError
 from muster.settings.parts import SiteSettings
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.journal.files import FileJournal
@@ -33,6 +31,7 @@ from muster.site.daemons.watcher import PoolWatcher
 from muster.site.ports.journal import Remembered
 from muster.site.services.parts import Parts
 from muster.site.services.stop import LEAVE_S
+from muster.site.sign_in import find_token
 from muster.worker import settings as worker_settings
 from muster.worker.bundle import build_bundle
 
@@ -61,19 +60,19 @@ async def run_agent(
     Raises:
         ConflictError: another agent uses the directory.
         NotFoundError: the file of the token, or of the secret, is missing.
-        InvalidError: that of the secret cannot be used.
+        InvalidError: one of them cannot be used.
         UnavailableError: the disk refuses; or, with `stop_workers`, a process would not die (the text names it).
     """
     hurry = hurry or anyio.Event()
     directory = settings.directory.resolve()
-    token = _find_token(settings)
+    token, token_from = find_token(settings)
     with _hold(directory):
         pool = await ProcessPool.open(directory, await anyio.to_thread.run_sync(_describe_workers, settings, directory))
         try:
             journal = FileJournal(directory / "journal")
             remembered = await journal.read()
             async with (
-                AsyncClient(settings.url, token, patience=PATIENCE) as client,
+                AsyncClient(settings.url, token, patience=PATIENCE, token_from=token_from) as client,
                 anyio.create_task_group() as tasks,
             ):
                 if handle_signals:
@@ -147,18 +146,6 @@ def _place_bundle(folder: Path) -> Path:
         place = folder / f"muster-worker-{hashlib.sha256(draft.read_bytes()).hexdigest()[:16]}.pyz"
         draft.replace(place)
         return place
-
-
-def _find_token(settings: SiteSettings) -> Token:
-    if settings.oidc_client_id:
-        credentials = ClientCredentials(settings)
-        credentials.check()
-        return credentials
-    path = settings.token_file
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        raise NotFoundError(f"token file {path} is missing: name another with MUSTER_SITE_TOKEN_FILE") from None
 
 
 @contextlib.contextmanager
