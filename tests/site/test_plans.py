@@ -53,7 +53,7 @@ def test_an_order_becomes_a_spec() -> None:
     [
         ({"task_image": "img:1"}, ["no container runtime here", "img:1", "local", "task_args"]),
         ({"n_workers": 0}, ["n_workers 0", "1..10"]),
-        ({"n_workers": 11}, ["n_workers 11", "1..10", "local"]),
+        ({"n_workers": 11}, ["n_workers 11", "1..10", "local", "MUSTER_SITE_WORKERS_MAX", "is 10"]),
         ({"pilot_config": {"environment": {"A B": "x"}}}, ["environment['A B']", "variable name"]),
         (
             {"pilot_config": {"environment": {"MUSTER_WORKER_URL": "http://x"}}},

@@ -38,7 +38,10 @@ def plan_cluster(order: StartOrder, *, workers_max: int) -> ClusterSpec:
     if order.task_image:
         raise UnfitError(explain_no_containers(order.task_image, order.location))
     if not 1 <= order.n_workers <= workers_max:
-        raise UnfitError(f"n_workers {order.n_workers} is not in 1..{workers_max}, what {order.location!r} allows")
+        raise UnfitError(
+            f"n_workers {order.n_workers} is not in 1..{workers_max}: MUSTER_SITE_WORKERS_MAX of the agent at {order.location!r} is "
+            f"{workers_max}, of one taskforce"
+        )
     try:
         pilot = msgspec.convert(order.pilot_config, _PilotConfig)
     except msgspec.ValidationError as error:
