@@ -6,7 +6,7 @@ from cyclopts import App
 from muster.cli.console import say
 from muster.cli.extras import needing
 from muster.cli.failure import OK
-from muster.cli.settings_faults import read_settings_at_start
+from muster.cli.settings_faults import named_as_variables, read_settings_at_start
 from muster.settings.parts import SiteSettings
 
 app = App(
@@ -38,5 +38,6 @@ def site(*, stop_workers: bool = False, debug: bool = False) -> int:
     def tell() -> None:
         say(f"the agent {settings.name} asks {settings.url} for the orders of {', '.join(settings.locations)}")
 
-    anyio.run(lambda: run_agent(settings, on_ready=tell, stop_workers=stop_workers))
+    with named_as_variables(SiteSettings):
+        anyio.run(lambda: run_agent(settings, on_ready=tell, stop_workers=stop_workers))
     return OK

@@ -1,6 +1,7 @@
 """How do the agent's parts come together? The composition root of `muster site`."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -15,7 +16,7 @@ import structlog
 
 from muster.client.asynchronous import AsyncClient
 from muster.client.patience import Patience
-from muster.domain.errors import ConflictError, UnavailableError
+from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
 from muster.settings.parts import SiteSettings
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.journal.files import FileJournal
@@ -37,6 +38,8 @@ from muster.worker.bundle import build_bundle
 
 log = structlog.get_logger("muster.site")
 
+OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What a disk says that is full or broken; any other error means that the folder is not one to be used."""
 PATIENCE = Patience(first_s=2.0, later_s=2.0)
 """The agent's loops are patient themselves, each in its way; the client only bridges a dropped connection."""
 
@@ -60,7 +63,7 @@ async def run_agent(
     Raises:
         ConflictError: another agent uses the directory.
         NotFoundError: the file of the token, or of the secret, is missing.
-        InvalidError: one of them cannot be used.
+        InvalidError: one of them, or the directory, cannot be used.
         UnavailableError: the disk refuses; or, with `stop_workers`, a process would not die (the text names it).
     """
     hurry = hurry or anyio.Event()
@@ -150,10 +153,23 @@ def _place_bundle(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _hold(directory: Path) -> Iterator[None]:
-    """Be the only agent of a directory; the lock goes with the process, however it ends."""
-    with disk_errors(directory):
+    """Be the only agent of a directory; the lock goes with the process, however it ends.
+
+    Raises:
+        ConflictError: another agent has it.
+        InvalidError: it cannot be made, or not be written.
+        UnavailableError: its disk is full, or broken: it may do later.
+    """
+    try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (directory / "agent.lock").open("a+")
+    except OSError as error:
+        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror or str(error)
+        if error.errno in OF_DISK:
+            raise UnavailableError(f"{directory}: {reason}") from error
+        place = "" if error.filename in (None, str(directory)) else f" ({error.filename})"
+        fault = f"{directory} cannot be used: {reason}{place}; name a folder that this user can make and write, on a local disk"
+        raise InvalidError([Finding("directory", fault)]) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
