@@ -33,7 +33,10 @@ def test_every_setting_of_every_part_is_shown(capsys: pytest.CaptureFixture[str]
 
     assert code == 0
     shown = [(one["part"], one["setting"]) for one in told["settings"]]
-    assert shown == [(part, name) for part, settings in PARTS.items() for name in settings.model_fields]
+    of_commands = [("client", name) for name in ("url", "token", "token_file", "dir", "settings_file")]
+    of_parts = [(part, name) for part, settings in PARTS.items() for name in settings.model_fields]
+    first = next(index for index, (part, _) in enumerate(of_parts) if part == "client")
+    assert shown == of_parts[:first] + of_commands + of_parts[first:]
     assert all(one["source"]["kind"] == "default" and one["value"] == one["default"] for one in told["settings"])
     assert all(one["sentence"].endswith(".") for one in told["settings"])
     assert {one["part"] for one in _read(capsys, "site")[1]["settings"]} == {"site"}
@@ -79,6 +82,34 @@ def test_where_a_value_comes_from_is_told(
             },
         ),
         "log_level": ("debug", {"kind": "environment", "variable": "LOG_LEVEL", "file": None, "line": None}),
+    }
+
+
+def test_what_commands_read_from_the_environment_is_shown_without_the_token(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "muster.env"
+    file.write_text("MUSTER_CLIENT_OIDC_CLIENT_ID=\n")
+    set_ones = {
+        "MUSTER_URL": "https://me:s3cret@muster.example.org",
+        "MUSTER_TOKEN": "s3cret",
+        "MUSTER_TOKEN_FILE": "mine/token",
+        "MUSTER_DIR": "",
+        "MUSTER_SETTINGS_FILE": str(file),
+    }
+    for name, text in set_ones.items():
+        monkeypatch.setenv(name, text)
+
+    code, told, _ = _read(capsys, "client")
+
+    assert code == 0
+    shown = {one["variables"][0]: (one["value"], one["source"]["kind"]) for one in told["settings"]}
+    assert {name: shown[name] for name in set_ones} == {
+        "MUSTER_URL": ("https://me:***@muster.example.org", "environment"),
+        "MUSTER_TOKEN": ("***", "environment"),
+        "MUSTER_TOKEN_FILE": ("mine/token", "environment"),
+        "MUSTER_DIR": (".muster", "default"),
+        "MUSTER_SETTINGS_FILE": (str(file), "environment"),
     }
 
 

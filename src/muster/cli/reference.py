@@ -1,7 +1,7 @@
 """What does every command say of itself? The page docs/reference/cli.md, from the commands' own help."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from muster.cli.failure import MEANINGS
 from muster.cli.main import make_app
 from muster.cli.settings import render_value
+from muster.cli.variable_names import COMMAND_VARIABLES, CommandVariable
 from muster.settings.parts import PARTS, TITLES
 from muster.settings.sentences import read_sentences
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
@@ -73,14 +74,18 @@ def render_page() -> str:
     for chain, _ in list_commands(app):
         parts.append(f"{'#' * (len(chain) + 1)} muster {' '.join(chain)}\n\n```text\n{render_help(app, chain)}\n```\n")
     parts.append(SETTINGS)
-    parts += [render_settings(settings, TITLES[name]) for name, settings in PARTS.items()]
+    parts += [
+        render_settings(settings, TITLES[name], COMMAND_VARIABLES if name == "client" else ())
+        for name, settings in PARTS.items()
+    ]
     parts.append(render_without_effect(UPSTREAM_VARIABLES))
     return "\n".join(parts)
 
 
-def render_settings(settings: type[FromVariables], command: str) -> str:
-    """The variables of a command with their defaults, from the sentences that stand beside them."""
-    rows, sentences = [], read_sentences(settings)
+def render_settings(settings: type[FromVariables], command: str, others: Sequence[CommandVariable]) -> str:
+    """The variables of a command with their defaults, from the sentences beside them; `others` stand in the environment alone."""
+    rows = [f"| `{one.name}` | {f'`{one.default}`' if one.default else ''} | {one.sentence} |" for one in others]
+    sentences = read_sentences(settings)
     for name, field in settings.model_fields.items():
         default = render_value(field.get_default(call_default_factory=True))
         variables = " or ".join(f"`{one}`" for one in list_names(settings, name))

@@ -13,7 +13,7 @@ from muster.cli.extras import needing
 from muster.cli.failure import OK
 from muster.cli.masking import mask
 from muster.cli.settings_faults import list_remarks, named_as_variables, try_settings
-from muster.cli.variable_names import list_unread
+from muster.cli.variable_names import COMMAND_VARIABLES, list_unread
 from muster.domain.errors import InvalidError, RejectedError
 from muster.settings.parts import PARTS, TITLES, ServerSettings
 from muster.settings.sentences import read_sentences
@@ -68,8 +68,8 @@ def settings(
     start does, with the files that they name; no server is asked.
 
     Args:
-        part: only those of `muster serve`, of `muster site`, or of a program that calls `muster`. `muster up` has the first two, and
-            decides some by itself.
+        part: only those of `muster serve`, of `muster site`, or of `client`: commands, and programs that call them. `muster up` has
+            the first two, and decides some by itself.
         set: only those that differ from their default.
         json: write them as JSON.
         debug: show the trace of an error.
@@ -81,6 +81,7 @@ def settings(
     remarks: list[str] = []
     for name, one in chosen.items():
         made = try_settings(one)
+        rows += _list_rows_of_commands() if name == "client" else ()
         rows += _list_rows(name, one, None if isinstance(made, InvalidError) else made)
         remarks += list_remarks(one)
         try:
@@ -112,6 +113,21 @@ def _judge(made: FromVariables | InvalidError) -> list[str]:
         return ["the files that the settings of `muster serve` name are not looked at: its part is not installed here"]
     with named_as_variables(ServerSettings):
         return anyio.run(check_settings, made)
+
+
+def _list_rows_of_commands() -> Iterator[Setting]:
+    """What commands look for in the environment alone."""
+    for one in COMMAND_VARIABLES:
+        given = os.environ.get(one.name)  # empty is as if it were not set
+        yield Setting(
+            part="client",
+            setting=one.setting,
+            variables=[one.name],
+            value=mask(one.setting, given) if given else one.default,
+            default=one.default,
+            source=Source("environment", variable=one.name) if given else Source("default"),
+            sentence=one.sentence,
+        )
 
 
 def _list_rows(part: str, settings: type[FromVariables], made: FromVariables | None) -> Iterator[Setting]:

@@ -5,6 +5,7 @@ Asked where a part starts. The worker does not ask: it lives among variables tha
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from muster.domain.errors import Finding
@@ -13,8 +14,39 @@ from muster.settings.variables import SETTINGS_FILE, Variable, Variables, list_n
 from muster.worker import settings as worker
 
 PREFIX = "MUSTER_"
-OF_COMMANDS = frozenset({"MUSTER_URL", "MUSTER_TOKEN", "MUSTER_TOKEN_FILE", "MUSTER_DIR", SETTINGS_FILE})
-"""What commands look for in the environment alone."""
+
+
+@dataclass(frozen=True)
+class CommandVariable:
+    """A variable that commands look for in the environment alone."""
+
+    name: str
+    sentence: str
+    default: str = ""
+
+    @property
+    def setting(self) -> str:
+        """As settings are named."""
+        return self.name.removeprefix(PREFIX).lower()
+
+
+COMMAND_VARIABLES = (
+    CommandVariable(
+        "MUSTER_URL",
+        "Address of the service, where `--url` names none. Without it: that of the `muster up` of the folder.",
+    ),
+    CommandVariable("MUSTER_TOKEN", "Your token, where `--token-file` names none."),
+    CommandVariable(
+        "MUSTER_TOKEN_FILE",
+        "File that holds your token, where neither `--token-file` nor MUSTER_TOKEN does. Without it: a provider's token by the settings "
+        "below, or that of the `muster up` of the folder. `muster serve` has a setting of this name.",
+    ),
+    CommandVariable("MUSTER_DIR", "Folder of `muster up`, where `--dir` names none.", ".muster"),
+    CommandVariable(
+        SETTINGS_FILE, "File with settings, of `muster serve` and `muster site` as well; its lines are `NAME=value`."
+    ),
+)
+OF_COMMANDS = frozenset(one.name for one in COMMAND_VARIABLES)
 OF_TASKS = frozenset({*worker.VARIABLES, *worker.RESERVED, "MUSTER_EVENT_KIND"})
 """What a worker and its tasks have: a part may be started by one of them."""
 FAMILIES = ("MUSTER_TASK_", "MUSTER_TEST_", "MUSTER_BENCH_")

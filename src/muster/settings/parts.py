@@ -248,4 +248,4 @@ class SiteSettings(CredentialSettings):
 
 PARTS: Mapping[str, type[FromVariables]] = {"serve": ServerSettings, "site": SiteSettings, "client": ClientSettings}
 """By the command whose settings they are."""
-TITLES = {"serve": "muster serve", "site": "muster site", "client": "a program that calls muster"}
+TITLES = {"serve": "muster serve", "site": "muster site", "client": "muster's commands and programs that call them"}
