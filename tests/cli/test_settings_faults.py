@@ -7,6 +7,7 @@ import pytest
 from muster.cli.settings_faults import list_remarks, read_settings, read_settings_at_start
 from muster.domain.errors import InvalidError
 from muster.settings.parts import ServerSettings, SiteSettings
+from muster.settings.variables import list_names
 
 
 def _faults(settings: type[ServerSettings | SiteSettings]) -> dict[str, str]:
@@ -32,6 +33,23 @@ def test_a_time_without_end_is_refused(monkeypatch: pytest.MonkeyPatch, value: s
 
     assert set(_faults(ServerSettings)) == {"MUSTER_STOP_GRACE_S"}
     assert set(_faults(SiteSettings)) == {"MUSTER_SITE_STOP_GRACE_S"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable"),
+    [
+        (part, list_names(part, name)[0])
+        for part in (ServerSettings, SiteSettings)
+        for name, field in part.model_fields.items()
+        if field.default != ""  # of those an empty one says what leaving it out does
+    ],
+)
+def test_a_setting_that_is_empty_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, settings: type[ServerSettings | SiteSettings], variable: str
+) -> None:
+    monkeypatch.setenv(variable, "")
+
+    assert _faults(settings) == {variable: "is empty: give it a value, or leave it out, which gives its default"}
 
 
 def test_a_fault_inside_a_setting_is_placed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_a_broker_alone_is_refused_with_everything_that_it_lacks(monkeypatch: py
         ("BROKER_URL", "user@broker.example.org"),
         ("BROKER_URL", "broker example"),
         ("BROKER_QUEUE_USERNAME", "a@b"),
-        ("MUSTER_BROKER_USER", ""),
+        ("MUSTER_BROKER_USER", "a b"),
         ("HERE_URL", "mqs.example.org"),
         ("HERE_URL", "https://"),
         ("HERE_URL", "https://[::1"),

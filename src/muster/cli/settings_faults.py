@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from muster.cli.masking import mask
 from muster.cli.variable_names import KUBERNETES, list_unread
 from muster.domain.errors import Finding, InvalidError
-from muster.settings.variables import FromVariables, find_origin, list_names, list_without_effect, read_variables
+from muster.settings.variables import EMPTY, FromVariables, find_origin, list_names, list_without_effect, read_variables
 
 S = TypeVar("S", bound=FromVariables)
 SILENT = frozenset({"database_url"})
@@ -103,7 +103,7 @@ def _render_faults(error: ValidationError, settings: type[FromVariables]) -> Seq
             continue
         field = fields[path[0]]
         given = str(one["input"])
-        shown = "" if field in SILENT else f" (it is {mask(field, given)[:100]!r})"
+        shown = "" if field in SILENT or one["type"] == EMPTY else f" (it is {mask(field, given)[:100]!r})"
         if field == "port" and given.startswith(("tcp://", "udp://")):
             shown += f". {KUBERNETES}"
         reason = one["msg"] if len(path) > 1 else _explain_json(one) or one["msg"]

@@ -241,7 +241,7 @@ class SiteSettings(CredentialSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_locations(cls, values: dict[str, object]) -> dict[str, object]:
-        if isinstance(text := values.get("locations"), str):
+        if isinstance(text := values.get("locations"), str) and text:
             values["locations"] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
 

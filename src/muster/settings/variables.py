@@ -22,6 +22,8 @@ from muster.settings.upstream_variables import Alias, Ignored
 
 SETTINGS_FILE = "MUSTER_SETTINGS_FILE"
 """Only in the environment."""
+EMPTY = "empty"
+"""Pydantic's name for the fault of a setting that is set to nothing."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,9 @@ class FromVariables(BaseSettings):
         field = cls.model_fields[info.field_name or ""]
         if field.annotation not in (Path, Path | None) and _is_broken(value):
             raise PydanticCustomError("broken_text", "is not text: it has bytes that are no UTF-8")
+        # What is empty by mistake must not be taken for what was not said, nor a folder for the one where we are.
+        if value == "" and field.default != "":
+            raise PydanticCustomError(EMPTY, "is empty: give it a value, or leave it out, which gives its default")
         return value
 
 
