@@ -6,6 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from muster.server.adapters.sql import migrate
 
 HEAVY = ("alembic", "cryptography", "joserfc", "sqlalchemy.orm")
 PROGRAM = """
@@ -34,8 +39,19 @@ def list_loaded(database: Path) -> list[str]:
 
 
 @pytest.mark.timeout(120)
-def test_a_start_on_a_database_of_this_version_loads_nothing_heavy(tmp_path: Path) -> None:
+def test_a_start_on_a_database_that_needs_no_migration_loads_nothing_heavy(tmp_path: Path) -> None:
     database = tmp_path / "muster.db"
-    assert list_loaded(database) == ["alembic"]  # it is new, and must be migrated
+    assert list_loaded(database) == []  # it is new
 
+    assert list_loaded(database) == []
+
+
+@pytest.mark.timeout(120)
+def test_one_that_has_to_migrate_brings_what_that_takes(tmp_path: Path) -> None:
+    database = tmp_path / "muster.db"
+    database.touch(mode=0o600)
+    with create_engine(f"sqlite:///{database}", poolclass=NullPool).begin() as connection:
+        command.upgrade(migrate.make_config(connection), migrate.list_revisions()[-2])
+
+    assert list_loaded(database) == ["alembic"]
     assert list_loaded(database) == []
