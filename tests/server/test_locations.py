@@ -77,7 +77,7 @@ async def test_what_stands_where_no_agent_can_be_told_of_it_is_told(stand: Stand
     [displaced] = found.displaced
     assert (displaced.location, displaced.schedd) == ("local", "local")
     assert displaced.why == "the location local is not among MUSTER_LOCATIONS of this service any more"
-    assert (displaced.standing.waiting, displaced.standing.stopping) == (1, 1)
+    assert (displaced.counts.waiting, displaced.counts.stopping) == (1, 1)
 
 
 async def test_programs_are_told_too_and_nobody_else(stand: Stand) -> None:

@@ -362,10 +362,10 @@ async def tell_displaced(parts: Parts) -> None:
             why=one.why,
             location=one.location,
             schedd=one.schedd,
-            waiting=one.standing.waiting,
-            running=one.standing.running,
-            stopping=one.standing.stopping,
-            held=one.standing.held,
+            waiting=one.counts.waiting,
+            running=one.counts.running,
+            stopping=one.counts.stopping,
+            held=one.counts.held,
         )
 
 

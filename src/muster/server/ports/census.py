@@ -32,8 +32,8 @@ HELD_BACK_MAX = 10_000
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What stands at one place, and is not over.
+class PlaceCounts:
+    """How much stands at one place, and is not over.
 
     Args:
         waiting: taskforces for its agent to start.
@@ -59,7 +59,7 @@ class Census(Protocol):
 
     def count(self) -> Counted: ...
 
-    def count_places(self) -> Mapping[tuple[str, str], Standing]:
+    def count_places(self) -> Mapping[tuple[str, str], PlaceCounts]:
         """By location and schedd, as they were when it was ordered."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 from muster.domain.asking import Ask
 from muster.domain.displacement import explain_displacement
 from muster.domain.location import Agent, Location
-from muster.server.ports.census import Standing
+from muster.server.ports.census import PlaceCounts
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
 
@@ -20,7 +20,7 @@ class LocationNow:
 
     location: Location
     asks: Sequence[Ask]
-    standing: Standing
+    counts: PlaceCounts
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Displaced:
     location: str
     schedd: str
     why: str
-    standing: Standing
+    counts: PlaceCounts
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ async def read_locations(parts: Parts) -> Locations:
 
 
 def _look(tx: Transaction, parts: Parts) -> Locations:
-    standings, known = tx.census.count_places(), {one.name: one for one in parts.locations.values()}
-    schedds = {one.schedd for one in known.values()} | {schedd for _, schedd in standings}
+    counted, known = tx.census.count_places(), {one.name: one for one in parts.locations.values()}
+    schedds = {one.schedd for one in known.values()} | {schedd for _, schedd in counted}
     asks = tx.askings.find(locations=known.keys(), schedds=schedds)
     offered = {one.place for one in asks if one.kind is Agent.UPSTREAM and one.is_there(tx.now())}
     displaced = [
-        Displaced(name, schedd, why, standing)
-        for (name, schedd), standing in sorted(standings.items(), key=lambda one: one[0])
-        if standing.taskforces
+        Displaced(name, schedd, why, counts)
+        for (name, schedd), counts in sorted(counted.items(), key=lambda one: one[0])
+        if counts.taskforces
         and (why := explain_displacement(name, schedd, parts.locations, is_offered=schedd in offered)) is not None
     ]
     elsewhere = {(one.location, one.schedd) for one in displaced}
@@ -65,7 +65,7 @@ def _look(tx: Transaction, parts: Parts) -> Locations:
             LocationNow(
                 one,
                 [ask for ask in asks if _is_of(ask, one)][:AGENTS_MAX],
-                _sum([those for at, those in standings.items() if at[0] == name and at not in elsewhere]),
+                _sum([those for at, those in counted.items() if at[0] == name and at not in elsewhere]),
             )
             for name, one in sorted(known.items())
         ],
@@ -78,6 +78,6 @@ def _is_of(ask: Ask, location: Location) -> bool:
     return ask.kind is location.agent and ask.place == place
 
 
-def _sum(standings: Sequence[Standing]) -> Standing:
+def _sum(those: Sequence[PlaceCounts]) -> PlaceCounts:
     """Of one location, whose schedd may have had other names, at which upstream's agent asks still."""
-    return Standing(*(sum(ones) for ones in zip(*map(astuple, standings), strict=True)))
+    return PlaceCounts(*(sum(ones) for ones in zip(*map(astuple, those), strict=True)))

@@ -12,7 +12,7 @@ from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.outbox import count_held_back
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import counter, delayed, holder, holder_live, leased, queue, taskforce, workflow
-from muster.server.ports.census import HELD_BACK_MAX, Counted, Standing
+from muster.server.ports.census import HELD_BACK_MAX, Counted, PlaceCounts
 
 _STATES = tuple(state.value for state in EventState)
 _UNDER_WAY = tuple(phase for phase in Phase if phase is not Phase.CONDOR_COMPLETE)
@@ -72,7 +72,7 @@ class SqlCensus:
             held_back=count_held_back(self._session, limit=HELD_BACK_MAX),
         )
 
-    def count_places(self) -> Mapping[tuple[str, str], Standing]:
+    def count_places(self) -> Mapping[tuple[str, str], PlaceCounts]:
         place, is_held = (taskforce.c.location, taskforce.c.schedd), taskforce.c.held_reason.is_not(None)
         taskforces = self._session.execute(
             select(*place, taskforce.c.phase, is_held, func.count())
@@ -94,7 +94,7 @@ class SqlCensus:
                 found[location, schedd][word] += int(count)
         for location, schedd, count in sessions:
             found[location, schedd]["sessions"] += int(count)
-        return {at: Standing(**counts) for at, counts in found.items()}
+        return {at: PlaceCounts(**counts) for at, counts in found.items()}
 
     def _ask(self, query: Select[Any]) -> int:
         return int(self._session.connection.scalar(query) or 0)

@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from muster.client.shapes.service import AskingAgent, DisplacedView, Locations, LocationView, TaskforceCounts
 from muster.domain.location import Agent
 from muster.server.doors.access import ANYONE, SignedIn
-from muster.server.ports.census import Standing
+from muster.server.ports.census import PlaceCounts
 from muster.server.services.parts import Parts
 from muster.server.services.read_locations import LocationNow, read_locations
 
@@ -23,7 +23,7 @@ async def locations(request: SignedIn, parts: NamedDependency[Parts]) -> Locatio
         at=found.at,
         locations=[_render(one, at=found.at) for one in found.known],
         displaced=[
-            DisplacedView(one.location, one.schedd, one.why, _count(one.standing), one.standing.sessions)
+            DisplacedView(one.location, one.schedd, one.why, _count(one.counts), one.counts.sessions)
             for one in found.displaced
         ],
     )
@@ -37,13 +37,13 @@ def _render(one: LocationNow, *, at: float) -> LocationView:
         schedd=location.schedd,
         agent=location.agent.value,
         agents=[AskingAgent(ask.agent, ask.at, ask.is_there(at)) for ask in one.asks],
-        taskforces=_count(one.standing),
-        workers=one.standing.sessions if location.agent is Agent.MUSTER else None,
+        taskforces=_count(one.counts),
+        workers=one.counts.sessions if location.agent is Agent.MUSTER else None,
     )
 
 
-def _count(standing: Standing) -> TaskforceCounts:
-    return TaskforceCounts(standing.waiting, standing.running, standing.stopping, standing.held)
+def _count(counts: PlaceCounts) -> TaskforceCounts:
+    return TaskforceCounts(counts.waiting, counts.running, counts.stopping, counts.held)
 
 
 handlers: Sequence[HTTPRouteHandler] = (locations,)
