@@ -228,7 +228,7 @@ def _put_why(view: TaskforceView, found: ExplanationView) -> None:
     if reason is not None:
         put("\nwhy it is not at work")
         put_reason(reason, at=found.at)
-    elif is_without_cluster(Phase(view.phase), view.cluster_id):
+    elif is_without_cluster(view.phase, view.cluster_id):
         put(
             "\nit is over: it was ended before it had a cluster, so that there is nothing to stop, and no agent is waited for"
         )

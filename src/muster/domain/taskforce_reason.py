@@ -86,9 +86,9 @@ def is_over(taskforce: Taskforce) -> bool:
     return taskforce.phase is P.CONDOR_COMPLETE or is_without_cluster(taskforce.phase, taskforce.cluster_id)
 
 
-def is_without_cluster(phase: Phase, cluster_id: int | None) -> bool:
+def is_without_cluster(phase: str, cluster_id: int | None) -> bool:
     """Was it ended before it had a cluster, as far as anybody knows, so that nobody has to stop it?"""
-    return phase is P.PENDING_STOPPER and cluster_id is None
+    return phase == P.PENDING_STOPPER and cluster_id is None
 
 
 def explain_taskforce(case: TaskforceCase, *, now: float) -> Reason | None:
