@@ -172,6 +172,9 @@ def test_a_taskforce_that_is_not_started_says_why_in_words(running: Stack) -> No
 
     assert "why it is not at work\n  it is held: " in shown
     assert f"muster workflow abort {workflow}" in shown
+    assert "export" not in shown
+    lead = f"\n\nbefore what is to be typed next:\n  export MUSTER_URL={running.url}\n"
+    assert lead in running.run("taskforce", "show", held["taskforce_uuid"], "--url", running.url).stdout
     assert "pending-starter (held)" in listed
     assert "pending-starter (held)" in running.run("workflow", "show", workflow).stdout
     running.run("workflow", "abort", workflow)

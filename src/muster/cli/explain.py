@@ -1,6 +1,6 @@
 """`muster workflow explain`: why is it not (or no longer) running, for people?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from muster.cli.console import clean, put, put_json, render_count, render_duration, render_time
 from muster.cli.failure import OK
@@ -47,7 +47,12 @@ def put_explanation(found: ExplanationView, exports: Sequence[str] = ()) -> None
         put_reason(one, at=found.at, indent="    ")
     if found.left_out:
         put(f"\n  and {found.left_out} more: muster workflow show {found.workflow_id}")
-    if exports and any(one.remedies for one in (*found.reasons, *found.taskforces)):
+    put_lead(exports, (*found.reasons, *found.taskforces))
+
+
+def put_lead(exports: Sequence[str], reasons: Iterable[ReasonView]) -> None:
+    """Write what a shell must be told before the commands that these reasons name, where they name any."""
+    if exports and any(one.remedies for one in reasons):
         put("\nbefore what is to be typed next:")
         for line in exports:
             put(f"  {clean(line)}")

@@ -1,17 +1,18 @@
 """`muster taskforce …`: where are the workers, and why not?"""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cyclopts import App
 
 from muster.cli.console import clean, put, put_block, put_fields, put_json, put_table, render_time, say
-from muster.cli.explain import put_reason
+from muster.cli.explain import put_lead, put_reason
 from muster.cli.failure import OK, UsageError
 from muster.cli.found import list_found, render_found
 from muster.cli.lookup import check_task_id, check_taskforce_uuid, get_workflow_id
 from muster.cli.phase import render_phase
 from muster.cli.release import release_all, release_each
-from muster.cli.service import HERE, Service, connect
+from muster.cli.service import HERE, Service, connect, list_exports
 from muster.client.shapes.explanation import ExplanationView, TaskforceReasonView
 from muster.client.shapes.workflows import PhaseLogView, TaskforceView
 from muster.domain.taskforce_phase import Phase
@@ -108,7 +109,7 @@ def show(taskforce: str, /, *, service: Service = HERE) -> int:
     if found is None:
         put_json(view)
     else:
-        _put_view(view, found)
+        _put_view(view, found, list_exports(service))
     return OK
 
 
@@ -187,7 +188,7 @@ def put_taskforces(rows: list[dict[str, Any]]) -> None:
     )
 
 
-def _put_view(view: TaskforceView, found: ExplanationView) -> None:
+def _put_view(view: TaskforceView, found: ExplanationView, exports: Sequence[str]) -> None:
     claim = "-"
     if view.claim_agent is not None:
         until = "ended" if view.claim_until is None else f"until {render_time(view.claim_until)}"
@@ -209,7 +210,7 @@ def _put_view(view: TaskforceView, found: ExplanationView) -> None:
             ("event log", view.job_event_log_fpath),
         ]
     )
-    _put_why(view, found)
+    _put_why(view, found, exports)
     if view.compound_statuses:
         put("\nseen by its site")
         rows = [(job, pilot, n) for job, pilots in view.compound_statuses.items() for pilot, n in pilots.items()]
@@ -220,7 +221,7 @@ def _put_view(view: TaskforceView, found: ExplanationView) -> None:
     _put_log(view.phase_change_log)
 
 
-def _put_why(view: TaskforceView, found: ExplanationView) -> None:
+def _put_why(view: TaskforceView, found: ExplanationView, exports: Sequence[str]) -> None:
     """Why it is not at work, in words."""
     reason: TaskforceReasonView | None = next(
         (one for one in found.taskforces if one.taskforce_uuid == view.taskforce_uuid), None
@@ -228,6 +229,7 @@ def _put_why(view: TaskforceView, found: ExplanationView) -> None:
     if reason is not None:
         put("\nwhy it is not at work")
         put_reason(reason, at=found.at)
+        put_lead(exports, [reason])
     elif is_without_cluster(view.phase, view.cluster_id):
         put(
             "\nit is over: it was ended before it had a cluster, so that there is nothing to stop, and no agent is waited for"
