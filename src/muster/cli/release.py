@@ -79,7 +79,8 @@ def _say_final(done: Done, service: Service) -> None:
         return
     more = len(done.final) - NAMED_MAX
     named = ", ".join([*done.final[:NAMED_MAX], *([f"and {more} more"] if more > 0 else [])])
-    workflows = dict.fromkeys(one.workflow_id for one in done.taskforces if one.taskforce_uuid in set(done.final))
+    final = set(done.final)
+    workflows = dict.fromkeys(one.workflow_id for one in done.taskforces if one.taskforce_uuid in final)
     be = "was" if len(done.final) == 1 else "were"
     told = f"mind: {len(done.final)} of them {be} held for good: {named}. Unless their site was changed since, no release can mend that"
     say(f"{told}, and they are held again")

@@ -232,7 +232,8 @@ def _find_obstacle(wanted: Use, used: Use, kept: Use, limit: Limit, *, is_own: b
     whose = "of one owner" if is_own else "in all"
     if limit.events is not None and used.events >= limit.events:
         may_be = _render_limit("events", limit.events, is_own=is_own)
-        return Obstacle(f"{used.events} events {whose} are in use, {may_be}", "events", is_own, 1, limit.events)
+        text = f"{used.events} events {whose} are in use, {may_be}"
+        return Obstacle(text, "events", is_own=is_own, wants=1, may=limit.events)
     for what in _COUNTED:
         in_use, keeps, wants, may = used.of(what), kept.of(what), wanted.of(what), limit.of(what)
         # What wants more than may be is let in when nothing else is in use: refusing it for ever would help nobody.
@@ -240,7 +241,7 @@ def _find_obstacle(wanted: Use, used: Use, kept: Use, limit: Limit, *, is_own: b
             kept_too = f", {keeps} are kept for one that has waited longer," if keeps else ""
             may_be = _render_limit(what, may, is_own=is_own)
             text = f"{in_use} {what} {whose} are in use{kept_too} and {wants} more are wanted, {may_be}"
-            return Obstacle(text, what, is_own, wants, may)
+            return Obstacle(text, what, is_own=is_own, wants=wants, may=may)
     return None
 
 
