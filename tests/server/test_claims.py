@@ -387,14 +387,15 @@ async def test_one_that_was_held_is_so_no_more_when_its_workflow_has_ended(stand
     assert (found["taskforces"], found["over"]) == ([], 1)
 
 
-async def test_a_release_wakes_the_agent_that_waits_for_work(stand: Stand) -> None:
+@pytest.mark.parametrize("names", [0, 1], ids=["free", "as it asked before it failed"])
+async def test_a_release_wakes_the_agent_that_waits_for_work(stand: Stand, names: int) -> None:
     workflow = await ready(stand)
     uuid = workflow["taskforces"][0]["taskforce_uuid"]
     await stand.report(await one_order(stand), "submit-failed", error="no such image", final=True)
     answers: list[Json] = []
 
     async def ask() -> None:
-        answers.append(await stand.claim(wait_s=60))
+        answers.append(await stand.claim(wait_s=60, held=[uuid][:names]))
 
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
@@ -403,6 +404,7 @@ async def test_a_release_wakes_the_agent_that_waits_for_work(stand: Stand) -> No
             await stand.post(f"/muster/v1/taskforces/{uuid}/actions/release")
 
     assert [one["taskforce_uuid"] for one in answers[0]["start"]] == [uuid]
+    assert answers[0]["lost"] == []
 
 
 async def test_a_late_word_that_starting_failed_holds_nothing_back_that_is_to_be_stopped(stand: Stand) -> None:

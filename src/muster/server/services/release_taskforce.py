@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from muster.domain.caller import Caller
-from muster.domain.taskforce_phase import ENDING
+from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.workflow import PhaseLogEntry, Taskforce
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import USER
@@ -34,10 +34,13 @@ async def release_taskforce(parts: Parts, caller: Caller, uuid: str) -> WholeTas
 
 
 def _release(tx: Transaction, caller: Caller, taskforce: Taskforce) -> None:
-    fence = (
-        taskforce.claim_fence + 1
-    )  # whoever held it has said its last word: said once more, that must not hold it again
-    tx.taskforces.update(replace(taskforce, held_reason=None, submit_failures=0, remove_failures=0, claim_fence=fence))
+    # Whoever held it has said its last word: said once more, that must not hold it again.
+    fence = taskforce.claim_fence + 1
+    tried = replace(taskforce, held_reason=None, submit_failures=0, remove_failures=0, claim_fence=fence)
+    if taskforce.phase is Phase.PENDING_STARTER:
+        # Nothing was placed, so it is nobody's: an agent that asked before it failed there, and waits, names it still as in its hands.
+        tried = replace(tried, claim_agent=None, claim_until=None)
+    tx.taskforces.update(tried)
     entry = PhaseLogEntry(taskforce.phase, tx.now(), False, None, USER, RELEASED.format(name=caller.name))
     tx.taskforces.append_log(taskforce.taskforce_uuid, entry)
     tx.wake(f"{'stop' if taskforce.phase in ENDING else 'start'}:{taskforce.schedd}")
