@@ -46,3 +46,15 @@ def test_a_token_file_that_cannot_be_used_is_told_by_its_setting(tmp_path: Path)
         with pytest.raises(InvalidError, match=f"cannot be read: {reason}") as refused:
             find_token(make_settings(tmp_path / name))
         assert [one.field for one in refused.value.findings] == ["token_file"]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "two words", "one\ntwo", "schlüssel"])
+def test_a_file_without_a_token_is_refused_and_never_sent(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(text)
+    file.chmod(0o600)
+
+    with pytest.raises(InvalidError, match="token does not hold a token: one line of printable ASCII") as refused:
+        find_token(make_settings(file))
+
+    assert [one.field for one in refused.value.findings] == ["token_file"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cyclopts import Group, Parameter
 
 from muster.cli.console import say
-from muster.client.address import Token, parse_address
+from muster.client.address import NOT_ONE, Token, is_token, parse_address
 from muster.client.patience import Patience
 from muster.client.synchronous import Client
 from muster.domain.errors import Finding, InvalidError, NotFoundError, UnavailableError
@@ -158,6 +158,6 @@ def _read_token(file: Path, *, source: str) -> str:
 
 def _check_token(text: str, *, source: str) -> str:
     token = text.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise InvalidError([Finding(source, "does not hold a token: one line of printable ASCII without blanks")])
+    if not is_token(token):
+        raise InvalidError([Finding(source, NOT_ONE)])
     return token

@@ -21,6 +21,8 @@ _NOT_VOUCHED_FOR = frozenset({18, 19, 20, 21})
 
 Token: TypeAlias = str | httpx.Auth | None
 """What signs the caller in: a token, or what gets one whenever it is needed; None for the public calls only."""
+NOT_ONE = "does not hold a token: one line of printable ASCII without blanks"
+"""What is wrong with a text that is none."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Address:
 
     url: str
     is_loopback: bool
+
+
+def is_token(text: str) -> bool:
+    """Can this be sent as a token?"""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def parse_address(url: str) -> Address:

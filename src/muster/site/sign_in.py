@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from muster.client.address import Token
+from muster.client.address import NOT_ONE, Token, is_token
 from muster.client.client_credentials import ClientCredentials
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 from muster.settings.parts import SiteSettings
@@ -35,6 +35,8 @@ def find_token(settings: SiteSettings) -> tuple[Token, str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = "is not text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
         raise InvalidError([Finding("token_file", f"{path} cannot be read: {reason}")]) from error
+    if not is_token(token):
+        raise InvalidError([Finding("token_file", f"{path} {NOT_ONE}")])
     _mind_mode(path, mode)
     return token, f"MUSTER_SITE_TOKEN_FILE {path}"
 
