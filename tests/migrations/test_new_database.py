@@ -1,23 +1,34 @@
 """Is a database that was made at once what the migrations make of an empty one?"""
 
 import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import anyio
 import asyncpg
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
 from migrations.recorded import record_postgres, record_sqlite
-from muster.server.adapters.sql import migrate
+from muster.domain.errors import ConflictError, InvalidError
+from muster.server.adapters.sql import migrate, upkeep
 from muster.server.adapters.sql.database import connect_once, open_database
 from muster.server.adapters.sql.new_database import find_script, make_new_postgres, make_new_sqlite
 
 pytestmark = pytest.mark.anyio
 
 STALE = "the migrations have changed: PYTHONPATH=tests python -m migrations.recorded"
+
+
+async def open_and_close(url: str) -> None:
+    async with open_database(url):
+        pass
+
+
+async def upgrade(url: str) -> None:
+    await upkeep.upgrade(url, tell=print)
 
 
 @pytest.fixture
@@ -89,3 +100,55 @@ async def test_on_postgres_one_that_fails_leaves_nothing_behind(empty_postgres_u
     async with open_database(empty_postgres_url) as database:
         await database.store.check()
     await raw.close()
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("prepare", [open_and_close, upgrade])
+async def test_on_postgres_who_may_not_make_tables_is_told_so(
+    empty_postgres_url: str, prepare: Callable[[str], Awaitable[object]]
+) -> None:
+    raw = await asyncpg.connect(empty_postgres_url)
+    await raw.execute("CREATE ROLE guest LOGIN")
+    told = "may not do what is needed: permission denied for schema public; name a user"
+
+    try:
+        with pytest.raises(InvalidError, match=told) as raised:
+            await prepare(empty_postgres_url.replace("//postgres@", "//guest@"))
+    finally:
+        await raw.execute("DROP ROLE guest")
+        await raw.close()
+
+    assert [one.field for one in raised.value.findings] == ["database_url"]
+
+
+@pytest.mark.server
+async def test_on_postgres_a_database_that_can_only_be_read_is_told_as_that(empty_postgres_url: str) -> None:
+    raw = await asyncpg.connect(empty_postgres_url)
+    name = empty_postgres_url.rpartition("/")[2]
+    await raw.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await raw.close()
+
+    with pytest.raises(InvalidError, match="it can only be read: cannot execute CREATE TABLE"):
+        await open_and_close(empty_postgres_url)
+
+
+@pytest.mark.server
+async def test_on_postgres_it_is_asked_once_for_the_revision_that_a_refusal_names(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_pending = migrate.list_pending
+
+    def look_late(connection: Connection) -> Sequence[migrate.Migration]:
+        pending = list_pending(connection)
+        make_new(connection)  # somebody else's start, meanwhile
+        return pending
+
+    def make_new(connection: Connection) -> None:
+        connection.exec_driver_sql(f"CREATE TABLE {migrate.TABLE} (version_num varchar(32))")
+        connection.exec_driver_sql(f"INSERT INTO {migrate.TABLE} VALUES ('{migrate.get_head()}')")
+
+    monkeypatch.setattr(migrate, "list_pending", look_late)
+
+    with pytest.raises(ConflictError, match="has revision none and this program needs"):
+        async with open_database(empty_postgres_url, is_upgraded=False):
+            pass

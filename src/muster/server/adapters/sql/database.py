@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, migrate, replicas
-from muster.server.adapters.sql.faults import database_errors
+from muster.server.adapters.sql.faults import database_errors, permission_errors
 from muster.server.adapters.sql.new_database import make_new_postgres, make_new_sqlite
 from muster.server.adapters.sql.partitions import make_coming_partitions
 from muster.server.adapters.sql.postgres_engine import PostgresEngine
@@ -71,8 +71,8 @@ async def open_database(url: str, *, hot_connections: int = 2, is_upgraded: bool
         is_upgraded: migrate it first; else one that lacks migrations is refused.
 
     Raises:
-        InvalidError: no such kind of database, an address that cannot be read, a schema of a newer version, or a SQLite file that others
-            may use.
+        InvalidError: no such kind of database, an address that cannot be read, a schema of a newer version, a SQLite file that others
+            may use, or a user of PostgreSQL who may not do what is needed.
         ConflictError: another service has the SQLite file; the schema is too old, or cannot be changed while others run.
         UnavailableError: the database does not answer.
     """
@@ -194,7 +194,7 @@ async def _open_postgres(url: str, *, hot_connections: int, is_upgraded: bool) -
     )
     watch_connections(engine)
     try:
-        with database_errors():
+        with database_errors(), permission_errors():
             ids, era = await _prepare_postgres(url, token, is_upgraded=is_upgraded)
         bells = Bells()
         hot = PostgresEngine(connect, ids, bells.wake_after_commit, connections=hot_connections)

@@ -8,7 +8,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from muster.domain.errors import NoRoomError, UnavailableError
+from muster.domain.errors import Finding, InvalidError, NoRoomError, UnavailableError
 
 _AGAIN = {"40001", "40P01"}  # serialization failure, deadlock: the same transaction may succeed now
 _AWAY_CLASSES = ("08", "28", "3D", "40", "53", "55", "57", "58")
@@ -17,6 +17,7 @@ BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What a call raises, beside errors of the server, over a connection that has gone. The last is asyncpg's word for what it did not expect:
 the good-bye of a server that ends the session, for one."""
 _FULL = "53100"  # disk_full
+_NOT_ALLOWED = {"42501": "this database user may not do what is needed", "25006": "it can only be read"}
 _OUR_FAULT = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY}
 """A wrong statement, and a write where only reads are allowed: trying again would not help."""
 
@@ -38,6 +39,20 @@ def database_errors() -> Iterator[None]:
         raise
     except BROKEN as error:
         raise UnavailableError(f"the database does not answer: {_first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def permission_errors() -> Iterator[None]:
+    """Errors of PostgreSQL in, where somebody prepares a database; InvalidError out where this user may not do that, or nobody may."""
+    try:
+        yield
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if (reason := _NOT_ALLOWED.get(_sqlstate(cause))) is None:
+            raise
+        told = _first_line(cause).rpartition("Error'>: ")[2]  # SQLAlchemy puts the class before it
+        fault = f"{reason}: {told}; name a user that owns the database, or one who may CREATE in the schema and owns its tables"
+        raise InvalidError([Finding("database_url", fault)]) from error
 
 
 def again(error: BaseException) -> Exception:

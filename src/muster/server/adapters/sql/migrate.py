@@ -110,8 +110,11 @@ def list_pending(connection: Connection, folders: Sequence[Path] = ()) -> Sequen
 def refuse_pending(connection: Connection) -> None:
     """Raises ConflictError where the database lacks migrations, InvalidError where it has more than this program knows."""
     if pending := list_pending(connection):
+        # Not asked again: somebody may be migrating it.
+        known = list_revisions()
+        has = ["none", *known][known.index(pending[0].revision)]
         raise ConflictError(
-            f"the database's schema has revision {find_revision(connection) or 'none'} and this program needs "
+            f"the database's schema has revision {has} and this program needs "
             f"{pending[-1].revision}: say `muster db upgrade` first (MUSTER_UPGRADE_AT_START is off, so the service does not)"
         )
 

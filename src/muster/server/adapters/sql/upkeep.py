@@ -14,7 +14,7 @@ from sqlalchemy import Connection, inspect
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError, UnavailableError
 from muster.server.adapters.sql import eras, migrate, replicas
 from muster.server.adapters.sql.database import change_sqlite, connect_once, find_sqlite_path
-from muster.server.adapters.sql.faults import database_errors
+from muster.server.adapters.sql.faults import database_errors, permission_errors
 from muster.server.adapters.sql.migrate import Migration
 from muster.server.adapters.sql.replicas import Service
 from muster.server.adapters.sql.rows import ask_postgres_clock
@@ -76,7 +76,7 @@ async def look(url: str) -> Standing:
         UnavailableError: it does not answer.
     """
     path = find_sqlite_path(url)
-    with database_errors():
+    with database_errors(), permission_errors():
         if path is not None:
             with _reading(path) as core:
                 return replace(_look(core, now=time.time()), holder=find_holder(path))
@@ -110,13 +110,13 @@ async def upgrade(url: str, *, tell: Callable[[str], None]) -> Sequence[Migratio
         tell: called with what is being waited for.
 
     Raises:
-        InvalidError: a newer version has migrated it, or it is none.
+        InvalidError: a newer version has migrated it, it is none, or this user may not change it.
         ConflictError: a service has the SQLite file, or services run that could not go on.
         UnavailableError: it does not answer, or others kept its tables locked.
     """
     path = find_sqlite_path(url)
     if path is None:
-        with database_errors():
+        with database_errors(), permission_errors():
             async with connect_once(url) as connection:
                 return await migrate.upgrade_beside_others(connection, tell=tell)
     with lock_file(path), database_errors():
