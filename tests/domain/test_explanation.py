@@ -1,6 +1,6 @@
 """Is a workflow as a whole explained: in a word, in a sentence, and with every cause?"""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from muster.domain.location import Agent
 from muster.domain.occupancy import NoRoom
 from muster.domain.queue import Counts, Queue
 from muster.domain.reason import Cause, Party, Reason
+from muster.domain.stall import StallCase
 from muster.domain.standing import KeptFrom
 from muster.domain.taskforce_phase import Phase
 from muster.domain.taskforce_reason import TaskforceCase, is_working, list_ways_to_mend, render_final
@@ -30,13 +31,12 @@ WAIT = Counts(published=3, waiting=3)
 def a_case(counts: Counts, *taskforces: Taskforce, queue: Queue = IN, workers: int = 0, **changes: Any) -> WorkflowCase:
     """The first `workers` of the last taskforce are up."""
     live = {taskforces[-1].taskforce_uuid: workers} if workers else {}
+    of_stall = {one.name: changes.pop(one.name) for one in fields(StallCase) if one.name in changes}
+    stall = StallCase(WORKFLOW, [queue, OUT], {1: counts, 2: Counts()}, workers, lambda: taskforces)
     case = WorkflowCase(
-        workflow=WORKFLOW,
+        stall=replace(stall, **of_stall),
         at=NOW,
-        queues=[queue, OUT],
-        counts={1: counts, 2: Counts()},
         workers=live,
-        taskforces=taskforces,
         cases=[
             TaskforceCase(one, [PhaseLogEntry(one.phase, NOW - 20, True, None, "TMS", "")])
             for one in taskforces
@@ -297,8 +297,8 @@ def ended(state: WorkflowState, by: str = "ada") -> Workflow:
 def test_one_that_was_ended_says_by_whom_when_and_what_is_not_stopped_yet() -> None:
     stopping = replace(AT_WORK, phase=Phase.PENDING_STOPPER)
     over = replace(AT_WORK, taskforce_uuid="TF-3", phase=Phase.CONDOR_COMPLETE)
-    case = a_case(WAIT, over, stopping, workflow=ended(WorkflowState.ABORTED), deaths=DEATHS[:1])
-    found = explain(replace(case, counts={1: replace(WAIT, published=4, dead=1), 2: Counts()}))
+    counts = replace(WAIT, published=4, dead=1)
+    found = explain(a_case(counts, over, stopping, workflow=ended(WorkflowState.ABORTED), deaths=DEATHS[:1]))
 
     told = "it was aborted by ada at 2027-01-15 07:59:00 UTC"
     assert (found.verdict, found.summary) == (Verdict.ENDED, f"{told}; 1 of 2 taskforces not yet stopped")

@@ -1,13 +1,12 @@
 """Is the right cause named when nothing of a workflow can move, and none when something can?"""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from muster.domain.queue import Counts, Queue
 from muster.domain.reason import Cause, Party, Reason
-from muster.domain.stall import LET_IN_S, explain_stall, find_stall
+from muster.domain.stall import LET_IN_S, StallCase, explain_stall, find_stall
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Taskforce, Workflow, WorkflowState
 
@@ -35,18 +34,21 @@ def stall(
     now: float | None = None,
     obstacle: str | None = None,
 ) -> Reason | None:
-    known: dict[str, Any] = {
-        "has_ready": lambda: has_ready,
-        "find_next_due": lambda: due,
-        "list_taskforces": lambda: taskforces,
-        "upstreams": upstreams,
-        "find_displacement": lambda one: f"{one.location} is gone" if one.location in displaced else None,
-        "now": now,
-        "find_obstacle": lambda: obstacle,
-    }
-    of = (workflow, [queue, MIDDLE], {1: counts, 2: Counts()}, workers)
-    found = find_stall(*of, **known)
-    assert explain_stall(*of, **known) == (None if found is None else found.text)
+    case = StallCase(
+        workflow=workflow,
+        queues=[queue, MIDDLE],
+        counts={1: counts, 2: Counts()},
+        workers=workers,
+        find_taskforces=lambda: taskforces,
+        has_ready=lambda: has_ready,
+        find_next_due=lambda: due,
+        upstreams=upstreams,
+        find_displacement=lambda one: f"{one.location} is gone" if one.location in displaced else None,
+        now=now,
+        find_obstacle=lambda: obstacle,
+    )
+    found = find_stall(case)
+    assert explain_stall(case) == (None if found is None else found.text)
     return found
 
 
@@ -227,3 +229,18 @@ def test_before_the_first_event_a_hold_of_all_is_told_and_afterwards_what_is_mis
 
 def test_what_is_in_work_moves_whatever_is_held() -> None:
     assert stall(Counts(published=3, waiting=2, in_work=1), HELD, OTHER, workers=1) is None
+
+
+def test_its_taskforces_are_read_once_and_only_where_they_may_be_the_cause() -> None:
+    reads: list[str] = []
+
+    def read() -> list[Taskforce]:
+        reads.append("taskforces")
+        return [replace(TASKFORCE, claim_agent="site-a")]
+
+    case = StallCase(WORKFLOW, [IN], {1: WAIT}, 0, read, upstreams=("far",))
+
+    assert find_stall(replace(case, counts={1: Counts(published=3, in_work=3)})) is None
+    assert reads == []
+    assert find_stall(case) is None
+    assert reads == ["taskforces"]

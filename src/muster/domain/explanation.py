@@ -3,14 +3,14 @@
 The long form of `domain.stall`: the same causes, with since when, the last error, and what would move each taskforce.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from muster.domain.attempt import CauseOfDeath
-from muster.domain.queue import Counts, Queue, is_workflow_drained, sum_inputs
+from muster.domain.queue import Counts, is_workflow_drained
 from muster.domain.reason import Cause, Party, Reason, count, cut, render_utc
-from muster.domain.stall import find_stall, is_direct
+from muster.domain.stall import StallCase, find_stall
 from muster.domain.standing import KeptFrom, render_kept
 from muster.domain.taskforce_reason import TaskforceCase, explain_taskforce, is_final, is_over, is_working
 from muster.domain.workflow import Taskforce, Workflow, WorkflowState
@@ -35,50 +35,45 @@ class WorkflowCase:
     """What is known of a workflow, in one snapshot.
 
     Args:
+        stall: what decides whether anything of it can move.
         at: seconds since the epoch.
         workers: those that are up (`count_up`), by taskforce.
-        taskforces: all of them.
-        cases: those that are to be explained.
-        upstreams: locations that upstream's agent serves.
-        find_displacement: as of `find_stall`.
+        cases: the taskforces that are to be explained.
         deaths: why events died, the most frequent first.
         ended_itself: it was not a person who ended it.
-        has_ready, find_next_due: as of `find_stall`.
         kept: room that it keeps though it stands still, and others wait for.
         find_failure: why attempts fail, the most frequent cause; None where none did. Asked only where that is why nothing moves, or
             where nothing is done.
     """
 
-    workflow: Workflow
+    stall: StallCase
     at: float
-    queues: Sequence[Queue]
-    counts: Mapping[int, Counts]
     workers: Mapping[str, int]
-    taskforces: Sequence[Taskforce]
     cases: Sequence[TaskforceCase]
-    upstreams: Collection[str] = ()
-    find_displacement: Callable[[Taskforce], str | None] = lambda _: None
     deaths: Sequence[CauseOfDeath] = ()
     ended_itself: bool = False
     kept: Sequence[KeptFrom] = ()
-    has_ready: Callable[[], bool] = lambda: True
-    find_next_due: Callable[[], float | None] = lambda: None
     find_failure: Callable[[], str | None] = lambda: None
+
+    @property
+    def workflow(self) -> Workflow:
+        """Itself."""
+        return self.stall.workflow
+
+    @property
+    def taskforces(self) -> Sequence[Taskforce]:
+        """All of its."""
+        return self.stall.taskforces
 
     @property
     def total(self) -> Counts:
         """What the tasks have before them and behind them."""
-        return sum_inputs(self.queues, self.counts)
+        return self.stall.total
 
     @property
     def live(self) -> int:
-        """Workers that are there now."""
-        return sum(self.workers.values())
-
-    @property
-    def is_direct(self) -> bool:
-        """Do its events go from the broker to its workers, past this service?"""
-        return self.total.published == 0 and is_direct(self.taskforces, self.upstreams)
+        """Workers that are up now."""
+        return self.stall.workers
 
 
 @dataclass(frozen=True)
@@ -146,17 +141,7 @@ def explain(case: WorkflowCase) -> Explanation:
 
 def _find_stall(case: WorkflowCase, explained: Sequence[Explained]) -> Reason | None:
     """Why nothing can move, with what is known of the taskforces that are to blame."""
-    stall = find_stall(
-        case.workflow,
-        case.queues,
-        case.counts,
-        case.live,
-        has_ready=case.has_ready,
-        find_next_due=case.find_next_due,
-        list_taskforces=lambda: case.taskforces,
-        upstreams=case.upstreams,
-        find_displacement=case.find_displacement,
-    )
+    stall = find_stall(case.stall)
     if stall is None:
         return None
     if stall.cause is Cause.PAUSED:
@@ -197,9 +182,9 @@ def _judge(case: WorkflowCase, stall: Reason | None, explained: Sequence[Explain
     total = case.total
     if not case.workflow.is_active:
         return Verdict.ENDED
-    if total.in_work or ((total.waiting or case.is_direct) and case.live and stall is None):
+    if total.in_work or ((total.waiting or case.stall.is_direct) and case.live and stall is None):
         return Verdict.RUNNING
-    if not total.waiting and not case.is_direct:
+    if not total.waiting and not case.stall.is_direct:
         return Verdict.STALLED if stall is not None and stall.cause is Cause.HELD else Verdict.IDLE
     no_room = _find_no_room(explained)
     waits_for_room = no_room is not None and not no_room.needs_help
@@ -216,7 +201,7 @@ def _summarise(case: WorkflowCase, verdict: Verdict, *, to_stop: int) -> str:
     events = f"{count(total.waiting, 'event')} waiting, {total.in_work} in work, {total.done} done, {total.dead} dead"
     if total.failed:
         events += f", {count(total.failed, 'failed attempt')}"
-    if case.is_direct:
+    if case.stall.is_direct:
         events = "its events go through the broker, and are not counted here"
     match verdict:
         case Verdict.RUNNING:
@@ -247,12 +232,14 @@ def _explain_end(case: WorkflowCase) -> Reason:
 
 def _explain_idleness(case: WorkflowCase) -> Reason | None:
     """Why an active workflow has nothing to do, where that is as it should be."""
-    pairs = [(queue, case.counts[queue.number]) for queue in case.queues]
+    pairs = [(queue, case.stall.counts[queue.number]) for queue in case.stall.queues]
     if case.workflow.finish_when_done and is_workflow_drained(pairs):
         text = "every event is done and the inputs are closed: it finishes itself in a moment"
         return Reason(Cause.FINISHING, text, Party.SERVICE)
     here = case.workflow.workflow_id
-    entrances = [queue.alias for queue in case.queues if queue.is_public and queue.is_input and queue.closed_at is None]
+    entrances = [
+        queue.alias for queue in case.stall.queues if queue.is_public and queue.is_input and queue.closed_at is None
+    ]
     if not entrances:
         return None
     text = f"every event so far is done, and it waits for more: {', '.join(entrances)} {'is' if len(entrances) == 1 else 'are'} open"

@@ -4,9 +4,9 @@ The one place that judges it: `watch` shows the sentence alone, `muster workflow
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property
 from shlex import quote
 
 from muster.domain.queue import Counts, Queue, sum_inputs
@@ -20,100 +20,92 @@ LET_IN_S = 5.0
 """A workflow for which there is room is let in much sooner."""
 
 
-def explain_stall(
-    workflow: Workflow,
-    queues: Sequence[Queue],
-    counts: Mapping[int, Counts],
-    workers: int,
-    *,
-    has_ready: Callable[[], bool],
-    find_next_due: Callable[[], float | None],
-    list_taskforces: Callable[[], Sequence[Taskforce]],
-    upstreams: Collection[str] = (),
-    find_displacement: Callable[[Taskforce], str | None] = lambda _: None,
-    now: float | None = None,
-    find_obstacle: Callable[[], str | None] = lambda: None,
-) -> str | None:
-    """`find_stall`, in one sentence."""
-    stall = find_stall(
-        workflow,
-        queues,
-        counts,
-        workers,
-        has_ready=has_ready,
-        find_next_due=find_next_due,
-        list_taskforces=list_taskforces,
-        upstreams=upstreams,
-        find_displacement=find_displacement,
-        now=now,
-        find_obstacle=find_obstacle,
-    )
-    return None if stall is None else stall.text
-
-
-def find_stall(
-    workflow: Workflow,
-    queues: Sequence[Queue],
-    counts: Mapping[int, Counts],
-    workers: int,
-    *,
-    has_ready: Callable[[], bool],
-    find_next_due: Callable[[], float | None],
-    list_taskforces: Callable[[], Sequence[Taskforce]],
-    upstreams: Collection[str] = (),
-    find_displacement: Callable[[Taskforce], str | None] = lambda _: None,
-    now: float | None = None,
-    find_obstacle: Callable[[], str | None] = lambda: None,
-) -> Reason | None:
-    """Why nothing can move; None when something can, or will in a moment.
+@dataclass(frozen=True)
+class StallCase:
+    """What is known of a workflow of which nothing may move. What is costly to find out is only asked where it may be the cause.
 
     Args:
+        workers: those that are up.
+        find_taskforces: all of its; there may be thousands.
         has_ready: could a worker take an event now? Asked only where workers wait.
         find_next_due: when can one take the first of those that wait for their next attempt? Asked only where `has_ready` says no.
-        list_taskforces: all of them; asked only where they may be the cause, since there may be thousands.
         upstreams: locations that upstream's agent serves.
         find_displacement: why can no agent take it (`domain.displacement`)? Asked only of those that none has taken.
         now: seconds since the epoch, where nobody else tells of workflows that wait to be let in.
         find_obstacle: why was this one not let in lately, as half a sentence, where that is known? Asked only where it waits for that.
     """
-    total = sum_inputs(queues, counts)
-    explain_not_taken = partial(_explain_not_taken, upstreams=upstreams, find_displacement=find_displacement)
-    if not workflow.is_active or total.in_work:
+
+    workflow: Workflow
+    queues: Sequence[Queue]
+    counts: Mapping[int, Counts]
+    workers: int
+    find_taskforces: Callable[[], Sequence[Taskforce]]
+    has_ready: Callable[[], bool] = lambda: True
+    find_next_due: Callable[[], float | None] = lambda: None
+    upstreams: Collection[str] = ()
+    find_displacement: Callable[[Taskforce], str | None] = lambda _: None
+    now: float | None = None
+    find_obstacle: Callable[[], str | None] = lambda: None
+
+    @cached_property
+    def taskforces(self) -> Sequence[Taskforce]:
+        """All of its."""
+        return self.find_taskforces()
+
+    @property
+    def tried(self) -> Sequence[Taskforce]:
+        """Without those that were told to stop before the workflow was reopened: they are no help, and no trouble either."""
+        return [one for one in self.taskforces if one.phase not in ENDING]
+
+    @cached_property
+    def total(self) -> Counts:
+        """What the tasks have before them and behind them."""
+        return sum_inputs(self.queues, self.counts)
+
+    @property
+    def places_direct(self) -> Sequence[str]:
+        """Where its workers get their events from the broker, past this service: upstream's do."""
+        if not self.upstreams:
+            return ()
+        return sorted({one.location for one in self.taskforces if one.location in self.upstreams})
+
+    @property
+    def is_direct(self) -> bool:
+        """Do its events go from the broker to its workers? Where some do, all do, and none was published here."""
+        return self.total.published == 0 and bool(self.places_direct)
+
+
+def explain_stall(case: StallCase) -> str | None:
+    """`find_stall`, in one sentence."""
+    return None if (stall := find_stall(case)) is None else stall.text
+
+
+def find_stall(case: StallCase) -> Reason | None:
+    """Why nothing can move; None when something can, or will in a moment."""
+    total = case.total
+    if not case.workflow.is_active or total.in_work:
         return None
-    if total.waiting and upstreams and (places := _list_direct(list_taskforces(), upstreams)):
-        return _explain_not_bridged(workflow, queues, counts, places)
-    if total.waiting and workers:
+    if total.waiting and (places := case.places_direct):
+        return _explain_not_bridged(case, places)
+    if total.waiting and case.workers:
         # Nothing is in work though workers are up: those that could take what waits are not among them, perhaps.
-        return _find_held_task(list_taskforces()) if has_ready() else _explain_pause(workflow, find_next_due())
-    if total.published == 0 and upstreams and is_direct(list_taskforces(), upstreams):
-        return _explain_no_worker(total, list_taskforces(), upstreams, explain_not_taken, now, find_obstacle)
-    if total.waiting == 0:
-        no_input = _explain_no_input(workflow, queues, total)
-        return no_input if total.published else _explain_before(no_input, list_taskforces(), now, find_obstacle)
-    return _explain_no_worker(total, list_taskforces(), upstreams, explain_not_taken, now, find_obstacle)
+        return _find_held_task(case.taskforces) if case.has_ready() else _explain_pause(case)
+    if total.waiting or case.is_direct:
+        return _explain_no_worker(case)
+    return _explain_no_input(case) if total.published else _explain_before(case)
 
 
-def is_direct(taskforces: Sequence[Taskforce], upstreams: Collection[str]) -> bool:
-    """Do its workers get their events from the broker, past this service? Upstream's do, and a workflow has no others beside them."""
-    return bool(_list_direct(taskforces, upstreams))
-
-
-def _list_direct(taskforces: Sequence[Taskforce], upstreams: Collection[str]) -> Sequence[str]:
-    return sorted({one.location for one in taskforces if one.location in upstreams})
-
-
-def _explain_not_bridged(
-    workflow: Workflow, queues: Sequence[Queue], counts: Mapping[int, Counts], places: Sequence[str]
-) -> Reason:
+def _explain_not_bridged(case: StallCase, places: Sequence[str]) -> Reason:
     """Whatever becomes of its workers, nobody comes for these events."""
-    filled = [(one.alias, counts[one.number].waiting) for one in queues if one.is_input and counts[one.number].waiting]
-    waiting, here = sum(number for _, number in filled), workflow.workflow_id
+    waits = [(one.alias, case.counts[one.number].waiting) for one in case.queues if one.is_input]
+    filled = [alias for alias, waiting in waits if waiting]
+    waiting, here = sum(number for _, number in waits), case.workflow.workflow_id
     wait = "1 event was published here and waits" if waiting == 1 else f"{waiting} events were published here and wait"
     who = f"the pilots at {', '.join(places)} read from the broker"
     text = f"{wait}, but {who}, and nothing is carried there in this version: publish to the broker instead"
     remedies = [
         line
-        for alias, _ in filled
+        for alias in filled
         for line in (
             f"muster event export {here} {quote(alias)} --state waiting > {quote(f'{alias}.jsonl')}    # what waits here",
             f"muster token queue {here} {quote(alias)} --json    # where to publish it: the queue on the broker, and a token for it",
@@ -122,65 +114,53 @@ def _explain_not_bridged(
     return Reason(Cause.NOT_BRIDGED, text, Party.PERSON, remedies=tuple(remedies))
 
 
-def _explain_pause(workflow: Workflow, due: float | None) -> Reason:
+def _explain_pause(case: StallCase) -> Reason:
+    due = case.find_next_due()
     when = "" if due is None else f", the next at {datetime.fromtimestamp(due, UTC):%H:%M:%S} UTC"
-    look = f"muster workflow errors {workflow.workflow_id}"
+    look = f"muster workflow errors {case.workflow.workflow_id}"
     text = f"all that waits failed before, and is tried again after a pause{when}: {look}"
     return Reason(Cause.PAUSED, text, Party.TIME, remedies=(look,))
 
 
-def _explain_before(
-    no_input: Reason | None, every: Sequence[Taskforce], now: float | None, find_obstacle: Callable[[], str | None]
-) -> Reason | None:
-    """Before anybody publishes what could not, or not yet, be worked on. `no_input`: what is told of that there are no events."""
-    if (held := _find_held_task(every)) is not None:
+def _explain_before(case: StallCase) -> Reason | None:
+    """Before anybody publishes what could not, or not yet, be worked on."""
+    if (held := _find_held_task(case.taskforces)) is not None:
         return held
-    tried = [one for one in every if one.phase not in ENDING]
-    no_room = _find_want_of_room(tried, now, find_obstacle)
+    no_input, no_room = _explain_no_input(case), _find_want_of_room(case, case.tried)
     if no_input is None or no_room is None:
         return no_input or no_room
     return replace(no_input, text=f"{no_input.text}; {no_room.text}", remedies=(*no_input.remedies, *no_room.remedies))
 
 
-def _explain_no_worker(
-    total: Counts,
-    every: Sequence[Taskforce],
-    upstreams: Collection[str],
-    explain_not_taken: Callable[[Sequence[Taskforce]], Reason],
-    now: float | None,
-    find_obstacle: Callable[[], str | None],
-) -> Reason | None:
-    # Those that were told to stop before the workflow was reopened are no help, and no trouble either.
-    taskforces = [one for one in every if one.phase not in ENDING]
+def _explain_no_worker(case: StallCase) -> Reason | None:
+    total, taskforces = case.total, case.tried
     if taskforces and all(one.held_reason is not None for one in taskforces):
         return _find_held_task(taskforces)
     if not taskforces:
         events = f"{total.waiting} events wait, and " if total.waiting else ""
         text = f"{events}every taskforce has ended: add workers (muster workflow add-workers), or end the workflow"
         return Reason(Cause.NO_TASKFORCE, text, Party.PERSON)
-    tried = [one for one in taskforces if one.held_reason is None]
-    if (no_room := _find_want_of_room(tried, now, find_obstacle)) is not None:
+    free = [one for one in taskforces if one.held_reason is None]
+    if (no_room := _find_want_of_room(case, free)) is not None:
         return no_room
-    unclaimed = [one for one in tried if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
+    unclaimed = [one for one in free if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
     submitted = any(one.phase is Phase.CONDOR_SUBMIT for one in taskforces)
     if unclaimed and not submitted:
-        return explain_not_taken(unclaimed)
-    if not submitted or is_direct(taskforces, upstreams):
+        return _explain_not_taken(case, unclaimed)
+    if not submitted or case.is_direct:
         return None  # upstream's workers do not call: what their agent sees of them is all that is known
     return _explain_silence(total)
 
 
-def _find_want_of_room(
-    tried: Sequence[Taskforce], now: float | None, find_obstacle: Callable[[], str | None]
-) -> Reason | None:
+def _find_want_of_room(case: StallCase, free: Sequence[Taskforce]) -> Reason | None:
     """Do all that are tried wait to be let in, for longer than it takes where there is room?"""
-    if now is None or any(one.phase is not Phase.PRE_MQ_ACTIVATION for one in tried):
+    if case.now is None or any(one.phase is not Phase.PRE_MQ_ACTIVATION for one in free):
         return None
-    since = min((one.created_at for one in tried), default=now)
-    if now - since <= LET_IN_S:
+    since = min((one.created_at for one in free), default=case.now)
+    if case.now - since <= LET_IN_S:
         return None
-    look = f"muster workflow explain {tried[0].workflow_id}"
-    why = "" if (obstacle := find_obstacle()) is None else f", as {obstacle}"
+    look = f"muster workflow explain {case.workflow.workflow_id}"
+    why = "" if (obstacle := case.find_obstacle()) is None else f", as {obstacle}"
     return Reason(
         Cause.NO_ROOM, f"its workers wait to be let in{why}: {look}", Party.ACTIVATOR, since, remedies=(look,)
     )
@@ -213,18 +193,13 @@ def _explain_silence(total: Counts) -> Reason:
     return Reason(Cause.NOT_CALLED, "the workers were submitted, and none has called yet", Party.WORKERS)
 
 
-def _explain_not_taken(
-    unclaimed: Sequence[Taskforce],
-    *,
-    upstreams: Collection[str],
-    find_displacement: Callable[[Taskforce], str | None],
-) -> Reason:
-    displaced = {one.taskforce_uuid: why for one in unclaimed if (why := find_displacement(one)) is not None}
+def _explain_not_taken(case: StallCase, unclaimed: Sequence[Taskforce]) -> Reason:
+    displaced = {one.taskforce_uuid: why for one in unclaimed if (why := case.find_displacement(one)) is not None}
     if len(displaced) == len(unclaimed):
         why = "; ".join(sorted(set(displaced.values()))[:PLACES_MAX])
         return Reason(Cause.DISPLACED, f"nobody can take the workers: {why}", Party.PERSON)
     unclaimed = [one for one in unclaimed if one.taskforce_uuid not in displaced]
-    places = ", ".join(sorted({one.location for one in unclaimed if one.location not in upstreams}))
+    places = ", ".join(sorted({one.location for one in unclaimed if one.location not in case.upstreams}))
     if places:
         text = f"no site agent has taken the workers yet: is `muster site` running for {places}?"
         return Reason(Cause.NOT_TAKEN, text, Party.SITE_AGENT)
@@ -233,8 +208,9 @@ def _explain_not_taken(
     return Reason(Cause.NOT_TAKEN, text, Party.UPSTREAM_AGENT)
 
 
-def _explain_no_input(workflow: Workflow, queues: Sequence[Queue], total: Counts) -> Reason | None:
-    entrances = [queue for queue in queues if queue.is_public and queue.is_input]
+def _explain_no_input(case: StallCase) -> Reason | None:
+    workflow, total = case.workflow, case.total
+    entrances = [queue for queue in case.queues if queue.is_public and queue.is_input]
     waits_for = [queue.alias for queue in entrances if queue.closed_at is None]
     names, here = ", ".join(waits_for), workflow.workflow_id
     publish = [f"muster queue publish {here} {quote(alias)} FILE --close" for alias in waits_for]

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from muster.domain.explanation import Explanation, WorkflowCase, explain
 from muster.domain.location import list_upstreams
-from muster.domain.queue import Counts, Queue, sum_inputs
+from muster.domain.queue import Counts, Queue
+from muster.domain.stall import StallCase
 from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.taskforce_reason import TaskforceCase, count_up, is_over, is_working
 from muster.domain.workflow import TaskDirective, Taskforce, Workflow
@@ -30,7 +31,6 @@ def _look(tx: Transaction, parts: Parts, workflow_id: str, *, names_owners: bool
     numbers = [queue.number for queue in queues]
     inputs = [queue.number for queue in queues if queue.is_input]
     counts = tx.queues.counts(numbers) if numbers else {}
-    total = sum_inputs(queues, counts)
     sessions = tx.holders.count_live(workflow_id)
     taskforces = tx.taskforces.list_of_workflow(workflow_id)
     servers = {one.name: one.agent for one in parts.locations.values()}
@@ -40,22 +40,26 @@ def _look(tx: Transaction, parts: Parts, workflow_id: str, *, names_owners: bool
     }
     find_displacement = make_displacement_finder(tx, parts.locations)
     work = _count_tasks(tx.workflows.list_directives(workflow_id), queues, counts)
-    return WorkflowCase(
+    stall = StallCase(
         workflow=workflow,
-        at=tx.now(),
         queues=queues,
         counts=counts,
-        workers=workers,
-        taskforces=taskforces,
-        cases=_list_cases(tx, parts, workflow, taskforces, workers, work, find_displacement, names_owners=names_owners),
+        workers=sum(workers.values()),
+        find_taskforces=lambda: taskforces,
+        has_ready=lambda: tx.queues.has_ready(inputs),
+        find_next_due=lambda: tx.queues.find_next_due(inputs),
         upstreams=list_upstreams(parts.locations),
         find_displacement=find_displacement,
-        deaths=tx.events.list_deaths(inputs, limit=DEATHS_MAX) if total.dead else (),
+    )
+    return WorkflowCase(
+        stall=stall,
+        at=tx.now(),
+        workers=workers,
+        cases=_list_cases(tx, parts, workflow, taskforces, workers, work, find_displacement, names_owners=names_owners),
+        deaths=tx.events.list_deaths(inputs, limit=DEATHS_MAX) if stall.total.dead else (),
         ended_itself=workflow.ended_by == BY,
         kept=find_kept(tx, parts, workflow, taskforces, queues, counts),
-        has_ready=lambda: tx.queues.has_ready(inputs),
         find_failure=lambda: next((one.fingerprint for one in tx.events.list_errors(inputs, limit=1)), None),
-        find_next_due=lambda: tx.queues.find_next_due(inputs),
     )
 
 

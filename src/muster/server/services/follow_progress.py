@@ -15,7 +15,7 @@ import msgspec
 from muster.domain.location import Location, list_upstreams
 from muster.domain.queue import Counts, Queue, sum_inputs
 from muster.domain.room import Obstacle
-from muster.domain.stall import explain_stall
+from muster.domain.stall import StallCase, explain_stall
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Workflow
 from muster.server.ports.outbox import Newest
@@ -155,27 +155,27 @@ def _look(
     queues = tx.queues.list_of_workflow(workflow_id)
     numbers = [queue.number for queue in queues]
     counts = tx.queues.counts(numbers) if numbers else {}
-    workers = sum(tx.holders.count_live(workflow_id).values())
+    case = StallCase(
+        workflow=workflow,
+        queues=queues,
+        counts=counts,
+        workers=sum(tx.holders.count_live(workflow_id).values()),
+        find_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
+        has_ready=lambda: tx.queues.has_ready(_list_inputs(queues)),
+        find_next_due=lambda: tx.queues.find_next_due(_list_inputs(queues)),
+        upstreams=list_upstreams(locations),
+        find_displacement=make_displacement_finder(tx, locations),
+        now=tx.now(),
+        find_obstacle=lambda: None if obstacle is None else explain_refusal(tx, workflow, obstacle),
+    )
     now = ProgressNow(
         workflow=workflow,
         at=tx.now(),
-        workers=workers,
+        workers=case.workers,
         queues=queues,
         counts=counts,
         phases=tx.taskforces.count_phases(workflow_id),
-        why=explain_stall(
-            workflow,
-            queues,
-            counts,
-            workers,
-            has_ready=lambda: tx.queues.has_ready(_list_inputs(queues)),
-            find_next_due=lambda: tx.queues.find_next_due(_list_inputs(queues)),
-            list_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
-            upstreams=list_upstreams(locations),
-            find_displacement=make_displacement_finder(tx, locations),
-            now=tx.now(),
-            find_obstacle=lambda: None if obstacle is None else explain_refusal(tx, workflow, obstacle),
-        ),
+        why=explain_stall(case),
     )
     is_cleared = not workflow.is_active and not tx.taskforces.has_clusters(workflow_id)
     return Sight(now, tx.outbox.list_newest(workflow_id, limit=TAIL), is_cleared, net_s)
