@@ -108,6 +108,15 @@ def test_held_taskforces_are_told_with_their_reason_and_what_can_be_done() -> No
     )
 
 
+@pytest.mark.parametrize("counts", [WAIT, Counts()])
+def test_one_whose_workers_nobody_can_take_stands_still_before_its_first_event_too(counts: Counts) -> None:
+    case = a_case(counts, STARTING, find_displacement=lambda _: "local is gone")
+    found = explain(replace(case, cases=[replace(case.cases[0], displacement="local is gone")]))
+
+    assert (found.verdict, causes(found)) == (Verdict.STALLED, [Cause.DISPLACED])
+    assert found.reasons[0].remedies == found.taskforces[0].reason.remedies != ()
+
+
 def test_what_no_release_can_mend_is_told_with_how_to_mend_the_workflow() -> None:
     held = replace(STARTING, held_reason=render_final("no containers here"), submit_failures=1)
 

@@ -169,6 +169,41 @@ def test_where_nobody_can_take_the_workers_that_is_told_and_else_who_has_not() -
     assert left == Reason(Cause.NOT_TAKEN, text, Party.SITE_AGENT)
 
 
+@pytest.mark.parametrize("counts", [WAIT, NONE])
+def test_what_nobody_can_take_is_told_before_the_first_event_too(counts: Counts) -> None:
+    far = replace(TASKFORCE, taskforce_uuid="TF-2", location="far")
+    failed = replace(far, claim_agent="site-a", submit_failures=1)
+    held = replace(TASKFORCE, held_reason="no such image")
+    gone = Reason(Cause.DISPLACED, "nobody can take the workers: far is gone", Party.PERSON)
+
+    assert stall(counts, far, displaced=("far",)) == gone
+    assert stall(counts, failed, displaced=("far",)) == gone
+    assert stall(counts, far, held, displaced=("far",)) == gone
+    taken = stall(counts, replace(failed, claim_until=99.0), displaced=("far",))
+    assert (taken and taken.cause) == (None if counts == WAIT else Cause.NO_EVENTS)
+    beside = stall(counts, far, TASKFORCE, displaced=("far",))
+    assert beside is not None
+    assert beside.cause == (Cause.NOT_TAKEN if counts == WAIT else Cause.NO_EVENTS)
+
+
+@pytest.mark.parametrize(("counts", "workers"), [(WAIT, 1), (NONE, 1), (NONE, 0)])
+def test_a_task_whose_workers_nobody_can_take_is_named_though_others_have_some(counts: Counts, workers: int) -> None:
+    text = "nobody can work on TK-1: nobody can take its workers: local is gone"
+    far = replace(OTHER, location="far")
+    told = stall(counts, TASKFORCE, far, workers=workers, displaced=("local",))
+    assert told == Reason(Cause.DISPLACED, text, Party.PERSON)
+
+    held = replace(HELD, taskforce_uuid="TF-3", task_id="TK-3", location="far")
+    first = stall(counts, TASKFORCE, held, far, workers=workers, displaced=("local",))
+    assert (first and first.cause) == Cause.HELD
+
+
+def test_those_that_nobody_can_take_do_not_hide_that_the_others_wait_to_be_let_in() -> None:
+    new = replace(TASKFORCE, phase=Phase.PRE_MQ_ACTIVATION, location="far", created_at=100.0)
+    found = stall(WAIT, TASKFORCE, new, displaced=("local",), now=900.0)
+    assert (found and found.cause) == Cause.NO_ROOM
+
+
 def test_workers_that_never_called_and_workers_that_are_gone_are_told_apart() -> None:
     text = "the workers were submitted, and none has called yet"
     assert stall(WAIT, SUBMITTED, TASKFORCE) == Reason(Cause.NOT_CALLED, text, Party.WORKERS)

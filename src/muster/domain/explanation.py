@@ -185,7 +185,8 @@ def _judge(case: WorkflowCase, stall: Reason | None, explained: Sequence[Explain
     if total.in_work or ((total.waiting or case.stall.is_direct) and case.live and stall is None):
         return Verdict.RUNNING
     if not total.waiting and not case.stall.is_direct:
-        return Verdict.STALLED if stall is not None and stall.cause is Cause.HELD else Verdict.IDLE
+        is_lost = stall is not None and stall.cause in (Cause.HELD, Cause.DISPLACED)
+        return Verdict.STALLED if is_lost else Verdict.IDLE
     no_room = _find_no_room(explained)
     waits_for_room = no_room is not None and not no_room.needs_help
     if waits_for_room or (stall is not None and stall.cause is Cause.PAUSED):

@@ -30,7 +30,7 @@ class StallCase:
         has_ready: could a worker take an event now? Asked only where workers wait.
         find_next_due: when can one take the first of those that wait for their next attempt? Asked only where `has_ready` says no.
         upstreams: locations that upstream's agent serves.
-        find_displacement: why can no agent take it (`domain.displacement`)? Asked only of those that none has taken.
+        find_displacement: why can no agent take it (`domain.displacement`)? Asked only of those that none has in hand.
         now: seconds since the epoch, where nobody else tells of workflows that wait to be let in.
         find_obstacle: why was this one not let in lately, as half a sentence, where that is known? Asked only where it waits for that.
     """
@@ -56,6 +56,19 @@ class StallCase:
     def tried(self) -> Sequence[Taskforce]:
         """Without those that were told to stop before the workflow was reopened: they are no help, and no trouble either."""
         return [one for one in self.taskforces if one.phase not in ENDING]
+
+    @property
+    def free(self) -> Sequence[Taskforce]:
+        """Those that are tried, and can be started."""
+        return [one for one in self.tried if self.find_loss(one) is None]
+
+    def find_loss(self, taskforce: Taskforce) -> tuple[Cause, str] | None:
+        """Why nobody starts it until a person does something."""
+        if taskforce.held_reason is not None:
+            return Cause.HELD, taskforce.held_reason
+        is_offered = taskforce.phase is Phase.PENDING_STARTER and taskforce.claim_until is None
+        why = self.find_displacement(taskforce) if is_offered else None
+        return None if why is None else (Cause.DISPLACED, why)
 
     @cached_property
     def total(self) -> Counts:
@@ -89,7 +102,7 @@ def find_stall(case: StallCase) -> Reason | None:
         return _explain_not_bridged(case, places)
     if total.waiting and case.workers:
         # Nothing is in work though workers are up: those that could take what waits are not among them, perhaps.
-        return _find_held_task(case.taskforces) if case.has_ready() else _explain_pause(case)
+        return _find_lost_task(case) if case.has_ready() else _explain_pause(case)
     if total.waiting or case.is_direct:
         return _explain_no_worker(case)
     return _explain_no_input(case) if total.published else _explain_before(case)
@@ -124,23 +137,22 @@ def _explain_pause(case: StallCase) -> Reason:
 
 def _explain_before(case: StallCase) -> Reason | None:
     """Before anybody publishes what could not, or not yet, be worked on."""
-    if (held := _find_held_task(case.taskforces)) is not None:
-        return held
-    no_input, no_room = _explain_no_input(case), _find_want_of_room(case, case.tried)
+    if (lost := _find_lost_task(case)) is not None:
+        return lost
+    no_input, no_room = _explain_no_input(case), _find_want_of_room(case, case.free)
     if no_input is None or no_room is None:
         return no_input or no_room
     return replace(no_input, text=f"{no_input.text}; {no_room.text}", remedies=(*no_input.remedies, *no_room.remedies))
 
 
 def _explain_no_worker(case: StallCase) -> Reason | None:
-    total, taskforces = case.total, case.tried
-    if taskforces and all(one.held_reason is not None for one in taskforces):
-        return _find_held_task(taskforces)
+    total, taskforces, free = case.total, case.tried, case.free
+    if taskforces and not free:
+        return _find_lost_task(case)
     if not taskforces:
         events = f"{total.waiting} events wait, and " if total.waiting else ""
         text = f"{events}every taskforce has ended: add workers (muster workflow add-workers), or end the workflow"
         return Reason(Cause.NO_TASKFORCE, text, Party.PERSON)
-    free = [one for one in taskforces if one.held_reason is None]
     if (no_room := _find_want_of_room(case, free)) is not None:
         return no_room
     unclaimed = [one for one in free if one.phase is Phase.PENDING_STARTER and one.claim_agent is None]
@@ -166,24 +178,24 @@ def _find_want_of_room(case: StallCase, free: Sequence[Taskforce]) -> Reason | N
     )
 
 
-def _find_held_task(every: Sequence[Taskforce]) -> Reason | None:
-    """Is there a task that nobody can work on, whatever the others do?"""
-    by_task: dict[str, list[Taskforce]] = {}
-    for one in every:
-        if one.phase not in ENDING:
-            by_task.setdefault(one.task_id, []).append(one)
-    held = {
-        task_id: those[0].held_reason
-        for task_id, those in by_task.items()
-        if all(one.held_reason is not None for one in those)
-    }
-    if not held:
+def _find_lost_task(case: StallCase) -> Reason | None:
+    """Is there a task that nobody can work on, whatever the others do? One whose taskforces are all held goes before others."""
+    by_task: dict[str, list[tuple[Cause, str] | None]] = {}
+    for one in case.tried:
+        by_task.setdefault(one.task_id, []).append(case.find_loss(one))
+    lost = {task_id: [one for one in those if one is not None] for task_id, those in by_task.items() if all(those)}
+    held = {task_id: those for task_id, those in lost.items() if all(cause is Cause.HELD for cause, _ in those)}
+    if not lost:
         return None
-    if len(held) == len(by_task):
-        text = "no taskforce can be started"
-    else:
-        text = f"nobody can work on {', '.join(sorted(held)[:TASKS_MAX])}: no taskforce of it can be started"
-    return Reason(Cause.HELD, f"{text}: {(next(iter(held.values())) or '')[:500]}", Party.PERSON)
+    named = held or lost
+    of = "" if len(named) == len(by_task) else f"nobody can work on {', '.join(sorted(named)[:TASKS_MAX])}: "
+    if held:
+        what = "no taskforce of it can be started" if of else "no taskforce can be started"
+        why = next(iter(held.values()))[0][1][:500]
+        return Reason(Cause.HELD, f"{of}{what}: {why}", Party.PERSON)
+    whys = {why for those in lost.values() for cause, why in those if cause is Cause.DISPLACED}
+    what = "nobody can take its workers" if of else "nobody can take the workers"
+    return Reason(Cause.DISPLACED, f"{of}{what}: {'; '.join(sorted(whys)[:PLACES_MAX])}", Party.PERSON)
 
 
 def _explain_silence(total: Counts) -> Reason:
@@ -194,11 +206,6 @@ def _explain_silence(total: Counts) -> Reason:
 
 
 def _explain_not_taken(case: StallCase, unclaimed: Sequence[Taskforce]) -> Reason:
-    displaced = {one.taskforce_uuid: why for one in unclaimed if (why := case.find_displacement(one)) is not None}
-    if len(displaced) == len(unclaimed):
-        why = "; ".join(sorted(set(displaced.values()))[:PLACES_MAX])
-        return Reason(Cause.DISPLACED, f"nobody can take the workers: {why}", Party.PERSON)
-    unclaimed = [one for one in unclaimed if one.taskforce_uuid not in displaced]
     places = ", ".join(sorted({one.location for one in unclaimed if one.location not in case.upstreams}))
     if places:
         text = f"no site agent has taken the workers yet: is `muster site` running for {places}?"
