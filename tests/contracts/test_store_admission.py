@@ -11,15 +11,24 @@ import pytest
 
 from contracts.store_bench import A_DIRECTIVE, A_WORKFLOW, AN_ENTRY, Bench, a_taskforce, a_workflow, open_bench, until
 from muster.domain.admission import AGE_S, Waiting, order
+from muster.domain.asking import SILENT_S, Ask
+from muster.domain.location import Agent, Location, index_locations
 from muster.domain.occupancy import Occupant
 from muster.domain.room import OVERTAKEN_S, InUse, Resource, Use, Wants
-from muster.domain.standing import Standing
+from muster.domain.standing import Standing, is_stuck
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.ports.store import Transaction
+from muster.server.services.find_displaced import make_displacement_finder
 
 pytestmark = pytest.mark.anyio
 
+KNOWN = index_locations(
+    (
+        Location("local", schedd="schedd-1", aliases=("alias",)),
+        Location("far", schedd="ap.far", agent=Agent.UPSTREAM),
+    )
+)
 NEW, PAST = Phase.PRE_MQ_ACTIVATION, Phase.PRE_LAUNCH
 
 
@@ -165,7 +174,9 @@ class AdmissionContract:
         await bench.publish(await bench.add_queue("events", workflow_id="WF-held"), b"1", b"2")
 
         def find(tx: Transaction, owner: str | None) -> dict[Resource, list[tuple[str, int]]]:
-            found = {what: tx.workflows.list_standing(what, owner=owner, limit=9) for what in get_args(Resource)}
+            found = {
+                what: tx.workflows.list_standing(what, known=KNOWN, owner=owner, limit=9) for what in get_args(Resource)
+            }
             assert {(one.workflow_id, one.owner, one.is_active) for one in found["workers"] if owner is None} <= {
                 ("WF-held", "ada", True),
                 ("WF-half", "ada", True),
@@ -181,8 +192,45 @@ class AdmissionContract:
         }
         of_eve = {"queues": [("WF-eve", 1)], "workers": [("WF-eve", 8)], "events": []}
         assert await bench.read(lambda tx: find(tx, "eve")) == of_eve
-        most = await bench.read(lambda tx: tx.workflows.list_standing("workers", owner=None, limit=1))
+        most = await bench.read(lambda tx: tx.workflows.list_standing("workers", known=KNOWN, owner=None, limit=1))
         assert most == [Standing("WF-eve", "eve", 8)]
+
+    async def test_what_no_agent_can_be_told_of_stands_still_as_the_domain_has_it(self, bench: Bench) -> None:
+        """For each place and moment that makes a difference: what the statement finds is what `is_stuck` says."""
+        now = await bench.read(lambda tx: tx.now())
+        differences: list[dict[str, Any]] = [
+            {"location": location, "schedd": schedd, "phase": phase, "cluster_id": cluster_id, "claim_until": until}
+            for location in ("local", "alias", "far", "gone")
+            for schedd in ("schedd-1", "ap.far", "ap.old", "ap.offered", "ap.silent")
+            for phase, cluster_id in (
+                (Phase.PENDING_STARTER, None),
+                (Phase.CONDOR_SUBMIT, 7),
+                (Phase.PENDING_STOPPER, 7),
+                (Phase.PENDING_STOPPER, None),
+            )
+            for until in (None, now - 60, now + 600)
+        ]
+        every = [a_taskforce(f"TF-{n}", workflow_id=f"WF-{n}", **one) for n, one in enumerate(differences)]
+
+        def insert(tx: Transaction) -> None:
+            offers = (("ap.offered", now), ("ap.silent", now - SILENT_S[Agent.UPSTREAM] - 60))
+            tx.askings.note([Ask(Agent.UPSTREAM, place, "", at) for place, at in offers])
+            for one in every:
+                tx.workflows.insert(a_workflow(one.workflow_id), [])
+                tx.taskforces.insert(one, AN_ENTRY)
+
+        await bench.write(insert)
+
+        def compare(tx: Transaction, known: Mapping[str, Location]) -> tuple[set[str], set[str]]:
+            found = tx.workflows.list_standing("workers", known=known, owner=None, limit=len(every))
+            find, at = make_displacement_finder(tx, known), tx.now()
+            stuck = {one.workflow_id for one in every if is_stuck(one, find_displacement=find, now=at)}
+            return {one.workflow_id for one in found}, stuck
+
+        for known in (KNOWN, {}):
+            found, stuck = await bench.read(partial(compare, known=known))
+            assert found == stuck
+            assert 0 < len(stuck) < len(every)
 
     async def test_those_whose_log_does_not_say_it_are_found(self, bench: Bench) -> None:
         await add(bench, "WF-told", NEW, PAST)

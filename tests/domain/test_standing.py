@@ -17,6 +17,7 @@ from muster.domain.standing import (
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Taskforce, Workflow, WorkflowState
 
+NOW = 1_800_000_000.0
 WORKFLOW = Workflow("WF-1", created_at=1.0, priority=50, owner="ada", name="", finish_when_done=True)
 IN = Queue(1, "a1", "WF-1", "in", True, True, False, None, 5, 60.0, 2.0)
 QUEUES = [IN, replace(IN, number=2, queue_id="a2", alias="out", is_input=False, is_output=True)]
@@ -25,6 +26,7 @@ HELD = Taskforce(
     "TF-1", "TK-1", "WF-1", 1.0, 50, "local", "ap", 2, {}, {}, Phase.PENDING_STARTER, held_reason="no image"
 )
 WORKS = replace(HELD, taskforce_uuid="TF-2", phase=Phase.CONDOR_SUBMIT, cluster_id=7, held_reason=None)
+GONE = replace(HELD, taskforce_uuid="TF-5", location="gone", held_reason=None)
 OVER = replace(WORKS, taskforce_uuid="TF-3", phase=Phase.CONDOR_COMPLETE)
 NOT_STOPPED = replace(WORKS, taskforce_uuid="TF-4", phase=Phase.PENDING_STOPPER, held_reason="no such cluster")
 
@@ -41,12 +43,26 @@ NOT_STOPPED = replace(WORKS, taskforce_uuid="TF-4", phase=Phase.PENDING_STOPPER,
         ([OVER], WorkflowState.ACTIVE, Use()),  # nobody failed: it may be done
         ([NOT_STOPPED], WorkflowState.ABORTED, Use(0, 2, 0)),
         ([replace(NOT_STOPPED, cluster_id=None)], WorkflowState.ABORTED, Use()),
+        ([GONE], WorkflowState.ACTIVE, Use(2, 2, 5)),
+        ([GONE, HELD], WorkflowState.ACTIVE, Use(2, 4, 5)),
+        ([GONE, WORKS], WorkflowState.ACTIVE, Use(0, 2, 0)),
+        ([replace(GONE, location="local")], WorkflowState.ACTIVE, Use()),
+        ([replace(GONE, claim_agent="site-a", claim_until=NOW + 1)], WorkflowState.ACTIVE, Use()),  # it has it in hand
+        ([replace(GONE, claim_agent="site-a", claim_until=NOW)], WorkflowState.ACTIVE, Use(2, 2, 5)),
+        ([replace(GONE, phase=Phase.PRE_LAUNCH)], WorkflowState.ACTIVE, Use()),
+        ([replace(WORKS, location="gone")], WorkflowState.ACTIVE, Use()),  # its workers may be at work
+        ([replace(GONE, phase=Phase.PENDING_STOPPER, cluster_id=7)], WorkflowState.ABORTED, Use(0, 2, 0)),
+        ([replace(GONE, phase=Phase.PENDING_STOPPER)], WorkflowState.ABORTED, Use()),
     ],
 )
 def test_what_is_kept_is_what_nobody_tries_any_more(
     taskforces: list[Taskforce], state: WorkflowState, kept: Use
 ) -> None:
-    assert measure_kept(replace(WORKFLOW, state=state), taskforces, QUEUES, COUNTS) == kept
+    def find_displacement(taskforce: Taskforce) -> str | None:
+        return "it is gone" if taskforce.location == "gone" else None
+
+    workflow = replace(WORKFLOW, state=state)
+    assert measure_kept(workflow, taskforces, QUEUES, COUNTS, find_displacement=find_displacement, now=NOW) == kept
 
 
 OWN = [Standing("WF-a", "ada", 4), Standing("WF-here", "ada", 2, is_active=False)]

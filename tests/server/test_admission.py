@@ -155,7 +155,7 @@ async def test_more_workers_behind_held_ones_of_their_own_workflow_do_not_come_b
 
     [waits] = [one.reason for one in (await explain_workflow(stand.parts, workflow["workflow_id"])).taskforces[1:]]
 
-    held = "2 of those are held, and keep their room until they are released or the workflow is ended; only then there is room"
+    held = "2 of those stand still, and keep their room until they are mended or the workflow is ended; only then there is room"
     assert (
         "there is no room for it beside the workers that its workflow has: with the 2 of these, 6 workers are more"
         in waits.text

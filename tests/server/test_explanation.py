@@ -243,6 +243,33 @@ async def test_room_that_is_kept_by_one_that_stands_still_does_not_come_by_itsel
         assert causes(await explain(stand, waits))[1] == ["not-taken"]
 
 
+async def test_room_that_is_kept_by_one_whose_workers_nobody_can_take_does_not_come_by_itself(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall, "LET_IN_S", -1.0)
+    async with open_stand(database_url, queues_max=3) as stand:
+        first = await stand.submit()
+        await stand.advance()
+        waits = await stand.submit({**NEW, "tasks": [{**NEW["tasks"][0], "cluster_locations": ["far"]}]})
+        await stand.publish(waits, 1)
+        here, keeps = waits["workflow_id"], first["workflow_id"]
+        changed = replace(stand.parts, locations=index_locations((Location("far", schedd="far"),)))
+        await activate_workflows(changed)
+
+        found = await explain_workflow(changed, here)
+        of_itself = await explain_workflow(changed, keeps)
+        progress = await follow_progress(changed, here, seen=None, wait_s=0)
+
+        [reason] = found.reasons
+        assert (found.verdict, reason.cause, reason.waits_for) == (Verdict.STALLED, Cause.NO_ROOM, Party.PERSON)
+        kept = f"2 of these are kept by what stands still, until its owner mends, finishes or aborts it: {keeps} (2)"
+        assert reason.text.endswith(f"{kept}; only then there is room for it")
+        assert kept in str(progress.why)
+        assert [one.cause for one in of_itself.reasons] == [Cause.DISPLACED, Cause.KEEPS_ROOM]
+        [told] = (await explain(stand, waits))["taskforces"]  # a service that knows the location
+        assert told["text"].endswith("; the activator lets it in by itself when others have ended")
+
+
 async def test_where_the_others_leave_room_enough_it_is_let_in_beside_what_stands_still(database_url: str) -> None:
     async with open_stand(database_url, queues_max=5) as stand:
         first, other = await stand.submit(), await stand.submit(by=STRANGER)

@@ -1,9 +1,10 @@
 """Who keeps room and stands still? It comes back once somebody does something about them, and not by itself.
 
-Workers stand still where their taskforce is held, queues and events where nothing else of their workflow is tried.
+Workers stand still where their taskforce is held, or where no agent can be told of it since its location is not what it was; queues and
+events where nothing else of their workflow is tried.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from muster.domain.occupancy import ITSELF, NAMED_MAX, join_amounts
@@ -15,7 +16,7 @@ from muster.domain.taskforce_reason import is_over
 from muster.domain.workflow import Taskforce, Workflow
 
 STUCK = (Phase.PENDING_STARTER, Phase.PENDING_STOPPER)
-"""Phases in which one that is held does nothing: in others its workers may be at work."""
+"""Phases in which one that is held, or of which no agent can be told, does nothing: in others its workers may be at work."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,40 @@ class KeptFrom:
     waiting: int
 
 
-def is_stuck(taskforce: Taskforce) -> bool:
-    """Does it keep room, and is nothing done about it until somebody does something?"""
+def is_given_up(taskforce: Taskforce) -> bool:
+    """Does it keep room, and is it held, so that nobody tries it?"""
     return taskforce.held_reason is not None and taskforce.phase in STUCK and not is_over(taskforce)
 
 
+def is_stuck(taskforce: Taskforce, *, find_displacement: Callable[[Taskforce], str | None], now: float) -> bool:
+    """Does it keep room, and is nothing done about it until somebody does something?
+
+    Args:
+        find_displacement: why can no agent take it (`domain.displacement`)?
+        now: seconds since the epoch; whoever has it under a claim that is in force may still do something.
+    """
+    if is_given_up(taskforce):
+        return True
+    is_in_hand = taskforce.claim_until is not None and taskforce.claim_until > now
+    if taskforce.phase not in STUCK or is_over(taskforce) or is_in_hand:
+        return False
+    return find_displacement(taskforce) is not None
+
+
 def measure_kept(
-    workflow: Workflow, taskforces: Sequence[Taskforce], queues: Sequence[Queue], counts: Mapping[int, Counts]
+    workflow: Workflow,
+    taskforces: Sequence[Taskforce],
+    queues: Sequence[Queue],
+    counts: Mapping[int, Counts],
+    *,
+    find_displacement: Callable[[Taskforce], str | None],
+    now: float,
 ) -> Use:
-    """What a workflow keeps though it stands still."""
-    workers = sum(one.n_workers for one in taskforces if is_stuck(one))
+    """What a workflow keeps though it stands still. `find_displacement`, `now`: as of `is_stuck`."""
+    stuck = [one for one in taskforces if is_stuck(one, find_displacement=find_displacement, now=now)]
+    workers = sum(one.n_workers for one in stuck)
     trying = [one for one in taskforces if one.phase not in ENDING]
-    if not (workflow.is_active and trying and all(is_stuck(one) for one in trying)):
+    if not (workflow.is_active and trying and all(one in stuck for one in trying)):
         return Use(workers=workers)
     return Use(len(queues), workers, sum(counts[one.number].waiting + counts[one.number].in_work for one in queues))
 

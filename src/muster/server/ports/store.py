@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from muster.domain.admission import Waiting
 from muster.domain.asking import Ask
+from muster.domain.location import Location
 from muster.domain.occupancy import Occupant
 from muster.domain.queue import Counts, Queue
 from muster.domain.room import InUse, Resource, Wants
@@ -61,9 +62,11 @@ class Workflows(Protocol):
     def list_occupants(self, what: Resource, *, owner: str, limit: int) -> Sequence[Occupant]:
         """The owner's workflows that have most of what `measure_use` counts, most first; without those that have none."""
 
-    def list_standing(self, what: Resource, *, owner: str | None, limit: int) -> Sequence[Standing]:
-        """Who keeps some of what `measure_use` counts and stands still (`domain.standing.measure_kept`), most first. `owner`: only
-        theirs.
+    def list_standing(
+        self, what: Resource, *, known: Mapping[str, Location], owner: str | None, limit: int
+    ) -> Sequence[Standing]:
+        """Who keeps some of what `measure_use` counts and stands still (`domain.standing.measure_kept`), most first. `known`: the
+        locations that there are, by names and aliases. `owner`: only theirs.
         """
 
     def update(self, workflow: Workflow) -> None:

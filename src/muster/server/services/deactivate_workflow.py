@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from muster.domain.caller import Caller
 from muster.domain.outbox import Notice
-from muster.domain.standing import is_stuck
+from muster.domain.standing import is_given_up
 from muster.domain.taskforce_phase import ENDING, Phase, PhaseEvent
 from muster.domain.taskforce_reason import HELD_NO_MORE
 from muster.domain.workflow import PhaseLogEntry, Workflow, WorkflowEvent, WorkflowState
@@ -69,7 +69,7 @@ def deactivate(
     if ending:
         tx.taskforces.append_logs(ending)
     no_more = PhaseLogEntry(Phase.PENDING_STARTER, now, False, None, source, HELD_NO_MORE)
-    held = [(one.taskforce_uuid, no_more) for one in taskforces if is_stuck(one) and one.phase not in ENDING]
+    held = [(one.taskforce_uuid, no_more) for one in taskforces if is_given_up(one) and one.phase not in ENDING]
     if held:
         tx.taskforces.append_logs(held)
     # The claims are put down: whoever held one is given the order to stop even while it says that it holds the taskforce.

@@ -1,8 +1,9 @@
 """Why is there no room for a workflow, who has what it waits for, and does that come back by itself?"""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from muster.domain.location import Location
 from muster.domain.occupancy import NAMED_MAX, NoRoom, render_occupancy
 from muster.domain.queue import Counts, Queue
 from muster.domain.room import Obstacle, Resource, Use, find_excess
@@ -19,12 +20,19 @@ STANDING_MAX = 1000
 
 
 def explain_no_room(
-    tx: Transaction, parts: Parts, workflow: Workflow, taskforces: Sequence[Taskforce], *, names_owners: bool
+    tx: Transaction,
+    parts: Parts,
+    workflow: Workflow,
+    taskforces: Sequence[Taskforce],
+    *,
+    find_displacement: Callable[[Taskforce], str | None],
+    names_owners: bool,
 ) -> NoRoom | None:
     """Why a workflow of ours that waits is not let in, and who has what it waits for; None: there is room.
 
     Args:
         taskforces: all of its.
+        find_displacement: why can no agent take one (`domain.displacement`)?
         names_owners: the other owners are named, too.
     """
     if not has_limits(parts):
@@ -34,17 +42,18 @@ def explain_no_room(
     obstacle = judged.obstacles.get(workflow.workflow_id, first)
     if obstacle is None:
         return None
-    if (beside := _find_own_excess(parts, taskforces)) is not None:
+    if (beside := _find_own_excess(tx, parts, taskforces, find_displacement)) is not None:
         return beside
     if obstacle.what is None:
         return NoRoom(f"there is no room for its workflow: {obstacle.text}")
     # One whose queues are in use wants no others, so of those none of its own are in its way.
     mine = _count_at_work(taskforces) if obstacle.what == "workers" else 0
-    return _explain_obstacle(tx, workflow, obstacle, obstacle.what, judged, mine, names_owners=names_owners)
+    return _explain_obstacle(tx, parts, workflow, obstacle, obstacle.what, judged, mine, names_owners=names_owners)
 
 
 def _explain_obstacle(
     tx: Transaction,
+    parts: Parts,
     workflow: Workflow,
     obstacle: Obstacle,
     what: Resource,
@@ -60,7 +69,7 @@ def _explain_obstacle(
     others = [one for one in own if one.workflow_id != here]
     by_owner = judged.room.by_owner(what)
     told = render_occupancy(owner, others, by_owner, is_own=obstacle.is_own, names_owners=names_owners, mine=mine)
-    standing = _list_standing(tx, obstacle, owner)
+    standing = _list_standing(tx, parts.locations, obstacle, owner)
     kept = render_standing(owner, standing, here=here, names_owners=names_owners)
     return NoRoom(
         "; ".join(filter(None, (none, told, kept))),
@@ -70,7 +79,12 @@ def _explain_obstacle(
     )
 
 
-def _find_own_excess(parts: Parts, taskforces: Sequence[Taskforce]) -> NoRoom | None:
+def _find_own_excess(
+    tx: Transaction,
+    parts: Parts,
+    taskforces: Sequence[Taskforce],
+    find_displacement: Callable[[Taskforce], str | None],
+) -> NoRoom | None:
     """Why those of a workflow's taskforces that wait have no room while its others are at work, whoever else ends; None: they may have."""
     at_work = _count_at_work(taskforces)
     wanted = sum(one.n_workers for one in taskforces if one.phase is Phase.PRE_MQ_ACTIVATION)
@@ -78,9 +92,9 @@ def _find_own_excess(parts: Parts, taskforces: Sequence[Taskforce]) -> NoRoom | 
     if not at_work or not wanted or (reason := find_excess(Use(workers=at_work + wanted), *limits)) is None:
         return None
     none = "there is no room for it beside the workers that its workflow has"
-    stuck = sum(one.n_workers for one in taskforces if is_stuck(one))
+    stuck = sum(one.n_workers for one in taskforces if is_stuck(one, find_displacement=find_displacement, now=tx.now()))
     if stuck and find_excess(Use(workers=stuck + wanted), *limits) is not None:
-        kept = f"{stuck} of those are held, and keep their room until they are released or the workflow is ended"
+        kept = f"{stuck} of those stand still, and keep their room until they are mended or the workflow is ended"
         return NoRoom(f"{none}: with the {at_work} of these, {reason}; {kept}", is_lasting=True)
     return NoRoom(f"{none} at work: with the {at_work} of these, {reason}", until="those have ended")
 
@@ -89,9 +103,9 @@ def _count_at_work(taskforces: Sequence[Taskforce]) -> int:
     return sum(one.n_workers for one in taskforces if one.phase in AT_WORK and not is_over(one))
 
 
-def explain_refusal(tx: Transaction, workflow: Workflow, obstacle: Obstacle) -> str:
+def explain_refusal(tx: Transaction, locations: Mapping[str, Location], workflow: Workflow, obstacle: Obstacle) -> str:
     """Why it was not let in lately, as half a sentence, to anybody who follows it."""
-    standing = _list_standing(tx, obstacle, workflow.owner)
+    standing = _list_standing(tx, locations, obstacle, workflow.owner)
     kept = render_standing(workflow.owner, standing, here=workflow.workflow_id, names_owners=False)
     return "; ".join(filter(None, (obstacle.text, kept)))
 
@@ -103,9 +117,11 @@ def find_kept(
     taskforces: Sequence[Taskforce],
     queues: Sequence[Queue],
     counts: Mapping[int, Counts],
+    *,
+    find_displacement: Callable[[Taskforce], str | None],
 ) -> Sequence[KeptFrom]:
     """What a workflow keeps though it stands still, as far as others wait for it. `taskforces`, `queues`, `counts`: all of its."""
-    kept = measure_kept(workflow, taskforces, queues, counts)
+    kept = measure_kept(workflow, taskforces, queues, counts, find_displacement=find_displacement, now=tx.now())
     if kept == Use() or not has_limits(parts):
         return ()
     judged = judge_line(tx, parts)
@@ -119,8 +135,11 @@ def find_kept(
     return [KeptFrom(what, kept.of(what), is_own, number) for (what, is_own), number in waiting.items()]
 
 
-def _list_standing(tx: Transaction, obstacle: Obstacle, owner: str) -> Sequence[Standing]:
+def _list_standing(
+    tx: Transaction, locations: Mapping[str, Location], obstacle: Obstacle, owner: str
+) -> Sequence[Standing]:
     """Those that stand still and keep what somebody of this owner waits for."""
     if obstacle.what is None:
         return ()
-    return tx.workflows.list_standing(obstacle.what, owner=owner if obstacle.is_own else None, limit=STANDING_MAX)
+    whose = owner if obstacle.is_own else None
+    return tx.workflows.list_standing(obstacle.what, known=locations, owner=whose, limit=STANDING_MAX)

@@ -58,7 +58,7 @@ def _look(tx: Transaction, parts: Parts, workflow_id: str, *, names_owners: bool
         cases=_list_cases(tx, parts, workflow, taskforces, workers, work, find_displacement, names_owners=names_owners),
         deaths=tx.events.list_deaths(inputs, limit=DEATHS_MAX) if stall.total.dead else (),
         ended_itself=workflow.ended_by == BY,
-        kept=find_kept(tx, parts, workflow, taskforces, queues, counts),
+        kept=find_kept(tx, parts, workflow, taskforces, queues, counts, find_displacement=find_displacement),
         find_failure=lambda: next((one.fingerprint for one in tx.events.list_errors(inputs, limit=1)), None),
     )
 
@@ -97,7 +97,11 @@ def _list_cases(
     logs = tx.taskforces.list_log([one.taskforce_uuid for one in chosen]) if chosen else {}
     asks = tx.askings.find(locations={one.location for one in chosen}, schedds={one.schedd for one in chosen})
     is_new = any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen)
-    no_room = explain_no_room(tx, parts, workflow, taskforces, names_owners=names_owners) if is_new else None
+    no_room = (
+        explain_no_room(tx, parts, workflow, taskforces, find_displacement=find_displacement, names_owners=names_owners)
+        if is_new
+        else None
+    )
     known = {one.name: one.agent for one in parts.locations.values()}
     tried = {one.task_id for one in taskforces if one.phase not in ENDING and one.held_reason is None}
     return [

@@ -166,7 +166,7 @@ def _look(
         upstreams=list_upstreams(locations),
         find_displacement=make_displacement_finder(tx, locations),
         now=tx.now(),
-        find_obstacle=lambda: None if obstacle is None else explain_refusal(tx, workflow, obstacle),
+        find_obstacle=lambda: None if obstacle is None else explain_refusal(tx, locations, workflow, obstacle),
     )
     now = ProgressNow(
         workflow=workflow,

@@ -21,16 +21,19 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
 )
 
 from muster.domain.admission import AGE_S, TURN, Waiting
+from muster.domain.asking import SILENT_S
+from muster.domain.location import Agent, Location
 from muster.domain.occupancy import Occupant
 from muster.domain.room import OVERTAKEN_S, InUse, Resource, Use, Wants
 from muster.domain.standing import STUCK, Standing
 from muster.domain.taskforce_phase import AT_WORK, ENDING, Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.rows import Session
-from muster.server.adapters.sql.schema import counter, delta, queue, taskforce, workflow
+from muster.server.adapters.sql.schema import asking, counter, delta, queue, taskforce, workflow
 
 
 def list_waiting(
@@ -71,10 +74,19 @@ def list_occupants(session: Session, what: Resource, *, owner: str, limit: int) 
     return [Occupant(workflow_id, int(amount)) for workflow_id, amount in rows]
 
 
-def list_standing(session: Session, what: Resource, *, owner: str | None, limit: int) -> Sequence[Standing]:
+def list_standing(
+    session: Session, what: Resource, *, known: Mapping[str, Location], owner: str | None, limit: int
+) -> Sequence[Standing]:
     """See `muster.server.ports.store.Workflows.list_standing`."""
-    of = {} if owner is None else {"owner": owner}
-    rows = session.execute(_STANDING[what, owner is not None], {**of, "limit": limit})
+    values: dict[str, Any] = {
+        "places": sorted({(one.name, one.schedd) for one in known.values()}),
+        "ours": sorted(name for name, one in known.items() if one.agent is Agent.MUSTER),
+        "now": session.now(),
+        "heard": session.now() - SILENT_S[Agent.UPSTREAM],
+        "limit": limit,
+        **({} if owner is None else {"owner": owner}),
+    }
+    rows = session.execute(_STANDING[what, owner is not None], values)
     return [
         Standing(workflow_id, theirs, int(amount), is_active=state == WorkflowState.ACTIVE)
         for workflow_id, theirs, state, amount in rows
@@ -212,7 +224,20 @@ _OCCUPANTS: Mapping[Resource, Select[Any]] = {
     "workers": _select_most(_select_workers(_WORKFLOWS, and_(_RUNS, _OWNERS)), "workers"),
     "events": _select_most(_select_queues(_WORKFLOWS, and_(_IN_USE, _OWNERS), with_events=True), "events"),
 }
-_IS_STUCK = and_(taskforce.c.held_reason.is_not(None), taskforce.c.phase.in_(STUCK), _RUNS)
+# As `domain.displacement` has it.
+_IS_SERVED = tuple_(taskforce.c.location, taskforce.c.schedd).in_(bindparam("places", expanding=True))
+_IS_OFFERED = and_(
+    taskforce.c.location.not_in(bindparam("ours", expanding=True)),
+    taskforce.c.schedd.in_(
+        select(asking.c.place).where(asking.c.kind == Agent.UPSTREAM, asking.c.at >= bindparam("heard"))
+    ),
+)
+_IS_IN_HAND = func.coalesce(taskforce.c.claim_until, 0.0) > bindparam("now")
+_IS_STUCK = and_(
+    taskforce.c.phase.in_(STUCK),
+    _RUNS,
+    or_(taskforce.c.held_reason.is_not(None), ~or_(_IS_IN_HAND, _IS_SERVED, _IS_OFFERED)),
+)
 _IS_TRIED = and_(taskforce.c.phase.not_in(ENDING), ~_IS_STUCK)
 _STANDS = and_(
     _IN_USE,

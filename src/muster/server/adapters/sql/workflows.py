@@ -9,6 +9,7 @@ from sqlalchemy import Row, bindparam, case, exists, func, select, update
 
 from muster.domain.admission import Waiting
 from muster.domain.errors import NotFoundError
+from muster.domain.location import Location
 from muster.domain.occupancy import Occupant
 from muster.domain.room import InUse, Resource, Wants
 from muster.domain.standing import Standing
@@ -81,8 +82,10 @@ class SqlWorkflows:
     def list_occupants(self, what: Resource, *, owner: str, limit: int) -> Sequence[Occupant]:
         return list_occupants(self._session, what, owner=owner, limit=limit)
 
-    def list_standing(self, what: Resource, *, owner: str | None, limit: int) -> Sequence[Standing]:
-        return list_standing(self._session, what, owner=owner, limit=limit)
+    def list_standing(
+        self, what: Resource, *, known: Mapping[str, Location], owner: str | None, limit: int
+    ) -> Sequence[Standing]:
+        return list_standing(self._session, what, known=known, owner=owner, limit=limit)
 
     def update(self, changed: Workflow) -> None:
         self._session.execute(
