@@ -15,7 +15,7 @@ from muster.domain.asking import SILENT_S, Ask
 from muster.domain.location import Agent, Location, index_locations
 from muster.domain.occupancy import Occupant
 from muster.domain.room import OVERTAKEN_S, InUse, Resource, Use, Wants
-from muster.domain.standing import Standing, is_stuck
+from muster.domain.standing import Standing, Standings, is_stuck
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.ports.store import Transaction
@@ -175,15 +175,16 @@ class AdmissionContract:
 
         def find(tx: Transaction, owner: str | None) -> dict[Resource, list[tuple[str, int]]]:
             found = {
-                what: tx.workflows.list_standing(what, known=KNOWN, owner=owner, limit=9) for what in get_args(Resource)
+                what: tx.workflows.list_standing(what, known=KNOWN, owner=owner, of_each=9)
+                for what in get_args(Resource)
             }
-            assert {(one.workflow_id, one.owner, one.is_active) for one in found["workers"] if owner is None} <= {
+            assert {(one.workflow_id, one.owner, one.is_active) for one in found["workers"].most if owner is None} <= {
                 ("WF-held", "ada", True),
                 ("WF-half", "ada", True),
                 ("WF-eve", "eve", True),
                 ("WF-left", "ada", False),
             }
-            return {what: [(one.workflow_id, one.amount) for one in those] for what, those in found.items()}
+            return {what: [(one.workflow_id, one.amount) for one in those.most] for what, those in found.items()}
 
         assert await bench.read(lambda tx: find(tx, None)) == {
             "queues": [("WF-held", 3), ("WF-eve", 1)],
@@ -192,8 +193,8 @@ class AdmissionContract:
         }
         of_eve = {"queues": [("WF-eve", 1)], "workers": [("WF-eve", 8)], "events": []}
         assert await bench.read(lambda tx: find(tx, "eve")) == of_eve
-        most = await bench.read(lambda tx: tx.workflows.list_standing("workers", known=KNOWN, owner=None, limit=1))
-        assert most == [Standing("WF-eve", "eve", 8)]
+        few = await bench.read(lambda tx: tx.workflows.list_standing("workers", known=KNOWN, owner=None, of_each=1))
+        assert few == Standings({"eve": 8, "ada": 12}, [Standing("WF-eve", "eve", 8), Standing("WF-half", "ada", 4)])
 
     async def test_what_no_agent_can_be_told_of_stands_still_as_the_domain_has_it(self, bench: Bench) -> None:
         """For each place and moment that makes a difference: what the statement finds is what `is_stuck` says."""
@@ -222,10 +223,10 @@ class AdmissionContract:
         await bench.write(insert)
 
         def compare(tx: Transaction, known: Mapping[str, Location]) -> tuple[set[str], set[str]]:
-            found = tx.workflows.list_standing("workers", known=known, owner=None, limit=len(every))
+            found = tx.workflows.list_standing("workers", known=known, owner=None, of_each=len(every))
             find, at = make_displacement_finder(tx, known), tx.now()
             stuck = {one.workflow_id for one in every if is_stuck(one, find_displacement=find, now=at)}
-            return {one.workflow_id for one in found}, stuck
+            return {one.workflow_id for one in found.most}, stuck
 
         for known in (KNOWN, {}):
             found, stuck = await bench.read(partial(compare, known=known))

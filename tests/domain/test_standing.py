@@ -1,5 +1,7 @@
 """Is it told who keeps room and stands still: as much as is true, to whom it concerns?"""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,7 @@ from muster.domain.room import Use
 from muster.domain.standing import (
     KeptFrom,
     Standing,
+    Standings,
     list_ways_to_free,
     measure_kept,
     render_kept,
@@ -65,29 +68,53 @@ def test_what_is_kept_is_what_nobody_tries_any_more(
     assert measure_kept(workflow, taskforces, QUEUES, COUNTS, find_displacement=find_displacement, now=NOW) == kept
 
 
+def add_up(*those: Standing, more: Mapping[str, int] = {}) -> Standings:
+    """`more`: what those keep that are not named, by owner."""
+    by_owner = Counter(more)
+    for one in those:
+        by_owner[one.owner] += one.amount
+    return Standings(by_owner, those)
+
+
 OWN = [Standing("WF-a", "ada", 4), Standing("WF-here", "ada", 2, is_active=False)]
 THEIRS = [Standing(f"WF-{n}", "eve", n) for n in (5, 3, 2, 1)]
 
 
 def test_an_owners_workflows_are_named_and_others_only_to_operators() -> None:
+    every = add_up(*OWN, *THEIRS)
     until = "kept by what stands still, until its owner mends, finishes or aborts it"
 
-    told = render_standing("ada", [*OWN, *THEIRS], here="WF-here", names_owners=False)
-    to_operator = render_standing("ada", [*OWN, *THEIRS], here="WF-here", names_owners=True)
+    told = render_standing("ada", every, here="WF-here", names_owners=False)
+    to_operator = render_standing("ada", every, here="WF-here", names_owners=True)
 
     assert told == f"17 of these are {until}: WF-a (4), its own workflow (2) and those of other owners (11)"
     theirs = "WF-5 of eve (5), WF-3 of eve (3), WF-2 of eve (2) and those of other owners (1)"
     assert to_operator == f"17 of these are {until}: WF-a (4), its own workflow (2), {theirs}"
     many = [Standing(f"WF-{n}", "ada", 1) for n in range(4)]
-    assert str(render_standing("ada", many, here="WF-9", names_owners=False)).endswith(" and others of ada (1)")
-    one = render_standing("ada", many[:1], here="WF-9", names_owners=False)
+    assert str(render_standing("ada", add_up(*many), here="WF-9", names_owners=False)).endswith(
+        " and others of ada (1)"
+    )
+    one = render_standing("ada", add_up(many[0]), here="WF-9", names_owners=False)
     assert one == f"1 of these is {until}: WF-0 (1)"
-    assert render_standing("ada", [], here="WF-9", names_owners=True) is None
+    assert render_standing("ada", Standings(), here="WF-9", names_owners=True) is None
+
+
+def test_those_that_are_not_named_count_too() -> None:
+    every = add_up(*OWN, *THEIRS[:1], more={"ada": 3000, "eve": 100, "bob": 7})
+
+    told = render_standing("ada", every, here="WF-here", names_owners=True)
+
+    assert every.total == 3118
+    assert str(told).startswith("3118 of these are kept")
+    named = "WF-a (4), its own workflow (2), others of ada (3000), WF-5 of eve (5) and those of other owners (107)"
+    assert str(told).endswith(named)
+    assert every.of("ada") == Standings({"ada": 3006}, OWN)
+    assert every.of("nobody").total == 0
 
 
 def test_who_may_end_them_is_told_how() -> None:
     def list_commands(*, names_owners: bool) -> list[str]:
-        lines = list_ways_to_free("ada", [*THEIRS[:1], *OWN], here="WF-none", names_owners=names_owners)
+        lines = list_ways_to_free("ada", add_up(*THEIRS[:1], *OWN), here="WF-none", names_owners=names_owners)
         return [line.partition("    #")[0] for line in lines]
 
     own = ["muster workflow explain WF-a", "muster workflow abort WF-a", "muster workflow explain WF-here"]

@@ -5,7 +5,7 @@ events where nothing else of their workflow is tried.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from muster.domain.occupancy import ITSELF, NAMED_MAX, join_amounts
 from muster.domain.queue import Counts, Queue
@@ -31,6 +31,29 @@ class Standing:
     owner: str
     amount: int
     is_active: bool = True
+
+
+@dataclass(frozen=True)
+class Standings:
+    """All that stand still and keep some of one kind of room.
+
+    Args:
+        by_owner: how much those of each owner keep; without owners that keep none.
+        most: those to be named, most first: of each owner as many as were asked for.
+    """
+
+    by_owner: Mapping[str, int] = field(default_factory=dict)
+    most: Sequence[Standing] = ()
+
+    @property
+    def total(self) -> int:
+        """How much all of them keep."""
+        return sum(self.by_owner.values())
+
+    def of(self, owner: str) -> "Standings":
+        """Those of one owner."""
+        theirs = {name: amount for name, amount in self.by_owner.items() if name == owner}
+        return Standings(theirs, [one for one in self.most if one.owner == owner])
 
 
 @dataclass(frozen=True)
@@ -85,32 +108,30 @@ def measure_kept(
     return Use(len(queues), workers, sum(counts[one.number].waiting + counts[one.number].in_work for one in queues))
 
 
-def render_standing(owner: str, those: Sequence[Standing], *, here: str, names_owners: bool) -> str | None:
+def render_standing(owner: str, those: Standings, *, here: str, names_owners: bool) -> str | None:
     """Who of those that have it stands still, as half a sentence; None: nobody.
 
     Args:
         owner, here: of the workflow that waits, and its id.
-        those: most first.
         names_owners: those of other owners are named, too: to an operator.
     """
-    if not those:
+    if not those.total:
         return None
-    own = [one for one in those if one.owner == owner]
-    others = [one for one in those if one.owner != owner]
-    shown = others[:NAMED_MAX] if names_owners else []
-    parts = [(ITSELF if one.workflow_id == here else one.workflow_id, one.amount) for one in own[:NAMED_MAX]]
-    parts.append((f"others of {owner}", sum(one.amount for one in own[NAMED_MAX:])))
+    own = [one for one in those.most if one.owner == owner][:NAMED_MAX]
+    shown = [one for one in those.most if one.owner != owner][:NAMED_MAX] if names_owners else []
+    of_owner = those.by_owner.get(owner, 0)
+    parts = [(ITSELF if one.workflow_id == here else one.workflow_id, one.amount) for one in own]
+    parts.append((f"others of {owner}", of_owner - sum(one.amount for one in own)))
     parts += [(f"{one.workflow_id} of {one.owner}", one.amount) for one in shown]
-    parts.append(("those of other owners", sum(one.amount for one in others[len(shown) :])))
-    total = sum(one.amount for one in those)
-    kept = "1 of these is" if total == 1 else f"{total} of these are"
+    parts.append(("those of other owners", those.total - of_owner - sum(one.amount for one in shown)))
+    kept = "1 of these is" if those.total == 1 else f"{those.total} of these are"
     return f"{kept} kept by what stands still, until its owner mends, finishes or aborts it: {join_amounts(parts)}"
 
 
-def list_ways_to_free(owner: str, those: Sequence[Standing], *, here: str, names_owners: bool) -> tuple[str, ...]:
+def list_ways_to_free(owner: str, those: Standings, *, here: str, names_owners: bool) -> tuple[str, ...]:
     """What its owner, or an operator, can type to get the room back. Arguments as of `render_standing`."""
     lines: list[str] = []
-    may = [one for one in those if one.workflow_id != here and (names_owners or one.owner == owner)]
+    may = [one for one in those.most if one.workflow_id != here and (names_owners or one.owner == owner)]
     for one in may[:NAMED_MAX]:
         lines.append(f"muster workflow explain {one.workflow_id}    # why it stands still, and what mends it")
         if one.is_active:

@@ -17,7 +17,7 @@ from muster.domain.occupancy import Occupant
 from muster.domain.queue import Counts, Queue
 from muster.domain.room import InUse, Resource, Wants
 from muster.domain.sharing import Share
-from muster.domain.standing import Standing
+from muster.domain.standing import Standings
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.census import Census
@@ -63,10 +63,10 @@ class Workflows(Protocol):
         """The owner's workflows that have most of what `measure_use` counts, most first; without those that have none."""
 
     def list_standing(
-        self, what: Resource, *, known: Mapping[str, Location], owner: str | None, limit: int
-    ) -> Sequence[Standing]:
-        """Who keeps some of what `measure_use` counts and stands still (`domain.standing.measure_kept`), most first. `known`: the
-        locations that there are, by names and aliases. `owner`: only theirs.
+        self, what: Resource, *, known: Mapping[str, Location], owner: str | None, of_each: int
+    ) -> Standings:
+        """Who keeps some of what `measure_use` counts and stands still (`domain.standing.measure_kept`). `known`: the locations that
+        there are, by names and aliases. `owner`: only theirs. `of_each`: owner so many are named.
         """
 
     def update(self, workflow: Workflow) -> None:

@@ -7,7 +7,7 @@ from muster.domain.location import Location
 from muster.domain.occupancy import NAMED_MAX, NoRoom, render_occupancy
 from muster.domain.queue import Counts, Queue
 from muster.domain.room import Obstacle, Resource, Use, find_excess
-from muster.domain.standing import KeptFrom, Standing, is_stuck, list_ways_to_free, measure_kept, render_standing
+from muster.domain.standing import KeptFrom, Standings, is_stuck, list_ways_to_free, measure_kept, render_standing
 from muster.domain.taskforce_phase import AT_WORK, Phase
 from muster.domain.taskforce_reason import is_over
 from muster.domain.workflow import Taskforce, Workflow
@@ -15,8 +15,8 @@ from muster.server.ports.store import Transaction
 from muster.server.services.find_room import Judged, has_limits, judge_line
 from muster.server.services.parts import Parts
 
-STANDING_MAX = 1000
-"""Workflows that stand still, of which one look takes the largest."""
+OF_EACH_MAX = NAMED_MAX + 1
+"""Workflows of each owner that stand still and are named: one of them may be the one that waits itself."""
 
 
 def explain_no_room(
@@ -73,7 +73,7 @@ def _explain_obstacle(
     kept = render_standing(owner, standing, here=here, names_owners=names_owners)
     return NoRoom(
         "; ".join(filter(None, (none, told, kept))),
-        is_lasting=obstacle.is_lasting(sum(one.amount for one in standing)),
+        is_lasting=obstacle.is_lasting(standing.total),
         until="some of these have ended" if mine else "others have ended",
         remedies=list_ways_to_free(owner, standing, here=here, names_owners=names_owners),
     )
@@ -135,11 +135,9 @@ def find_kept(
     return [KeptFrom(what, kept.of(what), is_own, number) for (what, is_own), number in waiting.items()]
 
 
-def _list_standing(
-    tx: Transaction, locations: Mapping[str, Location], obstacle: Obstacle, owner: str
-) -> Sequence[Standing]:
+def _list_standing(tx: Transaction, locations: Mapping[str, Location], obstacle: Obstacle, owner: str) -> Standings:
     """Those that stand still and keep what somebody of this owner waits for."""
     if obstacle.what is None:
-        return ()
+        return Standings()
     whose = owner if obstacle.is_own else None
-    return tx.workflows.list_standing(obstacle.what, known=locations, owner=whose, limit=STANDING_MAX)
+    return tx.workflows.list_standing(obstacle.what, known=locations, owner=whose, of_each=OF_EACH_MAX)

@@ -29,7 +29,7 @@ from muster.domain.asking import SILENT_S
 from muster.domain.location import Agent, Location
 from muster.domain.occupancy import Occupant
 from muster.domain.room import OVERTAKEN_S, InUse, Resource, Use, Wants
-from muster.domain.standing import STUCK, Standing
+from muster.domain.standing import STUCK, Standing, Standings
 from muster.domain.taskforce_phase import AT_WORK, ENDING, Phase
 from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.rows import Session
@@ -75,22 +75,25 @@ def list_occupants(session: Session, what: Resource, *, owner: str, limit: int) 
 
 
 def list_standing(
-    session: Session, what: Resource, *, known: Mapping[str, Location], owner: str | None, limit: int
-) -> Sequence[Standing]:
+    session: Session, what: Resource, *, known: Mapping[str, Location], owner: str | None, of_each: int
+) -> Standings:
     """See `muster.server.ports.store.Workflows.list_standing`."""
     values: dict[str, Any] = {
         "places": sorted({(one.name, one.schedd) for one in known.values()}),
         "ours": sorted(name for name, one in known.items() if one.agent is Agent.MUSTER),
         "now": session.now(),
         "heard": session.now() - SILENT_S[Agent.UPSTREAM],
-        "limit": limit,
+        "of_each": of_each,
         **({} if owner is None else {"owner": owner}),
     }
-    rows = session.execute(_STANDING[what, owner is not None], values)
-    return [
-        Standing(workflow_id, theirs, int(amount), is_active=state == WorkflowState.ACTIVE)
-        for workflow_id, theirs, state, amount in rows
-    ]
+    rows = list(session.execute(_STANDING[what, owner is not None], values))
+    return Standings(
+        by_owner={row.owner: int(row.theirs) for row in rows},
+        most=[
+            Standing(row.workflow_id, row.owner, int(row.amount), is_active=row.state == WorkflowState.ACTIVE)
+            for row in rows
+        ],
+    )
 
 
 # Built once: building them takes longer than carrying them out.
@@ -180,7 +183,7 @@ def _select_most(sums: Select[Any], amount: str) -> Select[Any]:
     found = sums.subquery()
     most = found.c[amount]
     return (
-        select(*(column for column in found.c if column.name in (*_SHOWN, amount)))
+        select(found.c.workflow_id, most)
         .where(most > 0)
         .order_by(most.desc(), found.c.workflow_id)
         .limit(bindparam("limit"))
@@ -188,9 +191,21 @@ def _select_most(sums: Select[Any], amount: str) -> Select[Any]:
 
 
 def _select_standing(what: Resource, which: ColumnElement[bool]) -> Select[Any]:
+    """Of each owner those that keep most, each with what all of that owner keep."""
     if what == "workers":
-        return _select_most(_select_workers(_WITH_OWNERS, and_(_IS_STUCK, which)), what)
-    return _select_most(_select_queues(_WITH_OWNERS, and_(_STANDS, which), with_events=what == "events"), what)
+        found = _select_workers(_WITH_OWNERS, and_(_IS_STUCK, which)).subquery()
+    else:
+        found = _select_queues(_WITH_OWNERS, and_(_STANDS, which), with_events=what == "events").subquery()
+    amount, owner = found.c[what], found.c.owner
+    place = func.row_number().over(partition_by=owner, order_by=(amount.desc(), found.c.workflow_id))
+    theirs = func.sum(amount).over(partition_by=owner)
+    shown = (*(found.c[name] for name in _SHOWN), amount.label("amount"), theirs.label("theirs"), place.label("place"))
+    ranked = select(*shown).where(amount > 0).subquery()
+    return (
+        select(ranked)
+        .where(ranked.c.place <= bindparam("of_each"))
+        .order_by(ranked.c.amount.desc(), ranked.c.workflow_id)
+    )
 
 
 _HAS_COME_PAST = exists().where(

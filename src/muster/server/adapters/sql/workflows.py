@@ -12,7 +12,7 @@ from muster.domain.errors import NotFoundError
 from muster.domain.location import Location
 from muster.domain.occupancy import Occupant
 from muster.domain.room import InUse, Resource, Wants
-from muster.domain.standing import Standing
+from muster.domain.standing import Standings
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Workflow, WorkflowState
 from muster.server.adapters.sql.admission import (
@@ -83,9 +83,9 @@ class SqlWorkflows:
         return list_occupants(self._session, what, owner=owner, limit=limit)
 
     def list_standing(
-        self, what: Resource, *, known: Mapping[str, Location], owner: str | None, limit: int
-    ) -> Sequence[Standing]:
-        return list_standing(self._session, what, known=known, owner=owner, limit=limit)
+        self, what: Resource, *, known: Mapping[str, Location], owner: str | None, of_each: int
+    ) -> Standings:
+        return list_standing(self._session, what, known=known, owner=owner, of_each=of_each)
 
     def update(self, changed: Workflow) -> None:
         self._session.execute(
