@@ -8,6 +8,7 @@ from muster.domain import stall
 from muster.domain.explanation import Verdict
 from muster.domain.location import Agent, Location, index_locations
 from muster.domain.reason import Cause, Party
+from muster.server.services import activate_workflows as activate_workflows_module
 from muster.server.services.activate_workflows import activate_workflows
 from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.finish_drained import finish_drained
@@ -241,6 +242,36 @@ async def test_room_that_is_kept_by_one_that_stands_still_does_not_come_by_itsel
         await stand.end(first, "abort")
         await stand.advance()
         assert causes(await explain(stand, waits))[1] == ["not-taken"]
+
+
+async def test_who_follows_one_without_room_is_told_what_the_activator_found_and_looks_at_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall, "LET_IN_S", -1.0)
+    async with open_stand(database_url, queues_max=5) as stand:
+        kept, refused = [await stand.submit(), await stand.submit()], stand.parts.refused
+        await stand.advance()
+        first, second = (await stand.claim())["start"]
+        assert (refused.obstacles, refused.standing) == ({}, {})  # nobody waits, so nobody is looked for
+        await stand.report(first, "submit-failed", error="no containers here", final=True)
+        waits = await stand.submit()
+        path = f"/muster/v1/workflows/{waits['workflow_id']}/progress"
+
+        await stand.advance()
+        assert list(refused.standing) == ["queues"]
+        told = f"2 of these are kept by what stands still, until its owner mends, finishes or aborts it: {first['workflow_id']} (2)"
+        assert told in (await stand.get(path))["why"]
+
+        await stand.report(second, "submit-failed", error="no containers here", final=True)
+        await stand.advance()  # a moment later
+        assert told in (await stand.get(path))["why"]
+        monkeypatch.setattr(activate_workflows_module, "STANDING_S", 0.0)
+        await stand.advance()
+        assert "4 of these are kept by what stands still" in (await stand.get(path))["why"]
+
+        await stand.end(kept[0], "abort")
+        await stand.advance()
+        assert (refused.obstacles, refused.standing) == ({}, {})
 
 
 async def test_room_that_is_kept_by_one_whose_workers_nobody_can_take_does_not_come_by_itself(

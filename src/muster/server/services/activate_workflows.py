@@ -5,24 +5,29 @@ then on. What is let in first, and how much at once, `muster.domain.admission` a
 workflow that another one has in hand, or is to take first (`muster.domain.sharing`), is passed over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
+from typing import get_args
 
 from muster.domain.admission import Waiting
-from muster.domain.room import Obstacle
+from muster.domain.room import Obstacle, Resource
+from muster.domain.standing import Standings
 from muster.domain.taskforce_phase import Phase, PhaseEvent
 from muster.domain.workflow import Taskforce
 from muster.server.ports.store import Transaction
 from muster.server.services.activate_queues import activate_own
 from muster.server.services.advance_taskforce import ACTIVATOR, Happened, advance_all
+from muster.server.services.explain_room import find_standing
 from muster.server.services.find_room import Usher, has_limits, judge_line, take_turn
 from muster.server.services.line import Own, Passed, cut, leave_to_others, list_line
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
 
 AUTO_ADVANCED = "Auto-advanced because workflow has already been mq-activated."
+STANDING_S = 3.0
+"""Seconds between two looks at who stands still: a person has to do something about it, and it takes the longer the more there is."""
 TRY_AGAIN_LATER = "MQS responded with 'try_again_later' signal"
 """The log's words are upstream's (wms.md section 8)."""
 
@@ -44,18 +49,24 @@ class _Look:
         own: those that would be let in, or are to be told that they are not, and are this service's to take on.
         is_cut: there may be more.
         refused: why those are not let in for whom there is no room.
+        standing: who keeps what they want and stands still; None: that was looked for a moment ago.
+        at: seconds since the epoch.
     """
 
     line: Sequence[Waiting]
     own: Own
     is_cut: bool
     refused: Mapping[str, Obstacle]
+    standing: Mapping[Resource, Standings] | None
+    at: float
 
 
 async def activate_workflows(parts: Parts) -> Passed:
     """One pass, the most urgent first, some workflows a transaction."""
     look = await parts.store.read(partial(_look, parts=parts))
     parts.refused.obstacles = look.refused
+    if look.standing is not None:
+        parts.refused.standing, parts.refused.standing_at = look.standing, look.at
     waiting = {one.workflow_id: one for one in look.line}
     outcomes: list[Outcome] = []
     for some in cut(look.own.those):
@@ -76,13 +87,24 @@ def _look(tx: Transaction, *, parts: Parts) -> _Look:
     """Judged as in what writes, but without its turn: where nothing is to be done, nobody waits for that."""
     if not has_limits(parts):
         line = list_line(tx, Phase.PRE_MQ_ACTIVATION)
-        return _Look(line.those, leave_to_others(tx, line.those), line.is_cut, {})
+        return _Look(line.those, leave_to_others(tx, line.those), line.is_cut, {}, {}, tx.now())
     judged = judge_line(tx, parts)
     refused = {one: obstacle for one, obstacle in judged.obstacles.items() if obstacle is not None}
     untold = tx.taskforces.find_untold(list(refused), phase=Phase.PRE_MQ_ACTIVATION, context=TRY_AGAIN_LATER)
     idle = set(refused) - untold
     worth = [one for one in judged.line if one.workflow_id not in idle]
-    return _Look(judged.line, leave_to_others(tx, worth), judged.is_cut, refused)
+    standing = _find_standing(tx, parts, {one.what for one in refused.values()})
+    return _Look(judged.line, leave_to_others(tx, worth), judged.is_cut, refused, standing, tx.now())
+
+
+def _find_standing(
+    tx: Transaction, parts: Parts, wanted: Collection[Resource | None]
+) -> Mapping[Resource, Standings] | None:
+    """Who keeps some of what somebody was refused for; one look at each, for all owners. None: what was found last will do."""
+    last, whats = parts.refused, [what for what in get_args(Resource) if what in wanted]
+    if 0 <= tx.now() - last.standing_at < STANDING_S and all(what in last.standing for what in whats):
+        return None
+    return {what: find_standing(tx, parts, what) for what in whats}
 
 
 def _activate_some(

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from muster.domain.location import Location
 from muster.domain.occupancy import NAMED_MAX, NoRoom, render_occupancy
 from muster.domain.queue import Counts, Queue
 from muster.domain.room import Obstacle, Resource, Use, find_excess
@@ -13,7 +12,7 @@ from muster.domain.taskforce_reason import is_over
 from muster.domain.workflow import Taskforce, Workflow
 from muster.server.ports.store import Transaction
 from muster.server.services.find_room import Judged, has_limits, judge_line
-from muster.server.services.parts import Parts
+from muster.server.services.parts import Parts, Refused
 
 OF_EACH_MAX = NAMED_MAX + 1
 """Workflows of each owner that stand still and are named: one of them may be the one that waits itself."""
@@ -69,7 +68,7 @@ def _explain_obstacle(
     others = [one for one in own if one.workflow_id != here]
     by_owner = judged.room.by_owner(what)
     told = render_occupancy(owner, others, by_owner, is_own=obstacle.is_own, names_owners=names_owners, mine=mine)
-    standing = _list_standing(tx, parts.locations, obstacle, owner)
+    standing = find_standing(tx, parts, what, owner=owner if obstacle.is_own else None)
     kept = render_standing(owner, standing, here=here, names_owners=names_owners)
     return NoRoom(
         "; ".join(filter(None, (none, told, kept))),
@@ -103,10 +102,17 @@ def _count_at_work(taskforces: Sequence[Taskforce]) -> int:
     return sum(one.n_workers for one in taskforces if one.phase in AT_WORK and not is_over(one))
 
 
-def explain_refusal(tx: Transaction, locations: Mapping[str, Location], workflow: Workflow, obstacle: Obstacle) -> str:
-    """Why it was not let in lately, as half a sentence, to anybody who follows it."""
-    standing = _list_standing(tx, locations, obstacle, workflow.owner)
-    kept = render_standing(workflow.owner, standing, here=workflow.workflow_id, names_owners=False)
+def explain_refusal(refused: Refused, workflow: Workflow) -> str | None:
+    """Why it was not let in lately, as half a sentence, to anybody who follows it; None: nobody has looked, or there was room.
+
+    By what the activator found: whoever follows it looks often, and there may be many.
+    """
+    obstacle = refused.obstacles.get(workflow.workflow_id)
+    if obstacle is None:
+        return None
+    standing = Standings() if obstacle.what is None else refused.standing.get(obstacle.what, Standings())
+    those = standing.of(workflow.owner) if obstacle.is_own else standing
+    kept = render_standing(workflow.owner, those, here=workflow.workflow_id, names_owners=False)
     return "; ".join(filter(None, (obstacle.text, kept)))
 
 
@@ -135,9 +141,6 @@ def find_kept(
     return [KeptFrom(what, kept.of(what), is_own, number) for (what, is_own), number in waiting.items()]
 
 
-def _list_standing(tx: Transaction, locations: Mapping[str, Location], obstacle: Obstacle, owner: str) -> Standings:
-    """Those that stand still and keep what somebody of this owner waits for."""
-    if obstacle.what is None:
-        return Standings()
-    whose = owner if obstacle.is_own else None
-    return tx.workflows.list_standing(obstacle.what, known=locations, owner=whose, of_each=OF_EACH_MAX)
+def find_standing(tx: Transaction, parts: Parts, what: Resource, *, owner: str | None = None) -> Standings:
+    """Those that stand still and keep some of it. `owner`: only theirs."""
+    return tx.workflows.list_standing(what, known=parts.locations, owner=owner, of_each=OF_EACH_MAX)

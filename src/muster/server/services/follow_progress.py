@@ -12,9 +12,8 @@ from functools import cached_property
 import anyio
 import msgspec
 
-from muster.domain.location import Location, list_upstreams
+from muster.domain.location import list_upstreams
 from muster.domain.queue import Counts, Queue, sum_inputs
-from muster.domain.room import Obstacle
 from muster.domain.stall import StallCase, explain_stall
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Workflow
@@ -137,10 +136,7 @@ def follow(parts: Parts, workflow_id: str) -> AbstractContextManager[Lookout[Sig
     """Be one of those who follow a workflow. What they see raises NotFoundError where there is none."""
 
     async def look() -> Sight:
-        net_s, obstacle = parts.settings.net_interval_s, parts.refused.obstacles.get(workflow_id)
-        return await parts.store.read(
-            lambda tx: _look(tx, workflow_id, parts.locations, net_s=net_s, obstacle=obstacle)
-        )
+        return await parts.store.read(lambda tx: _look(tx, parts, workflow_id))
 
     return parts.lookouts.follow(
         workflow_id,
@@ -148,9 +144,7 @@ def follow(parts: Parts, workflow_id: str) -> AbstractContextManager[Lookout[Sig
     )
 
 
-def _look(
-    tx: Transaction, workflow_id: str, locations: Mapping[str, Location], *, net_s: float, obstacle: Obstacle | None
-) -> Sight:
+def _look(tx: Transaction, parts: Parts, workflow_id: str) -> Sight:
     workflow = tx.workflows.get(workflow_id)
     queues = tx.queues.list_of_workflow(workflow_id)
     numbers = [queue.number for queue in queues]
@@ -163,10 +157,10 @@ def _look(
         find_taskforces=lambda: tx.taskforces.list_of_workflow(workflow_id),
         has_ready=lambda: tx.queues.has_ready(_list_inputs(queues)),
         find_next_due=lambda: tx.queues.find_next_due(_list_inputs(queues)),
-        upstreams=list_upstreams(locations),
-        find_displacement=make_displacement_finder(tx, locations),
+        upstreams=list_upstreams(parts.locations),
+        find_displacement=make_displacement_finder(tx, parts.locations),
         now=tx.now(),
-        find_obstacle=lambda: None if obstacle is None else explain_refusal(tx, locations, workflow, obstacle),
+        find_obstacle=lambda: explain_refusal(parts.refused, workflow),
     )
     now = ProgressNow(
         workflow=workflow,
@@ -178,7 +172,8 @@ def _look(
         why=explain_stall(case),
     )
     is_cleared = not workflow.is_active and not tx.taskforces.has_clusters(workflow_id)
-    return Sight(now, tx.outbox.list_newest(workflow_id, limit=TAIL), is_cleared, net_s)
+    newest = tx.outbox.list_newest(workflow_id, limit=TAIL)
+    return Sight(now, newest, is_cleared, parts.settings.net_interval_s)
 
 
 def _list_inputs(queues: Sequence[Queue]) -> Sequence[int]:

@@ -9,7 +9,8 @@ import anyio
 
 from muster.domain.location import Location
 from muster.domain.queue_token import Broker
-from muster.domain.room import Obstacle
+from muster.domain.room import Obstacle, Resource
+from muster.domain.standing import Standings
 from muster.server.ports.census import DatabaseUse
 from muster.server.ports.identity import Identity
 from muster.server.ports.mq import QueueKeys
@@ -55,9 +56,16 @@ class Tally:
 
 @dataclass
 class Refused:
-    """Which workflows found no room when this service looked last, and why: those who watch need not look again."""
+    """Which workflows found no room when this service looked last, and why: those who watch need not look again.
+
+    Args:
+        standing: who keeps some of that for which they were refused, and stands still.
+        standing_at: when that was looked for, seconds since the epoch.
+    """
 
     obstacles: Mapping[str, Obstacle] = field(default_factory=dict)
+    standing: Mapping[Resource, Standings] = field(default_factory=dict)
+    standing_at: float = 0.0
 
 
 @dataclass(frozen=True)
