@@ -1,6 +1,7 @@
 """Does the service say, in one call, why a workflow is not running: at each step of its life, for every party?"""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from muster.domain.explanation import Verdict
 from muster.domain.location import Agent, Location, index_locations
 from muster.domain.reason import Cause, Party
 from muster.server.services import activate_workflows as activate_workflows_module
+from muster.server.services import explain_room, find_room
 from muster.server.services.activate_workflows import activate_workflows
 from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.finish_drained import finish_drained
@@ -272,6 +274,50 @@ async def test_who_follows_one_without_room_is_told_what_the_activator_found_and
         await stand.end(kept[0], "abort")
         await stand.advance()
         assert (refused.obstacles, refused.standing) == ({}, {})
+
+
+async def test_one_that_waits_for_room_and_keeps_some_is_explained_with_one_judgement_of_those_who_wait(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judgements: list[str] = []
+
+    def judge(*known: Any) -> find_room.Judged:
+        judgements.append("line")
+        return find_room.judge_line(*known)
+
+    monkeypatch.setattr(explain_room, "judge_line", judge)
+    async with open_stand(database_url, workers_max=3) as stand:
+        first = await stand.submit()
+        await stand.advance()
+        [order] = (await stand.claim())["start"]
+        await stand.report(order, "submit-failed", error="no such file", final=True)
+        path = f"/muster/v1/tasks/{first['tasks'][0]['task_id']}/actions/add-workers"
+        await stand.post(path, {"location": "local", "n_workers": 1})
+        await stand.submit(by=STRANGER)
+        await stand.advance()
+        await stand.post(path, {"location": "local", "n_workers": 1})
+
+        found = await explain(stand, first)
+
+        assert "no-room" in [one["cause"] for one in found["taskforces"]]
+        assert "keeps-room" in [one["cause"] for one in found["reasons"]]
+        assert judgements == ["line"]
+
+
+async def test_of_a_held_one_it_is_not_said_that_others_work_where_nobody_can_take_those(stand: Stand) -> None:
+    workflow = await stand.submit()
+    await stand.advance()
+    [order] = (await stand.claim())["start"]
+    await stand.report(order, "submit-failed", error="no containers here", final=True)
+    path = f"/muster/v1/tasks/{workflow['tasks'][0]['task_id']}/actions/add-workers"
+    await stand.post(path, {"location": "far", "n_workers": 1})
+    await stand.advance()
+    changed = replace(stand.parts, locations=index_locations((Location("local", schedd="local"),)))
+
+    held, displaced = (await explain_workflow(changed, workflow["workflow_id"])).taskforces
+
+    assert (held.reason.cause, displaced.reason.cause) == (Cause.HELD, Cause.DISPLACED)
+    assert "others work for its task" not in held.reason.text
 
 
 async def test_room_that_is_kept_by_one_whose_workers_nobody_can_take_does_not_come_by_itself(

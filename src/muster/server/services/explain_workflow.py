@@ -1,16 +1,16 @@
 """Why is a workflow not (or no longer) running? All that the database knows, in one snapshot, for `domain.explanation` to judge."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from muster.domain.explanation import Explanation, WorkflowCase, explain
-from muster.domain.location import list_upstreams
+from muster.domain.location import Agent, list_upstreams
 from muster.domain.queue import Counts, Queue
 from muster.domain.stall import StallCase
 from muster.domain.taskforce_phase import ENDING, Phase
 from muster.domain.taskforce_reason import TaskforceCase, count_up, is_over, is_working
-from muster.domain.workflow import TaskDirective, Taskforce, Workflow
+from muster.domain.workflow import TaskDirective
 from muster.server.ports.store import Transaction
-from muster.server.services.explain_room import explain_no_room, find_kept
+from muster.server.services.explain_room import RoomLook
 from muster.server.services.find_displaced import make_displacement_finder
 from muster.server.services.finish_drained import BY
 from muster.server.services.parts import Parts
@@ -51,14 +51,15 @@ def _look(tx: Transaction, parts: Parts, workflow_id: str, *, names_owners: bool
         upstreams=list_upstreams(parts.locations),
         find_displacement=find_displacement,
     )
+    room = RoomLook(tx, parts, workflow, taskforces, find_displacement)
     return WorkflowCase(
         stall=stall,
         at=tx.now(),
         workers=workers,
-        cases=_list_cases(tx, parts, workflow, taskforces, workers, work, find_displacement, names_owners=names_owners),
+        cases=_list_cases(stall, room, workers, servers, work, names_owners=names_owners),
         deaths=tx.events.list_deaths(inputs, limit=DEATHS_MAX) if stall.total.dead else (),
         ended_itself=workflow.ended_by == BY,
-        kept=find_kept(tx, parts, workflow, taskforces, queues, counts, find_displacement=find_displacement),
+        kept=room.find_kept(queues, counts),
         find_failure=lambda: next((one.fingerprint for one in tx.events.list_errors(inputs, limit=1)), None),
     )
 
@@ -72,17 +73,23 @@ def _count_tasks(
 
 
 def _list_cases(
-    tx: Transaction,
-    parts: Parts,
-    workflow: Workflow,
-    taskforces: Sequence[Taskforce],
+    stall: StallCase,
+    room: RoomLook,
     workers: Mapping[str, int],
+    servers: Mapping[str, Agent],
     work: Mapping[str, Counts],
-    find_displacement: Callable[[Taskforce], str | None],
     *,
     names_owners: bool,
 ) -> list[TaskforceCase]:
-    """Those that are not at work, held ones first; and one of each task that has none left for its events. `work`: by task."""
+    """Those that are not at work, held ones first; and one of each task that has none left for its events.
+
+    Args:
+        workers: those that are up, by taskforce.
+        servers: whose location it is, by name.
+        work: by task.
+        names_owners: of what they wait for, too.
+    """
+    tx, workflow, taskforces = room.tx, stall.workflow, stall.taskforces
     served = {one.task_id for one in taskforces if one.phase not in ENDING}
     left = {task for task, ones in work.items() if workflow.is_active and ones.waiting and task not in served}
     over = (one for one in taskforces if one.phase is Phase.CONDOR_COMPLETE)
@@ -97,25 +104,20 @@ def _list_cases(
     logs = tx.taskforces.list_log([one.taskforce_uuid for one in chosen]) if chosen else {}
     asks = tx.askings.find(locations={one.location for one in chosen}, schedds={one.schedd for one in chosen})
     is_new = any(one.phase is Phase.PRE_MQ_ACTIVATION for one in chosen)
-    no_room = (
-        explain_no_room(tx, parts, workflow, taskforces, find_displacement=find_displacement, names_owners=names_owners)
-        if is_new
-        else None
-    )
-    known = {one.name: one.agent for one in parts.locations.values()}
-    tried = {one.task_id for one in taskforces if one.phase not in ENDING and one.held_reason is None}
+    no_room = room.explain_no_room(names_owners=names_owners) if is_new else None
+    free = {one.task_id for one in stall.free}
     return [
         TaskforceCase(
             taskforce=one,
             log=logs.get(one.taskforce_uuid, ()),
             workers=workers[one.taskforce_uuid],
-            server=known.get(one.location),
+            server=servers.get(one.location),
             asks=asks,
             has_worked=work[one.task_id].done + work[one.task_id].failed > 0,
             is_needed=one.task_id in missed,
-            has_others=one.task_id in tried,
+            has_others=one.task_id in free,
             no_room=no_room,
-            displacement=find_displacement(one),
+            displacement=stall.find_displacement(one),
         )
         for one in chosen
     ]
