@@ -13,6 +13,8 @@ import structlog
 
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
 from muster.server.app import serve
+from muster.server.services import tell_displaced
+from muster.server.services.parts import Parts
 from muster.settings.parts import LocationSettings, ServerSettings
 
 pytestmark = pytest.mark.anyio
@@ -154,6 +156,26 @@ async def test_sigterm_ends_it(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             await running.is_over.wait()
     assert not running.scope.cancelled_caught
+
+
+async def test_sigterm_ends_it_while_it_looks_for_what_no_agent_can_be_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_looking = anyio.Event()
+
+    async def look(_: Parts) -> None:
+        is_looking.set()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(tell_displaced, "read_locations", look)
+    running = Running(settings(tmp_path), handle_signals=True)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(running.run)
+            await running.is_ready.wait()
+            await is_looking.wait()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await running.is_over.wait()
 
 
 async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from muster.client.shapes.message import Problem
-from muster.domain.errors import Finding, InvalidError, UnavailableError
+from muster.domain.errors import Finding, InvalidError
 from muster.domain.location import Agent, index_locations
 from muster.domain.loopback import is_loopback
 from muster.domain.queue_token import Broker
@@ -66,7 +66,7 @@ from muster.server.services.measures import MeasuredEngine, MeasuredStore, Measu
 from muster.server.services.parts import Parts
 from muster.server.services.publish_keys import TOPIC as KEYS
 from muster.server.services.publish_keys import expire_keys, store_noted_keys
-from muster.server.services.read_locations import read_locations
+from muster.server.services.tell_displaced import tell_displaced
 from muster.settings.parts import ServerSettings
 from muster.settings.sign_in import SignIn, render_open_door
 
@@ -337,7 +337,7 @@ async def run_parts(
             log.info("ready", url=url, version=parts.version)
             if on_ready is not None and server.started:
                 on_ready(url)
-            await tell_displaced(parts)
+            group.start_soon(tell_displaced, parts)  # it looks through all that is there, and nobody waits for it
             await is_over.wait()
         finally:  # also when a daemon fell, or the caller cancels
             parts.stopping.asked = True
@@ -347,26 +347,6 @@ async def run_parts(
                 await server.is_closed.wait()
         group.cancel_scope.cancel()
     log.info("stopped")
-
-
-async def tell_displaced(parts: Parts) -> None:
-    """Log what stands where no agent can be told of it: locations that were taken out of the settings, by mistake perhaps."""
-    try:
-        found = await read_locations(parts)
-    except UnavailableError as error:  # the daemons find out, too
-        log.warning("what stands at which location could not be looked at", error=str(error))
-        return
-    for one in found.displaced:
-        log.warning(
-            "no agent can be told of taskforces",
-            why=one.why,
-            location=one.location,
-            schedd=one.schedd,
-            waiting=one.counts.waiting,
-            running=one.counts.running,
-            stopping=one.counts.stopping,
-            held=one.counts.held,
-        )
 
 
 async def _await_signal(is_over: anyio.Event, *, task_status: TaskStatus[None]) -> None:
