@@ -101,9 +101,9 @@ def measure_kept(
 ) -> Use:
     """What a workflow keeps though it stands still. `find_displacement`, `now`: as of `is_stuck`."""
     stuck = [one for one in taskforces if is_stuck(one, find_displacement=find_displacement, now=now)]
-    workers = sum(one.n_workers for one in stuck)
-    trying = [one for one in taskforces if one.phase not in ENDING]
-    if not (workflow.is_active and trying and all(one in stuck for one in trying)):
+    workers, names = sum(one.n_workers for one in stuck), {one.taskforce_uuid for one in stuck}
+    trying = {one.taskforce_uuid for one in taskforces if one.phase not in ENDING}
+    if not (workflow.is_active and trying and trying <= names):
         return Use(workers=workers)
     return Use(len(queues), workers, sum(counts[one.number].waiting + counts[one.number].in_work for one in queues))
 

@@ -65,8 +65,8 @@ class Workflows(Protocol):
     def list_standing(
         self, what: Resource, *, known: Mapping[str, Location], owner: str | None, of_each: int
     ) -> Standings:
-        """Who keeps some of what `measure_use` counts and stands still (`domain.standing.measure_kept`). `known`: the locations that
-        there are, by names and aliases. `owner`: only theirs. `of_each`: owner so many are named.
+        """Who keeps some of what `measure_use` counts and stands still (`domain.standing.measure_kept`): all in sum, and by name at
+        most `of_each` owner, those that keep most. `known`: the locations that there are, by names and aliases. `owner`: only theirs.
         """
 
     def update(self, workflow: Workflow) -> None:

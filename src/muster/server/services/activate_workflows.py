@@ -25,9 +25,9 @@ from muster.server.services.line import Own, Passed, cut, leave_to_others, list_
 from muster.server.services.parts import Parts
 from muster.worker.crash_points import reach
 
-AUTO_ADVANCED = "Auto-advanced because workflow has already been mq-activated."
 STANDING_S = 3.0
 """Seconds between two looks at who stands still: a person has to do something about it, and it takes the longer the more there is."""
+AUTO_ADVANCED = "Auto-advanced because workflow has already been mq-activated."
 TRY_AGAIN_LATER = "MQS responded with 'try_again_later' signal"
 """The log's words are upstream's (wms.md section 8)."""
 
@@ -49,16 +49,16 @@ class _Look:
         own: those that would be let in, or are to be told that they are not, and are this service's to take on.
         is_cut: there may be more.
         refused: why those are not let in for whom there is no room.
-        standing: who keeps what they want and stands still; None: that was looked for a moment ago.
-        at: seconds since the epoch.
+        standing: who keeps what they want and stands still; None: that was not looked for now.
+        at: when it was, seconds since the epoch.
     """
 
     line: Sequence[Waiting]
     own: Own
     is_cut: bool
     refused: Mapping[str, Obstacle]
-    standing: Mapping[Resource, Standings] | None
-    at: float
+    standing: Mapping[Resource, Standings] | None = None
+    at: float = 0.0
 
 
 async def activate_workflows(parts: Parts) -> Passed:
@@ -87,7 +87,7 @@ def _look(tx: Transaction, *, parts: Parts) -> _Look:
     """Judged as in what writes, but without its turn: where nothing is to be done, nobody waits for that."""
     if not has_limits(parts):
         line = list_line(tx, Phase.PRE_MQ_ACTIVATION)
-        return _Look(line.those, leave_to_others(tx, line.those), line.is_cut, {}, {}, tx.now())
+        return _Look(line.those, leave_to_others(tx, line.those), line.is_cut, {})
     judged = judge_line(tx, parts)
     refused = {one: obstacle for one, obstacle in judged.obstacles.items() if obstacle is not None}
     untold = tx.taskforces.find_untold(list(refused), phase=Phase.PRE_MQ_ACTIVATION, context=TRY_AGAIN_LATER)
