@@ -152,3 +152,12 @@ async def test_on_postgres_it_is_asked_once_for_the_revision_that_a_refusal_name
     with pytest.raises(ConflictError, match="has revision none and this program needs"):
         async with open_database(empty_postgres_url, is_upgraded=False):
             pass
+
+
+@pytest.mark.server
+async def test_on_postgres_a_start_on_an_empty_database_migrates_nothing(
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(migrate, "upgrade_beside_others")
+
+    await open_and_close(empty_postgres_url)

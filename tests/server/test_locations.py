@@ -6,7 +6,10 @@ import pytest
 
 from muster.domain.asking import Ask
 from muster.domain.location import Agent, Location, index_locations
-from muster.server.services.read_locations import read_locations
+from muster.domain.reason import Cause
+from muster.server.ports.census import Standing
+from muster.server.services.explain_workflow import explain_workflow
+from muster.server.services.read_locations import AGENTS_MAX, read_locations
 from server.stand import EWMS_TASK, NEW, TMS, Json, Stand
 
 pytestmark = pytest.mark.anyio
@@ -83,3 +86,40 @@ async def test_what_stands_where_no_agent_can_be_told_of_it_is_told(stand: Stand
 async def test_programs_are_told_too_and_nobody_else(stand: Stand) -> None:
     assert "local" in {one["name"] for one in (await stand.get(PATH, by=TMS))["locations"]}
     assert (await stand.ask("GET", PATH, by=None)).status_code == 401
+
+
+async def test_what_stands_at_another_schedd_is_not_counted_at_the_location_of_its_name(stand: Stand) -> None:
+    await stand.start(await stand.submit())
+    changed = replace(stand.parts, locations=index_locations((Location("local", schedd="elsewhere"),)))
+
+    found = await read_locations(changed)
+
+    assert [(one.schedd, one.standing.running) for one in found.displaced] == [("local", 1)]
+    assert [one.standing for one in found.known] == [Standing()]
+
+
+async def test_of_many_agents_the_last_ones_are_named(stand: Stand) -> None:
+    now = await stand.parts.store.read(lambda tx: tx.now())
+    many = [Ask(Agent.MUSTER, "local", f"site-{number}", now - number) for number in range(AGENTS_MAX + 5)]
+    await stand.parts.store.write(lambda tx: tx.askings.note(many))
+
+    named = [one["name"] for one in (await locations(stand))["local"]["agents"]]
+
+    assert named == [f"site-{number}" for number in range(AGENTS_MAX)]
+
+
+@pytest.mark.parametrize(("silent_s", "is_displaced"), [(10.0, False), (1000.0, True)])
+async def test_upstreams_agent_that_asks_no_more_takes_nothing_of_a_location_that_is_gone(
+    stand: Stand, *, silent_s: float, is_displaced: bool
+) -> None:
+    workflow = await stand.submit({**NEW, "tasks": [EWMS_TASK]})
+    await stand.advance()
+    now = await stand.parts.store.read(lambda tx: tx.now())
+    [schedd] = {one["schedd"] for one in (await stand.show(workflow))["taskforces"]}
+    await stand.parts.store.write(lambda tx: tx.askings.note([Ask(Agent.UPSTREAM, schedd, "", now - silent_s)]))
+    changed = replace(stand.parts, locations=index_locations((Location("far", schedd="far"),)))
+
+    told = (await explain_workflow(changed, workflow["workflow_id"])).taskforces[0].reason
+
+    assert (told.cause is Cause.DISPLACED) == is_displaced
+    assert bool((await read_locations(changed)).displaced) == is_displaced
