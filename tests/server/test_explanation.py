@@ -231,6 +231,8 @@ async def test_room_that_is_kept_by_one_that_stands_still_does_not_come_by_itsel
         [of_other] = (await explain(stand, theirs, by=STRANGER))["taskforces"]
         assert f"{kept}: those of other owners (2); only then" in of_other["text"]
         assert (of_other["remedies"], of_other["needs_help"]) == ([], True)
+        of_theirs = await stand.get(f"/muster/v1/workflows/{theirs['workflow_id']}/progress", by=STRANGER)
+        assert f"{kept}: those of other owners (2): muster workflow" in of_theirs["why"]
         [to_operator] = (await explain(stand, theirs, by=OPERATOR))["taskforces"]
         assert f"{kept}: {keeps} of ada (2); only then" in to_operator["text"]
         assert len(to_operator["remedies"]) == 2
@@ -552,3 +554,45 @@ async def test_a_workflow_with_many_taskforces_is_explained_in_part(stand: Stand
     found = await explain(stand, workflow)
 
     assert (len(found["taskforces"]), found["left_out"], found["over"]) == (50, 1, 0)
+
+
+async def test_nobody_is_told_to_keep_from_others_what_they_have_limits_of_their_own_for(database_url: str) -> None:
+    async with open_stand(database_url, queues_max_per_owner=2) as stand:
+        kept, theirs = await stand.submit(), await stand.submit(by=STRANGER)
+        await stand.advance()
+        for order in (await stand.claim())["start"]:
+            await stand.report(order, "submit-failed", error="no containers here", final=True)
+        waits = await stand.submit(by=STRANGER)
+
+        [reason] = (await explain(stand, waits, by=STRANGER))["taskforces"]
+        assert reason["text"].endswith(f"aborts it: {theirs['workflow_id']} (2); only then there is room for it")
+        assert causes(await explain(stand, kept))[1] == ["held"]
+        assert causes(await explain(stand, theirs))[1] == ["held", "keeps-room"]
+
+
+async def test_nobody_is_told_to_keep_room_from_itself(database_url: str) -> None:
+    async with open_stand(database_url, workers_max=3) as stand:
+        workflow = await stand.submit({**NEW, "tasks": [{**NEW["tasks"][0], "n_workers": 2}]})
+        await stand.advance()
+        [order] = (await stand.claim())["start"]
+        await stand.report(order, "submit-failed", error="no containers here", final=True)
+        more = f"/muster/v1/tasks/{workflow['tasks'][0]['task_id']}/actions/add-workers"
+        await stand.post(more, {"location": "local", "n_workers": 2})
+
+        assert "keeps-room" not in causes(await explain(stand, workflow))[1]
+        await stand.submit()
+        assert "keeps-room" in causes(await explain(stand, workflow))[1]
+
+
+async def test_of_those_that_have_the_room_as_many_are_named_beside_the_one_that_waits(database_url: str) -> None:
+    async with open_stand(database_url, workers_max=10) as stand:
+        first = await stand.submit({**NEW, "tasks": [{**NEW["tasks"][0], "n_workers": 4}]})
+        others = [await stand.submit({**NEW, "tasks": [{**NEW["tasks"][0], "n_workers": 2}]}) for _ in range(3)]
+        await stand.advance()
+        more = f"/muster/v1/tasks/{first['tasks'][0]['task_id']}/actions/add-workers"
+        await stand.post(more, {"location": "local", "n_workers": 1})
+
+        told = " ".join(one["text"] for one in (await explain(stand, first))["taskforces"])
+
+        a, b, c = sorted(one["workflow_id"] for one in others)
+        assert f"they are in use by its own workflow (4), {a} (2), {b} (2) and {c} (2)" in told
