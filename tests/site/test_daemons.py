@@ -17,6 +17,7 @@ from muster.site.adapters.processes.pool import ProcessPool
 from muster.site.daemons import places
 from muster.site.daemons.claimer import Claimer
 from muster.site.daemons.keeper import TaskforceKeeper
+from muster.site.daemons.places import Places
 from muster.site.daemons.reconciler import Reconciler
 from muster.site.daemons.reporter import StatusReporter
 from muster.site.daemons.trouble import TroubleLog
@@ -300,3 +301,12 @@ async def test_a_cluster_of_which_the_record_is_lost_is_found_when_the_service_a
         service.deactivate("TF-1")
         await wait_for(lambda: taskforce.phase is Phase.CONDOR_COMPLETE and not files)
     assert (world.submits["TF-1"], world.clusters) == (1, {})
+
+
+async def test_what_is_refused_later_is_left_out_beside_what_was_refused_before() -> None:
+    places = Places(["a", "b", "c"])
+
+    assert places.take_refusal(places.choose(), [Finding("locations[0]", "unknown")])
+    assert places.take_refusal(places.choose(), [Finding("locations[0]", "unknown")])
+
+    assert places.choose() == ["c"]
