@@ -7,7 +7,7 @@ import pytest
 from muster.domain.asking import Ask
 from muster.domain.location import Agent, Location, index_locations
 from muster.domain.reason import Cause
-from muster.server.ports.census import Standing
+from muster.server.ports.census import PlaceCounts
 from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.read_locations import AGENTS_MAX, read_locations
 from server.stand import EWMS_TASK, NEW, TMS, Json, Stand
@@ -94,8 +94,8 @@ async def test_what_stands_at_another_schedd_is_not_counted_at_the_location_of_i
 
     found = await read_locations(changed)
 
-    assert [(one.schedd, one.standing.running) for one in found.displaced] == [("local", 1)]
-    assert [one.standing for one in found.known] == [Standing()]
+    assert [(one.schedd, one.counts.running) for one in found.displaced] == [("local", 1)]
+    assert [one.counts for one in found.known] == [PlaceCounts()]
 
 
 async def test_of_many_agents_the_last_ones_are_named(stand: Stand) -> None:
