@@ -187,6 +187,7 @@ async def open_stand(
     broker: Broker | None = None,
     queue_keys: QueueKeys | None = None,
     identity: Identity | None = None,
+    locations: tuple[Location, ...] = LOCATIONS,
     **settings: Any,
 ) -> AsyncIterator[Stand]:
     """A service over a database of its own, or, on PostgreSQL, a further one over the same; `identity` None is `People`."""
@@ -198,7 +199,7 @@ async def open_stand(
             engine=database.engine,
             waking=database.waking,
             identity=identity or People(),
-            locations=index_locations(LOCATIONS),
+            locations=index_locations(locations),
             worker_key=KEY,
             version="0.1.0",
             broker=broker,

@@ -4,11 +4,13 @@ import anyio
 import httpx
 import pytest
 
-from server.stand import EWMS_NEW, NEW, STRANGER, USER, Stand
+from muster.domain.location import Location
+from server.stand import EWMS_NEW, NEW, STRANGER, USER, Stand, open_stand
 
 pytestmark = pytest.mark.anyio
 
 WORKFLOWS = "/muster/v1/workflows"
+MORE = {"location": "local", "n_workers": 2}
 
 
 async def count(stand: Stand) -> int:
@@ -69,3 +71,21 @@ async def test_a_key_at_a_path_that_no_row_can_hold_is_no_fault(stand: Stand) ->
     path = f"{WORKFLOWS}/{made['workflow_id']}/queues/in%00%F0%9F%A7%AA/events"
     answer = await stand.ask("POST", path, {"events": [{"kind": "json", "body": 1}]}, headers={"idempotency-key": "k"})
     assert answer.status_code == 404
+
+
+async def test_a_request_that_would_be_refused_now_still_gets_its_answer(database_url: str) -> None:
+    """Its answer was lost, and meanwhile the service was started without the location, say."""
+    keyed, other = {"idempotency-key": "k"}, {"idempotency-key": "another"}
+    async with open_stand(database_url) as stand:
+        first = await stand.ask("POST", WORKFLOWS, NEW, headers=keyed)
+        more = f"/muster/v1/tasks/{first.json()['tasks'][0]['task_id']}/actions/add-workers"
+        added = await stand.ask("POST", more, MORE, headers=keyed)
+    async with open_stand(database_url, locations=(Location("elsewhere", schedd="elsewhere"),)) as stand:
+        again = [await stand.ask("POST", path, body, headers=keyed) for path, body in ((WORKFLOWS, NEW), (more, MORE))]
+        others = [await stand.ask("POST", path, body, headers=other) for path, body in ((WORKFLOWS, NEW), (more, MORE))]
+        changed = await stand.ask("POST", WORKFLOWS, {**NEW, "name": "other"}, headers=keyed)
+
+    assert [one.content for one in again] == [first.content, added.content]
+    assert [one.status_code for one in again] == [201, 201]
+    assert [(one.status_code, one.json()["code"]) for one in others] == [(422, "invalid")] * 2
+    assert changed.json()["code"] == "idempotency-mismatch"

@@ -40,7 +40,7 @@ def release_each(client: Client, service: Service, uuids: Sequence[str]) -> Done
             say(f"{uuid} is not held: it is {before.phase}, and nothing needs to be released")
         else:
             _release(client, done, uuid, before.held_reason)
-            say(f"{uuid} is tried again; it was held because of: {clean(before.held_reason)}")
+            say(f"{uuid} is tried again; it was held because of: {' '.join(clean(before.held_reason).split())}")
     _say_final(done, service)
     return done
 

@@ -12,7 +12,7 @@ from muster.domain.workflow import ADD_WORKERS_PRIORITY, Origin, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import TMS, USER
 from muster.server.services.find_room import has_limits, require_possible
-from muster.server.services.idempotent import RequestKey, answer_once
+from muster.server.services.idempotent import RequestKey, answer_once, find_answer
 from muster.server.services.judge_task import N_WORKERS_MAX
 from muster.server.services.parts import Parts
 from muster.server.services.plan_workflow import get_location
@@ -62,9 +62,14 @@ async def add_workers(parts: Parts, caller: Caller, wanted: MoreWorkers) -> Stor
         ConflictError: the location is served by the other kind of agent.
         IdempotencyMismatchError: the key belongs to another request.
     """
-    location = get_location(parts.locations, wanted.location, field=wanted.location_field)
     if not 1 <= wanted.n_workers <= N_WORKERS_MAX:
         raise InvalidError([Finding("n_workers", f"must be 1 to {N_WORKERS_MAX}")])
+    try:
+        location = get_location(parts.locations, wanted.location, field=wanted.location_field)
+    except InvalidError:
+        if (earlier := await find_answer(parts.store, wanted.key)) is not None:
+            return earlier
+        raise
 
     def add(tx: Transaction) -> StoredAnswer:
         def make() -> bytes:

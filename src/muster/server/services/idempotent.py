@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from muster.domain.errors import Finding, InvalidError, RejectedError
-from muster.server.ports.store import StoredAnswer, Transaction
+from muster.server.ports.store import Store, StoredAnswer, Transaction
 
 KEY_CHARS_MAX = 255
 """An Idempotency-Key: 1 to 255 printable ASCII characters."""
@@ -63,12 +63,24 @@ def answer_once(
     """
     if request is None:
         return StoredAnswer(status, work(), ""), True
-    now = tx.now()
-    earlier = tx.answers.claim(request.owner, request.route, request.key, body_hash=request.body_hash, now=now)
+    earlier = _find_earlier(tx, request)
     if earlier is not None:
-        if earlier.body_hash != request.body_hash:
-            raise IdempotencyMismatchError(f"Idempotency-Key {request.key!r} was used before with another body")
         return earlier, False
     answer = StoredAnswer(status, work(), request.body_hash)
-    tx.answers.insert(request.owner, request.route, request.key, answer, now=now)
+    tx.answers.insert(request.owner, request.route, request.key, answer, now=tx.now())
     return answer, True
+
+
+async def find_answer(store: Store, request: RequestKey | None) -> StoredAnswer | None:
+    """The answer that a request was given before, for one that would be refused now: the settings may have changed since.
+
+    Raises IdempotencyMismatchError as `answer_once`.
+    """
+    return None if request is None else await store.write(lambda tx: _find_earlier(tx, request))
+
+
+def _find_earlier(tx: Transaction, request: RequestKey) -> StoredAnswer | None:
+    earlier = tx.answers.claim(request.owner, request.route, request.key, body_hash=request.body_hash, now=tx.now())
+    if earlier is not None and earlier.body_hash != request.body_hash:
+        raise IdempotencyMismatchError(f"Idempotency-Key {request.key!r} was used before with another body")
+    return earlier

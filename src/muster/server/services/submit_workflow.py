@@ -20,7 +20,7 @@ from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import USER, make_notice
 from muster.server.services.find_room import require_possible
 from muster.server.services.findings import UpstreamFinding
-from muster.server.services.idempotent import RequestKey, answer_once
+from muster.server.services.idempotent import RequestKey, answer_once, find_answer
 from muster.server.services.parts import Parts
 from muster.server.services.pilot_tag import NOT_FOUND, find_pilot_tag, list_pilot_tags
 from muster.server.services.plan_workflow import PlannedTask, WorkflowPlan, plan_workflow
@@ -58,13 +58,18 @@ async def submit_workflow(parts: Parts, submission: Submission) -> StoredAnswer:
         InvalidError: the request breaks rules; every fault is a finding.
         IdempotencyMismatchError: the key belongs to another request.
     """
-    plan = plan_workflow(
-        submission.request,
-        locations=parts.locations,
-        ignores_unknown_aliases=submission.ignores_unknown_aliases,
-    )
-    _require_member(submission.caller, submission.request.group)
-    tags = await _resolve_tags(parts, plan)
+    try:
+        plan = plan_workflow(
+            submission.request,
+            locations=parts.locations,
+            ignores_unknown_aliases=submission.ignores_unknown_aliases,
+        )
+        _require_member(submission.caller, submission.request.group)
+        tags = await _resolve_tags(parts, plan)
+    except InvalidError:
+        if (earlier := await find_answer(parts.store, submission.key)) is not None:
+            return earlier
+        raise
 
     def store(tx: Transaction) -> StoredAnswer:
         def make() -> bytes:
