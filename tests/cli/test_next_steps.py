@@ -45,9 +45,12 @@ def test_every_file_and_queue_that_a_line_names_is_there_by_then(tmp_path: Path)
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("is_led_away", [False, True])
 @pytest.mark.parametrize("named_by", ["--dir", "MUSTER_DIR", "nothing"])
-def test_typed_in_another_terminal_they_reach_the_service_that_told_them(stack: Stack, named_by: str) -> None:
-    """Also where that folder has a service of its own: the address in it leads nowhere."""
+def test_typed_in_another_terminal_they_reach_the_service_that_told_them(
+    stack: Stack, named_by: str, *, is_led_away: bool
+) -> None:
+    """Also where that folder has a service of its own, or both terminals know one by variables: the addresses lead nowhere."""
     state = {"nothing": Path(".muster")}.get(named_by, Path("other place") / "muster")
     here = stack.root / ".muster"
     if named_by != "nothing":
@@ -56,7 +59,8 @@ def test_typed_in_another_terminal_they_reach_the_service_that_told_them(stack: 
         (stack.root / state).parent.mkdir()
     (stack.root / "workflow.yaml").write_text(FLOW)
     (stack.root / "FILE.jsonl").write_text("1\n2\n")
-    variables = {"MUSTER_DIR": str(state)} if named_by == "MUSTER_DIR" else {}
+    profile = {"MUSTER_URL": "http://127.0.0.1:1", "MUSTER_TOKEN_FILE": "/nowhere"} if is_led_away else {}
+    variables = profile | ({"MUSTER_DIR": str(state)} if named_by == "MUSTER_DIR" else {})
     process = subprocess.Popen(
         [MUSTER, "up", *(["--dir", str(state)] if named_by == "--dir" else [])],
         cwd=stack.root,
@@ -80,13 +84,14 @@ def test_typed_in_another_terminal_they_reach_the_service_that_told_them(stack: 
             "set -e\n" + "\n".join(lines).replace("ALIAS", "in"),
             shell=True,
             cwd=stack.root,
-            env=clean_environment() | {"PATH": f"{MUSTER.parent}:{os.environ['PATH']}"},
+            env=clean_environment() | profile | {"PATH": f"{MUSTER.parent}:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
             timeout=100,
             check=False,
         )
 
+        assert ("unset" in steps) == is_led_away
         assert (typed.returncode, "Muster is up" in head) == (0, True), typed.stderr
         assert (stack.root / "results.jsonl").read_text() in {"1\n2\n", "2\n1\n"}
     finally:
@@ -95,11 +100,16 @@ def test_typed_in_another_terminal_they_reach_the_service_that_told_them(stack: 
 
 
 @pytest.mark.system
-def test_what_a_command_with_a_typed_folder_says_to_type_next_reaches_the_same_service(stack: Stack) -> None:
+@pytest.mark.parametrize("is_led_away", [False, True])
+def test_what_a_command_with_a_typed_folder_says_to_type_next_reaches_the_same_service(
+    stack: Stack, *, is_led_away: bool
+) -> None:
     stack.start_up()
     (stack.root / "workflow.yaml").write_text(FLOW)
     (stack.root / "FILE").write_text("1\n")
     terminal = clean_environment() | {"PATH": f"{MUSTER.parent}:{os.environ['PATH']}"}
+    if is_led_away:
+        terminal |= {"MUSTER_URL": "http://127.0.0.1:1", "MUSTER_TOKEN": "anothers"}
 
     def type_(command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -111,8 +121,9 @@ def test_what_a_command_with_a_typed_folder_says_to_type_next_reaches_the_same_s
     _, _, steps = submitted.stderr.partition("next:\n")
     done = type_("set -e\n" + steps)
 
-    assert steps.splitlines()[0] == f"  export MUSTER_DIR={stack.state}"
-    assert explained.endswith(f"before what is to be typed next:\n  export MUSTER_DIR={stack.state}\n")
+    lead = f"{'  unset MUSTER_URL MUSTER_TOKEN' + chr(10) if is_led_away else ''}  export MUSTER_DIR={stack.state}\n"
+    assert steps.startswith(lead)
+    assert explained.endswith(f"before what is to be typed next:\n{lead}")
     assert done.returncode == 0, done.stderr
     assert "finished: 0 waiting, 0 in work, 1 done" in done.stdout
     assert "export" not in stack.run("workflow", "explain", "latest").stdout

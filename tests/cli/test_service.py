@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from muster.cli.service import Service, Target, find_target
+from muster.cli.service import Service, Target, find_target, list_exports
 from muster.domain.errors import InvalidError, NotFoundError, UnavailableError
 
 HERE = "http://127.0.0.1:7001"
@@ -50,6 +50,38 @@ def test_an_option_goes_before_a_variable_and_both_before_the_folder(folder: Pat
     assert find_target(Service(token_file=token_file), variables) == Target(NAMED, "files-token")
 
 
+def test_a_folder_that_is_typed_goes_before_the_variables_of_another_service(folder: Path, token_file: Path) -> None:
+    elsewhere = {"MUSTER_URL": FAR, "MUSTER_DIR": "/nowhere", "MUSTER_CLIENT_OIDC_CLIENT_ID": "me"}
+
+    for variables in ({"MUSTER_TOKEN": "variables-token"}, {"MUSTER_TOKEN_FILE": str(token_file)}, {}):
+        assert find_target(Service(dir=folder), elsewhere | variables) == Target(HERE, "folders-token")
+    assert find_target(Service(dir=folder, token_file=token_file), elsewhere) == Target(HERE, "files-token")
+    assert find_target(Service(dir=folder, url=NAMED), elsewhere) == Target(NAMED, "folders-token")
+    assert find_target(Service(dir=folder, url=FAR), {"MUSTER_TOKEN": "mine"}) == Target(FAR, "mine")
+    (folder / "token").unlink()
+    assert find_target(Service(dir=folder), {"MUSTER_TOKEN": "mine"}) == Target(HERE, "mine")
+
+
+def test_what_is_exported_and_would_go_before_what_was_typed_is_unset(folder: Path, token_file: Path) -> None:
+    exported = {"MUSTER_URL": FAR, "MUSTER_TOKEN": "one", "MUSTER_TOKEN_FILE": "two", "MUSTER_CLIENT_OIDC_URL": FAR}
+    to_folder = f"export MUSTER_DIR={folder}"
+    to_file = f"export MUSTER_TOKEN_FILE={token_file}"
+
+    assert list_exports(Service(), exported) == []
+    assert list_exports(Service(dir=folder), {"MUSTER_DIR": "/nowhere", "HOME": "/root"}) == [to_folder]
+    assert list_exports(Service(dir=folder), exported) == [
+        "unset MUSTER_URL MUSTER_TOKEN MUSTER_TOKEN_FILE MUSTER_CLIENT_OIDC_URL",
+        to_folder,
+    ]
+    assert list_exports(Service(dir=folder, token_file=token_file), exported) == [
+        "unset MUSTER_URL MUSTER_TOKEN",
+        to_file,
+        to_folder,
+    ]
+    assert list_exports(Service(url=FAR, dir=folder), exported) == [f"export MUSTER_URL={FAR}", to_folder]
+    assert list_exports(Service(url=NAMED), exported) == [f"export MUSTER_URL={NAMED}"]
+
+
 def test_a_tokens_file_may_be_named_by_a_variable(folder: Path, token_file: Path) -> None:
     variables = {"MUSTER_DIR": str(folder), "MUSTER_TOKEN_FILE": str(token_file)}
 
@@ -61,8 +93,12 @@ def test_the_folders_token_goes_to_no_other_machine(folder: Path) -> None:
 
 
 def test_without_any_address_the_remedy_is_named(tmp_path: Path) -> None:
+    none = tmp_path / "none"
+
     with pytest.raises(UnavailableError, match=r"there is no .*/none/address.*`muster up`.*--url.*MUSTER_URL"):
-        find_target(Service(dir=tmp_path / "none"), {})
+        find_target(Service(), {"MUSTER_DIR": str(none)})
+    with pytest.raises(UnavailableError, match=rf"there is no .*/none/address.*`muster up --dir {none}`.*--url"):
+        find_target(Service(dir=none), {"MUSTER_URL": NAMED})
 
 
 def test_a_token_file_that_is_missing_or_holds_none(folder: Path, tmp_path: Path) -> None:
@@ -73,14 +109,14 @@ def test_a_token_file_that_is_missing_or_holds_none(folder: Path, tmp_path: Path
     with pytest.raises(InvalidError, match="does not hold a token"):
         find_target(Service(dir=folder, token_file=tmp_path / "empty"), {})
     with pytest.raises(InvalidError, match="does not hold a token"):
-        find_target(Service(dir=folder), {"MUSTER_TOKEN": "two words"})
+        find_target(Service(), {"MUSTER_DIR": str(folder), "MUSTER_TOKEN": "two words"})
     with pytest.raises(InvalidError, match="cannot be read"):
         find_target(Service(dir=folder, token_file=tmp_path), {})
 
 
 def test_a_bad_token_is_not_repeated(folder: Path) -> None:
     with pytest.raises(InvalidError) as refused:
-        find_target(Service(dir=folder), {"MUSTER_TOKEN": "s3cret s3cret"})
+        find_target(Service(), {"MUSTER_DIR": str(folder), "MUSTER_TOKEN": "s3cret s3cret"})
 
     assert "s3cret" not in str(refused.value)
     assert "s3cret" not in repr(Target(HERE, "s3cret"))

@@ -1,5 +1,6 @@
 """`muster workflow explain`: why is it not (or no longer) running, for people?"""
 
+import os
 from collections.abc import Iterable, Sequence
 
 from muster.cli.console import clean, put, put_json, render_count, render_duration, render_time
@@ -24,7 +25,7 @@ def explain(workflow: str, /, *, service: Service = HERE) -> int:
     if service.json:
         put_json(found)
     else:
-        put_explanation(found, list_exports(service))
+        put_explanation(found, list_exports(service, os.environ))
     return OK
 
 

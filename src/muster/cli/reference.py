@@ -27,8 +27,10 @@ Made from the commands' own help by `python -m muster.cli.reference`; a test fai
 Data goes to stdout, talk to stderr, so that every command can stand in a pipe. `--json` gives the answer's JSON. `latest` (or `@last`)
 stands for your newest workflow.
 
-The service is looked for at `--url`, then `MUSTER_URL`, then in the folder of `muster up` (`--dir`, `MUSTER_DIR`, `./.muster`); the
-token in `--token-file`, `MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, and in that folder. A token is never an argument.
+An option that is typed goes before every variable. The service is looked for at `--url`, then in the folder of a `muster up` that
+`--dir` names, then at `MUSTER_URL`, then in the folder that `MUSTER_DIR` names, or `./.muster`; the token in `--token-file`, in the
+folder that `--dir` names, in `MUSTER_TOKEN`, in `MUSTER_TOKEN_FILE`, and in that last folder. A folder's token goes to no other machine.
+A token is never an argument.
 
 | exit code | meaning |
 | --- | --- |

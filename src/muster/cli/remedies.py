@@ -1,5 +1,6 @@
 """What can be done about events that are dead, or left in a workflow that is over? Commands that can be typed as they are printed."""
 
+import os
 from collections.abc import Iterator, Sequence
 
 from muster.cli.console import clean, say
@@ -9,7 +10,7 @@ from muster.client.shapes.workflows import QueueView, WorkflowView
 
 def say_next(lines: Sequence[str], service: Service) -> None:
     """Say what to type next, so that it reaches the same service."""
-    say("\n".join(["next:", *(f"  {line}" for line in (*list_exports(service), *lines))]))
+    say("\n".join(["next:", *(f"  {line}" for line in (*list_exports(service, os.environ), *lines))]))
 
 
 def say_remedies(view: WorkflowView, service: Service) -> None:

@@ -1,8 +1,9 @@
 """Which service does a command speak to, and as whom?
 
-Order of the address: `--url`, `MUSTER_URL`, `address` in the folder of `muster up` (`--dir`, `MUSTER_DIR`, `./.muster`). Of the
-token: `--token-file`, `MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, an identity provider's for the program that `MUSTER_CLIENT_OIDC_CLIENT_ID`
-names, `token` in that folder. A token is never an argument.
+What was typed goes before every variable. Order of the address: `--url`, `address` in the folder that `--dir` names, `MUSTER_URL`,
+`address` in the folder of `muster up` (`MUSTER_DIR`, `./.muster`). Of the token: `--token-file`, `token` in the folder that `--dir` names,
+`MUSTER_TOKEN`, `MUSTER_TOKEN_FILE`, an identity provider's for the program that `MUSTER_CLIENT_OIDC_CLIENT_ID` names, `token` in the
+folder of `muster up`. A token is never an argument.
 """
 
 import os
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from muster.client.client_credentials import ClientCredentials
 
 DIRECTORY_DEFAULT = Path(".muster")
-_CLIENT = "MUSTER_CLIENT_"
+_OIDC = "MUSTER_CLIENT_OIDC_"
 PATIENCE = Patience(first_s=1.0, later_s=60.0, tell=say)
 """Somebody waits for the news that nothing runs there; but a service that has answered may be restarted meanwhile."""
 
@@ -35,11 +36,11 @@ class Service:
     """Options that every command has."""
 
     url: str | None = None
-    """Address of the service. Otherwise MUSTER_URL, otherwise that of the `muster up` of this folder."""
+    """Address of the service. Otherwise that of --dir, otherwise MUSTER_URL, otherwise that of the `muster up` of this folder."""
     token_file: Path | None = None
-    """File that holds your token. Otherwise MUSTER_TOKEN, MUSTER_TOKEN_FILE, or the token of `muster up`."""
+    """File that holds your token. Otherwise that of --dir, otherwise MUSTER_TOKEN, MUSTER_TOKEN_FILE, or the token of `muster up`."""
     dir: Path | None = None
-    """Folder of `muster up`. Otherwise MUSTER_DIR, otherwise ./.muster"""
+    """Folder of `muster up`; its address and token go before all variables. Otherwise MUSTER_DIR, otherwise ./.muster"""
     json: bool = False
     """Write the answer as JSON."""
     debug: bool = False
@@ -73,14 +74,29 @@ def find_directory(directory: Path | None, environment: Mapping[str, str]) -> Pa
     return directory or Path(environment.get("MUSTER_DIR") or DIRECTORY_DEFAULT)
 
 
-def list_exports(service: Service) -> list[str]:
+def list_exports(service: Service, environment: Mapping[str, str]) -> list[str]:
     """Lines for a shell in which the commands that are shown behind them reach the same service as the options that were typed."""
     place = {"MUSTER_URL": service.url, "MUSTER_TOKEN_FILE": service.token_file, "MUSTER_DIR": service.dir}
-    return [
+    exports = [
         f"export {name}={shlex.quote(str(value.absolute() if isinstance(value, Path) else value))}"
         for name, value in place.items()
         if value is not None
     ]
+    return [*list_unsets(service, environment), *exports]
+
+
+def list_unsets(service: Service, environment: Mapping[str, str]) -> list[str]:
+    """The line, where one is needed, that takes away the variables to which the options that were typed do not leave the word."""
+    over_dir = service.dir is not None and service.url is None
+    over_token = _find_typed_token(service) is not None
+    in_the_way = {
+        "MUSTER_URL": over_dir,
+        "MUSTER_TOKEN": over_token or service.token_file is not None,
+        "MUSTER_TOKEN_FILE": over_token,
+        **{name: over_token for name in sorted(environment) if name.startswith(_OIDC)},
+    }
+    names = [name for name, is_over in in_the_way.items() if is_over and name in environment]
+    return [f"unset {' '.join(names)}"] if names else []
 
 
 def find_target(service: Service, environment: Mapping[str, str]) -> Target:
@@ -92,22 +108,23 @@ def find_target(service: Service, environment: Mapping[str, str]) -> Target:
         NotFoundError: a token file that was named does not exist.
     """
     directory = find_directory(service.dir, environment)
-    named = service.url or environment.get("MUSTER_URL")
-    url = named or _read_address(directory)
-    address = parse_address(url)
+    named = service.url or (environment.get("MUSTER_URL") if service.dir is None else None)
+    address = parse_address(named or _read_address(directory, is_typed=service.dir is not None))
     # The folder's token belongs to the folder's service: it goes to no other machine.
     return Target(address.url, *_find_token(service, environment, directory if address.is_loopback else None))
 
 
-def _read_address(directory: Path) -> str:
+def _read_address(directory: Path, *, is_typed: bool) -> str:
     file = directory / "address"
     try:
         return file.read_text().strip()
     except FileNotFoundError:
-        raise UnavailableError(
-            f"no service is known: there is no {file}. Start one here with `muster up`, or name one with --url, "
-            "MUSTER_URL, or --dir (the folder of a `muster up`)"
-        ) from None
+        remedy = (
+            f"Start one with `muster up --dir {shlex.quote(str(directory))}`, or name another with --url or --dir"
+            if is_typed
+            else "Start one here with `muster up`, or name one with --url, MUSTER_URL, or --dir (the folder of a `muster up`)"
+        )
+        raise UnavailableError(f"no service is known: there is no {file}. {remedy}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidError([Finding(str(file), f"cannot be read: {error}")]) from error
 
@@ -116,6 +133,12 @@ def _find_token(service: Service, environment: Mapping[str, str], directory: Pat
     """The token, and where it is from."""
     if service.token_file is not None:
         return _read_token(service.token_file, source="--token-file"), f"--token-file {service.token_file}"
+    if directory is not None and (typed := _find_typed_token(service)) is not None:
+        return _read_token(typed, source=str(typed)), str(typed)
+    return _find_untyped_token(environment, directory)
+
+
+def _find_untyped_token(environment: Mapping[str, str], directory: Path | None) -> tuple[Token, str]:
     if token := environment.get("MUSTER_TOKEN"):
         return _check_token(token, source="MUSTER_TOKEN"), "MUSTER_TOKEN"
     if path := environment.get("MUSTER_TOKEN_FILE"):
@@ -123,16 +146,24 @@ def _find_token(service: Service, environment: Mapping[str, str], directory: Pat
     if has_credentials(environment):
         return (
             make_credentials(),
-            f"the identity provider, for the client {environment.get(f'{_CLIENT}OIDC_CLIENT_ID')}",
+            f"the identity provider, for the client {environment.get(f'{_OIDC}CLIENT_ID')}",
         )
     if directory is not None and (file := directory / "token").exists():
         return _read_token(file, source=str(file)), str(file)
     return None, "nowhere"
 
 
+def _find_typed_token(service: Service) -> Path | None:
+    """The token of the folder that was typed, where no other token was, nor a service on another machine."""
+    if service.dir is None or service.token_file is not None:
+        return None
+    is_near = service.url is None or parse_address(service.url).is_loopback
+    return file if is_near and (file := service.dir / "token").exists() else None
+
+
 def has_credentials(environment: Mapping[str, str]) -> bool:
     """Is a program named that an identity provider gives tokens to?"""
-    return any(name.startswith(f"{_CLIENT}OIDC_") for name in environment)
+    return any(name.startswith(_OIDC) for name in environment)
 
 
 def make_credentials() -> "ClientCredentials":

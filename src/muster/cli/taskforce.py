@@ -1,5 +1,6 @@
 """`muster taskforce …`: where are the workers, and why not?"""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,7 +110,7 @@ def show(taskforce: str, /, *, service: Service = HERE) -> int:
     if found is None:
         put_json(view)
     else:
-        _put_view(view, found, list_exports(service))
+        _put_view(view, found, list_exports(service, os.environ))
     return OK
 
 

@@ -21,7 +21,7 @@ from muster.cli.entry import put_off_garbage
 from muster.cli.extras import needing
 from muster.cli.failure import OK, UsageError
 from muster.cli.home import Home
-from muster.cli.service import DIRECTORY_DEFAULT, find_directory
+from muster.cli.service import DIRECTORY_DEFAULT, Service, find_directory, list_exports, list_unsets
 from muster.cli.settings_faults import read_settings
 from muster.cli.variable_names import list_unread
 from muster.domain.errors import ConflictError, InvalidError, MusterError
@@ -223,8 +223,8 @@ def _tell_ready(home: Home, url: str, as_json: bool) -> None:  # noqa: FBT001 - 
         files = {"token_file": str(home.token), "dir": str(home.directory), "pid": os.getpid()}
         put_json({"url": url, **files}, in_one_line=True)
         return
-    elsewhere = None if home.directory == DIRECTORY_DEFAULT.absolute() else home.directory
-    steps = "\n".join(f"  {one}" for one in list_next_steps(EXAMPLE if EXAMPLE.exists() else None, elsewhere))
+    leads = list_leads(home.directory, os.environ)
+    steps = "\n".join(f"  {one}" for one in (*leads, *list_next_steps(EXAMPLE if EXAMPLE.exists() else None)))
     put(
         f"""Muster is up (Ctrl-C stops it and keeps its state).
 
@@ -238,16 +238,22 @@ What to try next, in another terminal, in this folder:
     )
 
 
-def list_next_steps(example: Path | None, directory: Path | None = None) -> Iterator[str]:
+def list_leads(directory: Path, environment: Mapping[str, str]) -> list[str]:
+    """Lines that lead commands in another terminal to the `muster up` of this folder, where they would look elsewhere.
+
+    The folder may be named by a variable here, but not there; what else is exported here probably is there, too.
+    """
+    here = Service(dir=directory)
+    is_found = {directory} == {DIRECTORY_DEFAULT.absolute(), find_directory(None, environment).absolute()}
+    return list_unsets(here, environment) if is_found else list_exports(here, environment)
+
+
+def list_next_steps(example: Path | None) -> Iterator[str]:
     """Lines that a person can type, one after the other.
 
     Args:
         example: the workflow's file of the example; None where that is not here.
-        directory: the folder of this `muster up`, where other commands would look into another one. It may be named by a variable here,
-            but not in the other terminal.
     """
-    if directory is not None:
-        yield f"export MUSTER_DIR={shlex.quote(str(directory))}"
     if example is not None:
         yield f"muster workflow submit {example}"
         yield f"python {example.parent}/points.py --side 30 > points.jsonl"

@@ -33,13 +33,13 @@ class CommandVariable:
 COMMAND_VARIABLES = (
     CommandVariable(
         "MUSTER_URL",
-        "Address of the service, where `--url` names none. Without it: that of the `muster up` of the folder.",
+        "Address of the service, where neither `--url` nor `--dir` names one. Without it: that of the `muster up` of the folder.",
     ),
-    CommandVariable("MUSTER_TOKEN", "Your token, where `--token-file` names none."),
+    CommandVariable("MUSTER_TOKEN", "Your token, where neither `--token-file` nor the folder of `--dir` has one."),
     CommandVariable(
         "MUSTER_TOKEN_FILE",
-        "File that holds your token, where neither `--token-file` nor MUSTER_TOKEN does. Without it: a provider's token by the settings "
-        "below, or that of the `muster up` of the folder. `muster serve` has a setting of this name.",
+        "File that holds your token, where neither `--token-file`, the folder of `--dir` nor MUSTER_TOKEN has one. Without it: a "
+        "provider's token by the settings below, or that of the `muster up` of the folder. `muster serve` has a setting of this name.",
     ),
     CommandVariable("MUSTER_DIR", "Folder of `muster up`, where `--dir` names none.", ".muster"),
     CommandVariable(
