@@ -52,20 +52,42 @@ def test_a_setting_that_is_empty_is_told_as_that(
     assert _faults(settings) == {variable: "is empty: give it a value, or leave it out, which gives its default"}
 
 
-def test_a_fault_inside_a_setting_is_placed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MUSTER_LOCATIONS", '{"local": {"schedd": ""}}')
+def test_a_fault_inside_a_setting_is_placed_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "MUSTER_LOCATIONS", '{"lab": {}, "local": {"schedd": ""}, "office": {"schedd": "x", "sched": "y"}}'
+    )
 
-    assert set(_faults(ServerSettings)) == {"MUSTER_LOCATIONS.local.schedd"}
+    assert _faults(ServerSettings) == {
+        "MUSTER_LOCATIONS.lab.schedd": "is missing: it must be given",
+        "MUSTER_LOCATIONS.local.schedd": "is empty: give it a value",
+        "MUSTER_LOCATIONS.office.sched": "is not known here: take it away, or mend its name",
+    }
 
 
-def test_a_fault_of_several_settings_does_not_show_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("locations", "whose"),
+    [
+        (
+            '{"lab": {"schedd": "x", "aliases": ["b"]}, "b": {"schedd": "y"}}',
+            "'b' is given to the locations 'lab' and 'b'",
+        ),
+        ('{"lab": {"schedd": "x", "aliases": ["b", "b"]}}', "'b' is given twice to the location 'lab'"),
+    ],
+)
+def test_a_name_of_two_locations_is_told_by_the_name_of_the_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, locations: str, whose: str
+) -> None:
     monkeypatch.setenv("MUSTER_DATABASE_URL", "postgresql://ann:s3cret@db/muster")
-    monkeypatch.setenv("MUSTER_LOCATIONS", '{"a": {"schedd": "x", "aliases": ["b"]}, "b": {"schedd": "y"}}')
+    reason = f"the name {whose}: as a name or an alias, it may stand once. Take it away from one place"
 
-    faults = _faults(ServerSettings)
+    monkeypatch.setenv("MUSTER_LOCATIONS", locations)
+    assert _faults(ServerSettings) == {"MUSTER_LOCATIONS": reason}
 
-    assert "'b' is given twice" in faults["the settings"]
-    assert "s3cret" not in str(faults)
+    monkeypatch.delenv("MUSTER_LOCATIONS")
+    file = tmp_path / "muster.env"
+    file.write_text(f"MUSTER_LOCATIONS='{locations}'\n")
+    monkeypatch.setenv("MUSTER_SETTINGS_FILE", str(file))
+    assert _faults(ServerSettings) == {f"MUSTER_LOCATIONS ({file}, line 1)": reason}
 
 
 def test_the_agents_settings_have_their_own_prefix(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a field that there is not": (
         {"oidc_issuers": [{"url": URL, "audiences": "x"}]},
-        "MUSTER_OIDC_ISSUERS.0.audiences: Extra inputs are not permitted",
+        "MUSTER_OIDC_ISSUERS.0.audiences: is not known here: take it away, or mend its name",
     ),
     "an audience without a name": (
         {"oidc_issuers": [{"url": URL, "audience": [""]}]},

@@ -12,7 +12,15 @@ from pydantic_core import ErrorDetails
 from muster.cli.masking import mask
 from muster.cli.variable_names import KUBERNETES, list_unread
 from muster.domain.errors import Finding, InvalidError
-from muster.settings.variables import EMPTY, FromVariables, find_origin, list_names, list_without_effect, read_variables
+from muster.settings.variables import (
+    EMPTY,
+    OF_FIELD,
+    FromVariables,
+    find_origin,
+    list_names,
+    list_without_effect,
+    read_variables,
+)
 
 S = TypeVar("S", bound=FromVariables)
 SILENT = frozenset({"database_url"})
@@ -26,6 +34,12 @@ JSON_TYPES = {
     "tuple_type": "a JSON list",
 }
 """By the name of pydantic's fault."""
+WORDS = {
+    "missing": "is missing: it must be given",
+    "extra_forbidden": "is not known here: take it away, or mend its name",
+    "string_too_short": "is empty: give it a value",
+}
+"""What we say for some of pydantic's faults, by their names; each says all, without the value."""
 
 
 def read_settings(settings: type[S], **given: Any) -> S:
@@ -96,17 +110,20 @@ def _render_faults(error: ValidationError, settings: type[FromVariables]) -> Seq
     findings = []
     # Pydantic names a setting by its field, or by its variable.
     fields = {name: field for field in settings.model_fields for name in (field, *list_names(settings, field))}
-    for one in error.errors(include_url=False, include_context=False):
+    for one in error.errors(include_url=False):
         path = [str(part) for part in one["loc"]]
         if not path:  # of several settings together; the input would be all of them
-            findings.append(Finding("the settings", one["msg"]))
+            at_fault = one["ctx"]["field"] if one["type"] == OF_FIELD else None
+            where = "the settings" if at_fault is None else find_variable(settings, at_fault)
+            findings.append(Finding(where, one["msg"]))
             continue
         field = fields[path[0]]
         given = str(one["input"])
-        shown = "" if field in SILENT or one["type"] == EMPTY else f" (it is {mask(field, given)[:100]!r})"
+        is_said = one["type"] == EMPTY or one["type"] in WORDS
+        shown = "" if field in SILENT or is_said else f" (it is {mask(field, given)[:100]!r})"
         if field == "port" and given.startswith(("tcp://", "udp://")):
             shown += f". {KUBERNETES}"
-        reason = one["msg"] if len(path) > 1 else _explain_json(one) or one["msg"]
+        reason = WORDS.get(one["type"]) or (_explain_json(one) if len(path) == 1 else None) or one["msg"]
         findings.append(Finding(".".join([find_variable(settings, field), *path[1:]]), reason + shown))
     return findings
 

@@ -46,8 +46,13 @@ def index_locations(locations: tuple[Location, ...]) -> Mapping[str, Location]:
     index: dict[str, Location] = {}
     for location in locations:
         for name in (location.name, *location.aliases):
-            if name in index:
-                raise ValueError(f"location name {name!r} is given twice")
+            if (other := index.get(name)) is not None:
+                whose = (
+                    f"twice to the location {other.name!r}"
+                    if other == location
+                    else f"to the locations {other.name!r} and {location.name!r}"
+                )
+                raise ValueError(f"the name {name!r} is given {whose}: as a name or an alias, it may stand once")
             index[name] = location
     return index
 

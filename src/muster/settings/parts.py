@@ -20,7 +20,7 @@ from muster.settings.broker import BrokerSettings
 from muster.settings.retention import RetentionSettings
 from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, render_open_door
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
-from muster.settings.variables import FromVariables
+from muster.settings.variables import FromVariables, fault_of
 
 Level: TypeAlias = Annotated[
     str,
@@ -147,7 +147,10 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        index_locations(self.all_locations())
+        try:
+            index_locations(self.all_locations())
+        except ValueError as error:
+            raise fault_of("locations", f"{error}. Take it away from one place") from None
         return self
 
     @property

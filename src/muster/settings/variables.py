@@ -24,6 +24,8 @@ SETTINGS_FILE = "MUSTER_SETTINGS_FILE"
 """Only in the environment."""
 EMPTY = "empty"
 """Pydantic's name for the fault of a setting that is set to nothing."""
+OF_FIELD = "of_field"
+"""Pydantic's name for a fault that shows once all settings are read; its context has the `field` at fault."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,11 @@ class _Source(EnvSettingsSource):
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
             return value
+
+
+def fault_of(field: str, reason: str) -> PydanticCustomError:
+    """What a validator of the whole raises, where one setting is at fault."""
+    return PydanticCustomError(OF_FIELD, "{reason}", {"field": field, "reason": reason})
 
 
 def read_variables(environment: Mapping[str, str]) -> Variables:
