@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -32,6 +33,57 @@ def test_an_address_of_a_database_that_cannot_be_read_is_told_by_the_name_of_its
 
     assert process.returncode == 4
     assert said.startswith("muster: MUSTER_DATABASE_URL: is no address that can be read")
+    assert "s3cret" not in said
+
+
+def test_a_port_that_is_taken_and_an_address_of_another_machine_are_told_by_their_variables(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with _serve(tmp_path, MUSTER_PORT=port) as process:
+            _, of_port = process.communicate(timeout=60)
+    with _serve(tmp_path, MUSTER_HOST="192.0.2.1") as elsewhere:
+        _, of_host = elsewhere.communicate(timeout=60)
+    with _serve(tmp_path, REST_HOST="host.invalid") as unknown:
+        _, of_name = unknown.communicate(timeout=60)
+
+    assert of_port == (
+        f"muster: MUSTER_PORT: cannot listen on 127.0.0.1:{port}: Address already in use: stop the program that has it, or "
+        "choose another port (0 takes a free one)\n"
+    )
+    assert of_host.startswith(
+        "muster: MUSTER_HOST: cannot listen on 192.0.2.1:0: Cannot assign requested address: name an"
+    )
+    assert of_name.startswith("muster: REST_HOST: cannot listen on host.invalid:0: ")
+    assert {process.returncode, elsewhere.returncode, unknown.returncode} == {4}
+
+
+@pytest.mark.parametrize(
+    ("place", "why"), [("/proc/none/muster.db", "No such file or directory"), ("{}/file/muster.db", "Not a directory")]
+)
+def test_a_database_where_there_can_be_none_is_told_by_its_variable_with_the_remedy(
+    tmp_path: Path, place: str, why: str
+) -> None:
+    (tmp_path / "file").touch()
+    with _serve(tmp_path, MUSTER_DATABASE_URL=f"sqlite:///{place.format(tmp_path)}") as process:
+        _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 4
+    assert said.startswith("muster: MUSTER_DATABASE_URL: ")
+    assert said.endswith(f" cannot be used: {why}: name a file in a folder that this user may write\n")
+
+
+def test_a_postgresql_that_does_not_answer_is_told_with_the_variable_that_names_it(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and nobody listens there
+        port = silent.getsockname()[1]
+        with _serve(tmp_path, MUSTER_DATABASE_URL=f"postgresql://me:s3cret@127.0.0.1:{port}/x") as process:
+            _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 5
+    assert said.startswith("muster: the database does not answer: ")
+    assert said.endswith(". See that it runs, and that MUSTER_DATABASE_URL names it\n")
     assert "s3cret" not in said
 
 

@@ -158,7 +158,8 @@ def test_a_database_that_cannot_be_looked_at_is_told_beside_every_other_fault(
     code, told, _ = _read(capsys, "serve")
 
     assert code == 4
-    assert told["findings"][0] == f"MUSTER_DATABASE_URL: {tmp_path}/{name} cannot be used: {why}"
+    remedy = "name a file in a folder that this user may write"
+    assert told["findings"][0] == f"MUSTER_DATABASE_URL: {tmp_path}/{name} cannot be used: {why}: {remedy}"
     assert {one.partition(":")[0] for one in told["findings"][1:]} == {
         "MUSTER_TLS_CERTIFICATE_FILE",
         "MUSTER_TLS_KEY_FILE",

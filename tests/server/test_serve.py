@@ -11,6 +11,7 @@ import httpx
 import pytest
 import structlog
 
+from muster.domain.errors import InvalidError
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
 from muster.server.app import serve
 from muster.server.services import tell_displaced
@@ -185,7 +186,7 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
             group.start_soon(first.run)
             await first.is_ready.wait()
             port = int(first.url.rpartition(":")[2])
-            with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
+            with pytest.raises(InvalidError, match=f"port: cannot listen on 127.0.0.1:{port}"):
                 await serve(settings(tmp_path / "second", port=port), handle_signals=False)
             first.scope.cancel()
 

@@ -272,7 +272,8 @@ def _explain(error: BaseException, port: int) -> BaseException:
     leaf = error
     while isinstance(leaf, BaseExceptionGroup):
         leaf = next((one for one in leaf.exceptions if isinstance(one, MusterError)), leaf.exceptions[0])
-    if isinstance(leaf, OSError) and leaf.errno == errno.EADDRINUSE:
+    reason = leaf.__cause__ if isinstance(leaf, InvalidError) else leaf
+    if isinstance(reason, OSError) and reason.errno == errno.EADDRINUSE:
         return ConflictError(
             f"port {port} of {HOST} is in use by another program: stop that one, or choose another port with --port "
             "(0 takes a free one)"

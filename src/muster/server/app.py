@@ -298,9 +298,9 @@ async def serve(
         handle_signals: end at SIGTERM and SIGINT; only ever in the main thread.
 
     Raises:
-        OSError: the address cannot be listened on.
         UnavailableError: the database does not answer at the start.
-        InvalidError: settings that do not do; every fault is a finding.
+        InvalidError: settings that do not do, or an address that cannot be listened on, which has an OSError as its cause; every fault is
+            a finding.
         ExceptionGroup: a daemon met an error that it does not know; the service has stopped.
     """
     for remark in await check_settings(settings):

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
-from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
+from muster.domain.errors import ConflictError, Finding, InvalidError, NoRoomError, UnavailableError
 from muster.domain.ids import EventIds
 from muster.server.adapters.sql import eras, migrate, replicas
 from muster.server.adapters.sql.faults import database_errors, permission_errors
@@ -28,7 +28,7 @@ from muster.server.adapters.sql.postgres_pool import watch_connections
 from muster.server.adapters.sql.postgres_store import PostgresStore
 from muster.server.adapters.sql.rows import ask_postgres_clock
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
-from muster.server.adapters.sql.sqlite_file import make_private, name_file, refuse_open_files
+from muster.server.adapters.sql.sqlite_file import make_private, name_file, refuse_open_files, refusing_unusable
 from muster.server.adapters.sql.sqlite_lock import FileLock, lock_file
 from muster.server.adapters.sql.sqlite_store import SqliteStore, open_connection
 from muster.server.adapters.sql.sqlite_writer import SqliteWriter
@@ -91,11 +91,8 @@ def check_address(url: str) -> None:
     """
     path = find_sqlite_path(url)
     if path is not None:
-        try:
+        with refusing_unusable(path):
             refuse_open_files(path)
-        except OSError as error:
-            reason = f"{error.filename or path} cannot be used: {error.strerror or error}"
-            raise InvalidError([Finding("database_url", reason)]) from error
         return
     for host in urlsplit(url).netloc.rpartition("@")[2].split(","):  # PostgreSQL's libraries take several
         try:
@@ -269,14 +266,19 @@ async def _prepare_postgres(url: str, token: str, *, is_upgraded: bool) -> tuple
 
 @asynccontextmanager
 async def connect_once(url: str) -> AsyncIterator["AsyncConnection"]:
-    """A connection of its own to PostgreSQL, that may wait for as long as it takes."""
+    """A connection of its own to PostgreSQL, that may wait for as long as it takes. Raises UnavailableError where there is none."""
     from sqlalchemy.ext.asyncio import create_async_engine  # as in `_open_postgres`
 
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda *_: connect_postgres(url), poolclass=NullPool
     )
-    try:
-        async with engine.connect() as connection:
-            yield connection
-    finally:
-        await engine.dispose()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        try:
+            with database_errors():
+                connection = await stack.enter_async_context(engine.connect())
+        except NoRoomError:
+            raise
+        except UnavailableError as error:
+            raise UnavailableError(f"{error}. See that it runs, and that MUSTER_DATABASE_URL names it") from error
+        yield connection

@@ -1,13 +1,33 @@
 """Who may read the SQLite file? Its owner alone: it holds every body, and the key of the workers' tokens."""
 
+import errno
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from muster.domain.errors import Finding, InvalidError
 
 COMPANIONS = ("-wal", "-shm", "-journal")
 """SQLite makes them beside the file, with the file's mode. After a crash they are still there."""
+
+_UNUSABLE = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG)
+)
+"""What the system says of a place that does not do, however often it is tried; a disk that is full or broken is another matter."""
+
+
+@contextmanager
+def refusing_unusable(path: Path) -> Iterator[None]:
+    """InvalidError, with the remedy, for the block's OSError where the file can be none at that place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNUSABLE:
+            raise
+        reason = f"{error.filename or path} cannot be used: {error.strerror}: name a file in a folder that this user may write"
+        raise InvalidError([Finding("database_url", reason)]) from error
 
 
 def make_folder(path: Path) -> None:
@@ -33,10 +53,11 @@ def make_private(path: Path) -> None:
     Only for whoever holds the file's lock and has no connection yet: closing a file ends the locks that SQLite has on it.
 
     Raises:
-        InvalidError: others may use the file, or one that SQLite left beside it.
-        OSError: it cannot be made or opened.
+        InvalidError: others may use the file, or one that SQLite left beside it, or there can be none at that place.
+        OSError: its disk does not do.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with refusing_unusable(path):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     refuse_open_files(path)
 
 

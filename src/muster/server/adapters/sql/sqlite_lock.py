@@ -11,7 +11,7 @@ from pathlib import Path
 
 from muster.domain.errors import ConflictError
 from muster.server.adapters.sql.faults import database_errors
-from muster.server.adapters.sql.sqlite_file import follow_links, make_folder
+from muster.server.adapters.sql.sqlite_file import follow_links, make_folder, refusing_unusable
 
 _BYTES_MAX = 100
 _PROCESS = Path("/proc/self")
@@ -50,8 +50,14 @@ class FileLock:
 
 @contextlib.contextmanager
 def lock_file(path: Path) -> Iterator[FileLock]:
-    """Keep other services off the file: SQLite has one writer, and it is us. Raises ConflictError where another one has it."""
-    with database_errors():
+    """Keep other services off the file: SQLite has one writer, and it is us.
+
+    Raises:
+        ConflictError: another one has it.
+        InvalidError: there can be no file at that place.
+        UnavailableError: its disk does not do.
+    """
+    with database_errors(), refusing_unusable(path):
         make_folder(path)
         descriptor = os.open(_name_lock(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
