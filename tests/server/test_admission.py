@@ -444,11 +444,15 @@ async def test_what_could_never_have_room_beside_others_is_refused(database_url:
         path = f"/muster/v1/tasks/{workflow['tasks'][0]['task_id']}/actions/add-workers"
         more = await stand.ask("POST", path, {"location": "local", "n_workers": 9})  # beside two that wait
 
-    reason = "11 workers are more than the 10 that one owner may have at once: ask for fewer, or an operator for a higher limit"
+    reason = (
+        "11 workers are more than the 10 that one owner may have at once (MUSTER_WORKERS_MAX_PER_OWNER): ask for fewer, or an "
+        "operator for a higher limit"
+    )
     for answer, status in ((ours, 422), (theirs, 400), (more, 422)):
         assert (answer.status_code, reason in answer.text) == (status, True), answer.text
     assert (spread.status_code, "12 workers are more than the 10" in spread.text) == (422, True), spread.text
-    assert (queues.status_code, "3 queues are more than the 2 that there may be at once" in queues.text) == (422, True)
+    of_all = "3 queues are more than the 2 that there may be at once (MUSTER_QUEUES_MAX): ask for fewer"
+    assert (queues.status_code, of_all in queues.text) == (422, True)
 
 
 async def test_a_pass_without_anybody_waiting_does_nothing(stand: Stand) -> None:

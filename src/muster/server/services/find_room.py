@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from muster.domain.admission import Waiting, order
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.mq_profile import GroupedProfile, MqGroup
-from muster.domain.room import InUse, Obstacle, Room, Use, find_excess
+from muster.domain.room import InUse, Limit, Obstacle, Resource, Room, Use, find_excess, name_setting
 from muster.domain.taskforce_phase import Phase
 from muster.server.ports.store import Transaction
 from muster.server.services.line import list_line
@@ -101,9 +101,18 @@ class Usher:
 
 def require_possible(parts: Parts, wanted: Use, *, field: str) -> None:
     """Raises InvalidError: it would never have room beside any other, so that it or all others would wait without end."""
-    reason = find_excess(wanted, parts.settings.limit, parts.settings.owner_limit)
-    if reason is not None:
-        raise InvalidError([Finding(field, f"{reason}: ask for fewer, or an operator for a higher limit")])
+    parts_of_it: Sequence[tuple[Resource, Use]] = (
+        ("queues", Use(queues=wanted.queues)),
+        ("workers", Use(workers=wanted.workers)),
+    )
+    for is_own in (True, False):  # one limit at a time, so that its setting is known
+        own_limit = parts.settings.owner_limit if is_own else Limit()
+        limit = Limit() if is_own else parts.settings.limit
+        for what, use in parts_of_it:
+            if (reason := find_excess(use, limit, own_limit)) is not None:
+                setting = name_setting(what, is_own=is_own)
+                remedy = "ask for fewer, or an operator for a higher limit"
+                raise InvalidError([Finding(field, f"{reason} ({setting}): {remedy}")])
 
 
 def find_obstacle_to_group(
