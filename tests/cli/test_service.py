@@ -82,6 +82,19 @@ def test_what_is_exported_and_would_go_before_what_was_typed_is_unset(folder: Pa
     assert list_exports(Service(url=NAMED), exported) == [f"export MUSTER_URL={NAMED}"]
 
 
+@pytest.mark.parametrize("name", ["MUSTER_URL", "MUSTER_TOKEN", "MUSTER_TOKEN_FILE", "MUSTER_DIR"])
+def test_a_variable_that_is_set_to_nothing_is_told_where_it_is_asked(
+    folder: Path, token_file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder.rename(folder.parent / ".muster")
+    monkeypatch.chdir(folder.parent)
+
+    with pytest.raises(InvalidError, match=f"^{name}: is empty: give it a value, or unset it"):
+        find_target(Service(), {name: ""})
+    typed = Service(dir=folder.parent / ".muster", token_file=token_file)
+    assert find_target(typed, {name: ""}) == Target(HERE, "files-token")
+
+
 def test_a_tokens_file_may_be_named_by_a_variable(folder: Path, token_file: Path) -> None:
     variables = {"MUSTER_DIR": str(folder), "MUSTER_TOKEN_FILE": str(token_file)}
 

@@ -102,13 +102,16 @@ def test_what_commands_read_from_the_environment_is_shown_without_the_token(
 
     code, told, _ = _read(capsys, "client")
 
-    assert code == 0
+    assert (code, told["findings"]) == (
+        4,
+        ["MUSTER_DIR: is empty: give it a value, or unset it"],
+    )
     shown = {one["variables"][0]: (one["value"], one["source"]["kind"]) for one in told["settings"]}
     assert {name: shown[name] for name in set_ones} == {
         "MUSTER_URL": ("https://me:***@muster.example.org", "environment"),
         "MUSTER_TOKEN": ("***", "environment"),
         "MUSTER_TOKEN_FILE": ("mine/token", "environment"),
-        "MUSTER_DIR": (".muster", "default"),
+        "MUSTER_DIR": ("", "environment"),
         "MUSTER_SETTINGS_FILE": (str(file), "environment"),
     }
 

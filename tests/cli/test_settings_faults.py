@@ -52,6 +52,12 @@ def test_a_setting_that_is_empty_is_told_as_that(
     assert _faults(settings) == {variable: "is empty: give it a value, or leave it out, which gives its default"}
 
 
+def test_a_settings_file_that_is_named_by_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_SETTINGS_FILE", "")
+
+    assert _faults(ServerSettings) == {"MUSTER_SETTINGS_FILE": "is empty: name a file, or unset the variable"}
+
+
 def test_a_fault_inside_a_setting_is_placed_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "MUSTER_LOCATIONS", '{"lab": {}, "local": {"schedd": ""}, "office": {"schedd": "x", "sched": "y"}}'

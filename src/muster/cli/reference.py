@@ -30,7 +30,7 @@ stands for your newest workflow.
 An option that is typed goes before every variable. The service is looked for at `--url`, then in the folder of a `muster up` that
 `--dir` names, then at `MUSTER_URL`, then in the folder that `MUSTER_DIR` names, or `./.muster`; the token in `--token-file`, in the
 folder that `--dir` names, in `MUSTER_TOKEN`, in `MUSTER_TOKEN_FILE`, and in that last folder. A folder's token goes to no other machine.
-A token is never an argument.
+A token is never an argument. A variable that would be asked and is set to nothing (`MUSTER_URL=`) is refused, as a setting is.
 
 | exit code | meaning |
 | --- | --- |

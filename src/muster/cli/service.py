@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from muster.client.client_credentials import ClientCredentials
 
 DIRECTORY_DEFAULT = Path(".muster")
+IS_EMPTY = "is empty: give it a value, or unset it"
+"""Of a variable."""
 _OIDC = "MUSTER_CLIENT_OIDC_"
 PATIENCE = Patience(first_s=1.0, later_s=60.0, tell=say)
 """Somebody waits for the news that nothing runs there; but a service that has answered may be restarted meanwhile."""
@@ -70,8 +72,8 @@ def connect(service: Service) -> Client:
 
 
 def find_directory(directory: Path | None, environment: Mapping[str, str]) -> Path:
-    """The folder of `muster up`."""
-    return directory or Path(environment.get("MUSTER_DIR") or DIRECTORY_DEFAULT)
+    """The folder of `muster up`. Raises InvalidError: it is named by an empty variable."""
+    return directory or Path(_find_variable(environment, "MUSTER_DIR") or DIRECTORY_DEFAULT)
 
 
 def list_exports(service: Service, environment: Mapping[str, str]) -> list[str]:
@@ -104,11 +106,11 @@ def find_target(service: Service, environment: Mapping[str, str]) -> Target:
 
     Raises:
         UnavailableError: no address is named and no `muster up` has been here.
-        InvalidError: the address or the token file cannot be used.
+        InvalidError: the address or the token file cannot be used, or a variable that is asked for is empty.
         NotFoundError: a token file that was named does not exist.
     """
     directory = find_directory(service.dir, environment)
-    named = service.url or (environment.get("MUSTER_URL") if service.dir is None else None)
+    named = service.url or (_find_variable(environment, "MUSTER_URL") if service.dir is None else None)
     address = parse_address(named or _read_address(directory, is_typed=service.dir is not None))
     # The folder's token belongs to the folder's service: it goes to no other machine.
     return Target(address.url, *_find_token(service, environment, directory if address.is_loopback else None))
@@ -139,9 +141,9 @@ def _find_token(service: Service, environment: Mapping[str, str], directory: Pat
 
 
 def _find_untyped_token(environment: Mapping[str, str], directory: Path | None) -> tuple[Token, str]:
-    if token := environment.get("MUSTER_TOKEN"):
+    if token := _find_variable(environment, "MUSTER_TOKEN"):
         return _check_token(token, source="MUSTER_TOKEN"), "MUSTER_TOKEN"
-    if path := environment.get("MUSTER_TOKEN_FILE"):
+    if path := _find_variable(environment, "MUSTER_TOKEN_FILE"):
         return _read_token(Path(path), source="MUSTER_TOKEN_FILE"), f"MUSTER_TOKEN_FILE {path}"
     if has_credentials(environment):
         return (
@@ -175,6 +177,14 @@ def make_credentials() -> "ClientCredentials":
     credentials = ClientCredentials(read_settings(ClientSettings))
     credentials.check()
     return credentials
+
+
+def _find_variable(environment: Mapping[str, str], name: str) -> str | None:
+    """None where it is not set. What is set to nothing is a script's mistake, and must not lead to another service or caller."""
+    text = environment.get(name)
+    if text == "":
+        raise InvalidError([Finding(name, IS_EMPTY)])
+    return text
 
 
 def _read_token(file: Path, *, source: str) -> str:

@@ -12,9 +12,10 @@ from muster.cli.console import put, put_json, say
 from muster.cli.extras import needing
 from muster.cli.failure import OK
 from muster.cli.masking import mask
+from muster.cli.service import IS_EMPTY
 from muster.cli.settings_faults import list_remarks, named_as_variables, try_settings
 from muster.cli.variable_names import COMMAND_VARIABLES, list_unread
-from muster.domain.errors import InvalidError, RejectedError
+from muster.domain.errors import Finding, InvalidError, RejectedError
 from muster.settings.parts import PARTS, TITLES, ServerSettings
 from muster.settings.sentences import read_sentences
 from muster.settings.variables import FromVariables, find_origin, list_names, read_variables
@@ -81,7 +82,9 @@ def settings(
     remarks: list[str] = []
     for name, one in chosen.items():
         made = try_settings(one)
-        rows += _list_rows_of_commands() if name == "client" else ()
+        if name == "client":
+            rows += _list_rows_of_commands()
+            findings += [Finding(one.name, IS_EMPTY) for one in COMMAND_VARIABLES if os.environ.get(one.name) == ""]
         rows += _list_rows(name, one, None if isinstance(made, InvalidError) else made)
         remarks += list_remarks(one)
         try:
@@ -118,14 +121,14 @@ def _judge(made: FromVariables | InvalidError) -> list[str]:
 def _list_rows_of_commands() -> Iterator[Setting]:
     """What commands look for in the environment alone."""
     for one in COMMAND_VARIABLES:
-        given = os.environ.get(one.name)  # empty is as if it were not set
+        given = os.environ.get(one.name)
         yield Setting(
             part="client",
             setting=one.setting,
             variables=[one.name],
-            value=mask(one.setting, given) if given else one.default,
+            value=one.default if given is None else mask(one.setting, given),
             default=one.default,
-            source=Source("environment", variable=one.name) if given else Source("default"),
+            source=Source("default") if given is None else Source("environment", variable=one.name),
             sentence=one.sentence,
         )
 

@@ -244,7 +244,8 @@ def list_leads(directory: Path, environment: Mapping[str, str]) -> list[str]:
     The folder may be named by a variable here, but not there; what else is exported here probably is there, too.
     """
     here = Service(dir=directory)
-    is_found = {directory} == {DIRECTORY_DEFAULT.absolute(), find_directory(None, environment).absolute()}
+    named = environment.get("MUSTER_DIR", DIRECTORY_DEFAULT)
+    is_found = {directory} == {DIRECTORY_DEFAULT.absolute(), Path(named).absolute()}
     return list_unsets(here, environment) if is_found else list_exports(here, environment)
 
 

@@ -132,7 +132,9 @@ def read_variables(environment: Mapping[str, str]) -> Variables:
     # Names of ours may be written in any case, as ever; those of others are as they are.
     named = {_capitalise(name): Variable(_capitalise(name), text) for name, text in environment.items()}
     path = named.get(SETTINGS_FILE)
-    return Variables(named, _read_file(Path(path.text)) if path is not None and path.text else {})
+    if path is not None and not path.text:
+        raise InvalidError([Finding(SETTINGS_FILE, "is empty: name a file, or unset the variable")])
+    return Variables(named, {} if path is None else _read_file(Path(path.text)))
 
 
 def list_names(settings: type[FromVariables], name: str) -> list[str]:
