@@ -27,7 +27,13 @@ def test_people_read_a_table_and_what_nobody_can_be_told_of_below(capsys: pytest
         ["lab", "here", "ap.lab", "muster", "a\\x1b[2J 12 s ago, b 5 min 00 s ago (gone?)", "3", "1", "0", "2", "4"],
         ["far", "-", "ap.far", "upstream", "1 min 00 s ago", "0", "0", "0", "0", "-"],
         ["new", "-", "ap.new", "muster", "nobody", "0", "0", "0", "0", "0"],
-        ["mind: no agent can be told of the taskforces at old (ap.old; 5 waiting, 1 stopping): it is gone"],
+        ["mind: no agent can be told of the taskforces at old (schedd ap.old; 5 waiting, 1 stopping): it is gone"],
+        [
+            (
+                "to have an agent told: name these locations in MUSTER_LOCATIONS of the service again, each with its schedd above, "
+                "and start it again; or abort the workflows, and submit them elsewhere"
+            )
+        ],
     ]
 
 

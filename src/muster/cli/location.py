@@ -59,7 +59,12 @@ def put_locations(found: Locations) -> None:
         counts = one.taskforces
         words = {"waiting": counts.waiting, "running": counts.running, "stopping": counts.stopping, "held": counts.held}
         there = ", ".join(f"{number} {word}" for word, number in words.items() if number)
-        put(f"mind: no agent can be told of the taskforces at {one.location} ({one.schedd}; {there}): {one.why}")
+        put(f"mind: no agent can be told of the taskforces at {one.location} (schedd {one.schedd}; {there}): {one.why}")
+    if found.displaced:
+        put(
+            "to have an agent told: name these locations in MUSTER_LOCATIONS of the service again, each with its schedd above, and start "
+            "it again; or abort the workflows, and submit them elsewhere"
+        )
 
 
 def _render_row(one: LocationView, *, at: float) -> tuple[object, ...]:
