@@ -19,6 +19,18 @@ def test_every_command_has_help_with_an_example(chain: tuple[str, ...]) -> None:
     assert f"muster {' '.join(chain)}" in " ".join(example.split())
 
 
+@pytest.mark.parametrize("chain", CHAINS, ids=" ".join)
+def test_the_lines_of_an_example_are_whole_on_a_narrow_terminal_so_that_they_can_be_copied(
+    chain: tuple[str, ...],
+) -> None:
+    app = make_app()
+    epilogue = str(dict(list_commands(app))[chain].help_epilogue)
+    lines = [line.rstrip() for line in epilogue.splitlines() if line.startswith("  ")]
+
+    assert lines
+    assert set(lines) <= set(render_help(app, chain, width=80).splitlines())
+
+
 def test_every_parameter_has_its_sentence() -> None:
     silent = [
         f"{' '.join(chain)}: {name}"

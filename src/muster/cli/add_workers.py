@@ -13,9 +13,11 @@ from muster.domain.reason import Cause
 
 EXAMPLES = """Examples:
   muster workflow add-workers latest --workers 10
-  muster workflow add-workers WF-6f1a2b3c-00c3a1b2 --workers 200 --task TK-6f1a2b3c-00c3a1b2-5d6e7f80 --location big-pool"""
+  muster workflow add-workers WF-6f1a2b3c-00c3a1b2 --workers 200 \\
+    --task TK-6f1a2b3c-00c3a1b2-5d6e7f80 --location big-pool"""
 EXAMPLES_OF_TASK = """Examples:
-  muster task add-workers TK-6f1a2b3c-00c3a1b2-5d6e7f80 --workers 200 --location big-pool
+  muster task add-workers TK-6f1a2b3c-00c3a1b2-5d6e7f80 --workers 200 \\
+    --location big-pool
 
 The same by its workflow, where that has one task:
   muster workflow add-workers latest --workers 200"""

@@ -15,13 +15,14 @@ app = App(
     help_format="plaintext",
     help_epilogue="""Examples, for you alone (once; then start a new shell):
   echo 'source <(muster completion bash)' >> ~/.bashrc
-  echo 'source <(muster completion zsh)' >> ~/.zshrc        # behind the line with compinit
+  echo 'source <(muster completion zsh)' >> ~/.zshrc  # behind compinit
   muster completion fish > ~/.config/fish/completions/muster.fish
 
 For a package:
   muster completion bash > $DESTDIR/usr/share/bash-completion/completions/muster
   muster completion zsh > $DESTDIR/usr/share/zsh/site-functions/_muster
-  muster completion fish > $DESTDIR/usr/share/fish/vendor_completions.d/muster.fish""",
+  muster completion fish \\
+    > $DESTDIR/usr/share/fish/vendor_completions.d/muster.fish""",
 )
 
 _OF_ZSH = "_cyclopts_muster"

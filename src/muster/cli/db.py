@@ -73,7 +73,7 @@ def status(*, database: Database = HERE) -> int:
 
 @app.command(
     help_epilogue="Examples:\n  muster db upgrade\n"
-    "  MUSTER_DATABASE_URL=postgresql://muster@db:5432/muster muster db upgrade --json"
+    "  MUSTER_DATABASE_URL=postgresql://muster@db:5432/muster muster db upgrade"
 )
 def upgrade(*, database: Database = HERE) -> int:
     """Bring the database to the schema of this program, with the work that is in it.

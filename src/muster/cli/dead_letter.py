@@ -21,7 +21,8 @@ app.help_epilogue = """Example:
 
 A replay runs the same workflow again. A mistake in its file (task_args, say) is mended in a new one:
   NEW=$(muster workflow submit mended.yaml) &&
-    muster event export WF-… points --state dead --state waiting --with-ids > left.jsonl &&
+    muster event export WF-… points --state dead --state waiting \\
+      --with-ids > left.jsonl &&
     muster queue publish "$NEW" points left.jsonl --with-ids --close"""
 
 
@@ -101,7 +102,8 @@ def show(event: str, /, *, service: Service = HERE) -> int:
 
 After a mistake in the workflow file itself, into a new workflow instead:
   NEW=$(muster workflow submit mended.yaml) &&
-    muster event export WF-… points --state dead --state waiting --with-ids > left.jsonl &&
+    muster event export WF-… points --state dead --state waiting \\
+      --with-ids > left.jsonl &&
     muster queue publish "$NEW" points left.jsonl --with-ids --close"""
 )
 def replay(

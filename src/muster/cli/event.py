@@ -114,11 +114,13 @@ def show(event: str, /, *, body: bool = False, service: Service = HERE) -> int:
 @app.command(
     help_epilogue="""Examples:
   muster event export latest chi2 > results.jsonl
-  muster event export latest points --state dead --state waiting --with-ids > left.jsonl
+  muster event export latest points --state dead --state waiting --with-ids \\
+    > left.jsonl
 
 A mistake in the workflow file itself: mend it, and take what is not done to a new workflow:
   NEW=$(muster workflow submit mended.yaml) &&
-    muster event export WF-… points --state dead --state waiting --with-ids > left.jsonl &&
+    muster event export WF-… points --state dead --state waiting \\
+      --with-ids > left.jsonl &&
     muster queue publish "$NEW" points left.jsonl --with-ids --close
 Into a queue between two tasks nobody publishes: make it public in the mended file, or send the events of the first queue again."""
 )

@@ -77,8 +77,10 @@ ALL = Wanted()
 @app.command(
     help_epilogue="""Examples:
   muster query workflows '{"state": "active"}' --newest-first --limit 20
-  muster query workflows '{"name": {"$regex": "^run-"}, "state": {"$in": ["finished", "aborted"]}}' --json > ended.jsonl
-  muster query workflows '{"owner": "ada"}' --field workflow_id --field priority --sort priority --descending --limit 10"""
+  muster query workflows --json > ended.jsonl \\
+    '{"name": {"$regex": "^run-"}, "state": {"$in": ["finished", "aborted"]}}'
+  muster query workflows '{"owner": "ada"}' \\
+    --field workflow_id --field priority --sort priority --descending --limit 10"""
 )
 def workflows(
     filter: Filter = "{}",  # noqa: A002 - its name in the help
@@ -99,7 +101,8 @@ def workflows(
     alias="task-directives",
     help_epilogue="""Examples:
   muster query tasks '{"workflow_id": "WF-6f1a2b3c-00c3a1b2"}'
-  muster query tasks '{"task_image": {"$regex": "^icecube/"}}' --field task_id --field task_image
+  muster query tasks '{"task_image": {"$regex": "^icecube/"}}' \\
+    --field task_id --field task_image
   muster query task-directives '{"cluster_locations": "big-pool"}' --json""",
 )
 def tasks(
@@ -120,9 +123,12 @@ def tasks(
 @app.command(
     help_epilogue="""Examples:
   muster query taskforces '{"phase": "condor-submit", "workers": 0}'
-  muster query taskforces '{"held_reason": {"$ne": null}}' --field taskforce_uuid --field held_reason
-  muster query taskforces '{"workflow_id": "WF-6f1a2b3c-00c3a1b2"}' --json | jq .compound_statuses
-  muster query taskforces '{"location": "big-pool"}' --sort n_workers --descending --limit 10"""
+  muster query taskforces '{"held_reason": {"$ne": null}}' \\
+    --field taskforce_uuid --field held_reason
+  muster query taskforces '{"workflow_id": "WF-6f1a2b3c-00c3a1b2"}' --json \\
+    | jq .compound_statuses
+  muster query taskforces '{"location": "big-pool"}' \\
+    --sort n_workers --descending --limit 10"""
 )
 def taskforces(
     filter: Filter = "{}",  # noqa: A002 - its name in the help

@@ -60,9 +60,9 @@ def list_commands(app: App, chain: tuple[str, ...] = ()) -> Iterator[tuple[tuple
             yield from list_commands(app[name], (*chain, name))
 
 
-def render_help(app: App, chain: tuple[str, ...]) -> str:
-    """What `--help` says, on a page of fixed width, without colours."""
-    page = Console(file=StringIO(), width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
+def render_help(app: App, chain: tuple[str, ...], *, width: int = WIDTH) -> str:
+    """What `--help` says, on a page of as many columns, without colours."""
+    page = Console(file=StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
     with page.capture() as capture:
         app.help_print(list(chain), console=page)
     return "\n".join(line.rstrip() for line in capture.get().strip().splitlines())

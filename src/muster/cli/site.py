@@ -13,7 +13,8 @@ app = App(
     name="site",
     help_format="plaintext",
     help_epilogue="""Examples:
-  MUSTER_SITE_URL=http://127.0.0.1:8765 MUSTER_SITE_TOKEN_FILE=.muster/token muster site
+  MUSTER_SITE_URL=http://127.0.0.1:8765 \\
+    MUSTER_SITE_TOKEN_FILE=.muster/token muster site
   MUSTER_SITE_LOCATIONS=local muster site --stop-workers""",
 )
 

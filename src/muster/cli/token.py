@@ -30,7 +30,8 @@ A token is never an argument, and stands in no log."""
     help_epilogue="""Examples:
   muster token show
   muster token show --json
-  curl -H "Authorization: Bearer $(muster token show --reveal)" https://muster.example.org/muster/v1/workflows"""
+  curl -H "Authorization: Bearer $(muster token show --reveal)" \\
+    https://muster.example.org/muster/v1/workflows"""
 )
 def show(*, reveal: bool = False, service: Service = HERE) -> int:
     """Show who you are to the service: name, issuer, roles, groups, until when, and where the token is from. Not the token itself.
