@@ -9,11 +9,13 @@ from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
 import anyio
+import asyncpg
 import pytest
 
 from contracts.store_bench import LEASE_S, Bench, a_workflow, open_bench
 from muster.domain.errors import ConflictError, InvalidError, UnavailableError
 from muster.domain.queue import Counts
+from muster.server.adapters.sql import upkeep
 from muster.server.adapters.sql.database import open_database
 
 pytestmark = pytest.mark.anyio
@@ -309,3 +311,44 @@ class TestPostgres(OpeningContract):
             with pytest.raises(UnavailableError, match=text):
                 async with open_database(url):
                     pass
+
+
+@pytest.mark.server
+async def test_a_database_user_who_may_not_make_tables_is_refused_with_the_remedy_which_helps(
+    empty_postgres_url: str,
+) -> None:
+    meagre = empty_postgres_url.replace("postgres@", "muster_meagre@")
+    await _execute(empty_postgres_url, "DROP ROLE IF EXISTS muster_meagre")
+    await _execute(empty_postgres_url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    await _execute(empty_postgres_url, "CREATE ROLE muster_meagre LOGIN")
+    try:
+        for is_upgraded_by_command in (True, False):
+            with pytest.raises(
+                InvalidError, match=r"^database_url: its user .*: permission denied for schema public\. Let"
+            ):
+                await _open_or_upgrade(meagre, is_upgraded_by_command=is_upgraded_by_command)
+
+        await upkeep.upgrade(empty_postgres_url, tell=print)
+        await _execute(empty_postgres_url, "GRANT ALL ON ALL TABLES IN SCHEMA public TO muster_meagre")
+        await _execute(empty_postgres_url, "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO muster_meagre")
+        async with open_bench(meagre) as bench:  # though the partitions of today are missing, and it may make none
+            queue = await bench.add_queue()
+            await bench.publish(queue, b"1")
+            assert await bench.counts(queue) == Counts(published=1, waiting=1)
+    finally:
+        await _execute(empty_postgres_url, "DROP OWNED BY muster_meagre")
+        await _execute(empty_postgres_url, "DROP ROLE muster_meagre")
+
+
+async def _open_or_upgrade(url: str, *, is_upgraded_by_command: bool) -> None:
+    if is_upgraded_by_command:
+        await upkeep.upgrade(url, tell=print)
+    else:
+        async with open_database(url):
+            pass
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()

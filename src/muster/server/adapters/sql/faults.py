@@ -17,7 +17,12 @@ BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What a call raises, beside errors of the server, over a connection that has gone. The last is asyncpg's word for what it did not expect:
 the good-bye of a server that ends the session, for one."""
 _FULL = "53100"  # disk_full
-_NOT_ALLOWED = {"42501": "this database user may not do what is needed", "25006": "it can only be read"}
+_NOT_ALLOWED = {
+    "42501": "its user may not do what Muster needs there: {told}. Let the owner of the database grant it that (for a new one `GRANT "
+    "CREATE ON SCHEMA public TO` this user), or say `muster db upgrade` as the owner, and grant this user all on the tables and sequences",
+    "25006": "it can only be read: {told}. Name one that can be written to",
+}
+"""What a database user is told who may not do what is needed, or where nobody may."""
 _OUR_FAULT = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY}
 """A wrong statement, and a write where only reads are allowed: trying again would not help."""
 
@@ -51,8 +56,7 @@ def permission_errors() -> Iterator[None]:
         if (reason := _NOT_ALLOWED.get(_sqlstate(cause))) is None:
             raise
         told = _first_line(cause).rpartition("Error'>: ")[2]  # SQLAlchemy puts the class before it
-        fault = f"{reason}: {told}; name a user that owns the database, or one who may CREATE in the schema and owns its tables"
-        raise InvalidError([Finding("database_url", fault)]) from error
+        raise InvalidError([Finding("database_url", reason.format(told=told))]) from error
 
 
 def again(error: BaseException) -> Exception:
@@ -87,9 +91,9 @@ def is_lost(error: BaseException | None) -> bool:
     return isinstance(error, BROKEN) and not isinstance(error, TimeoutError)
 
 
-def is_not_allowed(error: DBAPIError) -> bool:
+def is_not_allowed(error: DBAPIError | asyncpg.PostgresError) -> bool:
     """It is nothing that this database user may do."""
-    return _sqlstate(error.orig) == "42501"
+    return _sqlstate(error.orig if isinstance(error, DBAPIError) else error) == "42501"
 
 
 def is_given_up(error: DBAPIError) -> bool:

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, func, literal, select, text
 from sqlalchemy.exc import DBAPIError
 
 from muster.domain.ids import EPOCH_MS, NODE_BITS, SERIAL_BITS
-from muster.server.adapters.sql.faults import is_given_up, is_lock_not_available
+from muster.server.adapters.sql.faults import is_given_up, is_lock_not_available, is_not_allowed
 
 SPAN_MS = 30 * 24 * 3600 * 1000
 """30 days of numbers in a partition: purging drops one, at once, however many rows it has."""
@@ -15,16 +15,25 @@ _LOCK = 0x70617274
 _LOOK_S = 20
 """Seconds that a look at a partition may take: it ends at the first row that is wanted."""
 
+# Asked beforehand: a try would lock the default partition each time.
+_MAY_MAKE = text("""
+    SELECT has_schema_privilege(current_schema(), 'CREATE') AND bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class c
+    WHERE c.relname = ANY(:tables) AND c.relnamespace = current_schema()::regnamespace
+""")
+
 
 def make_coming_partitions(connection: Connection, *, now: float) -> None:
     """Make the partitions of this span and of the next, where they are missing.
 
     What lies outside every partition is in the default one, and moves over when its own is made. A table that somebody reads at length
-    is left for the next call, for whoever waited for it would keep everybody else waiting.
+    is left for the next call, for whoever waited for it would keep everybody else waiting. Where this database user may not change
+    tables, all of it stays in the default one: what is purged goes row by row.
     """
     current = (int(now * 1000) - EPOCH_MS) // SPAN_MS
     wanted = [(table, span) for table in PARTITIONED for span in (current, current + 1)]
     if all(_exists(connection, f"{table}_{span}") for table, span in wanted):
+        return
+    if not connection.scalar(_MAY_MAKE, {"tables": list(PARTITIONED)}):
         return
     connection.execute(select(func.pg_advisory_xact_lock(literal(_LOCK))))  # one service makes them
     for table, span in wanted:
@@ -61,10 +70,9 @@ def drop_unwanted_partition(connection: Connection, *, after: int, now: float) -
                 for table in PARTITIONED:
                     connection.execute(text(f"DROP TABLE IF EXISTS {table}_{span}"))
                 connection.execute(text("SET LOCAL lock_timeout = DEFAULT"))
-    except (
-        DBAPIError
-    ) as error:  # too many rows to look at: they go one by one. Or somebody reads there at length: the next time
-        if not (is_lock_not_available(error) or is_given_up(error)):
+    except DBAPIError as error:
+        # Too many rows to look at: they go one by one. Or somebody reads there at length: the next time. Or it is another user's: it stays.
+        if not (is_lock_not_available(error) or is_given_up(error) or is_not_allowed(error)):
             raise
     return span
 
