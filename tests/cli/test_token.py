@@ -57,7 +57,7 @@ def test_the_token_alone_is_written_where_that_is_asked_for(running: Stack, tmp_
 
     both = running.run("token", "show", "--reveal", "--json")
     assert (both.returncode, both.stdout, "--json" in both.stderr) == (2, "", True)
-    none = running.run("token", "show", "--reveal", "--dir", str(tmp_path), sign_in={})
+    none = running.run("token", "show", "--reveal", "--url", running.url, "--dir", str(tmp_path), sign_in={})
     assert (none.returncode, none.stdout, "there is no token" in none.stderr) == (6, "", True)
 
 

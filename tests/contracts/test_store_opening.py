@@ -14,9 +14,11 @@ import pytest
 
 from contracts.store_bench import LEASE_S, Bench, a_workflow, open_bench
 from muster.domain.errors import ConflictError, InvalidError, UnavailableError
+from muster.domain.ids import EPOCH_MS
 from muster.domain.queue import Counts
 from muster.server.adapters.sql import upkeep
-from muster.server.adapters.sql.database import open_database
+from muster.server.adapters.sql.database import connect_once, open_database
+from muster.server.adapters.sql.partitions import SPAN_MS, drop_unwanted_partition, make_coming_partitions
 
 pytestmark = pytest.mark.anyio
 
@@ -331,6 +333,12 @@ async def test_a_database_user_who_may_not_make_tables_is_refused_with_the_remed
         await upkeep.upgrade(empty_postgres_url, tell=print)
         await _execute(empty_postgres_url, "GRANT ALL ON ALL TABLES IN SCHEMA public TO muster_meagre")
         await _execute(empty_postgres_url, "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO muster_meagre")
+        assert (
+            await _drop_partition_of_another(empty_postgres_url, meagre) is not None
+        )  # passed over, and the next one is looked at
+        await _execute(
+            empty_postgres_url, "DROP TABLE event_1, event_2, finished_1, finished_2"
+        )  # which fails where it is gone
         async with open_bench(meagre) as bench:  # though the partitions of today are missing, and it may make none
             queue = await bench.add_queue()
             await bench.publish(queue, b"1")
@@ -346,6 +354,16 @@ async def _open_or_upgrade(url: str, *, is_upgraded_by_command: bool) -> None:
     else:
         async with open_database(url):
             pass
+
+
+async def _drop_partition_of_another(owner: str, meagre: str) -> int | None:
+    """Of the first months that there are."""
+    early, late = ((EPOCH_MS + spans * SPAN_MS) / 1000 + 1 for spans in (1, 9))
+    async with connect_once(owner) as connection, connection.begin():
+        await connection.run_sync(lambda core: make_coming_partitions(core, now=early))
+    await _execute(owner, "GRANT ALL ON ALL TABLES IN SCHEMA public TO muster_meagre")
+    async with connect_once(meagre) as connection, connection.begin():
+        return await connection.run_sync(lambda core: drop_unwanted_partition(core, after=0, now=late))
 
 
 async def _execute(url: str, statement: str) -> None:
