@@ -109,7 +109,7 @@ async def test_on_postgres_who_may_not_make_tables_is_told_so(
 ) -> None:
     raw = await asyncpg.connect(empty_postgres_url)
     await raw.execute("CREATE ROLE guest LOGIN")
-    told = "may not do what is needed: permission denied for schema public; name a user"
+    told = "its user may not do what Muster needs there: permission denied for schema public. Let the owner"
 
     try:
         with pytest.raises(InvalidError, match=told) as raised:
