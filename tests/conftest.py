@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 import structlog
 
+from services.apptainer import apptainer, image
 from services.oidc import oidc_provider
 from services.postgres import empty_postgres_url, migrated_postgres_url, own_postgres, postgres_server, postgres_url
 from services.sqlite import migrated_sqlite, sqlite_url
 
 __all__ = [
+    "apptainer",
     "empty_postgres_url",
+    "image",
     "migrated_postgres_url",
     "migrated_sqlite",
     "oidc_provider",

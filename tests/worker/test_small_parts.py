@@ -4,14 +4,13 @@ import io
 import json
 import shlex
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.worker.capture import Capture
-from muster.worker.command import Command, CommandError, Variables
+from muster.worker.command import Command, CommandError, Places, Variables
 from muster.worker.folders import AttemptFolder, Folders
 from muster.worker.frames import (
     ANSWERED_MAX,
@@ -71,8 +70,7 @@ WORD = st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_
 
 @given(st.lists(WORD.filter(lambda word: "{" not in word), min_size=1, max_size=6))
 def test_a_command_is_split_as_a_shell_would(words: list[str]) -> None:
-    folder = SimpleNamespace(infile="/in", outfile="/out")
-    assert Command(shlex.join(words)).fill(folder, "/hub") == words  # type: ignore[arg-type]
+    assert Command(shlex.join(words)).fill(Places("/in", "/out", "/hub")) == words
 
 
 @pytest.mark.parametrize("args", ["", "   ", "echo 'open", 'echo "'])
@@ -86,7 +84,7 @@ def test_placeholders_are_filled_in_and_a_path_stays_one_word(tmp_path: Path) ->
     folder = folders.make("in", "out")
     command = Command("run --in={{INFILE}} {{IN_FILE}} '{{OUTFILE}}' {{OUT_FILE}} {{DATA_HUB}}/x {{DATAHUB}} {{OTHER}}")
     i, o, h = folder.infile, folder.outfile, folders.data_hub
-    assert command.fill(folder, h) == ["run", f"--in={i}", i, o, o, f"{h}/x", h, "{{OTHER}}"]
+    assert command.fill(Places(i, o, h)) == ["run", f"--in={i}", i, o, o, f"{h}/x", h, "{{OTHER}}"]
 
 
 def test_a_folder_is_used_again_only_when_it_was_left_as_it_was(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from muster.worker.folders import AttemptFolder
@@ -30,7 +31,17 @@ _KEPT = (
 )
 """What a task inherits of the worker's variables. Nothing else: no secret, no setting of the worker."""
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""How many threads a program may start, as many libraries read it: the worker's cores."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where an attempt's files are, as its task sees them."""
+
+    infile: str
+    outfile: str
+    data_hub: str
 
 
 class CommandError(ValueError):
@@ -40,8 +51,12 @@ class CommandError(ValueError):
 class Command:
     """A task's command line: split once, filled in for each attempt."""
 
-    def __init__(self, args: str) -> None:
+    def __init__(self, args: str, *, what: str = "task_args", may_be_empty: bool = False) -> None:
         """Raises CommandError.
+
+        Args:
+            what: the field's name, for errors.
+            may_be_empty: an image knows what to run.
 
         Split by POSIX shell rules before the placeholders are filled in, where upstream does it after: the same words, except that a
         path with a space in it stays one word.
@@ -49,9 +64,9 @@ class Command:
         try:
             self._words = shlex.split(args)
         except ValueError as error:
-            raise CommandError(f"task_args cannot be split into words: {error}") from None
-        if not self._words:
-            raise CommandError("task_args is empty: without an image it must be the command")
+            raise CommandError(f"{what} cannot be split into words: {error}") from None
+        if not (self._words or may_be_empty):
+            raise CommandError(f"{what} is empty: without an image it must be the command")
 
     def find_program(self, path: str) -> Optional[str]:
         """Where the program is, by the variable PATH; None when that is to be found out at each start."""
@@ -59,15 +74,15 @@ class Command:
         found = None if "/" in word or "{{" in word else shutil.which(word, path=path)
         return found if found is not None and os.path.isabs(found) else None
 
-    def fill(self, folder: AttemptFolder, data_hub: str) -> List[str]:
+    def fill(self, places: Places) -> List[str]:
         """The words for one attempt."""
         values = (
-            ("{{INFILE}}", folder.infile),
-            ("{{IN_FILE}}", folder.infile),
-            ("{{OUTFILE}}", folder.outfile),
-            ("{{OUT_FILE}}", folder.outfile),
-            ("{{DATA_HUB}}", data_hub),
-            ("{{DATAHUB}}", data_hub),
+            ("{{INFILE}}", places.infile),
+            ("{{IN_FILE}}", places.infile),
+            ("{{OUTFILE}}", places.outfile),
+            ("{{OUT_FILE}}", places.outfile),
+            ("{{DATA_HUB}}", places.data_hub),
+            ("{{DATAHUB}}", places.data_hub),
         )
         return [_replace(word, values) if "{{" in word else word for word in self._words]
 
@@ -82,7 +97,7 @@ class Variables:
         base: Dict[str, str] = {name: inherited[name] for name in _KEPT if name in inherited}
         beside = os.path.dirname(sys.executable) if sys.executable else ""
         base["PATH"] = os.pathsep.join(filter(None, [beside, inherited.get("PATH") or os.defpath]))
-        base.update(dict.fromkeys(_THREADS, str(n_cores)))
+        base.update(dict.fromkeys(THREADS, str(n_cores)))
         base.update(task_env)
         base["EWMS_TASK_DATA_HUB_DIR"] = data_hub
         base["PYTHONPATH"] = os.pathsep.join(filter(None, [base.get("PYTHONPATH"), helper]))

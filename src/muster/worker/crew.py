@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Callable, Optional, Sequence
 
 from muster.worker.calls import Renewer
-from muster.worker.command import Command, CommandError, Variables
 from muster.worker.desk import Desk
 from muster.worker.folders import Folders
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Enrolled
+from muster.worker.outfit import Outfit
 from muster.worker.pace import Pace
 from muster.worker.plain import Workshop
 from muster.worker.reaper import Reaper
@@ -20,26 +20,23 @@ from muster.worker.service import Caller, Session
 from muster.worker.settings import Settings
 from muster.worker.slots import Preparation, Slot, make_runtime
 
-NO_RUNTIME_STATUS = 3
-
-
-class CannotWorkError(Exception):
-    """The task cannot be run by this worker. `status`: its exit status; the text says why, in one line."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-
 
 @dataclass(frozen=True)
 class Crew:
-    """Those who work. `slots` and `renewer` are threads, started."""
+    """Those who work. `slots` and `renewer` are threads, started. `is_over`: nobody waits for an image any more."""
 
     desk: Desk
     pace: Pace
     folders: Folders
     slots: Sequence[Slot]
     renewer: Renewer
+    preparation: Preparation
+    is_over: threading.Event
+
+    def stop_preparing(self) -> None:
+        """The worker ends, though it may not have begun."""
+        self.is_over.set()
+        self.preparation.stop()
 
 
 def start_crew(
@@ -62,32 +59,23 @@ def start_crew(
     Raises CannotWorkError, ExecutionPointError.
     """
     plan = enrolled.task
-    image = plan.image or plan.init_image
-    if image:
-        why = f"no container runtime here: {image!r} cannot run; leave the image empty to run a plain command"
-        raise CannotWorkError(NO_RUNTIME_STATUS, why)
-    try:
-        command = Command(plan.args)
-    except CommandError as error:
-        raise CannotWorkError(1, str(error)) from None
     folders = Folders(
         settings.workdir,
         input_dir=settings.input_dir,
         failures_kept=settings.failures_kept,
         keep_all=settings.keep_task_files,
     )
-    helper = folders.write_helper()
-    variables = Variables(os.environ, plan.env, n_cores=plan.n_cores, data_hub=folders.data_hub, helper=helper)
-    program = command.find_program(variables.path)
-    shop = Workshop(plan, command, program, variables, folders, reaper, helper, settings.task_start_s, log)
+    is_over = threading.Event()
+    outfit = Outfit(enrolled.task, settings, folders=folders, reaper=reaper, is_over=is_over)
+    shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log)
+    preparation = Preparation(shop, init=outfit.make_init_launcher())
     pace = Pace(slots=plan.slots, batch=settings.batch or enrolled.batch)
     desk = Desk(pace, slots=plan.slots, wake=wake)
-    prepare = Preparation(shop, os.environ).run
     slots = [
-        Slot(number, desk=desk, runtime=make_runtime(shop), prepare=prepare, inbox=inbox, log=log)
+        Slot(number, desk=desk, runtime=make_runtime(shop), prepare=preparation.run, inbox=inbox, log=log)
         for number in range(plan.slots)
     ]
     renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox)
     for thread in (*slots, renewer):
         thread.start()
-    return Crew(desk, pace, folders, slots, renewer)
+    return Crew(desk, pace, folders, slots, renewer, preparation, is_over)

@@ -146,6 +146,7 @@ class Ending:
         if crew is not None:
             crew.renewer.stop()
             crew.desk.close()
+            crew.stop_preparing()
         if self._is_abort:
             self._reaper.kill_everything()
         end = time.monotonic() + JOIN_S

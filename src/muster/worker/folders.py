@@ -171,10 +171,17 @@ class Folders:
 
     def write_helper(self) -> str:
         """Put `muster.task` where tasks can import it; returns what belongs on PYTHONPATH."""
+        return self._write_helper(self._helper)
+
+    def lend_helper(self) -> None:
+        """Put it into the data hub, for those that see nothing else of this machine."""
+        self._write_helper(Path(self.data_hub) / ".muster")
+
+    def _write_helper(self, folder: Path) -> str:
         source = pkgutil.get_data("muster", "task.py")
         if source is None:
             raise ExecutionPointError("this worker carries no muster/task.py")
-        package = self._helper / "muster"
+        package = folder / "muster"
         try:
             package.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -183,7 +190,7 @@ class Folders:
             # Replaced whole: tasks of an earlier start may be importing it.
             self.write(f"{package}/.{name}.new", content)
             os.replace(package / f".{name}.new", package / name)
-        return str(self._helper)
+        return str(folder)
 
     def _drop_old(self) -> None:
         if self._keep_all:

@@ -14,11 +14,12 @@ from typing import Mapping, Optional
 from muster.worker.calls import Call, Calls, Fault, Renewed, SessionOver
 from muster.worker.child import ExecutionPointError
 from muster.worker.crash_points import reach
-from muster.worker.crew import CannotWorkError, Crew, start_crew
+from muster.worker.crew import Crew, start_crew
 from muster.worker.ending import Ending, Exit
 from muster.worker.link import Address
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Enrolled, Failure, Handed, StepAnswer, render_enrolment
+from muster.worker.outfit import CannotWorkError
 from muster.worker.reaper import Reaper
 from muster.worker.service import Caller, GaveUpError, Patience, RefusedError, Session, SessionEndedError
 from muster.worker.settings import Settings

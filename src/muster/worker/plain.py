@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Optional, Tuple
 
 from muster.worker.capture import Capture
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
-from muster.worker.command import Command, Variables
 from muster.worker.folders import AttemptFolder, Folders
+from muster.worker.launch import Launcher
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Failure, Lease, TaskPlan
 from muster.worker.reaper import Reaper
@@ -21,18 +21,12 @@ from muster.worker.runtime import CANCELLED, DONE, FAILED, Ended, make_complaint
 
 @dataclass(frozen=True)
 class Workshop:
-    """What the runtimes of all slots share.
-
-    `program`: where the command's program is, if it was found. `helper`: the folder that holds `muster/task.py`. `log`: for operators.
-    """
+    """What the runtimes of all slots share. `log`: for operators."""
 
     plan: TaskPlan
-    command: Command
-    program: Optional[str]
-    variables: Variables
+    launcher: Launcher
     folders: Folders
     reaper: Reaper
-    helper: str
     task_start_s: float
     log: LogLines
 
@@ -67,12 +61,10 @@ class PlainCommand:
         data, kind = render_infile(lease, shop.plan.infile_ext)
         shop.folders.write(folder.infile, data)
         mark = make_mark(lease)
-        environment = shop.variables.fill(folder, mark)
-        environment["MUSTER_EVENT_KIND"] = kind
         began = time.monotonic()
         child: Optional[Child] = None
         try:
-            child = self._start(folder, environment, mark)
+            child = self._start(folder, mark, kind)
             ended = self._watch(child, folder, cancel, began)
         except StartError as error:
             ended = Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=time.monotonic() - began)
@@ -83,16 +75,15 @@ class PlainCommand:
     def close(self) -> None:
         """Nothing is kept between events."""
 
-    def _start(self, folder: AttemptFolder, environment: Dict[str, str], mark: str) -> Child:
-        shop = self._shop
-        argv = shop.command.fill(folder, shop.folders.data_hub)
+    def _start(self, folder: AttemptFolder, mark: str, kind: str) -> Child:
+        launch = self._shop.launcher.render(folder, mark, {"MUSTER_EVENT_KIND": kind})
         return Child(
-            argv,
-            program=shop.program,
-            environment=environment,
+            launch.argv,
+            program=launch.program,
+            environment=launch.environment,
             folder=folder.scratch,
             mark=mark,
-            reaper=shop.reaper,
+            reaper=self._shop.reaper,
         )
 
     def _watch(self, child: Child, folder: AttemptFolder, cancel: Cancel, began: float) -> Ended:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional
 
 MARK = "MUSTER_ATTEMPT"
+FOLDER = "MUSTER_ATTEMPT_FOLDER"
+"""Names the attempt's folder on the execution point: in a container no other variable does."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, List, Mapping, Optional
 
+TOOLS, NONE = ("apptainer", "podman", "docker"), "none"
+"""What runs images, in the order in which one is looked for: those that need no daemon come first."""
+
 PREFIX = "MUSTER_WORKER_"
 URL = f"{PREFIX}URL"
 ENROL_FILE = f"{PREFIX}ENROL_FILE"
@@ -32,6 +35,8 @@ BATCH = f"{PREFIX}BATCH"
 TASK_START_S = f"{PREFIX}TASK_START_S"
 KEEP_TASK_FILES = f"{PREFIX}KEEP_TASK_FILES"
 KEPT_FAILURES = f"{PREFIX}KEPT_FAILURES"
+CONTAINERS = f"{PREFIX}CONTAINERS"
+IMAGE_DIR = f"{PREFIX}IMAGE_DIR"
 
 RESERVED = frozenset(
     {
@@ -89,6 +94,13 @@ def parse_flag(text: str) -> bool:
     return word in _TRUE
 
 
+def parse_tool(text: str) -> str:
+    """What runs images. Raises ValueError with half a sentence."""
+    if text not in (*TOOLS, NONE):
+        raise ValueError(f"must be {', '.join(TOOLS)} or {NONE}")
+    return text
+
+
 @dataclass(frozen=True)
 class Variable:
     """One setting.
@@ -119,6 +131,8 @@ VARIABLES: Mapping[str, Variable] = {
     TASK_START_S: Variable(parse_seconds, is_users=True),
     KEEP_TASK_FILES: Variable(parse_flag, is_users=True),
     KEPT_FAILURES: Variable(parse_count, is_users=True),
+    CONTAINERS: Variable(parse_tool),
+    IMAGE_DIR: Variable(parse_folder),
 }
 """Every setting. An empty text is as good as none."""
 
@@ -159,6 +173,8 @@ class Settings:
         task_start_s: seconds that a warm task may take until it asks for events.
         keep_task_files: keep the folders of attempts that ended well, too.
         failures_kept: how many folders of failed attempts are kept.
+        containers: what runs images: one of `TOOLS`, or `NONE`; None: the first of them that is there.
+        image_dir: where the images of this execution point are; None: `images.default_folder`.
     """
 
     url: str
@@ -178,6 +194,8 @@ class Settings:
     task_start_s: float = 300.0
     keep_task_files: bool = False
     failures_kept: int = 20
+    containers: Optional[str] = None
+    image_dir: Optional[Path] = None
 
 
 def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = None) -> Settings:
@@ -202,6 +220,8 @@ def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = Non
         task_start_s=_read(given, TASK_START_S, 300.0),
         keep_task_files=_read(given, KEEP_TASK_FILES, False),
         failures_kept=_read(given, KEPT_FAILURES, 20),
+        containers=_read(given, CONTAINERS, None),
+        image_dir=_read(given, IMAGE_DIR, None),
     )
 
 

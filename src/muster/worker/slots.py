@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import traceback
 from queue import SimpleQueue
-from typing import Callable, Mapping, Optional
+from typing import Callable, Optional
 
 from muster.worker.calls import Fault
 from muster.worker.child import EXITED, Cancel, Child, ExecutionPointError, StartError
-from muster.worker.command import Command, CommandError, Variables
 from muster.worker.crash_points import reach
 from muster.worker.desk import Desk
+from muster.worker.launch import Launcher
 from muster.worker.log_lines import LogLines
+from muster.worker.outfit import IMAGE_MARK
 from muster.worker.plain import PlainCommand, Workshop
 from muster.worker.runtime import CANCELLED, FAILED, Ended, Runtime, make_failure
 from muster.worker.warm import WarmCommand
@@ -30,41 +31,47 @@ def make_runtime(shop: Workshop) -> Runtime:
 
 
 class Preparation:
-    """The init command of a task, run once for a worker before its first event. For all slots."""
+    """What comes before a worker's first event, once: images, and the init command. For all slots.
 
-    def __init__(self, shop: Workshop, inherited: Mapping[str, str]) -> None:
+    Args:
+        init: starts the init command; None where there is none.
+    """
+
+    def __init__(self, shop: Workshop, *, init: Optional[Launcher]) -> None:
         self._shop = shop
-        self._inherited = inherited
+        self._init = init
         self._turns = threading.Lock()
-        self._is_done = not shop.plan.init_args.strip()
+        self._is_done = False
 
     def run(self) -> None:
-        """Run it unless that was done. Raises ExecutionPointError when it fails: no event is to blame."""
+        """See to it, unless that was done. Raises ExecutionPointError when it fails: no event is to blame."""
         with self._turns:
             if not self._is_done:
-                self._run()
+                if self._init is not None:
+                    self._init.prepare()
+                    self._run_init(self._init)
+                self._shop.launcher.prepare()
                 self._is_done = True
 
-    def _run(self) -> None:
+    def stop(self) -> None:
+        """The worker ends: what is under way comes to nothing. For any thread."""
+        for mark in (IMAGE_MARK, INIT_MARK):
+            self._shop.reaper.kill(mark, 0)
+
+    def _run_init(self, launcher: Launcher) -> None:
         shop = self._shop
         folder = shop.folders.make(shop.plan.infile_ext, shop.plan.outfile_ext)
-        variables = Variables(
-            self._inherited,
-            shop.plan.init_env,
-            n_cores=shop.plan.n_cores,
-            data_hub=shop.folders.data_hub,
-            helper=shop.helper,
-        )
-        environment = variables.fill(folder, INIT_MARK)
+        launch = launcher.render(folder, INIT_MARK, {})
         try:
             child = Child(
-                Command(shop.plan.init_args).fill(folder, shop.folders.data_hub),
-                environment=environment,
+                launch.argv,
+                program=launch.program,
+                environment=launch.environment,
                 folder=folder.scratch,
                 mark=INIT_MARK,
                 reaper=shop.reaper,
             )
-        except (StartError, CommandError) as error:
+        except StartError as error:
             raise ExecutionPointError(f"init command: {error}") from None
         status = child.finish() if child.watch() == EXITED else child.kill()
         shop.folders.settle(folder, is_good=status == 0, stdout=child.stdout, stderr=child.stderr)

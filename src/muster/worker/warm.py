@@ -56,13 +56,12 @@ class _WarmProcess:
         self._read, answers = os.pipe()
         os.set_blocking(self._write, False)
         os.set_blocking(self._read, False)
-        environment = shop.variables.fill(self.folder, mark)
-        environment["MUSTER_TASK_FDS"] = f"{events},{answers}"
+        launch = shop.launcher.render(self.folder, mark, {"MUSTER_TASK_FDS": f"{events},{answers}"})
         try:
             self.child = Child(
-                shop.command.fill(self.folder, shop.folders.data_hub),
-                program=shop.program,
-                environment=environment,
+                launch.argv,
+                program=launch.program,
+                environment=launch.environment,
                 folder=self.folder.scratch,
                 mark=mark,
                 reaper=shop.reaper,

@@ -1,0 +1,54 @@
+"""How does a process of a task start: by which words, with which variables? Bare here; in a container, see `container`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Protocol
+
+from muster.worker.command import Command, Places, Variables
+from muster.worker.folders import AttemptFolder
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One start.
+
+    Args:
+        argv: the words.
+        environment: the variables of the process that is started; nothing else is inherited.
+        program: what to run for `argv[0]`; None: it is looked for.
+    """
+
+    argv: List[str]
+    environment: Dict[str, str]
+    program: Optional[str] = None
+
+
+class Launcher(Protocol):
+    """Knows how the processes of one task start. For all slots."""
+
+    def prepare(self) -> None:
+        """See to what every start needs; called once, before the first. Raises ExecutionPointError: no event is to blame."""
+
+    def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str]) -> Launch:
+        """One start in this folder. `extra`: further variables for the task."""
+
+
+class PlainLauncher:
+    """Starts a command of this machine as it is."""
+
+    def __init__(self, command: Command, variables: Variables, *, data_hub: str) -> None:
+        self._command = command
+        self._variables = variables
+        self._data_hub = data_hub
+        self._program = command.find_program(variables.path)
+
+    def prepare(self) -> None:
+        """There is nothing to prepare."""
+
+    def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str]) -> Launch:
+        """See `Launcher.render`."""
+        words = self._command.fill(Places(folder.infile, folder.outfile, self._data_hub))
+        environment = self._variables.fill(folder, mark)
+        environment.update(extra)
+        return Launch(words, environment, self._program)

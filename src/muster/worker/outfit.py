@@ -1,0 +1,101 @@
+"""What does a worker's task start with: bare, or in a container, and of which tool? Judged once, when the worker has enrolled."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Dict, Mapping, Optional, Sequence
+
+from muster.worker.child import EXITED, Child, ExecutionPointError, StartError
+from muster.worker.command import Command, CommandError, Variables
+from muster.worker.container import ContainerLauncher, Tool, keep_for_tool
+from muster.worker.folders import Folders
+from muster.worker.images import ImageStore, Ran, default_folder
+from muster.worker.launch import Launcher, PlainLauncher
+from muster.worker.messages import TaskPlan
+from muster.worker.procfs import FOLDER, MARK
+from muster.worker.reaper import Reaper
+from muster.worker.settings import CONTAINERS, TOOLS, Settings
+from muster.worker.tools import find_tool, make_tool
+
+NO_RUNTIME_STATUS = 3
+IMAGE_MARK = "image/0"
+
+
+class CannotWorkError(Exception):
+    """The task cannot be run by this worker. `status`: its exit status; the text says why, in one line."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Outfit:
+    """Makes the launchers of one worker. `is_over`: nobody waits for an image any more."""
+
+    def __init__(
+        self, plan: TaskPlan, settings: Settings, *, folders: Folders, reaper: Reaper, is_over: threading.Event
+    ) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._folders = folders
+        self._reaper = reaper
+        self._is_over = is_over
+
+    def make_launcher(self) -> Launcher:
+        """Of the task. Raises CannotWorkError, ExecutionPointError."""
+        plan = self._plan
+        return self._make(plan.image, plan.args, plan.env, what="task_args")
+
+    def make_init_launcher(self) -> Optional[Launcher]:
+        """Of the init command; None where there is none. Raises as `make_launcher`."""
+        plan = self._plan
+        if not plan.init_image and (plan.image or not plan.init_args.strip()):
+            return None
+        return self._make(plan.init_image, plan.init_args, plan.init_env, what="init_args", has_task_io=False)
+
+    def _make(self, image: str, args: str, env: Mapping[str, str], *, what: str, has_task_io: bool = True) -> Launcher:
+        folders, plan = self._folders, self._plan
+        try:
+            command = Command(args, what=what, may_be_empty=bool(image))
+        except CommandError as error:
+            raise CannotWorkError(1, str(error)) from None
+        if not image:
+            helper = folders.write_helper()
+            variables = Variables(os.environ, env, n_cores=plan.n_cores, data_hub=folders.data_hub, helper=helper)
+            return PlainLauncher(command, variables, data_hub=folders.data_hub)
+        tool = self._find_tool(image)
+        folders.lend_helper()
+        return ContainerLauncher(
+            tool, image, command, env, plan.n_cores, folders.data_hub, os.environ, has_task_io=has_task_io
+        )
+
+    def _find_tool(self, image: str) -> Tool:
+        wanted = self._settings.containers
+        found = find_tool(wanted, os.environ.get("PATH") or os.defpath)
+        if found is None:
+            looked = f"no {wanted}" if wanted in TOOLS else f"none of {', '.join(TOOLS)}"
+            why = f"{looked} is on PATH" if wanted != "none" else f"{CONTAINERS} is none"
+            raise CannotWorkError(
+                NO_RUNTIME_STATUS,
+                f"no container runtime here ({why}): {image!r} cannot run; leave the image empty to run a plain command",
+            )
+        name, program = found
+        store = ImageStore(str(self._settings.image_dir or default_folder()), is_over=self._is_over)
+        return make_tool(name, program, store=store, run=self._run)
+
+    def _run(self, words: Sequence[str]) -> Ran:
+        """Run a program of the tool's to its end; `Preparation.stop` stops it."""
+        environment: Dict[str, str] = {
+            **keep_for_tool(os.environ),
+            MARK: IMAGE_MARK,
+            FOLDER: f"{self._folders.data}/image",
+        }
+        try:
+            child = Child(
+                words, environment=environment, folder=self._folders.data, mark=IMAGE_MARK, reaper=self._reaper
+            )
+        except StartError as error:
+            raise ExecutionPointError(str(error)) from None
+        status = child.finish() if child.watch() == EXITED else child.kill()
+        return Ran(status, child.stdout.text(), child.stderr.text())

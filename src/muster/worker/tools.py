@@ -1,0 +1,115 @@
+"""Which programs start containers, and by which words? Apptainer, Docker and Podman. Source: pilot.md sections 5.4 and 5.5."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import List, Optional, Tuple
+
+from muster.worker.child import ExecutionPointError
+from muster.worker.container import Container, Image, Tool
+from muster.worker.images import ImageStore, Run
+from muster.worker.settings import NONE, TOOLS
+
+APPTAINER = "apptainer"
+_NO_IMAGE = "no such folder or file"
+
+
+def find_tool(wanted: Optional[str], path: str) -> "Optional[Tuple[str, str]]":
+    """Name and program of the tool to use, by the variable PATH.
+
+    Args:
+        wanted: that one, or NONE; None: the first that is there.
+
+    Returns:
+        None: there is none.
+    """
+    for name in TOOLS if wanted is None else (wanted,):
+        program = None if name == NONE else shutil.which(name, path=path)
+        if program is not None:
+            return name, os.path.abspath(program)
+    return None
+
+
+def make_tool(name: str, program: str, *, store: ImageStore, run: Run) -> Tool:
+    """The tool of that name. `run`: how it starts programs of its own."""
+    if name == APPTAINER:
+        return Apptainer(program, store, run)
+    return Docker(name, program, store, run)
+
+
+@dataclass(frozen=True)
+class Apptainer:
+    """Runs folders and SIF files as they are, and unpacks images of registries into the store."""
+
+    program: str
+    store: ImageStore
+    run: Run
+
+    name = APPTAINER
+
+    def prepare(self, image: str) -> Image:
+        """See `Tool.prepare`."""
+        place = self._find(image)
+        said = self.run([self.program, "exec", "--containall", "--no-eval", place, "/bin/sh", "-c", "echo $PYTHONPATH"])
+        if said.status != 0:
+            raise ExecutionPointError(f"image {image}: {_last_line(said.stderr)}")
+        return Image(place, said.stdout.strip())
+
+    def render(self, container: Container) -> List[str]:
+        """See `Tool.render`."""
+        words = [self.program, "run", "--containall", "--no-eval"]
+        return [*words, *_render_options(container), container.image, *container.words]
+
+    def _find(self, image: str) -> str:
+        if image.startswith(("/", "./", "../")):
+            if not os.path.exists(image):
+                raise ExecutionPointError(f"image {image}: {_NO_IMAGE} on this execution point")
+            return os.path.abspath(image)
+        source = image if "://" in image else f"docker://{image}"
+        return self.store.find_or_make(source, lambda place: self._unpack(image, source, place))
+
+    def _unpack(self, image: str, source: str, place: str) -> None:
+        said = self.run([self.program, "build", "--fix-perms", "--sandbox", place, source])
+        if said.status != 0:
+            raise ExecutionPointError(f"image {image}: {_last_line(said.stderr)}")
+
+
+@dataclass(frozen=True)
+class Docker:
+    """Docker, and Podman, which takes the same words."""
+
+    name: str
+    program: str
+    store: ImageStore
+    run: Run
+
+    def prepare(self, image: str) -> Image:
+        """See `Tool.prepare`."""
+        with self.store.lock(f"{self.name} {image}"):
+            look = [self.program, "image", "inspect", "--format", "{{range .Config.Env}}{{println .}}{{end}}", image]
+            said = self.run(look)
+            if said.status != 0:
+                pulled = self.run([self.program, "pull", image])
+                if pulled.status != 0:
+                    raise ExecutionPointError(f"image {image}: {_last_line(pulled.stderr)}")
+                said = self.run(look)
+        variables = dict(line.split("=", 1) for line in said.stdout.splitlines() if "=" in line)
+        return Image(image, variables.get("PYTHONPATH", ""))
+
+    def render(self, container: Container) -> List[str]:
+        """See `Tool.render`."""
+        words = [self.program, "run", "--rm", "--name", container.name]
+        return [*words, *_render_options(container), container.image, *container.words]
+
+
+def _render_options(container: Container) -> List[str]:
+    mounts = [word for mount in container.mounts for word in ("--mount", mount.render())]
+    variables = sorted(container.variables.items())
+    return [*mounts, *(word for name, value in variables for word in ("--env", f"{name}={value}"))]
+
+
+def _last_line(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return lines[-1][:1000] if lines else "no word of why"

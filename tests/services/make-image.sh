@@ -1,0 +1,31 @@
+#!/bin/bash
+# make-image.sh ROOT PACKAGE... - a folder with these Debian packages and all they need, unpacked: an image that Apptainer runs as it is.
+# Packages are of this machine's own suite. What the image is given to run, it runs. Done once: ROOT/.done marks it.
+set -euo pipefail
+mkdir -p "$1"
+ROOT=$(cd "$1" && pwd) APT=$ROOT.apt
+shift
+exec 9>"$ROOT.lock"
+flock 9 # one at a time
+[ -e "$ROOT/.done" ] && exit 0
+rm -rf "$APT"
+mkdir -p "$APT"/{lists/partial,cache/archives/partial,log}
+: >"$APT/status" # nothing is installed, so everything is fetched
+apt() {
+    apt-get -qq -o Dir::State::Lists="$APT/lists" -o Dir::State::status="$APT/status" -o Dir::Cache="$APT/cache" -o Dir::Log="$APT/log" \
+        -o Debug::NoLocking=1 -o APT::Sandbox::User= -o APT::Update::Post-Invoke::= -o APT::Keep-Downloaded-Packages=1 "$@"
+}
+apt update
+apt install -y --no-install-recommends --download-only "$@" >/dev/null
+for file in "$APT"/cache/archives/*.deb; do
+    dpkg -x "$file" "$ROOT"
+done
+[ -e "$ROOT/bin/sh" ] || ln -s dash "$ROOT/bin/sh"
+echo 'root:x:0:0:root:/root:/bin/sh' >"$ROOT/etc/passwd"
+echo 'root:x:0:' >"$ROOT/etc/group"
+mkdir -p "$ROOT"/{dev,proc,sys,run,tmp,var/tmp,root,home,.singularity.d,ewms-pilot-data/{data-hub,task-io}}
+printf '#!/bin/sh\nexec "$@"\n' >"$ROOT/.singularity.d/runscript"
+chmod 755 "$ROOT/.singularity.d/runscript"
+chmod -R a+rX "$ROOT"
+rm -rf "$APT"
+touch "$ROOT/.done"
