@@ -23,7 +23,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A `muster up` that the tests of a module share."""
     stack = Stack(tmp_path_factory.mktemp("up"), host="127.0.0.1")
     try:
-        stack.start_up()
+        stack.start_up(MUSTER_SITE_CONTAINERS="none")
         yield stack
     finally:
         stack.close()

@@ -116,7 +116,7 @@ def test_dead_letters_go_on_after_the_fix(stack: Stack, tmp_path: Path) -> None:
 
 def test_an_image_without_a_container_runtime_is_refused_in_words(stack: Stack, tmp_path: Path) -> None:
     stack.start_serve()
-    stack.start_site()
+    stack.start_site(MUSTER_SITE_CONTAINERS="none")
     tally = Tally(tmp_path / "tally.jsonl")
     with stack.client() as client:
         workflow = client.submit_workflow(a_workflow(tally, task_image="docker.io/library/debian:12")).workflow_id

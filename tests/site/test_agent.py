@@ -120,6 +120,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
                 "worker_restart_s": 0.05,
                 "worker_starts_max": 3,
                 "stop_grace_s": 1.0,
+                "containers": "none",
             }
         )
         async with AsyncClient(urls[0], token_file.read_text().strip()) as client:

@@ -41,7 +41,7 @@ def order(**fields: Any) -> StartOrder:
 def test_an_order_becomes_a_spec() -> None:
     pilot = {"tag": "latest", "environment": {"A": 1, "B": ["x", "y"]}, "input_files": ["/data/a.csv"]}
 
-    spec = plan_cluster(order(pilot_config=pilot), workers_max=2)
+    spec = plan_cluster(order(pilot_config=pilot), workers_max=2, has_containers=False)
 
     assert (spec.n_workers, spec.secret, spec.fence) == (2, "s3cret", 4)
     assert (spec.environment, spec.input_files) == ({"A": "1", "B": "x;y"}, ("/data/a.csv",))
@@ -79,7 +79,7 @@ def test_an_order_that_cannot_be_carried_out_here_names_field_value_and_limit(
     fields: dict[str, Any], words: list[str]
 ) -> None:
     with pytest.raises(UnfitError) as caught:
-        plan_cluster(order(**fields), workers_max=10)
+        plan_cluster(order(**fields), workers_max=10, has_containers=False)
 
     assert [word for word in words if word not in str(caught.value)] == []
 

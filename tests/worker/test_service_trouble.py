@@ -207,7 +207,7 @@ def test_a_wrong_secret(start: Start) -> None:
 
 def test_an_image_is_refused_in_words(start: Start) -> None:
     with FakeService(image="docker.io/library/debian:12") as service:
-        worker = start(service)
+        worker = start(service, CONTAINERS="none")
         assert worker.wait() == 3
         assert worker.said.splitlines()[-1].startswith("no container runtime here")
         assert service.sessions[0].left is not None

@@ -28,6 +28,7 @@ from muster.domain.errors import ConflictError, InvalidError, MusterError
 from muster.settings.parts import LocationSettings, ServerSettings, SiteSettings
 from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, list_defaults
 from muster.settings.variables import read_variables
+from muster.worker.tools import find_tool
 
 HOST = "127.0.0.1"
 LOCATION = "local"
@@ -180,7 +181,7 @@ class Run:
             tls_certificate_file=None,
             tls_key_file=None,
             token_file=home.token,
-            locations={LOCATION: LocationSettings(schedd=LOCATION, containers=False)},
+            locations={LOCATION: LocationSettings(schedd=LOCATION, containers=self._has_containers())},
             log_level=self._crew.log_level,
         )
         is_ready = False
@@ -196,6 +197,10 @@ class Run:
         self._service_ended.set()
         if not is_ready:
             task_status.started(None)
+
+    def _has_containers(self) -> bool:
+        """Can the workers of this machine run images?"""
+        return find_tool(read_settings(SiteSettings).containers, os.environ) is not None
 
     async def _run_agent(self, url: str) -> None:
         home = self._crew.home

@@ -220,6 +220,12 @@ class SiteSettings(CredentialSettings):
     workers_max: int = Field(default=1000, ge=1)
     """Local workers of one taskforce, at most."""
 
+    containers: str | None = Field(default=None, pattern="^((.*/)?(apptainer|podman|docker)|none)$")
+    """What runs images here: apptainer, podman, docker, the path of one of these, or none; left out: the first of them on PATH."""
+
+    image_dir: Path | None = None
+    """Where images are unpacked, once for all workers of this machine; left out: muster-images-<uid> in /var/tmp."""
+
     worker_starts_max: int = Field(default=20, ge=1, le=1000)
     """Failed starts of a worker in a row, after which it counts as failed and is not started again."""
 

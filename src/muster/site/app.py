@@ -35,6 +35,7 @@ from muster.site.services.stop import LEAVE_S
 from muster.site.sign_in import find_token
 from muster.worker import settings as worker_settings
 from muster.worker.bundle import build_bundle
+from muster.worker.tools import find_tool
 
 log = structlog.get_logger("muster.site")
 
@@ -81,7 +82,14 @@ async def run_agent(
                 if handle_signals:
                     tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
                 _tell_damaged(pool, remembered)
-                parts = Parts(pool, journal, client, agent=settings.name, workers_max=settings.workers_max)
+                parts = Parts(
+                    pool,
+                    journal,
+                    client,
+                    agent=settings.name,
+                    workers_max=settings.workers_max,
+                    has_containers=find_container_tool(settings) is not None,
+                )
                 await _run_daemons(settings, parts, remembered, on_ready)
         finally:
             if stop_workers:
@@ -121,8 +129,16 @@ async def _run_daemons(
             on_ready()
 
 
+def find_container_tool(settings: SiteSettings) -> str | None:
+    """The program with which the workers of this machine run images; None: they run none."""
+    found = find_tool(settings.containers, os.environ)
+    return None if found is None else found[1]
+
+
 def _describe_workers(settings: SiteSettings, directory: Path) -> WorkerSettings:
     """What workers are told; the bundle is built here, once, so that a start costs nothing but the process."""
+    tool = find_container_tool(settings) or worker_settings.NONE
+    images = {} if settings.image_dir is None else {worker_settings.IMAGE_DIR: str(settings.image_dir.resolve())}
     return WorkerSettings(
         command=(sys.executable, "-I", "-S", str(_place_bundle(directory / "bundle"))),
         environment={
@@ -130,6 +146,8 @@ def _describe_workers(settings: SiteSettings, directory: Path) -> WorkerSettings
             worker_settings.SITE: settings.name,
             worker_settings.OFFLINE_S: f"{settings.worker_offline_s:g}",
             worker_settings.GRACE_S: f"{settings.stop_grace_s:g}",
+            worker_settings.CONTAINERS: tool,
+            **images,
         },
         restart=RestartPolicy(
             starts_max=settings.worker_starts_max,

@@ -15,7 +15,7 @@ from muster.worker.launch import Launcher, PlainLauncher
 from muster.worker.messages import TaskPlan
 from muster.worker.procfs import FOLDER, MARK
 from muster.worker.reaper import Reaper
-from muster.worker.settings import CONTAINERS, TOOLS, Settings
+from muster.worker.settings import CONTAINERS, NONE, TOOLS, Settings
 from muster.worker.tools import find_tool, make_tool
 
 NO_RUNTIME_STATUS = 3
@@ -72,10 +72,10 @@ class Outfit:
 
     def _find_tool(self, image: str) -> Tool:
         wanted = self._settings.containers
-        found = find_tool(wanted, os.environ.get("PATH") or os.defpath)
+        found = find_tool(wanted, os.environ)
         if found is None:
-            looked = f"no {wanted}" if wanted in TOOLS else f"none of {', '.join(TOOLS)}"
-            why = f"{looked} is on PATH" if wanted != "none" else f"{CONTAINERS} is none"
+            missing = f"none of {', '.join(TOOLS)} is on PATH" if wanted is None else f"{wanted} is not there"
+            why = f"{CONTAINERS} is none" if wanted == NONE else missing
             raise CannotWorkError(
                 NO_RUNTIME_STATUS,
                 f"no container runtime here ({why}): {image!r} cannot run; leave the image empty to run a plain command",

@@ -95,9 +95,9 @@ def parse_flag(text: str) -> bool:
 
 
 def parse_tool(text: str) -> str:
-    """What runs images. Raises ValueError with half a sentence."""
-    if text not in (*TOOLS, NONE):
-        raise ValueError(f"must be {', '.join(TOOLS)} or {NONE}")
+    """What runs images: a name, or a program's path. Raises ValueError with half a sentence."""
+    if os.path.basename(text) not in TOOLS and text != NONE:
+        raise ValueError(f"must be {', '.join(TOOLS)}, the path of one of these, or {NONE}")
     return text
 
 
@@ -173,7 +173,7 @@ class Settings:
         task_start_s: seconds that a warm task may take until it asks for events.
         keep_task_files: keep the folders of attempts that ended well, too.
         failures_kept: how many folders of failed attempts are kept.
-        containers: what runs images: one of `TOOLS`, or `NONE`; None: the first of them that is there.
+        containers: what runs images: one of `TOOLS`, its path, or `NONE`; None: the first of them that is there.
         image_dir: where the images of this execution point are; None: `images.default_folder`.
     """
 

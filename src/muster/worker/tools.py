@@ -5,31 +5,39 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import List, Mapping, Optional, Tuple
 
 from muster.worker.child import ExecutionPointError
 from muster.worker.container import Container, Image, Tool
 from muster.worker.images import ImageStore, Run
 from muster.worker.settings import NONE, TOOLS
 
-APPTAINER = "apptainer"
+APPTAINER, DOCKER = "apptainer", "docker"
+DOCKER_SOCKET = "/var/run/docker.sock"
 _NO_IMAGE = "no such folder or file"
 
 
-def find_tool(wanted: Optional[str], path: str) -> "Optional[Tuple[str, str]]":
+def find_tool(wanted: Optional[str], environ: Mapping[str, str]) -> "Optional[Tuple[str, str]]":
     """Name and program of the tool to use, by the variable PATH.
 
     Args:
-        wanted: that one, or NONE; None: the first that is there.
+        wanted: that one, by name or path, or NONE; None: the first that is there, Docker only where its daemon may be asked.
 
     Returns:
         None: there is none.
     """
+    path = environ.get("PATH") or os.defpath
     for name in TOOLS if wanted is None else (wanted,):
-        program = None if name == NONE else shutil.which(name, path=path)
+        if name == NONE or (wanted is None and name == DOCKER and not _may_ask_daemon(environ)):
+            continue
+        program = shutil.which(name, path=path)
         if program is not None:
-            return name, os.path.abspath(program)
+            return os.path.basename(name), os.path.abspath(program)
     return None
+
+
+def _may_ask_daemon(environ: Mapping[str, str]) -> bool:
+    return "DOCKER_HOST" in environ or os.access(DOCKER_SOCKET, os.R_OK | os.W_OK)
 
 
 def make_tool(name: str, program: str, *, store: ImageStore, run: Run) -> Tool:

@@ -44,7 +44,7 @@ async def place(parts: Parts, record: Record) -> Record | None:
         if record.order is None:
             raise ValueError(f"{record.taskforce_uuid} is intended and its order is not in the journal")
         try:
-            spec = plan_cluster(record.order, workers_max=parts.workers_max)
+            spec = plan_cluster(record.order, workers_max=parts.workers_max, has_containers=parts.has_containers)
             cluster = await parts.pool.submit(spec, tag=record.taskforce_uuid)
         except RejectedError as error:
             await _tell_refused(parts, record, error)

@@ -11,11 +11,19 @@ from muster.site.ports.service import Service
 
 @dataclass(frozen=True)
 class Parts:
-    """The agent's ports and values. `agent`: its lasting name. `now`: seconds since the epoch."""
+    """The agent's ports and values.
+
+    Args:
+        agent: its lasting name.
+        workers_max: of one taskforce.
+        has_containers: can the pool's workers run images?
+        now: seconds since the epoch.
+    """
 
     pool: Pool
     journal: Journal
     service: Service
     agent: str
     workers_max: int
+    has_containers: bool = False
     now: Callable[[], float] = time.time

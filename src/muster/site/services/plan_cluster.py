@@ -29,13 +29,17 @@ class _PilotConfig(msgspec.Struct):
     input_files: list[str] = []
 
 
-def plan_cluster(order: StartOrder, *, workers_max: int) -> ClusterSpec:
+def plan_cluster(order: StartOrder, *, workers_max: int, has_containers: bool) -> ClusterSpec:
     """Read an order.
+
+    Args:
+        workers_max: of one taskforce.
+        has_containers: can the pool's workers run images?
 
     A list among the variables is joined by `;`, as upstream's queues are (tms.md 4.1).
     Raises UnfitError naming field, value and limit.
     """
-    if order.task_image:
+    if order.task_image and not has_containers:
         raise UnfitError(explain_no_containers(order.task_image, order.location))
     if not 1 <= order.n_workers <= workers_max:
         raise UnfitError(
