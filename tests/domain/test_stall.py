@@ -207,6 +207,9 @@ def test_those_that_nobody_can_take_do_not_hide_that_the_others_wait_to_be_let_i
 def test_workers_that_never_called_and_workers_that_are_gone_are_told_apart() -> None:
     text = "the workers were submitted, and none has called yet"
     assert stall(WAIT, SUBMITTED, TASKFORCE) == Reason(Cause.NOT_CALLED, text, Party.WORKERS)
+    failing = replace(SUBMITTED, n_workers=9, top_task_errors={"no image": 3, "no disk": 1})
+    text = "workers end before they take an event, and are started again, later and later: 4 of 9 workers ended, 3 of them: no image"
+    assert stall(WAIT, failing, TASKFORCE) == Reason(Cause.WORKERS_END, text, Party.PERSON)
     text = "no worker is up at the moment: those that ended are started again by their site"
     worked = Counts(published=4, waiting=3, done=1)
     assert stall(worked, SUBMITTED) == Reason(Cause.NONE_UP, text, Party.SITE_AGENT)

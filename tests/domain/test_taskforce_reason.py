@@ -281,8 +281,13 @@ def test_workers_that_have_not_called_are_told_with_what_their_site_sees() -> No
 
     statuses = {"IDLE": {"null": 1}, "RUNNING": {"Tasking": 0}, "HELD": {"null": 1, "FatalError": 2}}
     seen = replace(case.taskforce, compound_statuses=statuses, top_task_errors={"rare": 1, "bad host": 3})
+    ended = "its workers end before they take an event (4 of 2 workers ended, 3 of them: bad host); its site sees 1 IDLE, 3 HELD"
     assert reason(replace(case, taskforce=seen)) == replace(
-        silent, text=f"{text}; its site sees 1 IDLE, 3 HELD", last_error="bad host"
+        silent,
+        cause=Cause.WORKERS_END,
+        text=f"{ended}; its site starts them again, later and later",
+        waits_for=Party.PERSON,
+        last_error="bad host",
     )
 
 

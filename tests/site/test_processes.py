@@ -467,3 +467,31 @@ async def test_a_program_that_cannot_be_run_says_so(reopen: Reopen, tag: str) ->
     errors = (await pool.observe(cluster)).errors
 
     assert [text for text in errors if "status 127" in text and "/no/such/program" in text] == list(errors)
+
+
+async def test_why_workers_fail_is_told_while_they_are_still_started_again(reopen: Reopen, tag: str) -> None:
+    pool = await reopen()
+    cluster = await pool.submit(ClusterSpec(2, "s3cret", argv=("/bin/sh", "-c", "exit 7")), tag=tag)
+    seen: list[tuple[int, dict[str, int]]] = []
+    with anyio.fail_after(DEADLINE_S):
+        while not seen or seen[-1][0]:
+            now = await pool.observe(cluster)
+            seen.append((now.n_left, dict(now.errors)))
+            await pool.wait_for_change(timeout_s=1)
+
+    assert {"worker ended with status 7": 2} in [errors for n_left, errors in seen if n_left]
+    assert seen[-1] == (0, {"worker ended with status 7": 2})
+
+
+async def test_what_a_start_failed_of_is_no_trouble_once_another_went_well(
+    reopen: Reopen, tag: str, tmp_path: Path
+) -> None:
+    mark = tmp_path / "was-here"
+    pool = await reopen()
+    argv = ("/bin/sh", "-c", f"[ -e {mark} ] && exit 0; touch {mark}; exit 7")
+    cluster = await pool.submit(ClusterSpec(1, "s3cret", argv=argv), tag=tag)
+    with anyio.fail_after(DEADLINE_S):
+        while (await pool.observe(cluster)).n_left:
+            await pool.wait_for_change(timeout_s=1)
+
+    assert (await pool.observe(cluster)).errors == {}

@@ -328,7 +328,7 @@ def _in_one_line(text: str) -> str:
 
 def _put_errors(found: Errors) -> None:
     if not found.groups and not found.taskforces:
-        say("no attempt has failed")
+        say("no attempt has failed, and no worker")
     for group in found.groups:
         hosts = ", ".join(group.hosts[:5])
         counted = f"{render_count(group.failures, 'failure')} of {render_count(group.events, 'event')}"
@@ -343,8 +343,9 @@ def _put_errors(found: Errors) -> None:
         put("")
     for trouble in found.taskforces:
         put(f"taskforce {trouble.taskforce_uuid} ({trouble.phase})")
-        failures = render_count(trouble.submit_failures, "time"), render_count(trouble.remove_failures, "time")
-        put(f"  could not be started {failures[0]}, or stopped {failures[1]}")
+        if trouble.submit_failures or trouble.remove_failures:
+            failures = render_count(trouble.submit_failures, "time"), render_count(trouble.remove_failures, "time")
+            put(f"  could not be started {failures[0]}, or stopped {failures[1]}")
         if trouble.held_reason is not None:
             put("  it is not tried any more")
         put_block("", trouble.text)

@@ -43,6 +43,7 @@ class Cause(StrEnum):
     HELD = "held"  # not tried any more
     NOT_TAKEN = "not-taken"  # no agent has taken it
     DISPLACED = "displaced"  # no agent can take it: its location is not what it was
+    WORKERS_END = "workers-end"  # they end before they take an event
     NOT_CALLED = "not-called"  # none of its workers has called yet
     NONE_UP = "none-up"  # workers have called, none is there now
     NO_ROOM = "no-room"  # an admission limit

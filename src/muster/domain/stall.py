@@ -12,6 +12,7 @@ from shlex import quote
 from muster.domain.queue import Counts, Queue, sum_inputs
 from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import ENDING, Phase
+from muster.domain.taskforce_reason import explain_ended_workers
 from muster.domain.workflow import Taskforce, Workflow
 
 TASKS_MAX = PLACES_MAX = 3
@@ -161,7 +162,7 @@ def _explain_no_worker(case: StallCase) -> Reason | None:
         return _explain_not_taken(case, unclaimed)
     if not submitted or case.is_direct:
         return None  # upstream's workers do not call: what their agent sees of them is all that is known
-    return _explain_silence(total)
+    return _explain_silence(total, taskforces)
 
 
 def _find_want_of_room(case: StallCase, free: Sequence[Taskforce]) -> Reason | None:
@@ -198,10 +199,14 @@ def _find_lost_task(case: StallCase) -> Reason | None:
     return Reason(Cause.DISPLACED, f"{of}{what}: {'; '.join(sorted(whys)[:PLACES_MAX])}", Party.PERSON)
 
 
-def _explain_silence(total: Counts) -> Reason:
+def _explain_silence(total: Counts, taskforces: Sequence[Taskforce]) -> Reason:
     if total.done or total.failed:
         text = "no worker is up at the moment: those that ended are started again by their site"
         return Reason(Cause.NONE_UP, text, Party.SITE_AGENT)
+    ended = next(filter(None, map(explain_ended_workers, taskforces)), None)
+    if ended is not None:
+        text = f"workers end before they take an event, and are started again, later and later: {ended}"
+        return Reason(Cause.WORKERS_END, text, Party.PERSON)
     return Reason(Cause.NOT_CALLED, "the workers were submitted, and none has called yet", Party.WORKERS)
 
 

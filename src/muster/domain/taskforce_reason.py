@@ -206,6 +206,16 @@ def _explain_start(case: TaskforceCase, now: float) -> Reason:
     return Reason(Cause.NOT_TAKEN, text, party, since, error, remedies, is_absent=not heard)
 
 
+def explain_ended_workers(taskforce: Taskforce) -> str | None:
+    """Of how many of its workers its site says that they ended in an error, and in which most of them did; None: of none."""
+    top = max(taskforce.top_task_errors.items(), key=lambda one: one[1], default=None)
+    if top is None:
+        return None
+    ended = sum(taskforce.top_task_errors.values())
+    others = "" if ended == top[1] else f", {top[1]} of them"
+    return f"{ended} of {count(taskforce.n_workers, 'worker')} ended{others}: {cut(top[0])}"
+
+
 def _explain_silence(case: TaskforceCase) -> Reason:
     taskforce, error = case.taskforce, find_last_error(case)
     submitted = f"{count(taskforce.n_workers, 'worker')} as cluster {taskforce.cluster_id} at {taskforce.schedd}"
@@ -219,6 +229,9 @@ def _explain_silence(case: TaskforceCase) -> Reason:
     if case.has_worked:
         text = f"none of its workers is up now ({submitted}){pool}; its site starts again those that ended"
         return Reason(Cause.NONE_UP, text, Party.SITE_AGENT, find_since(case), error)
+    if (ended := explain_ended_workers(taskforce)) is not None:
+        text = f"its workers end before they take an event ({ended}){pool}; its site starts them again, later and later"
+        return Reason(Cause.WORKERS_END, text, Party.PERSON, find_since(case), error)
     text = f"it was submitted ({submitted}), and none of its workers has called yet{pool}"
     return Reason(Cause.NOT_CALLED, text, Party.WORKERS, find_since(case), error)
 

@@ -73,7 +73,10 @@ class ErrorGroupView(Answer):
 
 
 class TaskforceTrouble(Answer):
-    """A taskforce that could not be started or stopped, with the last reason. `held_reason`: why it is not tried any more."""
+    """A taskforce that could not be started or stopped, with the last reason, or whose workers ended in errors.
+
+    `held_reason`: why it is not tried any more.
+    """
 
     taskforce_uuid: str
     phase: str

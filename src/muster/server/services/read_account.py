@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from muster.domain.queue import Counts, Queue, sum_inputs
+from muster.domain.taskforce_reason import explain_ended_workers
 from muster.domain.workflow import Taskforce, Workflow
 from muster.server.ports.events import ErrorGroup
 from muster.server.ports.store import Recount, Transaction
@@ -78,7 +79,7 @@ async def get_account(parts: Parts, workflow_id: str, *, recount: bool) -> Workf
 
 @dataclass(frozen=True)
 class Trouble:
-    """A taskforce that could not be started or stopped, with the last reason."""
+    """A taskforce that could not be started or stopped, with the last reason; or whose workers ended, with why most of them did."""
 
     taskforce: Taskforce
     text: str
@@ -106,12 +107,10 @@ async def get_errors(parts: Parts, workflow_id: str) -> WorkflowErrors:
 
 
 def find_troubles(tx: Transaction, taskforces: Sequence[Taskforce]) -> list[Trouble]:
-    """Those with failures since the last success, with the last reason of each."""
+    """Those with failures since the last success, with the last reason of each, and those whose workers ended in errors."""
     failing = [one for one in taskforces if one.submit_failures or one.remove_failures]
-    if not failing:
-        return []
-    logs = tx.taskforces.list_log([one.taskforce_uuid for one in failing])
-    return [
+    logs = tx.taskforces.list_log([one.taskforce_uuid for one in failing]) if failing else {}
+    failed = [
         Trouble(
             one,
             next(
@@ -121,3 +120,4 @@ def find_troubles(tx: Transaction, taskforces: Sequence[Taskforce]) -> list[Trou
         )
         for one in failing
     ]
+    return [*failed, *(Trouble(one, text) for one in taskforces if (text := explain_ended_workers(one)) is not None)]

@@ -65,7 +65,7 @@ class Observation:
 
     Args:
         counts: how many procs are in which state with which pilot status (None: not known).
-        errors: how many procs ended for the last time with which error text.
+        errors: how many procs ended with which error text, for the last time or before the start that is under way or due.
         n_left: procs that have not ended for good.
         ended_at: when the last one ended, seconds since the epoch; None while any is left.
     """

@@ -166,7 +166,7 @@ class LocalCluster:
     def _start(self, worker: Worker) -> None:
         before = worker.state
         worker.due = None
-        state = ProcFile(start=before.start + 1, failures=before.failures, began_at=time.time())
+        state = ProcFile(start=before.start + 1, failures=before.failures, trouble=before.trouble, began_at=time.time())
         folder = self.folder.prepare_start(worker.number)
         self.folder.write_proc(worker.number, state)  # its number is taken, whatever becomes of it
         worker.state = state
@@ -294,7 +294,7 @@ class LocalCluster:
             self._end(worker, COMPLETED, verdict.error)
             return
         worker.due = time.monotonic() + verdict.delay_s
-        worker.state = msgspec.structs.replace(state, is_waiting=True, failures=verdict.failures)
+        worker.state = msgspec.structs.replace(state, is_waiting=True, failures=verdict.failures, trouble=verdict.error)
         self.folder.write_proc(worker.number, worker.state)
 
     def _end(self, worker: Worker, end: str, error: str | None) -> None:
@@ -376,6 +376,12 @@ class LocalCluster:
                 f"cluster {self.asked.cluster}: processes {pids} would not die within {KILL_S:.0f} s"
             )
 
+    def _find_trouble(self, worker: Worker) -> str | None:
+        """Why its last start failed, until one has gone well for long enough."""
+        state = worker.state
+        is_healthy = worker.handle is not None and time.time() - state.began_at >= self._settings.restart.healthy_s
+        return None if state.end is not None or is_healthy else state.trouble
+
     # -- looking -----------------------------------------------------------------------------------------------------
 
     def observe(self) -> Observation:
@@ -392,8 +398,8 @@ class LocalCluster:
                 counts[ProcState.RUNNING, PilotStatus.TASKING] += 1
             else:
                 counts[ProcState.IDLE, None] += 1
-            if state.error:
-                errors[state.error] += 1
+            if error := state.error or self._find_trouble(worker):
+                errors[error] += 1
         n_left = sum(worker.state.end is None for worker in self.workers)
         ended_at = None if n_left else max(worker.state.ended_at for worker in self.workers)
         return Observation(dict(counts), dict(errors), n_left, ended_at)

@@ -49,7 +49,7 @@ class ProcFile(msgspec.Struct, frozen=True, omit_defaults=True):
         start: counts its starts from 0.
         pid, started, boot: its process; pid None: it was about to be started.
         began_at, ended_at: seconds since the epoch.
-        failures: failed starts in a row.
+        failures: failed starts in a row. trouble: why the last of them failed.
         is_waiting: its last end was judged; it is to be started again.
         end: `completed` or `removed`, once it has ended for good. error: why it failed.
     """
@@ -60,6 +60,7 @@ class ProcFile(msgspec.Struct, frozen=True, omit_defaults=True):
     boot: str = ""
     began_at: float = 0.0
     failures: int = 0
+    trouble: str | None = None
     is_waiting: bool = False
     end: str | None = None
     ended_at: float = 0.0

@@ -53,10 +53,11 @@ class Exit:
 
 @dataclass(frozen=True)
 class StartAgain:
-    """Start it again after `delay_s`; `failures` in a row so far."""
+    """Start it again after `delay_s`; `failures` in a row so far, the last one for `error`."""
 
     delay_s: float
     failures: int
+    error: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,5 @@ def judge_exit(
     failures = 1 if ran_s >= policy.healthy_s else failures + 1
     if failures >= policy.starts_max:
         return Finished(ended.describe())
-    return StartAgain(
-        next_delay(failures, first_s=policy.first_s, delay_s_max=policy.delay_s_max, jitter=jitter), failures
-    )
+    delay_s = next_delay(failures, first_s=policy.first_s, delay_s_max=policy.delay_s_max, jitter=jitter)
+    return StartAgain(delay_s, failures, ended.describe())
