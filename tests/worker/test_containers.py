@@ -253,6 +253,38 @@ def test_without_a_tool_it_is_said_which_were_looked_for(
         assert "none of apptainer, podman, docker is on PATH" in worker.ended["why"]
 
 
+DOCKER = """#!/bin/sh
+echo "$@" >> "$(dirname "$0")/said"
+case "$1" in
+run) exec sleep 600 ;;
+esac
+"""
+
+
+def test_dockers_container_is_ended_with_its_attempt_and_warm_tasks_are_refused(start: Run, tmp_path: Path) -> None:
+    """There is no daemon to test with: what its client is told must do."""
+    (tmp_path / "bin").mkdir()
+    docker = tmp_path / "bin" / "docker"
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    settings = {"CONTAINERS": docker, "IMAGE_DIR": tmp_path / "images"}
+    with FakeService(image="img:1", args="a b", timeout_s=1.0, attempts=1) as service:
+        service.publish(1)
+        start(service, **settings)
+        service.wait_for(dead=1)
+        said = (tmp_path / "bin" / "said").read_text().splitlines()
+    with FakeService(image="img:1", args="a b", warm=True) as service:
+        worker = start(service, **settings)
+        assert worker.wait() == 1
+        assert "a warm task cannot run in docker" in worker.ended["why"]
+
+    inspect, run, kill = said
+    assert inspect.startswith("image inspect")
+    assert run.startswith("run --rm --name muster-")
+    assert run.endswith(" img:1 a b")
+    assert kill == f"kill {run.split()[3]}"
+
+
 def test_a_worker_that_ends_does_not_wait_for_its_image(
     start_with: Run, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

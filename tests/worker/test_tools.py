@@ -82,6 +82,14 @@ def test_docker_pulls_what_is_not_there_and_reads_the_images_own_variable(tmp_pa
     assert [words[1] for words in ears.heard] == ["image", "pull", "image"]
 
 
+def test_docker_is_told_to_end_a_container_whose_client_was_killed(tmp_path: Path) -> None:
+    ears = Ears(Ran(1, "", "no such container"))
+
+    Docker("docker", "/bin/docker", a_store(tmp_path), ears).end("muster-17")
+
+    assert ears.heard == [["/bin/docker", "kill", "muster-17"]]
+
+
 def test_what_cannot_be_had_is_told_by_the_tools_last_line(tmp_path: Path) -> None:
     docker = Docker(
         "docker", "docker", a_store(tmp_path), Ears(Ran(1, "", ""), Ran(1, "", "INFO\ndenied: who are you?\n"))

@@ -107,6 +107,13 @@ class Tool(Protocol):
     def render(self, container: Container) -> List[str]:
         """The words that start it and wait for its end."""
 
+    def end(self, name: str) -> None:
+        """The program that waited for the container of this name was killed: end it, if it goes on."""
+
+    @property
+    def hands_on_descriptors(self) -> bool:
+        """Does the container have the descriptors that the program is started with?"""
+
 
 @dataclass
 class ContainerLauncher:
@@ -157,12 +164,20 @@ class ContainerLauncher:
         variables.update(marks, **extra)
         container = Container(
             image=self._ready.place,
-            name=f"muster-{os.path.basename(folder.path)}",
+            name=_name(folder),
             mounts=mounts,
             variables=variables,
             words=self.command.fill(places),
         )
         return Launch(self.tool.render(container), {**keep_for_tool(self.inherited), **marks})
+
+    def end(self, folder: AttemptFolder) -> None:
+        """See `Launcher.end`."""
+        self.tool.end(_name(folder))
+
+
+def _name(folder: AttemptFolder) -> str:
+    return f"muster-{os.path.basename(folder.path)}"
 
 
 def keep_for_tool(inherited: Mapping[str, str]) -> Dict[str, str]:

@@ -33,6 +33,9 @@ class Launcher(Protocol):
     def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str]) -> Launch:
         """One start in this folder. `extra`: further variables for the task."""
 
+    def end(self, folder: AttemptFolder) -> None:
+        """The process that was started in this folder was killed: end what outlives it."""
+
 
 class PlainLauncher:
     """Starts a command of this machine as it is."""
@@ -52,3 +55,6 @@ class PlainLauncher:
         environment = self._variables.fill(folder, mark)
         environment.update(extra)
         return Launch(words, environment, self._program)
+
+    def end(self, folder: AttemptFolder) -> None:
+        """Nothing does that is not found by its mark."""

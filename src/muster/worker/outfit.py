@@ -65,6 +65,9 @@ class Outfit:
             variables = Variables(os.environ, env, n_cores=plan.n_cores, data_hub=folders.data_hub, helper=helper)
             return PlainLauncher(command, variables, data_hub=folders.data_hub)
         tool = self._find_tool(image)
+        if plan.warm and has_task_io and not tool.hands_on_descriptors:
+            why = f"a warm task cannot run in {tool.name}, which hands no descriptors on: use Apptainer, or run it per event (warm: false)"
+            raise CannotWorkError(1, why)
         folders.lend_helper()
         return ContainerLauncher(
             tool, image, command, env, plan.n_cores, folders.data_hub, os.environ, has_task_io=has_task_io

@@ -90,10 +90,10 @@ class PlainCommand:
         timeout_s = self._shop.plan.timeout_s
         happened = child.watch(until=None if timeout_s is None else began + timeout_s, cancel=cancel)
         if happened == CHILD_CANCELLED:
-            child.kill()
+            self._kill(child, folder)
             return Ended(CANCELLED, wall_s=time.monotonic() - began)
         if happened == TIMED_OUT and timeout_s is not None:
-            child.kill()
+            self._kill(child, folder)
             failure = make_timeout(
                 timeout_s, stdout_tail=child.stdout.tail_text(), stderr_tail=child.stderr.tail_text()
             )
@@ -102,6 +102,10 @@ class PlainCommand:
         wall_s = time.monotonic() - began
         result, problem = self._read(child, folder, status)
         return Ended(DONE if problem is None else FAILED, result, problem, wall_s)
+
+    def _kill(self, child: Child, folder: AttemptFolder) -> None:
+        child.kill()
+        self._shop.launcher.end(folder)
 
     def _read(self, child: Child, folder: AttemptFolder, status: int) -> "Tuple[Optional[bytes], Optional[Failure]]":
         if status != 0:

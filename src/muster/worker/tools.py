@@ -56,6 +56,7 @@ class Apptainer:
     run: Run
 
     name = APPTAINER
+    hands_on_descriptors = True
 
     def prepare(self, image: str) -> Image:
         """See `Tool.prepare`."""
@@ -69,6 +70,9 @@ class Apptainer:
         """See `Tool.render`."""
         words = [self.program, "run", "--containall", "--no-eval"]
         return [*words, *_render_options(container), container.image, *container.words]
+
+    def end(self, name: str) -> None:
+        """See `Tool.end`. Its processes are the program's own, and carry the attempt's mark."""
 
     def _find(self, image: str) -> str:
         if image.startswith(("/", "./", "../")):
@@ -93,6 +97,8 @@ class Docker:
     store: ImageStore
     run: Run
 
+    hands_on_descriptors = False
+
     def prepare(self, image: str) -> Image:
         """See `Tool.prepare`."""
         with self.store.lock(f"{self.name} {image}"):
@@ -110,6 +116,10 @@ class Docker:
         """See `Tool.render`."""
         words = [self.program, "run", "--rm", "--name", container.name]
         return [*words, *_render_options(container), container.image, *container.words]
+
+    def end(self, name: str) -> None:
+        """See `Tool.end`. A daemon's container goes on; one that has ended by itself is not found, which is as good."""
+        self.run([self.program, "kill", name])
 
 
 def _render_options(container: Container) -> List[str]:
