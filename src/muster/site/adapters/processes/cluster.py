@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ import msgspec
 
 from muster.domain.errors import UnavailableError
 from muster.site.adapters.processes.exits import Exits
-from muster.site.adapters.processes.folder import ClusterFile, ClusterFolder, ProcFile
+from muster.site.adapters.processes.folder import COMPLETED, REMOVED, ClusterFile, ClusterFolder, ProcFile
 from muster.site.adapters.processes.marks import Marks, kill_covered, signal_exactly
 from muster.site.adapters.processes.procfs import (
     Process,
@@ -26,13 +25,12 @@ from muster.site.adapters.processes.procfs import (
     read_variable,
 )
 from muster.site.adapters.processes.restart import Exit, Finished, RestartPolicy, judge_exit
+from muster.site.adapters.processes.sights import observe
 from muster.site.adapters.processes.spawn import make_environment, spawn
-from muster.site.ports.pool import Observation, PilotStatus, ProcState
+from muster.site.ports.pool import Observation
 from muster.worker import crash_points
 from muster.worker import settings as worker_settings
 
-COMPLETED = "completed"
-REMOVED = "removed"
 _NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)
 """The machine's trouble, and no fault of the worker's."""
 KILL_S = 10.0
@@ -376,30 +374,9 @@ class LocalCluster:
                 f"cluster {self.asked.cluster}: processes {pids} would not die within {KILL_S:.0f} s"
             )
 
-    def _find_trouble(self, worker: Worker) -> str | None:
-        """Why its last start failed, until one has gone well for long enough."""
-        state = worker.state
-        is_healthy = worker.handle is not None and time.time() - state.began_at >= self._settings.restart.healthy_s
-        return None if state.end is not None or is_healthy else state.trouble
-
     # -- looking -----------------------------------------------------------------------------------------------------
 
     def observe(self) -> Observation:
         """Where every worker is."""
-        counts: Counter[tuple[ProcState, PilotStatus | None]] = Counter()
-        errors: Counter[str] = Counter()
-        for worker in self.workers:
-            state = worker.state
-            if state.end == REMOVED:
-                counts[ProcState.REMOVED, None] += 1
-            elif state.end == COMPLETED:
-                counts[ProcState.COMPLETED, PilotStatus.FATAL if state.error else PilotStatus.DONE] += 1
-            elif worker.handle is not None:
-                counts[ProcState.RUNNING, PilotStatus.TASKING] += 1
-            else:
-                counts[ProcState.IDLE, None] += 1
-            if error := state.error or self._find_trouble(worker):
-                errors[error] += 1
-        n_left = sum(worker.state.end is None for worker in self.workers)
-        ended_at = None if n_left else max(worker.state.ended_at for worker in self.workers)
-        return Observation(dict(counts), dict(errors), n_left, ended_at)
+        states = [(worker.state, worker.handle is not None) for worker in self.workers]
+        return observe(states, healthy_s=self._settings.restart.healthy_s)

@@ -42,6 +42,10 @@ class ClusterFile(msgspec.Struct, frozen=True):
     argv: list[str]
 
 
+COMPLETED, REMOVED = "completed", "removed"
+"""How a proc has ended for good."""
+
+
 class ProcFile(msgspec.Struct, frozen=True, omit_defaults=True):
     """proc.json: where a proc is.
 
@@ -51,7 +55,7 @@ class ProcFile(msgspec.Struct, frozen=True, omit_defaults=True):
         began_at, ended_at: seconds since the epoch.
         failures: failed starts in a row. trouble: why the last of them failed.
         is_waiting: its last end was judged; it is to be started again.
-        end: `completed` or `removed`, once it has ended for good. error: why it failed.
+        end: COMPLETED or REMOVED, once it has ended for good. error: why it failed.
     """
 
     start: int = 0
