@@ -36,8 +36,8 @@ $(VENV)/.all: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.demo
 
-demo: $(VENV)/.demo  ## a real analysis, from nothing to the result, in under a minute
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/daya-bay/demo.py
+demo: $(VENV)/.demo  ## a real analysis, from nothing to the result, in under a minute (RUNTIME=apptainer: in containers)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON="$(CURDIR)/$(BIN)/python" $(BIN)/python examples/daya-bay/demo.py $(if $(RUNTIME),--runtime $(RUNTIME))
 
 check: $(VENV)/.all  ## format, lint, types, imports, and the tests that need no server (for every commit)
 	$(BIN)/ruff format --check .

@@ -18,7 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import in_container
+
 HERE = Path(__file__).resolve().parent
+ELSEWHERE = ("MUSTER_URL", "MUSTER_TOKEN", "MUSTER_TOKEN_FILE", "MUSTER_SETTINGS_FILE")
+"""Variables by which commands would go to another service."""
 UP_S_MAX = 30.0
 """Seconds that `muster up` may take until it says that it is up."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -46,6 +50,7 @@ class Demo:
     root: Path
     output: Path
     side: int
+    runtime: str = "plain"
     times: list[tuple[str, float]] = field(default_factory=list)
     up: "subprocess.Popen[bytes] | None" = None
 
@@ -59,8 +64,9 @@ class Demo:
 
     def run(self) -> None:
         """The whole story."""
+        file = HERE / "workflow.yaml" if self.runtime == "plain" else self.pack(HERE / "workflow.yaml")
         self.start()
-        workflow = self.tell("muster", "workflow", "submit", self.show(HERE / "workflow.yaml")).strip()
+        workflow = self.tell("muster", "workflow", "submit", self.show(file)).strip()
         self.tell(sys.executable, self.show(HERE / "points.py"), "--side", str(self.side), self.show(self.points))
         begun = time.monotonic()
         publish = ["muster", "queue", "publish", workflow, "points", self.show(self.points), "--close"]
@@ -73,6 +79,18 @@ class Demo:
         self.check(workflow)
         self.stop()
 
+    def pack(self, plain: Path) -> Path:
+        """Make ready to run the task in containers; returns the workflow's file."""
+        begun = time.monotonic()
+        programs = in_container.fetch_apptainer(self.tell)
+        image = in_container.make_image(self.tell, in_container.list_programs(plain))
+        file = self.output / "workflow.yaml"
+        in_container.write_workflow(plain, image, file)
+        self.show_command(["export", f"PATH={self.show(programs)}:$PATH"])
+        os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        self.times.append(("Apptainer and the image", time.monotonic() - begun))
+        return file
+
     def start(self) -> None:
         """Start `muster up` and wait until it has said so."""
         log = self.output / "up.log"
@@ -82,6 +100,9 @@ class Demo:
         with log.open("wb") as file:
             # A session of its own: Ctrl-C here is for the demo, which then stops it in order.
             self.up = subprocess.Popen(command, cwd=self.root, stdout=file, stderr=file, start_new_session=True)
+        for name in ELSEWHERE:
+            if os.environ.pop(name, None) is not None:
+                self.show_command(["unset", name])
         self.show_command(["export", f"MUSTER_DIR={self.show(self.output / 'muster')}"])
         os.environ["MUSTER_DIR"] = str(self.output / "muster")
         while b'"url"' not in (said := log.read_bytes()):
@@ -182,6 +203,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run the Daya Bay scan with Muster and check what comes out.")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="made anew (default: demo-output)")
     parser.add_argument("--side", type=int, default=100, help="points along each axis (default: 100, so 10,000 points)")
+    parser.add_argument(
+        "--runtime",
+        choices=("plain", "apptainer"),
+        default="plain",
+        help="run the task as a plain command, or in containers (default: plain)",
+    )
     options = parser.parse_args()
     begun = time.monotonic()
     output = options.output.resolve()
@@ -194,7 +221,7 @@ def main() -> None:
     follow_signals()
     try:
         with hold(output):
-            demo = Demo(Path.cwd(), output, options.side)
+            demo = Demo(Path.cwd(), output, options.side, options.runtime)
             try:
                 demo.run()
             finally:

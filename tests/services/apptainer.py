@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "deploy" / "containers"
 PACKAGES = ("dash", "coreutils", "python3-minimal", "libpython3-stdlib", "util-linux", "procps")
 FETCH_S = 280.0
 
@@ -39,7 +40,7 @@ def _fetch(script: str, name: str, *more: str) -> Path:
     folder = Path(os.environ.get("MUSTER_TEST_CACHE", ROOT / ".cache")) / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     fetched = subprocess.run(
-        ["bash", Path(__file__).with_name(script), folder, *more],
+        ["bash", SCRIPTS / script, folder, *more],
         capture_output=True,
         text=True,
         check=False,

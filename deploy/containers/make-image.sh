@@ -1,5 +1,6 @@
 #!/bin/bash
 # make-image.sh ROOT PACKAGE... - a folder with these Debian packages and all they need, unpacked: an image that Apptainer runs as it is.
+# (In it stands no .singularity.d/env: an empty one would hide the variables that a container is given.)
 # Packages are of this machine's own suite. What the image is given to run, it runs. Done once: ROOT/.done marks it.
 set -euo pipefail
 mkdir -p "$1"
@@ -19,6 +20,10 @@ apt update
 apt install -y --no-install-recommends --download-only "$@" >/dev/null
 for file in "$APT"/cache/archives/*.deb; do
     dpkg -x "$file" "$ROOT"
+done
+# What packages set up when they are installed, as far as it is needed: a shell, and which of several libraries is the one.
+for library in "$ROOT"/usr/lib/*/blas/libblas.so.3 "$ROOT"/usr/lib/*/lapack/liblapack.so.3; do
+    [ -e "$library" ] && ln -sf "$(basename "$(dirname "$library")")/$(basename "$library")" "$(dirname "$library")/.."
 done
 [ -e "$ROOT/bin/sh" ] || ln -s dash "$ROOT/bin/sh"
 echo 'root:x:0:0:root:/root:/bin/sh' >"$ROOT/etc/passwd"
