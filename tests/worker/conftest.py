@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +77,20 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     workers: list[Worker] = []
 
     def start(
-        service: FakeService, *, python: str = sys.executable, secret: str = SECRET, proc: int = 0, **more: object
+        service: FakeService,
+        *,
+        python: str = sys.executable,
+        secret: str = SECRET,
+        proc: int = 0,
+        environment: "Mapping[str, str] | None" = None,
+        **more: object,
     ) -> Worker:
         folder = tmp_path / f"worker-{len(workers)}"
         folder.mkdir()
         enrol_file = tmp_path / "enrol.json"
         enrol_file.write_text(json.dumps({"taskforce": "a-taskforce", "secret": secret}))
         enrol_file.chmod(0o600)
-        environment = {
+        variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
             "MUSTER_WORKER_URL": service.url,
@@ -94,8 +100,9 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
             "MUSTER_TASKFORCE": "a-taskforce",
             "A_SECRET_OF_THE_WORKER": "not for tasks",
             **{f"MUSTER_WORKER_{name}": str(value) for name, value in more.items()},
+            **(environment or {}),
         }
-        worker = Worker(folder, [python, "-I", "-S", str(bundle)], environment)
+        worker = Worker(folder, [python, "-I", "-S", str(bundle)], variables)
         workers.append(worker)
         return worker
 

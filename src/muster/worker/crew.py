@@ -47,6 +47,7 @@ def start_crew(
     caller: Caller,
     session: Callable[[], Optional[Session]],
     wake: Callable[[], None],
+    on_init: Callable[[], None],
     inbox: "SimpleQueue[object]",
     log: LogLines,
 ) -> Crew:
@@ -55,6 +56,7 @@ def start_crew(
     Args:
         caller: for renewals. session: the one that is to be renewed now.
         wake, inbox: the pilot's: see `Desk`, `Slot`, `Renewer`.
+        on_init: called when the init command is due, by another thread.
 
     Raises CannotWorkError, ExecutionPointError.
     """
@@ -68,7 +70,7 @@ def start_crew(
     is_over = threading.Event()
     outfit = Outfit(enrolled.task, settings, folders=folders, reaper=reaper, is_over=is_over)
     shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log)
-    preparation = Preparation(shop, init=outfit.make_init_launcher())
+    preparation = Preparation(shop, init=outfit.make_init_launcher(), on_init=on_init)
     pace = Pace(slots=plan.slots, batch=settings.batch or enrolled.batch)
     desk = Desk(pace, slots=plan.slots, wake=wake)
     slots = [

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import List, Mapping, Optional
 
 from muster.worker.child import ExecutionPointError
+from muster.worker.chirp import Chirper, Status, find_proxy
 from muster.worker.ending import Exit
 from muster.worker.folders import data_folder
 from muster.worker.link import AddressError, parse_address
@@ -33,6 +34,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     log = LogLines()
+    proxy = find_proxy(os.environ, Path.cwd())
     if len(words) > 1:
         sys.stderr.write("usage: muster-worker.pyz [SETTINGS-FILE]\n")
         return SETTINGS_STATUS
@@ -48,12 +50,14 @@ def main(argv: Optional[List[str]] = None) -> int:
     sys.setswitchinterval(0.0005)  # a thread that has an answer to read must not wait long for one that computes
     began = time.time()
     reaper = Reaper(data_folder(settings.workdir), adopts=True)
-    pilot = Pilot(settings, address=address, reaper=reaper, log=log, version=VERSION)
+    chirper = Chirper(proxy, log, destination=settings.chirp, interval_s=settings.chirp_s, count=lambda: pilot.counts)
+    pilot = Pilot(settings, address=address, reaper=reaper, log=log, tell=chirper.tell, version=VERSION)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: pilot.inbox.put(Signalled(signal.Signals(number).name)))
     log.tell("started", taskforce=settings.taskforce, proc=settings.proc, start=settings.start, pid=os.getpid())
     if strays := list_strays(os.environ):
         log.tell("ignored", variables=" ".join(strays)[:STRAYS_CHARS_MAX])
+    chirper.tell(Status.STARTED)
     try:
         # An earlier start that was killed may have left tasks; they would work beside ours, in the same folders.
         reaper.kill_everything()
@@ -61,11 +65,16 @@ def main(argv: Optional[List[str]] = None) -> int:
     except ExecutionPointError as error:
         how = Exit(1, str(error))
     except BaseException as error:
-        write_exit(str(settings.workdir), Exit(1, f"{type(error).__name__}: {error}"), pilot.counts, began)
+        how = Exit(1, f"{type(error).__name__}: {error}")
+        write_exit(str(settings.workdir), how, pilot.counts, began)
         reaper.kill_everything()
+        chirper.tell(Status.FATAL, error=how.why)
+        chirper.close()
         traceback.print_exc()
         raise
     write_exit(str(settings.workdir), how, pilot.counts, began)
+    chirper.tell(Status.FATAL if how.status else Status.DONE, error=how.why if how.status else None)
+    chirper.close()
     log.tell("ended", status=how.status, why=how.why, **dict(pilot.counts))
     os.close(lock)
     if how.status:

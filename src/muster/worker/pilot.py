@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Mapping, Optional
+from typing import Callable, Mapping, Optional
 
 from muster.worker.calls import Call, Calls, Fault, Renewed, SessionOver
 from muster.worker.child import ExecutionPointError
+from muster.worker.chirp import Status
 from muster.worker.crash_points import reach
 from muster.worker.crew import Crew, start_crew
 from muster.worker.ending import Ending, Exit
@@ -44,9 +45,19 @@ class Pilot:
     """One worker from enrolment to its end. Its `inbox` may be put to from any thread, and from signal handlers."""
 
     def __init__(
-        self, settings: Settings, *, address: Address, reaper: Reaper, log: LogLines, version: str = ""
+        self,
+        settings: Settings,
+        *,
+        address: Address,
+        reaper: Reaper,
+        log: LogLines,
+        tell: Callable[[str], None] = lambda _status: None,
+        version: str = "",
     ) -> None:
+        """`tell`: says where the worker is (`chirp.Status`); may be called by any thread, and must not block."""
         self._settings = settings
+        self._tell = tell
+        self._where = Status.STARTED
         self._address = address
         self._reaper = reaper
         self._log = log
@@ -60,6 +71,7 @@ class Pilot:
         self._crew: Optional[Crew] = None
         self._ending = Ending(settings, calls=self._calls, patience=self._patience, reaper=reaper, log=log)
         self._is_ready = False
+        self._has_leased = False
         self._is_wake_due = False
         self._ask_at = 0.0
         self._empty_answers = 0
@@ -70,12 +82,26 @@ class Pilot:
         while not self._ending.is_due(has_session=self._session is not None):
             again_at = self._send(time.monotonic())
             self._listen(again_at)
+            self._tell_where()
         return self._ending.close(self._session, self.inbox)
 
     @property
     def counts(self) -> Mapping[str, int]:
         """How many attempts ended how."""
         return dict(self._crew.desk.counts) if self._crew is not None else {}
+
+    def _tell_where(self) -> None:
+        """Say where the worker is, when that has changed."""
+        desk = self._crew.desk if self._crew is not None else None
+        if self._ending.has_begun:
+            where = Status.PENDING if desk is not None and desk.n_working() else self._where
+        elif self._has_leased:
+            where = Status.TASKING
+        else:
+            where = Status.AWAITING if self._is_ready else self._where
+        if where != self._where:
+            self._where = where
+            self._tell(where)
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
@@ -140,6 +166,7 @@ class Pilot:
         if answer.leases and call.session is self._session and crew is not None and self._session is not None:
             reach("worker.lease.answered")
             self._empty_answers = 0
+            self._has_leased = True
             crew.desk.put(answer.leases, epoch=self._session.epoch, is_stopping=self._ending.has_begun)
         elif not answer.leases and not call.is_superseded and call.want:
             self._rest(now, took_s, call.wait_s, answer.come_back_s)
@@ -225,6 +252,7 @@ class Pilot:
                 caller=Caller(self._address, self._patience, self._log),
                 session=lambda: self._session,
                 wake=self._wake,
+                on_init=lambda: self._tell(Status.INIT),
                 inbox=self.inbox,
                 log=self._log,
             )

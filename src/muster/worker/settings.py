@@ -19,6 +19,10 @@ from typing import Any, Callable, List, Mapping, Optional
 TOOLS, NONE = ("apptainer", "podman", "docker"), "none"
 """What runs images, in the order in which one is looked for: those that need no daemon come first."""
 
+JOB_EVENT_LOG, JOB_ATTR, OFF = "job_event_log", "job_attr", "none"
+DESTINATIONS = (JOB_EVENT_LOG, JOB_ATTR, OFF)
+"""Where HTCondor is told how a worker is: in its event log, in the job's attributes, or nowhere."""
+
 PREFIX = "MUSTER_WORKER_"
 URL = f"{PREFIX}URL"
 ENROL_FILE = f"{PREFIX}ENROL_FILE"
@@ -37,6 +41,8 @@ KEEP_TASK_FILES = f"{PREFIX}KEEP_TASK_FILES"
 KEPT_FAILURES = f"{PREFIX}KEPT_FAILURES"
 CONTAINERS = f"{PREFIX}CONTAINERS"
 IMAGE_DIR = f"{PREFIX}IMAGE_DIR"
+CHIRP = f"{PREFIX}CHIRP"
+CHIRP_S = f"{PREFIX}CHIRP_S"
 
 RESERVED = frozenset(
     {
@@ -101,6 +107,13 @@ def parse_tool(text: str) -> str:
     return text
 
 
+def parse_destination(text: str) -> str:
+    """Where HTCondor is told. Raises ValueError with half a sentence."""
+    if text not in DESTINATIONS:
+        raise ValueError(f"must be one of {', '.join(DESTINATIONS)}")
+    return text
+
+
 @dataclass(frozen=True)
 class Variable:
     """One setting.
@@ -133,6 +146,8 @@ VARIABLES: Mapping[str, Variable] = {
     KEPT_FAILURES: Variable(parse_count, is_users=True),
     CONTAINERS: Variable(parse_tool),
     IMAGE_DIR: Variable(parse_folder),
+    CHIRP: Variable(parse_destination),
+    CHIRP_S: Variable(parse_seconds),
 }
 """Every setting. An empty text is as good as none."""
 
@@ -175,6 +190,8 @@ class Settings:
         failures_kept: how many folders of failed attempts are kept.
         containers: what runs images: one of `TOOLS`, its path, or `NONE`; None: the first of them that is there.
         image_dir: where the images of this execution point are; None: `images.default_folder`.
+        chirp: where HTCondor is told how it goes: one of `DESTINATIONS`.
+        chirp_s: seconds between two lines of totals, at least.
     """
 
     url: str
@@ -196,6 +213,8 @@ class Settings:
     failures_kept: int = 20
     containers: Optional[str] = None
     image_dir: Optional[Path] = None
+    chirp: str = JOB_EVENT_LOG
+    chirp_s: float = 60.0
 
 
 def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = None) -> Settings:
@@ -222,6 +241,8 @@ def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = Non
         failures_kept=_read(given, KEPT_FAILURES, 20),
         containers=_read(given, CONTAINERS, None),
         image_dir=_read(given, IMAGE_DIR, None),
+        chirp=_read(given, CHIRP, JOB_EVENT_LOG),
+        chirp_s=_read(given, CHIRP_S, 60.0),
     )
 
 

@@ -35,11 +35,13 @@ class Preparation:
 
     Args:
         init: starts the init command; None where there is none.
+        on_init: called when it is due.
     """
 
-    def __init__(self, shop: Workshop, *, init: Optional[Launcher]) -> None:
+    def __init__(self, shop: Workshop, *, init: Optional[Launcher], on_init: Callable[[], None]) -> None:
         self._shop = shop
         self._init = init
+        self._on_init = on_init
         self._turns = threading.Lock()
         self._is_done = False
 
@@ -48,6 +50,7 @@ class Preparation:
         with self._turns:
             if not self._is_done:
                 if self._init is not None:
+                    self._on_init()
                     self._init.prepare()
                     self._run_init(self._init)
                 self._shop.launcher.prepare()
