@@ -14,6 +14,7 @@ from muster.worker.capture import Capture
 from muster.worker.reaper import Reaper
 
 EXITED, TIMED_OUT, CANCELLED, READY = "exited", "timed out", "cancelled", "ready"
+EXCEEDED = "exceeded"
 
 _CHUNK = 1 << 16
 _TICK_S = 0.01
@@ -38,6 +39,8 @@ class Cancel:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         self.reason: Optional[str] = None
+        self.excess: Optional[str] = None
+        """Why the task itself is to blame for it, if it is."""
 
     def fileno(self) -> int:
         return self._read
@@ -48,11 +51,17 @@ class Cancel:
             self.reason = reason
             os.write(self._write, b"x")
 
+    def exceed(self, text: str) -> None:
+        """Stop what runs, since it takes more than it may: its attempt has failed for this text."""
+        if self.reason is None:
+            self.excess = text
+            self.set(EXCEEDED)
+
     def clear(self) -> None:
         """Ready for the next task."""
         if self.reason is not None:
             os.read(self._read, 16)
-            self.reason = None
+            self.reason = self.excess = None
 
 
 class Child:

@@ -11,6 +11,7 @@ from muster.worker.calls import Renewer
 from muster.worker.desk import Desk
 from muster.worker.folders import Folders
 from muster.worker.log_lines import LogLines
+from muster.worker.memory import MemoryGuard
 from muster.worker.messages import Enrolled
 from muster.worker.outfit import Outfit
 from muster.worker.pace import Pace
@@ -69,7 +70,8 @@ def start_crew(
     )
     is_over = threading.Event()
     outfit = Outfit(enrolled.task, settings, folders=folders, reaper=reaper, is_over=is_over)
-    shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log)
+    guard = MemoryGuard(plan.memory_bytes)
+    shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log, guard)
     preparation = Preparation(shop, init=outfit.make_init_launcher(), on_init=on_init)
     pace = Pace(slots=plan.slots, batch=settings.batch or enrolled.batch)
     desk = Desk(pace, slots=plan.slots, wake=wake)
@@ -78,6 +80,6 @@ def start_crew(
         for number in range(plan.slots)
     ]
     renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox)
-    for thread in (*slots, renewer):
+    for thread in (*slots, renewer, *((guard,) if plan.memory_bytes else ())):
         thread.start()
     return Crew(desk, pace, folders, slots, renewer, preparation, is_over)

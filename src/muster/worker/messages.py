@@ -37,6 +37,8 @@ class TaskPlan:
     slots: int
     n_cores: int
     n_outputs: int
+    memory_bytes: int = 0
+    """What the tasks of a worker may use together; 0: any number."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         slots=max(1, _get(task, "slots", int)),
         n_cores=max(1, _get(task, "n_cores", int)),
         n_outputs=_get(task, "n_outputs", int),
+        memory_bytes=max(0, _get(task, "memory_bytes", int)) if "memory_bytes" in task else 0,
     )
     return Enrolled(
         session=_get(answer, "session", str),

@@ -13,6 +13,7 @@ from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
 from muster.worker.folders import AttemptFolder, Folders
 from muster.worker.launch import Launcher
 from muster.worker.log_lines import LogLines
+from muster.worker.memory import MemoryGuard
 from muster.worker.messages import Failure, Lease, TaskPlan
 from muster.worker.reaper import Reaper
 from muster.worker.results import ResultError, read_outfile
@@ -29,6 +30,17 @@ class Workshop:
     reaper: Reaper
     task_start_s: float
     log: LogLines
+    guard: MemoryGuard
+
+
+def end_cancelled(child: Child, excess: Optional[str], *, wall_s: float) -> Ended:
+    """The end of an attempt that was stopped, its processes gone. `excess`: why it was its own fault; None: it was not."""
+    if excess is None:
+        return Ended(CANCELLED, wall_s=wall_s)
+    failure = make_complaint(
+        "memory", excess, stdout_tail=child.stdout.tail_text(), stderr_tail=child.stderr.tail_text()
+    )
+    return Ended(FAILED, failure=failure, wall_s=wall_s)
 
 
 def make_mark(lease: Lease) -> str:
@@ -65,9 +77,12 @@ class PlainCommand:
         child: Optional[Child] = None
         try:
             child = self._start(folder, mark, kind)
+            self._shop.guard.watch(child.pid, cancel)
             ended = self._watch(child, folder, cancel, began)
         except StartError as error:
             ended = Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=time.monotonic() - began)
+        if child is not None:
+            self._shop.guard.forget(child.pid)
         printed = (child.stdout, child.stderr) if child is not None else (Capture(), Capture())
         shop.folders.settle(folder, is_good=ended.outcome != FAILED, stdout=printed[0], stderr=printed[1])
         return ended
@@ -90,8 +105,9 @@ class PlainCommand:
         timeout_s = self._shop.plan.timeout_s
         happened = child.watch(until=None if timeout_s is None else began + timeout_s, cancel=cancel)
         if happened == CHILD_CANCELLED:
+            excess = cancel.excess
             self._kill(child, folder)
-            return Ended(CANCELLED, wall_s=time.monotonic() - began)
+            return end_cancelled(child, excess, wall_s=time.monotonic() - began)
         if happened == TIMED_OUT and timeout_s is not None:
             self._kill(child, folder)
             failure = make_timeout(

@@ -12,10 +12,9 @@ from muster.worker.fingerprint import clip, extract_cause, make_fingerprint
 from muster.worker.folders import AttemptFolder
 from muster.worker.frames import Answer, Answered, FrameError, FrameReader, check_hello, parse_answer, render_event
 from muster.worker.messages import Failure, Lease
-from muster.worker.plain import Workshop, make_mark
+from muster.worker.plain import Workshop, end_cancelled, make_mark
 from muster.worker.results import ResultError, render_bytes, render_json
 from muster.worker.runtime import (
-    CANCELLED,
     DONE,
     FAILED,
     Ended,
@@ -171,9 +170,9 @@ class WarmCommand:
         except StartError as error:
             return Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=self._clock() - began)
         except _StoppedError as stopped:
-            return self._give_up(stopped, lease, began, is_starting=True)
+            return self._give_up(stopped, lease, began, cancel, is_starting=True)
         except FrameError as error:
-            return self._give_up(_StoppedError("frame", str(error)), lease, began, is_starting=True)
+            return self._give_up(_StoppedError("frame", str(error)), lease, began, cancel, is_starting=True)
         began = self._clock()
         timeout_s = self._shop.plan.timeout_s
         until = None if timeout_s is None else began + timeout_s
@@ -181,9 +180,9 @@ class WarmCommand:
         try:
             answer = process.ask(lease, until=until, cancel=cancel)
         except _StoppedError as stopped:
-            return self._give_up(stopped, lease, began)
+            return self._give_up(stopped, lease, began, cancel)
         except FrameError as error:
-            return self._give_up(_StoppedError("frame", str(error)), lease, began)
+            return self._give_up(_StoppedError("frame", str(error)), lease, began, cancel)
         ended = self._judge(answer, process, self._clock() - began)
         process.n_events += 1
         if process.n_events >= self._shop.plan.max_events:
@@ -194,6 +193,7 @@ class WarmCommand:
         """End the process, if there is one."""
         process, self._process = self._process, None
         if process is not None:
+            self._shop.guard.forget(process.child.pid)
             process.end()
             self._shop.folders.settle(
                 process.folder, is_good=True, stdout=process.child.stdout, stderr=process.child.stderr
@@ -201,6 +201,7 @@ class WarmCommand:
 
     def _start(self, lease: Lease, cancel: Cancel) -> _WarmProcess:
         process = self._process = _WarmProcess(self._shop, make_mark(lease))
+        self._shop.guard.watch(process.child.pid, cancel)
         process.greet(until=self._clock() + self._shop.task_start_s, cancel=cancel)
         return process
 
@@ -225,19 +226,24 @@ class WarmCommand:
         )
         return Ended(FAILED, failure=failure, wall_s=wall_s)
 
-    def _give_up(self, stopped: _StoppedError, lease: Lease, began: float, *, is_starting: bool = False) -> Ended:
+    def _give_up(
+        self, stopped: _StoppedError, lease: Lease, began: float, cancel: Cancel, *, is_starting: bool = False
+    ) -> Ended:
         """The process is of no more use: see that nothing is left of it, and say what became of the event."""
         process, self._process = self._process, None
         if process is None:
             raise ValueError(f"{lease.event} has no process")
         process.close_pipes()
         child = process.child
+        self._shop.guard.forget(child.pid)
+        excess = cancel.excess
         status = child.finish() if stopped.happened == EXITED else child.kill()
         wall_s = self._clock() - began
         is_cancelled = stopped.happened == CHILD_CANCELLED
-        self._shop.folders.settle(process.folder, is_good=is_cancelled, stdout=child.stdout, stderr=child.stderr)
+        is_good = is_cancelled and excess is None
+        self._shop.folders.settle(process.folder, is_good=is_good, stdout=child.stdout, stderr=child.stderr)
         if is_cancelled:
-            return Ended(CANCELLED, wall_s=wall_s)
+            return end_cancelled(child, excess, wall_s=wall_s)
         tails = {"stdout_tail": child.stdout.tail_text(), "stderr_tail": child.stderr.tail_text()}
         if stopped.happened == TIMED_OUT and not is_starting:
             return Ended(FAILED, failure=make_timeout(self._shop.plan.timeout_s or 0.0, **tails), wall_s=wall_s)

@@ -38,6 +38,7 @@ async def test_a_worker_is_told_how_to_run_its_task(door: Door) -> None:
             "slots": 1,
             "n_cores": 2,
             "n_outputs": 1,
+            "memory_bytes": 512 << 20,
         },
     }
     assert session.isdigit()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from muster.domain.errors import Finding, ForbiddenError, InvalidError, NotFoundError
 from muster.domain.queue import Queue
+from muster.domain.size import parse_size
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Taskforce
 from muster.server.ports.holders import Session
@@ -45,7 +46,12 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """What a worker is told. `n_outputs` is how many queues its results go to."""
+    """What a worker is told.
+
+    Args:
+        n_outputs: how many queues its results go to.
+        memory_bytes: what its tasks may use together; 0: any number.
+    """
 
     session: int
     token: str
@@ -55,6 +61,7 @@ class Enrolled:
     directive: TaskDirective
     n_cores: int
     n_outputs: int
+    memory_bytes: int
 
 
 async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
@@ -82,6 +89,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         directive=directive,
         n_cores=_n_cores(taskforce),
         n_outputs=len(plan.outputs),
+        memory_bytes=_read_memory(taskforce),
     )
 
 
@@ -166,3 +174,11 @@ def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> Ta
 def _n_cores(taskforce: Taskforce) -> int:
     n_cores = taskforce.worker_config.get("n_cores", 1)
     return n_cores if isinstance(n_cores, int) and n_cores >= 1 else 1
+
+
+def _read_memory(taskforce: Taskforce) -> int:
+    """Bytes; 0 where nothing was asked for that can be read: requests of before were not judged."""
+    try:
+        return parse_size(str(taskforce.worker_config.get("worker_memory", "")))
+    except ValueError:
+        return 0

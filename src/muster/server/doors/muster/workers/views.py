@@ -68,6 +68,7 @@ class TaskMessage(msgspec.Struct):
     slots: int
     n_cores: int
     n_outputs: int
+    memory_bytes: int
 
 
 class EnrolAnswer(msgspec.Struct):
@@ -207,6 +208,7 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
         slots=directive.slots,
         n_cores=enrolled.n_cores,
         n_outputs=enrolled.n_outputs,
+        memory_bytes=enrolled.memory_bytes,
     )
     answer = EnrolAnswer(
         protocol=protocol.VERSION,
