@@ -1,6 +1,7 @@
 """Measure everything, one claim after another."""
 
 from benchmarks import (
+    containers,
     depth,
     end_to_end,
     engine_over_http,
@@ -9,6 +10,7 @@ from benchmarks import (
     per_event,
     query_page,
     sign_in,
+    slots,
     start_latency,
     start_up,
     streams,
@@ -21,6 +23,8 @@ CLAIMS = (
     launch,
     sign_in,
     per_event,
+    slots,
+    containers,
     end_to_end,
     engine_over_http,
     sustained,
