@@ -380,3 +380,15 @@ def test_log_lines_hold_neither_secrets_nor_bodies(start: Start, script: Script)
         assert secret not in worker.said
     assert time.time() - worker.ended["ended"] < 60
     assert (worker.folder / "exit.json").stat().st_size < 1000
+
+
+@pytest.mark.parametrize("name", ["MUSTER_WORKER_INIT_TIMEOUT_S", "EWMS_PILOT_INIT_TIMEOUT"])
+def test_an_init_command_has_its_time_and_no_more(start: Start, name: str) -> None:
+    with FakeService(init_args="sh -c 'sleep 3600 & sleep 3600'") as service:
+        [event] = service.publish(1)
+        worker = start(service, environment={name: "0.5"})
+
+        assert worker.wait() == 1
+        assert worker.ended["why"] == "init command failed: [Timeout-Error] timed out after 0.5s"
+        assert worker.left() == []
+        assert event.leased_at == []

@@ -72,7 +72,9 @@ def start_crew(
     outfit = Outfit(enrolled.task, settings, folders=folders, reaper=reaper, is_over=is_over)
     guard = MemoryGuard(plan.memory_bytes)
     shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log, guard)
-    preparation = Preparation(shop, init=outfit.make_init_launcher(), on_init=on_init)
+    preparation = Preparation(
+        shop, init=outfit.make_init_launcher(), timeout_s=settings.init_timeout_s, on_init=on_init
+    )
     pace = Pace(slots=plan.slots, batch=settings.batch or enrolled.batch)
     desk = Desk(pace, slots=plan.slots, wake=wake)
     slots = [

@@ -41,6 +41,7 @@ KEEP_TASK_FILES = f"{PREFIX}KEEP_TASK_FILES"
 KEPT_FAILURES = f"{PREFIX}KEPT_FAILURES"
 CONTAINERS = f"{PREFIX}CONTAINERS"
 IMAGE_DIR = f"{PREFIX}IMAGE_DIR"
+INIT_TIMEOUT_S = f"{PREFIX}INIT_TIMEOUT_S"
 CHIRP = f"{PREFIX}CHIRP"
 CHIRP_S = f"{PREFIX}CHIRP_S"
 
@@ -144,12 +145,20 @@ VARIABLES: Mapping[str, Variable] = {
     TASK_START_S: Variable(parse_seconds, is_users=True),
     KEEP_TASK_FILES: Variable(parse_flag, is_users=True),
     KEPT_FAILURES: Variable(parse_count, is_users=True),
+    INIT_TIMEOUT_S: Variable(parse_seconds, is_users=True),
     CONTAINERS: Variable(parse_tool),
     IMAGE_DIR: Variable(parse_folder),
     CHIRP: Variable(parse_destination),
     CHIRP_S: Variable(parse_seconds),
 }
 """Every setting. An empty text is as good as none."""
+
+UPSTREAMS: Mapping[str, str] = {
+    INIT_TIMEOUT_S: "EWMS_PILOT_INIT_TIMEOUT",
+    KEEP_TASK_FILES: "EWMS_PILOT_KEEP_ALL_TASK_FILES",
+    CHIRP_S: "EWMS_PILOT_HTCHIRP_RATELIMIT_INTERVAL",
+}
+"""Variables of upstream's pilot that mean the same, where ours is not set. Those of a task the service reads (`task_settings`)."""
 
 
 def find_fault(name: str, text: str) -> Optional[str]:
@@ -188,6 +197,7 @@ class Settings:
         task_start_s: seconds that a warm task may take until it asks for events.
         keep_task_files: keep the folders of attempts that ended well, too.
         failures_kept: how many folders of failed attempts are kept.
+        init_timeout_s: seconds that the init command may take; None: any time.
         containers: what runs images: one of `TOOLS`, its path, or `NONE`; None: the first of them that is there.
         image_dir: where the images of this execution point are; None: `images.default_folder`.
         chirp: where HTCondor is told how it goes: one of `DESTINATIONS`.
@@ -211,6 +221,7 @@ class Settings:
     task_start_s: float = 300.0
     keep_task_files: bool = False
     failures_kept: int = 20
+    init_timeout_s: Optional[float] = None
     containers: Optional[str] = None
     image_dir: Optional[Path] = None
     chirp: str = JOB_EVENT_LOG
@@ -239,6 +250,7 @@ def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = Non
         task_start_s=_read(given, TASK_START_S, 300.0),
         keep_task_files=_read(given, KEEP_TASK_FILES, False),
         failures_kept=_read(given, KEPT_FAILURES, 20),
+        init_timeout_s=_read(given, INIT_TIMEOUT_S, None),
         containers=_read(given, CONTAINERS, None),
         image_dir=_read(given, IMAGE_DIR, None),
         chirp=_read(given, CHIRP, JOB_EVENT_LOG),
@@ -297,12 +309,13 @@ def _need(given: Mapping[str, str], name: str) -> str:
 
 
 def _read(given: Mapping[str, str], name: str, default: Any) -> Any:
-    if not (text := given.get(name)):
+    said = name if given.get(name) else UPSTREAMS.get(name, name)
+    if not (text := given.get(said)):
         return default
     try:
         return VARIABLES[name].parse(text)
     except ValueError as error:
-        raise SettingsError(f"{name} is {text!r}; {error}") from None
+        raise SettingsError(f"{said} is {text!r}; {error}") from None
 
 
 def _parse_whole(text: str, *, least: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from queue import SimpleQueue
 from typing import Callable, Optional
@@ -35,12 +36,16 @@ class Preparation:
 
     Args:
         init: starts the init command; None where there is none.
+        timeout_s: seconds that it may take; None: any time.
         on_init: called when it is due.
     """
 
-    def __init__(self, shop: Workshop, *, init: Optional[Launcher], on_init: Callable[[], None]) -> None:
+    def __init__(
+        self, shop: Workshop, *, init: Optional[Launcher], timeout_s: Optional[float], on_init: Callable[[], None]
+    ) -> None:
         self._shop = shop
         self._init = init
+        self._timeout_s = timeout_s
         self._on_init = on_init
         self._turns = threading.Lock()
         self._is_done = False
@@ -76,8 +81,14 @@ class Preparation:
             )
         except StartError as error:
             raise ExecutionPointError(f"init command: {error}") from None
-        status = child.finish() if child.watch() == EXITED else child.kill()
+        until = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        has_ended = child.watch(until=until) == EXITED
+        status = child.finish() if has_ended else child.kill()
+        if not has_ended:
+            launcher.end(folder)
         shop.folders.settle(folder, is_good=status == 0, stdout=child.stdout, stderr=child.stderr)
+        if not has_ended:
+            raise ExecutionPointError(f"init command failed: [Timeout-Error] timed out after {self._timeout_s:g}s")
         if status != 0:
             failure = make_failure(status, child.stderr.text(), stdout_tail="", stderr_tail="", alias="init command")
             raise ExecutionPointError(failure.text)
