@@ -29,6 +29,17 @@ task.run(handle)
 """
 
 
+MINE = {
+    "MINE": "a, b",
+    "LIKE_WORDS": "x=1,y=2",
+    "QUOTED": "\"a\" 'b'",
+    "SHELL": "$HOME `id` \\n",
+    "LINES": "one\ntwo",
+    "EMPTY": "",
+}
+"""Variables that a tool could take apart."""
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """The folder of the workers' images."""
@@ -89,9 +100,7 @@ seen = {
 pathlib.Path(os.environ["EWMS_TASK_OUTFILE"]).write_text(json.dumps(seen))
 """
     own, args = put(image, tmp_path, source)
-    with FakeService(
-        image=str(own), args=f"{args} {{{{INFILE}}}} {{{{DATA_HUB}}}}", env={"MINE": "a, b"}, n_cores=3
-    ) as service:
+    with FakeService(image=str(own), args=f"{args} {{{{INFILE}}}} {{{{DATA_HUB}}}}", env=MINE, n_cores=3) as service:
         (event,) = service.publish({"n": 1})
         worker = start_with(service)
         service.wait_for(done=1, deadline_s=20)
@@ -101,7 +110,8 @@ pathlib.Path(os.environ["EWMS_TASK_OUTFILE"]).write_text(json.dumps(seen))
     assert environ["EWMS_TASK_INFILE"].startswith("/ewms-pilot-data/task-io/infile-")
     assert environ["EWMS_TASK_OUTFILE"].startswith("/ewms-pilot-data/task-io/outfile-")
     assert environ["EWMS_TASK_DATA_HUB_DIR"] == "/ewms-pilot-data/data-hub"
-    assert (environ["MINE"], environ["OMP_NUM_THREADS"]) == ("a, b", "3")
+    assert {name: environ[name] for name in MINE} == MINE
+    assert environ["OMP_NUM_THREADS"] == "3"
     assert environ["MUSTER_ATTEMPT"] == f"{event.name}/1"
     assert seen["io"] == [Path(environ["EWMS_TASK_INFILE"]).name]
     assert seen["data"] == ["data-hub", "task-io"]
@@ -238,6 +248,17 @@ def test_an_image_that_is_not_there_costs_no_event_anything(start_with: Run) -> 
 
         assert worker.wait(60) == 1
         assert "image /cvmfs/not-there: no such folder or file on this execution point" in worker.ended["why"]
+        assert event.leased_at == []
+
+
+@pytest.mark.parametrize("image", ["/", "{parent}"])
+def test_the_machine_is_no_image(start_with: Run, tmp_path: Path, image: str) -> None:
+    with FakeService(image=image.format(parent=tmp_path), args="cat /etc/passwd") as service:
+        [event] = service.publish(1)
+        worker = start_with(service)
+
+        assert worker.wait(30) == 1
+        assert "this worker's own folder is in it" in worker.ended["why"]
         assert event.leased_at == []
 
 

@@ -12,6 +12,7 @@ from muster.worker.link import AddressError, Link, LinkError, parse_address
 from muster.worker.messages import MalformedError, parse_enrolled, parse_problem, parse_step_answer
 from muster.worker.settings import (
     BATCH,
+    INIT_TIMEOUT_S,
     KEEP_TASK_FILES,
     KEPT_FAILURES,
     TASK_START_S,
@@ -78,12 +79,12 @@ def test_a_variable_that_it_does_not_know_is_no_fault(environ: dict[str, str]) -
 
 
 def test_what_a_user_may_set_is_read_as_it_was_judged(environ: dict[str, str]) -> None:
-    theirs = {BATCH: "4", TASK_START_S: "900.5", KEEP_TASK_FILES: "Yes", KEPT_FAILURES: "0"}
+    theirs = {BATCH: "4", TASK_START_S: "900.5", KEEP_TASK_FILES: "Yes", KEPT_FAILURES: "0", INIT_TIMEOUT_S: "60"}
     assert {name for name, one in VARIABLES.items() if one.is_users} == set(theirs)
-    assert [find_fault(name, text) for name, text in theirs.items()] == [None] * 4
+    assert [find_fault(name, text) for name, text in theirs.items()] == [None] * len(theirs)
     settings = read_settings({**environ, **theirs})
     assert (settings.batch, settings.task_start_s) == (4, 900.5)
-    assert (settings.keep_task_files, settings.failures_kept) == (True, 0)
+    assert (settings.keep_task_files, settings.failures_kept, settings.init_timeout_s) == (True, 0, 60.0)
     assert read_settings({**environ, **dict.fromkeys(theirs, "")}) == read_settings(environ)
     assert {find_fault(name, "") for name in theirs} == {None}
 

@@ -40,23 +40,23 @@ class Ears:
         return self._answers.pop(0)
 
 
-def test_apptainer_is_told_word_for_word_what_upstream_tells_it(tmp_path: Path) -> None:
-    words = Apptainer("/bin/apptainer", a_store(tmp_path), Ears()).render(CONTAINER)
+def test_apptainer_is_told_word_for_word_what_upstream_tells_it_but_for_variables(tmp_path: Path) -> None:
+    launch = Apptainer("/bin/apptainer", a_store(tmp_path), Ears()).render(CONTAINER)
 
-    assert words == [
+    assert launch.argv == [
         *("/bin/apptainer", "run", "--containall", "--no-eval"),
         *("--mount", "type=bind,source=/w/hub,target=/ewms-pilot-data/data-hub"),
         *("--mount", "type=bind,source=/cvmfs,target=/cvmfs,readonly"),
-        *("--env", "A=1", "--env", "B=two words"),
         *("icecube/sim:1", "run", "--in=/x", "a b"),
     ]
+    assert launch.environment == {"APPTAINERENV_A": "1", "APPTAINERENV_B": "two words"}
 
 
 @pytest.mark.parametrize("name", ["docker", "podman"])
 def test_docker_is_told_that_too_and_the_name_by_which_it_can_be_ended(tmp_path: Path, name: str) -> None:
-    words = Docker(name, f"/bin/{name}", a_store(tmp_path), Ears()).render(CONTAINER)
+    launch = Docker(name, f"/bin/{name}", a_store(tmp_path), Ears()).render(CONTAINER)
 
-    assert words == [
+    assert launch.argv == [
         *(f"/bin/{name}", "run", "--rm", "--name", "muster-17"),
         *("--mount", "type=bind,source=/w/hub,target=/ewms-pilot-data/data-hub"),
         *("--mount", "type=bind,source=/cvmfs,target=/cvmfs,readonly"),

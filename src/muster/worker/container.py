@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Protocol, Sequence
+from typing import Dict, Mapping, Optional, Protocol, Sequence
 
 from muster.worker.command import THREADS, Command, Places
 from muster.worker.folders import AttemptFolder
@@ -104,8 +104,8 @@ class Tool(Protocol):
     def prepare(self, image: str) -> Image:
         """Have an image ready, fetched where it is missing. Raises ExecutionPointError."""
 
-    def render(self, container: Container) -> List[str]:
-        """The words that start it and wait for its end."""
+    def render(self, container: Container) -> Launch:
+        """The words that start it and wait for its end, and what the program itself is told by variables."""
 
     def end(self, name: str) -> None:
         """The program that waited for the container of this name was killed: end it, if it goes on."""
@@ -169,7 +169,8 @@ class ContainerLauncher:
             variables=variables,
             words=self.command.fill(places),
         )
-        return Launch(self.tool.render(container), {**keep_for_tool(self.inherited), **marks})
+        launch = self.tool.render(container)
+        return Launch(launch.argv, {**keep_for_tool(self.inherited), **launch.environment, **marks})
 
     def end(self, folder: AttemptFolder) -> None:
         """See `Launcher.end`."""

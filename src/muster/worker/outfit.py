@@ -64,6 +64,12 @@ class Outfit:
             helper = folders.write_helper()
             variables = Variables(os.environ, env, n_cores=plan.n_cores, data_hub=folders.data_hub, helper=helper)
             return PlainLauncher(command, variables, data_hub=folders.data_hub)
+        if os.path.isabs(image) and os.path.realpath(folders.data).startswith(
+            f"{os.path.realpath(image).rstrip('/')}/"
+        ):
+            raise CannotWorkError(
+                1, f"image {image}: this worker's own folder is in it, and its tasks must not see that"
+            )
         tool = self._find_tool(image)
         if plan.warm and has_task_io and not tool.hands_on_descriptors:
             why = f"a warm task cannot run in {tool.name}, which hands no descriptors on: use Apptainer, or run it per event (warm: false)"

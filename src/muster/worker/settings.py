@@ -48,6 +48,7 @@ CHIRP_S = f"{PREFIX}CHIRP_S"
 RESERVED = frozenset(
     {
         "MUSTER_ATTEMPT",
+        "MUSTER_ATTEMPT_FOLDER",
         "MUSTER_TASKFORCE",
         "MUSTER_TASK_FDS",
         "MUSTER_TEST_CRASH",

@@ -1,4 +1,8 @@
-"""Which programs start containers, and by which words? Apptainer, Docker and Podman. Source: pilot.md sections 5.4 and 5.5."""
+"""Which programs start containers, and by which words? Apptainer, Docker and Podman. Source: pilot.md sections 5.4 and 5.5.
+
+Different from upstream: Apptainer is told the variables by its own (`APPTAINERENV_…`), not by words. Words are seen by everybody on the
+machine, and it takes them apart at commas and quotes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import List, Mapping, Optional, Tuple
 from muster.worker.child import ExecutionPointError
 from muster.worker.container import Container, Image, Tool
 from muster.worker.images import ImageStore, Run
+from muster.worker.launch import Launch
 from muster.worker.settings import NONE, TOOLS
 
 APPTAINER, DOCKER = "apptainer", "docker"
@@ -66,10 +71,11 @@ class Apptainer:
             raise ExecutionPointError(f"image {image}: {_last_line(said.stderr)}")
         return Image(place, said.stdout.strip())
 
-    def render(self, container: Container) -> List[str]:
+    def render(self, container: Container) -> Launch:
         """See `Tool.render`."""
-        words = [self.program, "run", "--containall", "--no-eval"]
-        return [*words, *_render_options(container), container.image, *container.words]
+        words = [self.program, "run", "--containall", "--no-eval", *_render_mounts(container)]
+        variables = {f"APPTAINERENV_{name}": value for name, value in container.variables.items()}
+        return Launch([*words, container.image, *container.words], variables)
 
     def end(self, name: str) -> None:
         """See `Tool.end`. Its processes are the program's own, and carry the attempt's mark."""
@@ -112,20 +118,20 @@ class Docker:
         variables = dict(line.split("=", 1) for line in said.stdout.splitlines() if "=" in line)
         return Image(image, variables.get("PYTHONPATH", ""))
 
-    def render(self, container: Container) -> List[str]:
+    def render(self, container: Container) -> Launch:
         """See `Tool.render`."""
-        words = [self.program, "run", "--rm", "--name", container.name]
-        return [*words, *_render_options(container), container.image, *container.words]
+        words = [self.program, "run", "--rm", "--name", container.name, *_render_mounts(container)]
+        for name, value in sorted(container.variables.items()):
+            words += ["--env", f"{name}={value}"]
+        return Launch([*words, container.image, *container.words], {})
 
     def end(self, name: str) -> None:
         """See `Tool.end`. A daemon's container goes on; one that has ended by itself is not found, which is as good."""
         self.run([self.program, "kill", name])
 
 
-def _render_options(container: Container) -> List[str]:
-    mounts = [word for mount in container.mounts for word in ("--mount", mount.render())]
-    variables = sorted(container.variables.items())
-    return [*mounts, *(word for name, value in variables for word in ("--env", f"{name}={value}"))]
+def _render_mounts(container: Container) -> List[str]:
+    return [word for mount in container.mounts for word in ("--mount", mount.render())]
 
 
 def _last_line(stderr: str) -> str:

@@ -298,7 +298,7 @@ async def insert_workflow(
             "local",
             "local",
             1,
-            worker_config={"n_cores": 2},
+            worker_config={"n_cores": 2, "worker_memory": "512M"},
             pilot_config={},
             phase=phase,
         )
