@@ -9,6 +9,7 @@ import structlog
 from services.apptainer import apptainer, image
 from services.oidc import oidc_provider
 from services.postgres import empty_postgres_url, migrated_postgres_url, own_postgres, postgres_server, postgres_url
+from services.registry import registry
 from services.sqlite import migrated_sqlite, sqlite_url
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "own_postgres",
     "postgres_server",
     "postgres_url",
+    "registry",
     "sqlite_url",
 ]
 

@@ -127,6 +127,7 @@ class Chirper:
                 self._pending[STARTED] = int(time.time())
             if error:
                 self._pending[ERROR] = error
+            self._pending.pop(STATUS, None)  # behind the error, as upstream's readers expect
             self._pending[STATUS] = status
         self._is_due.set()
 
