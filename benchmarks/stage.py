@@ -108,11 +108,11 @@ class Stage:
         except httpx.TransportError:
             return False
 
-    def submit(self, command: str, *, outputs: Sequence[str] = ("out",), **fields: Any) -> str:
+    def submit(self, command: str, *, outputs: Sequence[str] = ("out",), task_image: str = "", **fields: Any) -> str:
         """A workflow of one task that reads queue `in`; returns its id."""
         task = NewTask(
             cluster_locations=["local"],
-            task_image="",
+            task_image=task_image,
             task_args=command,
             input_queue_aliases=["in"],
             output_queue_aliases=[*outputs],
