@@ -76,12 +76,7 @@ def _measure(stage: Stage, command: str, count: int, **fields: Any) -> float:
     stage.wait_for_workers(workflow, 1)
     stage.publish(workflow, "in", [0])
     stage.wait_until_done(workflow, 1)
-    began = time.monotonic()
-    stage.publish(workflow, "in", range(count))
-    stage.wait_until_done(workflow, count + 1)
-    elapsed = time.monotonic() - began
-    stage.finish(workflow)
-    return elapsed
+    return stage.time_events(workflow, range(count), count, before=1)
 
 
 def main() -> None:

@@ -35,12 +35,7 @@ def muster_seconds(stage: Stage, command: str, count: int) -> float:
     """From the first attempt's start to the last one's end, by the account of the service itself: workers are up before."""
     workflow = stage.submit(command, n_workers=WORKERS, warm=False)
     stage.wait_for_workers(workflow, WORKERS)
-    began = time.monotonic()
-    stage.publish(workflow, "in", ({"n": n} for n in range(count)))
-    stage.wait_until_done(workflow, count)
-    elapsed = time.monotonic() - began
-    stage.finish(workflow)
-    return elapsed
+    return stage.time_events(workflow, ({"n": n} for n in range(count)), count)
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """Does one worker keep all its slots full? 24 tasks of 4 s in 8 slots: ideal 12 s, the original 109 s. Goal: 1.1 × ideal at most."""
 
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.record import Record, alternate, keep
@@ -18,12 +17,7 @@ def run(stage: Stage) -> float:
     """From the first event's publication to the last result, one worker being there."""
     workflow = stage.submit(f"sleep {TASK_S}", n_workers=1, slots=SLOTS)
     stage.wait_for_workers(workflow, 1)
-    began = time.monotonic()
-    stage.publish(workflow, "in", range(TASKS))
-    stage.wait_until_done(workflow, TASKS)
-    elapsed = time.monotonic() - began
-    stage.finish(workflow)
-    return elapsed
+    return stage.time_events(workflow, range(TASKS), TASKS)
 
 
 def main() -> None:

@@ -145,6 +145,15 @@ class Stage:
         """Wait until so many input events are done."""
         self._wait(lambda: self.client.get_progress(workflow).input.done >= count, f"{count} events done")
 
+    def time_events(self, workflow: str, values: Iterable[Any], count: int, *, before: int = 0) -> float:
+        """Seconds from publishing so many values to the last one's end; then the workflow is finished. `before`: events done already."""
+        began = time.monotonic()
+        self.publish(workflow, "in", values)
+        self.wait_until_done(workflow, before + count)
+        elapsed = time.monotonic() - began
+        self.finish(workflow)
+        return elapsed
+
     def finish(self, workflow: str) -> None:
         """Finish a workflow and wait until its workers are gone."""
         self.client.finish_workflow(workflow)

@@ -3,6 +3,7 @@
 # (In it stands no .singularity.d/env: an empty one would hide the variables that a container is given.)
 # Packages are of this machine's own suite. What the image is given to run, it runs. Done once: ROOT/.done marks it.
 set -euo pipefail
+HERE=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 ROOT=$(cd "$1" && pwd) APT=$ROOT.apt
 shift
@@ -10,14 +11,10 @@ exec 9>"$ROOT.lock"
 flock 9 # one at a time
 [ -e "$ROOT/.done" ] && exit 0
 rm -rf "$APT"
-mkdir -p "$APT"/{lists/partial,cache/archives/partial,log}
+. "$HERE/apt.sh"
 : >"$APT/status" # nothing is installed, so everything is fetched
-apt() {
-    apt-get -qq -o Dir::State::Lists="$APT/lists" -o Dir::State::status="$APT/status" -o Dir::Cache="$APT/cache" -o Dir::Log="$APT/log" \
-        -o Debug::NoLocking=1 -o APT::Sandbox::User= -o APT::Update::Post-Invoke::= -o APT::Keep-Downloaded-Packages=1 "$@"
-}
 apt update
-apt install -y --no-install-recommends --download-only "$@" >/dev/null
+apt install -o Dir::State::status="$APT/status" -o APT::Keep-Downloaded-Packages=1 -y --no-install-recommends --download-only "$@" >/dev/null
 for file in "$APT"/cache/archives/*.deb; do
     dpkg -x "$file" "$ROOT"
 done

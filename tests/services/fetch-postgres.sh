@@ -3,16 +3,13 @@
 # No root, no container: apt's own sources with lists of our own. Done once: ROOT/.done marks it.
 # Run its programs with LD_LIBRARY_PATH=ROOT/usr/lib/<triplet>, and the server with jit off (LLVM is left out, it is large).
 set -euo pipefail
+HERE=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 ROOT=$(cd "$1" && pwd) APT=$ROOT/apt
 exec 9>"$ROOT/lock"
 flock 9 # one at a time
 [ -e "$ROOT/.done" ] && exit 0
-mkdir -p "$APT"/{lists/partial,cache/archives/partial,log}
-apt() {
-    apt-get -qq -o Dir::State::Lists="$APT/lists" -o Dir::Cache="$APT/cache" -o Dir::Log="$APT/log" \
-        -o Debug::NoLocking=1 -o APT::Sandbox::User= -o APT::Update::Post-Invoke::= "$@"
-}
+. "$HERE/../../deploy/containers/apt.sh"
 apt update
 mapfile -t URIS < <(apt install -y --no-install-recommends --print-uris postgresql | awk '/^\x27/ {print $1}' | tr -d "'")
 [ "${#URIS[@]}" -gt 0 ] || { echo "apt would install nothing" >&2; exit 1; }

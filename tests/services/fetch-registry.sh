@@ -1,16 +1,13 @@
 #!/bin/bash
 # fetch-registry.sh ROOT - unpack Debian's docker-registry into ROOT: ROOT/usr/bin/docker-registry. Done once.
 set -euo pipefail
+HERE=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 ROOT=$(cd "$1" && pwd) APT=$ROOT/apt
 exec 9>"$ROOT/lock"
 flock 9 # one at a time
 [ -e "$ROOT/.done" ] && exit 0
-mkdir -p "$APT"/{lists/partial,cache/archives/partial,log}
-apt() {
-    apt-get -qq -o Dir::State::Lists="$APT/lists" -o Dir::Cache="$APT/cache" -o Dir::Log="$APT/log" \
-        -o Debug::NoLocking=1 -o APT::Sandbox::User= -o APT::Update::Post-Invoke::= "$@"
-}
+. "$HERE/../../deploy/containers/apt.sh"
 apt update
 (cd "$APT/cache/archives" && apt download docker-registry)
 dpkg -x "$APT"/cache/archives/docker-registry_*.deb "$ROOT"

@@ -23,8 +23,8 @@ import pytest
 from harness.addresses import take_address
 from harness.waiting import wait_for
 from muster.server.adapters.sql.database import open_database
+from services.fetching import NotFetchedError, fetch
 
-ROOT = Path(__file__).parents[2]
 PORT = 5432
 START_S = 60.0
 SETTINGS = {
@@ -36,10 +36,6 @@ SETTINGS = {
     "shared_buffers": "64MB",
     "log_min_messages": "warning",
 }
-
-
-class NoPostgresError(Exception):
-    """PostgreSQL is not installed and could not be fetched."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +52,14 @@ class Programs:
 
 
 def find_programs() -> Programs:
-    """The newest installed PostgreSQL, or the fetched one. Raises NoPostgresError."""
+    """The newest installed PostgreSQL, or the fetched one. Raises NotFetchedError."""
     installed = _newest(Path("/usr/lib/postgresql"))
     if installed is not None:
         return Programs(installed)
     on_path = shutil.which("postgres")
     if on_path is not None and (Path(on_path).resolve().parent / "initdb").exists():
         return Programs(Path(on_path).resolve().parent)
-    return _fetch(Path(os.environ.get("MUSTER_TEST_CACHE", ROOT / ".cache")) / "postgres")
+    return _fetch()
 
 
 def _newest(folder: Path) -> Path | None:
@@ -73,14 +69,11 @@ def _newest(folder: Path) -> Path | None:
     return versions[-1][1] if versions else None
 
 
-def _fetch(root: Path) -> Programs:
-    if shutil.which("apt-get") is None:
-        raise NoPostgresError("PostgreSQL is not installed, and there is no apt-get to fetch it with")
-    script = Path(__file__).with_name("fetch-postgres.sh")
-    fetched = subprocess.run(["bash", script, root], capture_output=True, text=True, check=False, timeout=280)
+def _fetch() -> Programs:
+    root = fetch("PostgreSQL", Path(__file__).with_name("fetch-postgres.sh"), "postgres")
     folder = _newest(root / "usr/lib/postgresql")
-    if fetched.returncode or folder is None:
-        raise NoPostgresError(f"PostgreSQL is not installed and could not be fetched: {fetched.stderr.strip()[-300:]}")
+    if folder is None:
+        raise NotFetchedError(f"there is no PostgreSQL in {root}, though it was fetched")
     return Programs(folder, next((root / "usr/lib").glob("*-linux-gnu*")))
 
 
@@ -187,7 +180,7 @@ def _as_nobody(*options: str) -> list[str]:
 
 @contextmanager
 def run_postgres() -> Iterator[PostgresServer]:
-    """A server that is stopped, and whose folder is deleted, at the end. Raises NoPostgresError."""
+    """A server that is stopped, and whose folder is deleted, at the end. Raises NotFetchedError."""
     programs = find_programs()
     with ExitStack() as stack:
         # Not pytest's folder: that is for its owner alone, and as root the server is somebody else.
@@ -222,7 +215,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     try:
         with run_postgres() as server:
             yield server
-    except NoPostgresError as error:
+    except NotFetchedError as error:
         pytest.skip(str(error))
 
 
@@ -267,5 +260,5 @@ def own_postgres() -> Iterator[PostgresServer]:
     try:
         with run_postgres() as server:
             yield server
-    except NoPostgresError as error:
+    except NotFetchedError as error:
         pytest.skip(str(error))

@@ -4,28 +4,22 @@ It runs as whoever runs the tests, in a folder and at an address of its own, and
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.waiting import wait_for
+from services.fetching import fetch
 
-ROOT = Path(__file__).parents[2]
 PORT = 5672
 START_S, STOP_S = 90.0, 30.0
 PLUGINS = "[rabbitmq_auth_backend_oauth2]."
 _LOOPBACK = "127.0.0.1"
 """Where the broker's node is found by name: the address that `localhost` has."""
-
-
-class NoRabbitMqError(Exception):
-    """RabbitMQ could not be fetched."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +38,8 @@ class TokenRules:
 
 
 def find_programs() -> Path:
-    """The folder into which RabbitMQ is unpacked. Raises NoRabbitMqError."""
-    if shutil.which("apt-get") is None:
-        raise NoRabbitMqError("there is no apt-get to fetch RabbitMQ with")
-    folder = Path(os.environ.get("MUSTER_TEST_CACHE", ROOT / ".cache")) / "rabbitmq"
-    script = Path(__file__).with_name("fetch-rabbitmq.sh")
-    fetched = subprocess.run(
-        ["bash", script, folder],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-        env={**os.environ, "PYTHON": sys.executable},
-    )
-    if fetched.returncode:
-        raise NoRabbitMqError(f"RabbitMQ could not be fetched: {fetched.stderr.strip()[-300:]}")
-    return folder.resolve()
+    """The folder into which RabbitMQ is unpacked. Raises NotFetchedError."""
+    return fetch("RabbitMQ", Path(__file__).with_name("fetch-rabbitmq.sh"), "rabbitmq")
 
 
 @dataclass
@@ -160,7 +140,7 @@ class RabbitMq:
 
 @contextmanager
 def run_rabbitmq(address: str, folder: Path, rules: TokenRules) -> Iterator[RabbitMq]:
-    """A broker at an address, with its state in a folder; stopped at the end. Raises NoRabbitMqError."""
+    """A broker at an address, with its state in a folder; stopped at the end. Raises NotFetchedError."""
     folder.mkdir(parents=True, exist_ok=True)
     broker = RabbitMq(find_programs(), address, folder, rules)
     with ExitStack() as stack:

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -20,17 +19,12 @@ import pytest
 
 from harness.addresses import take_address
 from harness.waiting import wait_for
+from services.fetching import NotFetchedError, fetch
 
-ROOT = Path(__file__).parents[2]
 PORT = 5000
-FETCH_S = 280.0
 _MANIFEST, _CONFIG, _LAYER = (
     f"application/vnd.oci.image.{what}" for what in ("manifest.v1+json", "config.v1+json", "layer.v1.tar+gzip")
 )
-
-
-class NoRegistryError(Exception):
-    """docker-registry could not be fetched."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +91,12 @@ def _digest(data: bytes) -> str:
 
 
 def _find_program() -> Path:
-    """The installed one, or the fetched one. Raises NoRegistryError."""
+    """The installed one, or the fetched one. Raises NotFetchedError."""
     installed = shutil.which("docker-registry")
     if installed is not None:
         return Path(installed)
-    if shutil.which("apt-get") is None:
-        raise NoRegistryError("there is no apt-get to fetch docker-registry with")
-    folder = Path(os.environ.get("MUSTER_TEST_CACHE", ROOT / ".cache")) / "registry"
     script = Path(__file__).with_name("fetch-registry.sh")
-    fetched = subprocess.run(["bash", script, folder], capture_output=True, text=True, check=False, timeout=FETCH_S)
-    if fetched.returncode:
-        raise NoRegistryError(f"docker-registry could not be fetched: {fetched.stderr.strip()[-300:]}")
-    return folder.resolve() / "usr" / "bin" / "docker-registry"
+    return fetch("docker-registry", script, "registry") / "usr" / "bin" / "docker-registry"
 
 
 @contextmanager
@@ -150,7 +138,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry for the tests of this process."""
     try:
         _find_program()
-    except NoRegistryError as error:
+    except NotFetchedError as error:
         pytest.skip(str(error))
     with run_registry(tmp_path_factory.mktemp("registry")) as registry:
         yield registry

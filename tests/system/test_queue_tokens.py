@@ -29,7 +29,8 @@ from muster.domain.mq_profile import ALL, TokenStamp
 from muster.domain.queue_token import Broker, join_issuer, render_claims
 from muster.server.adapters.key_files.pair import parse_pair
 from server.mqs.keys import Files, Pem, pair
-from services.rabbitmq import NoRabbitMqError, TokenRules, run_rabbitmq
+from services.fetching import NotFetchedError
+from services.rabbitmq import TokenRules, run_rabbitmq
 
 pytestmark = [pytest.mark.server, pytest.mark.system]
 
@@ -152,7 +153,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         rules = TokenRules(f"{url}/mqbroker-issuer/.well-known/jwks.json", ca_file, SERVER_ID, SERVER_TYPE)
         try:
             stack.enter_context(run_rabbitmq(address, folder / "rabbitmq", rules))
-        except NoRabbitMqError as error:
+        except NotFetchedError as error:
             pytest.skip(str(error))
         yield Scene(address, files, http)
 

@@ -7,7 +7,6 @@ give a task what `muster.task` needs.
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass, field
 from typing import Dict, Mapping, Optional, Protocol, Sequence
 
@@ -137,13 +136,10 @@ class ContainerLauncher:
     inherited: Mapping[str, str] = field(repr=False)
     has_task_io: bool = True
     _ready: Optional[Image] = None
-    _turns: threading.Lock = field(default_factory=threading.Lock)
 
     def prepare(self) -> None:
         """See `Launcher.prepare`."""
-        with self._turns:
-            if self._ready is None:
-                self._ready = self.tool.prepare(self.image)
+        self._ready = self.tool.prepare(self.image)
 
     def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str]) -> Launch:
         """See `Launcher.render`."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Set
 
 from muster.worker.child import Cancel
@@ -16,14 +15,6 @@ from muster.worker.procfs import find_descendants, list_processes
 LOOK_S = 1.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A process of a task. `cancel`: stops what its slot works at."""
-
-    pid: int
-    cancel: Cancel
 
 
 class MemoryGuard(threading.Thread):
@@ -36,14 +27,14 @@ class MemoryGuard(threading.Thread):
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(name="memory", daemon=True)
         self._limit_bytes = limit_bytes
-        self._watched: Dict[int, Watched] = {}
+        self._watched: Dict[int, Cancel] = {}
         self._lock = threading.Lock()
         self._is_over = threading.Event()
 
     def watch(self, pid: int, cancel: Cancel) -> None:
-        """A task's process has begun."""
+        """A task's process has begun. `cancel`: stops what its slot works at."""
         with self._lock:
-            self._watched[pid] = Watched(pid, cancel)
+            self._watched[pid] = cancel
 
     def forget(self, pid: int) -> None:
         """It has ended."""
@@ -61,10 +52,10 @@ class MemoryGuard(threading.Thread):
     def look(self) -> None:
         """Stop the largest task, if all together have more than they may."""
         with self._lock:
-            watched = list(self._watched.values())
+            watched = list(self._watched)
         if not watched:
             return
-        trees = _find_trees([one.pid for one in watched])
+        trees = _find_trees(watched)
         used = {pid: sum(map(_read_resident, tree)) for pid, tree in trees.items()}
         if sum(used.values()) <= self._limit_bytes:
             return
@@ -73,10 +64,11 @@ class MemoryGuard(threading.Thread):
         together = sum(used.values())
         if together <= self._limit_bytes:
             return
-        largest = max(watched, key=lambda one: used[one.pid])
+        largest = max(watched, key=used.__getitem__)
         with self._lock:
-            if largest.pid in self._watched:  # else it has ended, and its slot works at another event
-                largest.cancel.exceed(_explain(used[largest.pid], together, self._limit_bytes, n_tasks=len(watched)))
+            if largest in self._watched:  # else it has ended, and its slot works at another event
+                text = _explain(used[largest], together, self._limit_bytes, n_tasks=len(watched))
+                self._watched[largest].exceed(text)
 
 
 def _explain(own: int, together: int, limit: int, *, n_tasks: int) -> str:
