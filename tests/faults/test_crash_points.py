@@ -48,6 +48,7 @@ def test_twice_at_every_crash_point_nothing_is_lost_or_doubled(stack: Stack, poi
             _abort_in_the_middle(client, stack, Tally(tmp_path / "aborted-too.jsonl"))
         if part == "server":
             _mend_and_replay(client, tmp_path / "needed.txt")
+            _stop_for_a_while(client, stack, Tally(tmp_path / "stopped.jsonl"))
         # asking is not enough: the walk must have come through the point, twice
         crashes = stack.root / f"crashes-{point}"
         wait_for(lambda: crashes.read_text() == "0", f"{point} is reached twice (left: {crashes.read_text()})")
@@ -81,6 +82,20 @@ def _abort_in_the_middle(client: Client, stack: Stack, tally: Tally) -> None:
 
     account = check_after_fault(stack, client, workflow, tally, done=4)
     assert account.state == "aborted"
+
+
+def _stop_for_a_while(client: Client, stack: Stack, tally: Tally) -> None:
+    """Paused, drained and resumed with work in hand: everything is done once, by the old workers or by new ones."""
+    workflow = client.submit_workflow(a_workflow(tally, warm=True, finish_when_done=True)).workflow_id
+    tally.publish(client, workflow, ({"n": n, "sleep_s": 0.02} for n in range(EVENTS)), close=True)
+    wait_for(lambda: client.get_progress(workflow).input.done > 2, "some events are done")
+
+    client.pause_workflow(workflow)
+    client.drain_workflow(workflow)
+    client.resume_workflow(workflow)
+
+    wait_for(lambda: client.get_workflow(workflow).state == "finished", "the workflow finishes itself", deadline_s=90)
+    check_after_fault(stack, client, workflow, tally, done=EVENTS)
 
 
 def _mend_and_replay(client: Client, needed: Path) -> None:

@@ -213,6 +213,7 @@ WITHOUT_BODY = {
     "/muster/v1/workflows/{workflow_id}/queues/{alias}/actions/close",
     "/muster/v1/workflows/{workflow_id}/actions/finish",
     "/muster/v1/workflows/{workflow_id}/actions/abort",
+    "/muster/v1/workflows/{workflow_id}/actions/resume",
     "/muster/v1/consumers/{consumer}/actions/close",
     "/muster/v1/taskforces/{uuid}/actions/release",
 }

@@ -85,6 +85,7 @@ class FakeService:
         self.stop: dict[str, Any] | None = None
         self.come_back_s: float | None = None
         self.is_ended = False
+        self.is_held = False
         self.fail_with: Callable[[str], int | None] = lambda path: None
         """Asked for each request's path: answer it with this status, and do nothing. -1: close the connection."""
         self.drop_answer: Callable[[str], bool] = lambda path: False
@@ -236,7 +237,14 @@ class FakeService:
             "events": [_render(event, self.attempts) for event in leases],
             "come_back_s": come_back_s,
             "stop": self.stop,
+            "held": self.is_held,
         }
+
+    def hold(self, *, is_held: bool) -> None:
+        """Give no events from now on; or give them again."""
+        with self.changed:
+            self.is_held = is_held
+            self.changed.notify_all()
 
     def _park(self, session: Session, call: int, want: int, end: float) -> list[Event]:
         self.parked += 1
@@ -265,7 +273,7 @@ class FakeService:
             )
         ]
         self.changed.notify_all()
-        return 200, {"lease_s": self.lease_s, "lost": lost, "stop": self.stop, "token": None}
+        return 200, {"lease_s": self.lease_s, "lost": lost, "stop": self.stop, "token": None, "held": self.is_held}
 
     def leave(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         assert set(asked) == {"reason"}
@@ -275,7 +283,7 @@ class FakeService:
 
     def _lease(self, session: Session, call: int, want: int) -> list[Event]:
         taken: list[Event] = []
-        while self.waiting and len(taken) < want:
+        while self.waiting and not self.is_held and len(taken) < want:
             event = self.waiting.popleft()
             self._move(event, "in work")
             event.holder, event.call = session.number, call

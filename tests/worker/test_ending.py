@@ -11,11 +11,13 @@ from muster.worker.ending import Ending
 from muster.worker.link import parse_address
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Stop
+from muster.worker.protocol import UNHURRIED_S
 from muster.worker.reaper import Reaper
 from muster.worker.service import Patience
 from muster.worker.settings import Settings
 
 OWN_S = 15.0
+UNHURRIED = Stop("finish", UNHURRIED_S)
 FINISH, ABORT = Stop("finish", 120.0), Stop("abort", 0.0)
 
 
@@ -73,6 +75,28 @@ def test_time_that_is_over_does_not_begin_again(ending: Ending) -> None:
     ending.note_time(time.monotonic() + OWN_S)
     ending.note_word(FINISH)
     assert ending.deadline is None
+
+
+def test_who_is_let_go_has_all_the_time_until_somebody_says_how_long(ending: Ending) -> None:
+    ending.note_word(UNHURRIED)
+    ending.note_word(UNHURRIED)
+    assert (ending.has_begun, ending.is_cut_off) == (True, False)
+    assert grace_of(ending, time.monotonic()) == UNHURRIED_S
+    # Its workflow is finished after all: the grace counts from now, not from when it was let go.
+    began = time.monotonic()
+    ending.note_word(FINISH)
+    assert ending.is_cut_off
+    assert grace_of(ending, began) == FINISH.grace_s
+    ending.note_word(UNHURRIED)
+    assert grace_of(ending, began) == FINISH.grace_s
+
+
+def test_who_is_let_go_and_signalled_has_its_own_time(ending: Ending) -> None:
+    ending.note_word(UNHURRIED)
+    began = time.monotonic()
+    ending.note_signal("SIGTERM")
+    ending.note_word(UNHURRIED)
+    assert grace_of(ending, began) == OWN_S
 
 
 def test_an_abort_leaves_no_time(ending: Ending) -> None:

@@ -120,6 +120,25 @@ task.run(handle)
         assert (event.state, event.attempts) == ("waiting", 0)
 
 
+def test_a_worker_whose_workflow_is_stopped_for_a_while_gives_back_what_waits_and_stays(
+    start: Start, script: Script, tmp_path: Path
+) -> None:
+    with FakeService(args=script(GATED), slots=1) as service:
+        events = service.publish(*(gated(tmp_path, n) for n in range(12)))
+        worker = start(service)
+        at_work(service, tmp_path, 1)
+        service.hold(is_held=True)
+        (tmp_path / "gate").touch()
+        service.wait(lambda: not service.at_work and service.parked == 1, "it waits, with nothing in hand")
+        # One that had been taken between the first one's end and the word is done as well.
+        assert [event.state for event in events].count("done") <= 3
+        assert all(event.state in ("done", "waiting") and event.attempts == 0 for event in events)
+        service.hold(is_held=False)
+        service.wait_for(done=12)
+        service.tell_to("finish")
+        assert worker.wait() == 0
+
+
 def test_an_idle_worker_ends_at_once(start: Start, script: Script) -> None:
     with FakeService() as service:
         worker = start(service)

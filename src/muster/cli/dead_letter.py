@@ -8,6 +8,7 @@ from muster.cli.failure import OK, UsageError
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.remedies import say_next, say_remedies
+from muster.cli.replaying import replay_all
 from muster.cli.service import HERE, Service, connect
 from muster.cli.watch import say_left_behind
 from muster.client.shapes.events import DeadLetterView
@@ -134,17 +135,12 @@ def replay(
     with connect(service) as client:
         workflow_id = get_workflow_id(client, workflow)
         named = [check_event_id(one) for one in events] if events else None
-        answer = client.replay_dead_letters(workflow_id, named, queue=queue)
-        replayed, reopened = list(answer.replayed), answer.reopened
-        while answer.more and answer.replayed:
-            answer = client.replay_dead_letters(workflow_id, queue=queue)
-            replayed += answer.replayed
-            reopened = reopened or answer.reopened
-        view = client.get_workflow(workflow_id) if reopened and not service.json else None
+        found = replay_all(client, workflow_id, queue=queue, named=named)
+        view = client.get_workflow(workflow_id) if found.reopened and not service.json else None
     if service.json:
-        put_json({"replayed": replayed, "left": answer.left, "reopened": reopened})
+        put_json({"replayed": found.events, "left": found.left, "reopened": found.reopened})
         return OK
-    put(f"{len(replayed)} replayed, {answer.left} left")
+    put(f"{len(found.events)} replayed, {found.left} left")
     if view is not None:
         say(f"workflow {workflow_id} is active again, with new workers")
         next_steps = [f"muster workflow watch {workflow_id}"]

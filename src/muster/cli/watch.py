@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from muster.cli.brake import render_state
 from muster.cli.console import clean, make_console, put, put_json, render_count, render_duration, render_time, say
 from muster.cli.failure import FAILED, OK
 from muster.cli.remedies import say_remedies
@@ -93,8 +94,8 @@ def render_line(progress: Progress, rate: float | None) -> str:
     """The progress in one line."""
     counts = progress.input
     text = (
-        f"{progress.state}: {counts.waiting} waiting, {counts.in_work} in work, {counts.done} done, {counts.dead} dead "
-        f"of {counts.published}"
+        f"{render_state(progress.state, progress.brake)}: {counts.waiting} waiting, {counts.in_work} in work, {counts.done} done, "
+        f"{counts.dead} dead of {counts.published}"
     )
     inputs = [queue for queue in progress.queues if queue.is_input]
     if len(inputs) > 1:  # the sum says little of a chain, which grows as it goes on
@@ -178,7 +179,7 @@ def _render(progress: Progress, rate: float | None) -> RenderableType:
         table.add_row(name, bar, *(Text(str(cell)) for cell in cells))
     counts = progress.input
     left = counts.waiting + counts.in_work
-    parts = [progress.state, *_list_movement(progress, rate)]
+    parts = [render_state(progress.state, progress.brake), *_list_movement(progress, rate)]
     if rate and left:
         parts.append(f"about {render_duration(left / rate)} left")
     if progress.failures:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import App, Parameter
 
+from muster.cli import brake
 from muster.cli.add_workers import EXAMPLES, add_workers
 from muster.cli.console import clean, put, put_block, put_fields, put_json, put_table, render_count, render_time, say
 from muster.cli.explain import EXAMPLES as EXAMPLES_OF_EXPLAIN
@@ -26,6 +27,9 @@ app = App(name="workflow", help="Make, see, watch and end workflows.", help_form
 app.help_epilogue = "Example:\n  muster workflow submit examples/daya-bay/workflow.yaml --watch"
 app.command(explain, help_epilogue=EXAMPLES_OF_EXPLAIN)
 app.command(add_workers, help_epilogue=EXAMPLES)
+app.command(brake.pause, help_epilogue=brake.EXAMPLES_OF_PAUSE)
+app.command(brake.drain, help_epilogue=brake.EXAMPLES_OF_DRAIN)
+app.command(brake.resume, help_epilogue=brake.EXAMPLES_OF_RESUME)
 
 
 @app.command(
@@ -241,7 +245,8 @@ def _say_submitted(view: WorkflowView, service: Service, *, is_watched: bool) ->
 
 def _row(one: WorkflowSummary) -> tuple[object, ...]:
     ended = render_time(one.ended_at)
-    return one.workflow_id, one.name, one.state, one.owner, render_time(one.created_at), ended
+    state = brake.render_state(one.state, one.brake)
+    return one.workflow_id, one.name, state, one.owner, render_time(one.created_at), ended
 
 
 def _put_view(view: WorkflowView) -> None:
@@ -252,6 +257,7 @@ def _put_view(view: WorkflowView) -> None:
             ("owner", view.owner),
             ("group", view.group or "-"),
             ("state", view.state),
+            ("stopped", brake.render_brake(view.brake)),
             ("made", render_time(view.created_at)),
             ("ended", f"{render_time(view.ended_at)} by {view.ended_by}" if view.ended_at else "-"),
             ("finishes itself", view.finish_when_done),

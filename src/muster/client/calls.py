@@ -42,6 +42,8 @@ from muster.client.shapes.sites import (
 )
 from muster.client.shapes.workflows import (
     AddWorkers,
+    BrakedView,
+    BrakeWorkflow,
     EndedView,
     Progress,
     QueueAccessView,
@@ -98,6 +100,21 @@ def finish_workflow(workflow_id: str) -> Call[EndedView]:
 def abort_workflow(workflow_id: str) -> Call[EndedView]:
     """End a workflow: its workers are stopped at once."""
     return _post(f"/workflows/{_part(workflow_id)}/actions/abort", None, EndedView)
+
+
+def pause_workflow(workflow_id: str, *, reason: str = "") -> Call[BrakedView]:
+    """Begin no event of it until it is resumed: what is at work goes on to its end, and its workers wait."""
+    return _post(f"/workflows/{_part(workflow_id)}/actions/pause", BrakeWorkflow(reason), BrakedView)
+
+
+def drain_workflow(workflow_id: str, *, reason: str = "") -> Call[BrakedView]:
+    """As `pause_workflow`, and its workers go as soon as they have nothing in hand."""
+    return _post(f"/workflows/{_part(workflow_id)}/actions/drain", BrakeWorkflow(reason), BrakedView)
+
+
+def resume_workflow(workflow_id: str) -> Call[BrakedView]:
+    """Go on with a workflow that was paused or drained, or that stopped itself."""
+    return _post(f"/workflows/{_part(workflow_id)}/actions/resume", None, BrakedView)
 
 
 def get_account(workflow_id: str, *, recount: bool = False) -> Call[Account]:

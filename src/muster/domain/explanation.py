@@ -26,8 +26,19 @@ class Verdict(StrEnum):
     STARTING = "starting"  # events wait, its workers are on their way
     WAITING = "waiting"  # what waits is tried again after a pause, or there is no room for it yet
     IDLE = "idle"  # it has nothing to do
+    BRAKED = "braked"  # somebody stopped it for a while, or it stopped itself
     STALLED = "stalled"  # events wait, and nothing moves until a person does something
     ENDED = "ended"
+
+
+_IN_WORDS: Mapping[Verdict, str] = {
+    Verdict.RUNNING: "it is running",
+    Verdict.STARTING: "it is being started",
+    Verdict.WAITING: "it has to wait",
+    Verdict.BRAKED: "it is stopped for a while",
+    Verdict.STALLED: "it stands still",
+    Verdict.IDLE: "it has nothing to do",
+}
 
 
 @dataclass(frozen=True)
@@ -142,8 +153,8 @@ def explain(case: WorkflowCase) -> Explanation:
 def _find_stall(case: WorkflowCase, explained: Sequence[Explained]) -> Reason | None:
     """Why nothing can move, with what is known of the taskforces that are to blame."""
     stall = find_stall(case.stall)
-    if stall is None:
-        return None
+    if stall is None or stall.cause is Cause.BRAKED:
+        return stall
     if stall.cause is Cause.PAUSED:
         return replace(stall, last_error=case.find_failure())
     same = Cause.WORKERS_ENDED if stall.cause is Cause.NO_TASKFORCE else stall.cause
@@ -180,8 +191,8 @@ def _find_no_room(explained: Sequence[Explained]) -> Reason | None:
 
 def _judge(case: WorkflowCase, stall: Reason | None, explained: Sequence[Explained]) -> Verdict:
     total = case.total
-    if not case.workflow.is_active:
-        return Verdict.ENDED
+    if not case.workflow.is_active or case.workflow.brake is not None:
+        return Verdict.BRAKED if case.workflow.is_active else Verdict.ENDED
     if total.in_work or ((total.waiting or case.stall.is_direct) and case.live and stall is None):
         return Verdict.RUNNING
     if not total.waiting and not case.stall.is_direct:
@@ -204,21 +215,11 @@ def _summarise(case: WorkflowCase, verdict: Verdict, *, to_stop: int) -> str:
         events += f", {count(total.failed, 'failed attempt')}"
     if case.stall.is_direct:
         events = "its events go through the broker, and are not counted here"
-    match verdict:
-        case Verdict.RUNNING:
-            return f"it is running: {events}; {workers}"
-        case Verdict.STARTING:
-            return f"it is being started: {events}; {workers}"
-        case Verdict.WAITING:
-            return f"it has to wait: {events}; {workers}"
-        case Verdict.STALLED:
-            return f"it stands still: {events}; {workers}"
-        case Verdict.IDLE:
-            return f"it has nothing to do: {events}; {workers}"
-        case Verdict.ENDED:
-            hands_in = f"; {count(case.live, 'worker')} may still hand in what they have" if case.live else ""
-            stopping = f"; {to_stop} of {count(len(case.taskforces), 'taskforce')} not yet stopped" if to_stop else ""
-            return f"{_explain_end(case).text}{stopping}{hands_in}"
+    if verdict is not Verdict.ENDED:
+        return f"{_IN_WORDS[verdict]}: {events}; {workers}"
+    hands_in = f"; {count(case.live, 'worker')} may still hand in what they have" if case.live else ""
+    stopping = f"; {to_stop} of {count(len(case.taskforces), 'taskforce')} not yet stopped" if to_stop else ""
+    return f"{_explain_end(case).text}{stopping}{hands_in}"
 
 
 def _explain_end(case: WorkflowCase) -> Reason:

@@ -28,6 +28,7 @@ class Cause(StrEnum):
 
     # of a workflow
     ENDED = "ended"
+    BRAKED = "braked"  # a person stopped it for a while, or its failures did
     LEFT = "left"  # it ended with events that nobody works on any more
     FAILED_ATTEMPTS = "failed-attempts"  # what failed is tried again, as often as the workflow says
     DEAD = "dead"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from shlex import quote
 
+from muster.domain.brake import Brake
 from muster.domain.queue import Counts, Queue, sum_inputs
 from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import ENDING, Phase
@@ -96,9 +97,16 @@ def explain_stall(case: StallCase) -> str | None:
 
 def find_stall(case: StallCase) -> Reason | None:
     """Why nothing can move; None when something can, or will in a moment."""
-    total = case.total
-    if not case.workflow.is_active or total.in_work:
+    if not case.workflow.is_active:
         return None
+    if case.workflow.brake is not None:
+        return _explain_brake(case.workflow, case.workflow.brake, case.total)
+    return None if case.total.in_work else _find_want(case)
+
+
+def _find_want(case: StallCase) -> Reason | None:
+    """What it lacks, though nobody stopped it, while nothing of it is at work."""
+    total = case.total
     if total.waiting and (places := case.places_direct):
         return _explain_not_bridged(case, places)
     if total.waiting and case.workers:
@@ -107,6 +115,25 @@ def find_stall(case: StallCase) -> Reason | None:
     if total.waiting or case.is_direct:
         return _explain_no_worker(case)
     return _explain_no_input(case) if total.published else _explain_before(case)
+
+
+def _explain_brake(workflow: Workflow, brake: Brake, total: Counts) -> Reason:
+    """It would be so whatever else is in the way; what is at work may go on."""
+    here = workflow.workflow_id
+    resume = f"muster workflow resume {here}"
+    if brake.has_tripped:
+        text = f"it stopped itself: {brake.reason}"
+        remedies: tuple[str, ...] = (
+            f"muster workflow errors {here}",
+            f"{resume}    # once the cause is mended, or to go on as it is",
+        )
+    else:
+        text = f"it was {brake.state} by {brake.by}{f': {brake.reason}' if brake.reason else ''}"
+        remedies = (resume,)
+    if total.dead:
+        dead = "event has" if total.dead == 1 else "events have"
+        remedies = (*remedies, f"{resume} --dead-letters    # and try again the {total.dead} that {dead} died")
+    return Reason(Cause.BRAKED, text, Party.PERSON, brake.at, brake.fingerprint, remedies)
 
 
 def _explain_not_bridged(case: StallCase, places: Sequence[str]) -> Reason:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from muster.domain.brake import Brake, BrakeEvent, BrakeRule, next_brake
 from muster.domain.taskforce_phase import Phase
 
 PRIORITY_DEFAULT = 50
@@ -62,6 +63,7 @@ class Workflow:
         owner_group: whose members may do with it what its owner may; None: nobody else.
         ended_at, ended_by: of its end, seconds since the epoch; None while it is active.
         finish_when_done: it finishes itself once its closed inputs are drained.
+        brake: it is stopped for a while; None: it is not.
     """
 
     workflow_id: str
@@ -74,6 +76,7 @@ class Workflow:
     ended_at: float | None = None
     ended_by: str | None = None
     owner_group: str | None = None
+    brake: Brake | None = None
 
     @property
     def is_active(self) -> bool:
@@ -87,7 +90,16 @@ class Workflow:
             return None
         if state is S.ACTIVE:
             return replace(self, state=state, ended_at=None, ended_by=None)
-        return replace(self, state=state, ended_at=at, ended_by=by)
+        return replace(self, state=state, ended_at=at, ended_by=by, brake=None)
+
+    def braked(
+        self, event: BrakeEvent, *, at: float, by: str, reason: str = "", fingerprint: str | None = None
+    ) -> "Workflow | None":
+        """The workflow after somebody used its brake, or None where that changes nothing."""
+        brake = next_brake(self.brake, event, at=at, by=by, reason=reason)
+        if brake is self.brake or not self.is_active:
+            return None
+        return replace(self, brake=None if brake is None else replace(brake, fingerprint=fingerprint))
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,7 @@ class TaskDirective:
         attempts, retry_s: how often an event is tried, and the pause after its first failure (`domain.retry`).
         timeout_s, warm, max_events, infile_ext, outfile_ext, slots: how the worker runs it. `timeout_s` None
             is no limit; `max_events` is how many events one warm process serves; `slots` is events at once a worker.
+        brake_attempts, brake_share: when its failures stop the workflow (`domain.brake`).
     """
 
     task_id: str
@@ -122,6 +135,13 @@ class TaskDirective:
     infile_ext: str = "in"
     outfile_ext: str = "out"
     slots: int = 1
+    brake_attempts: int = 100
+    brake_share: float = 0.5
+
+    @property
+    def brake_rule(self) -> BrakeRule:
+        """When its failures stop the workflow."""
+        return BrakeRule(self.brake_attempts, self.brake_share)
 
 
 def list_reached(directives: Sequence[TaskDirective], queues: Iterable[str]) -> list[TaskDirective]:
@@ -160,6 +180,7 @@ class Origin(StrEnum):
     SUBMITTED = "submitted"  # with its workflow
     ADDED = "added"  # more workers for a task
     REOPENED = "reopened"  # for events that went back when no taskforce of the task was left
+    RESUMED = "resumed"  # in the place of one that was drained
 
 
 @dataclass(frozen=True)
@@ -171,6 +192,7 @@ class Taskforce:
             database's clock; None: no claim), and the fencing number that its reports must carry (0: never claimed).
         submit_failures, remove_failures: failed tries since the last success.
         held_reason: why it is not tried any more to start or to stop it; None while it is tried.
+        let_go_at: since when its workers go as soon as they have done what they have in hand, seconds since the epoch; None: they stay.
     """
 
     taskforce_uuid: str
@@ -197,3 +219,4 @@ class Taskforce:
     submit_failures: int = 0
     remove_failures: int = 0
     held_reason: str | None = None
+    let_go_at: float | None = None

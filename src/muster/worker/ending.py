@@ -15,6 +15,7 @@ from muster.worker.calls import Call, Calls
 from muster.worker.crew import Crew
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Stop
+from muster.worker.protocol import UNHURRIED_S
 from muster.worker.reaper import Reaper
 from muster.worker.service import GaveUpError, Patience, RefusedError, Session
 from muster.worker.settings import Settings
@@ -48,6 +49,7 @@ class Ending:
         """There is no session to be had any more: no use in enrolling."""
         self._how: Optional[Exit] = None
         self._began: Optional[float] = None
+        self._is_unhurried = False
         self._is_abort = False
         self._is_cancelled = False
         self._n_signals = 0
@@ -67,6 +69,9 @@ class Ending:
             grace_s: their grace as the service says; None: the worker's own, unless the service has said one. Either counts from the first
                 reason to end, as the pool counts it.
         """
+        if self._is_unhurried:
+            self._began = self.deadline = None
+            self._is_unhurried = False
         if self._began is None:
             self._began = time.monotonic()
         if self._how is None or (how.status and not self._how.status):
@@ -92,9 +97,14 @@ class Ending:
 
     def note_word(self, word: Optional[Stop]) -> None:
         """What the service says of stopping."""
-        if word is not None:
-            self.is_cut_off = True
-            self.stop(Exit(0, f"told to {word.how}"), is_abort=word.how == "abort", grace_s=word.grace_s)
+        if word is None:
+            return
+        is_unhurried = word.grace_s >= UNHURRIED_S
+        if is_unhurried and self.has_begun:
+            return  # for another reason: that has said how long
+        self.is_cut_off = not is_unhurried  # what is let go may take days to end, and can have a session all that time
+        self.stop(Exit(0, f"told to {word.how}"), is_abort=word.how == "abort", grace_s=word.grace_s)
+        self._is_unhurried = is_unhurried
 
     def note_enrolment_refused(self, error: RefusedError) -> None:
         """The service will have nothing of this worker."""

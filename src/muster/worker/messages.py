@@ -120,6 +120,7 @@ class StepAnswer:
     leases: Sequence[Lease]
     come_back_s: Optional[float]
     stop: Optional[Stop]
+    is_held: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class Renewal:
     lost: Sequence[str]
     stop: Optional[Stop]
     token: Optional[str] = field(repr=False)
+    is_held: bool = False
 
 
 def render_enrolment(
@@ -206,6 +208,7 @@ def parse_step_answer(raw: bytes) -> StepAnswer:
         leases=[_parse_lease_of_event(one) for one in _get(answer, "events", list)],
         come_back_s=_parse_seconds(answer.get("come_back_s")),
         stop=_parse_stop(answer),
+        is_held=answer.get("held") is True,
     )
 
 
@@ -218,6 +221,7 @@ def parse_renewal(raw: bytes) -> Renewal:
         lost=[str(event) for event in _get(answer, "lost", list)],
         stop=_parse_stop(answer),
         token=token if isinstance(token, str) and token else None,
+        is_held=answer.get("held") is True,
     )
 
 

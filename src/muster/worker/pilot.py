@@ -170,7 +170,13 @@ class Pilot:
             crew.desk.put(answer.leases, epoch=self._session.epoch, is_stopping=self._ending.has_begun)
         elif not answer.leases and not call.is_superseded and call.want:
             self._rest(now, took_s, call.wait_s, answer.come_back_s)
+        self._note_hold(is_held=answer.is_held)
         self._ending.note_word(answer.stop)
+
+    def _note_hold(self, *, is_held: bool) -> None:
+        """The workflow is stopped for a while: what waits here could be begun by mistake."""
+        if is_held and self._crew is not None:
+            self._crew.desk.give_back_ready()
 
     def _rest(self, now: float, took_s: float, wait_s: float, come_back_s: Optional[float]) -> None:
         """Nothing came. When to ask again?"""
@@ -188,6 +194,7 @@ class Pilot:
         if lost := [one for one in message.held if one[0] in names]:
             self._log.tell("leases lost", count=len(lost))
             self._crew.desk.lose(lost)
+        self._note_hold(is_held=message.answer.is_held)
         self._ending.note_word(message.answer.stop)
 
     def _note_refused(self, call: Call, error: RefusedError) -> None:

@@ -31,12 +31,16 @@ Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events
 `limit`, `key` (or null), `kind`, `body` (a string), `alone` (true: workers died with it; hold nothing else while it is at work)),
 `come_back_s` (a number when the service would rather not park: ask again then; else null), `stop` (null, or `how` and `grace_s`:
 hand in or give back what is held, then leave. `how`: `finish` or `abort`. `grace_s`: how long the tasks at work may go on, in
-seconds from the first word of the end, also where that was a signal; 0 with `abort`).
+seconds from the first word of the end, also where that was a signal; 0 with `abort`; `UNHURRIED_S` of workers that are let go),
+`held` (true: the workflow is stopped for a while; give back what waits, and ask on).
 """
+
+UNHURRIED_S = 31_622_400.0
+"""A `grace_s` as good as none: tasks at work end when they end. A shorter one that follows counts from when it is said."""
 
 RENEW = "/muster/v1/worker/renew"
 """Request: `held` (array of `[event, fence]`). Answer: `lease_s`, `lost` (array of events no longer held: stop their tasks,
-hand nothing in), `stop` (as in STEP), `token` (a fresh one, or null while the old one has more than half of its time)."""
+hand nothing in), `stop`, `held` (as in STEP), `token` (a fresh one, or null while the old one has more than half of its time)."""
 
 LEAVE = "/muster/v1/worker/leave"
 """Request: `reason`. What the session still holds goes back uncounted. Answer: `{}`."""

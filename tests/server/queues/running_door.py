@@ -242,6 +242,7 @@ async def insert_workflow(
     phase: Phase = Phase.CONDOR_SUBMIT,
     inputs: Sequence[str] = ("source", "hidden"),
     outputs: Sequence[str] = ("sink",),
+    brake_attempts: int = 100,
 ) -> Layout:
     """Store a workflow of one task and one taskforce, as the service that submits workflows leaves it."""
     workflow_id = make_workflow_id(now_s=1_800_000_000, random=random_hex(8))
@@ -284,6 +285,7 @@ async def insert_workflow(
             attempts=attempts,
             infile_ext="json",
             outfile_ext="json",
+            brake_attempts=brake_attempts,
         )
         tx.workflows.insert(
             Workflow(workflow_id, now, 50, owner, "test", finish_when_done=finish_when_done), [directive]

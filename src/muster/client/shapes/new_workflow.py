@@ -33,8 +33,9 @@ class NewTask(Request):
 
     `task_args` for an empty `task_image` is the command itself. `timeout_s` null: no limit. `retry_s`: seconds before an event
     whose first attempt failed is tried again, twice as many after each further one. `slots`: events at once a worker.
-    `max_events`: events that one warm process serves. `input_files`: files at the location's access point that appear in the
-    task's working directory.
+    `max_events`: events that one warm process serves. `brake_attempts`, `brake_share`: the workflow stops itself when of its last
+    so many attempts more than this share have failed; 0 attempts: it never does. `input_files`: files at the location's access
+    point that appear in the task's working directory.
     """
 
     cluster_locations: list[str]
@@ -59,6 +60,8 @@ class NewTask(Request):
     outfile_ext: str = "out"
     slots: int = 1
     lease_s: float = 60.0
+    brake_attempts: int = 100
+    brake_share: float = 0.5
 
 
 class NewWorkflow(Request):

@@ -1,6 +1,8 @@
 """How do a workflow, its tasks, its queues and its taskforces look? Source of the words: wms.md sections 4 and 5."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from muster.client.shapes.account import CountsView
 from muster.client.shapes.message import Answer, Request
@@ -59,6 +61,8 @@ class TaskView(Answer, kw_only=True):
     infile_ext: str
     outfile_ext: str
     slots: int
+    brake_attempts: int = 0
+    brake_share: float = 0.5
 
 
 class PhaseLogView(Answer):
@@ -76,8 +80,8 @@ class TaskforceView(Answer):
     """A taskforce, every field.
 
     `workers`: live sessions now. `claim_until`: null when no claim is in force. `claim_fence`: the number of the newest claim.
-    `origin`: what it was made for: `submitted` with its workflow, `added`, `reopened` by a replay. `held_reason`: why it is not
-    tried any more; null while it is.
+    `origin`: what it was made for: `submitted` with its workflow, `added`, `reopened` by a replay, `resumed` after it was drained.
+    `held_reason`: why it is not tried any more; null while it is. `let_go_at`: since when its workers go once they have nothing in hand.
     """
 
     taskforce_uuid: str
@@ -105,6 +109,7 @@ class TaskforceView(Answer):
     submit_failures: int
     remove_failures: int
     held_reason: str | None
+    let_go_at: float | None = None
 
 
 class AddWorkers(Request):
@@ -114,9 +119,41 @@ class AddWorkers(Request):
     n_workers: int
 
 
+class BrakeView(Answer):
+    """A workflow is stopped for a while. `state`: `paused` (its workers wait) or `drained` (they go once they have nothing in hand).
+
+    `by`: who did it; `muster` where most of the last attempts failed, and then `fingerprint` is that of the most frequent failure.
+    `reason`: why, in words; may be empty.
+    """
+
+    state: str
+    at: float
+    by: str
+    reason: str
+    fingerprint: str | None
+
+
+class BrakeWorkflow(Request):
+    """POST .../actions/pause, .../actions/drain. `reason`: why, for whoever looks at it."""
+
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class BrakedView(Answer):
+    """POST .../actions/pause, .../actions/drain, .../actions/resume.
+
+    `brake`: null where it goes on. `n_taskforces`: how many this call let go, or made in their place.
+    """
+
+    workflow_id: str
+    state: str
+    brake: BrakeView | None
+    n_taskforces: int
+
+
 class WorkflowSummary(Answer, kw_only=True):
     """A row of the list. `state`: `active`, `finished` or `aborted`; `ended_at`, `ended_by`: null while it is active; `group`: null where
-    it belongs to its owner alone.
+    it belongs to its owner alone; `brake`: null unless it is stopped for a while.
     """
 
     workflow_id: str
@@ -129,6 +166,7 @@ class WorkflowSummary(Answer, kw_only=True):
     ended_at: float | None
     ended_by: str | None
     group: str | None = None
+    brake: BrakeView | None = None
 
 
 class WorkflowView(WorkflowSummary, kw_only=True):
@@ -157,7 +195,8 @@ class EndedView(Answer):
 class Progress(Answer):
     """GET /muster/v1/workflows/{id}/progress?seen=&wait_s= : answers as soon as `token` differs from `seen`, or after `wait_s`.
 
-    `workers`: live sessions. `input` sums the queues that tasks read. `why`: one sentence when nothing can move.
+    `workers`: live sessions. `input` sums the queues that tasks read. `why`: one sentence when nothing can move. `brake`: null unless it
+    is stopped for a while.
     """
 
     workflow_id: str
@@ -170,3 +209,4 @@ class Progress(Answer):
     phases: dict[str, int]
     failures: int
     why: str | None
+    brake: BrakeView | None = None

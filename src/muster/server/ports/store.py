@@ -48,7 +48,7 @@ class Workflows(Protocol):
         self, phase: Phase, *, limit: int, of_each: int, without: Collection[str] = ()
     ) -> Sequence[Waiting]:
         """Those with taskforces in this phase, by their taskforces' highest priority and earliest creation. At most `limit`,
-        and `of_each` owner; the most urgent ones (`domain.admission`). `without`: those of these owners.
+        and `of_each` owner; the most urgent ones (`domain.admission`). `without`: those of these owners. Not those that are braked.
         """
 
     def measure_use(self, *, with_events: bool) -> Sequence[InUse]:
@@ -70,7 +70,10 @@ class Workflows(Protocol):
         """
 
     def update(self, workflow: Workflow) -> None:
-        """Store the fields that may change: `state`, `ended_at`, `ended_by`."""
+        """Store the fields that may change: `state`, `ended_at`, `ended_by`, `brake`."""
+
+    def find_braked(self, workflow_ids: Collection[str]) -> AbstractSet[str]:
+        """Those of the named that are stopped for a while."""
 
     def list_page(self, *, owner: str | None, active: bool | None, after: str | None, limit: int) -> Sequence[Workflow]:
         """Newest first, those older than the workflow `after`. Raises NotFoundError for an unknown `after`."""
@@ -131,6 +134,7 @@ class TaskforceState:
     claim_until: float | None
     claim_fence: int
     held_reason: str | None
+    let_go_at: float | None = None
 
 
 class Taskforces(Protocol):

@@ -168,6 +168,7 @@ def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> Ta
         lease_s=min(queue.lease_s for queue in inputs),
         slots=directive.slots,
         finishes_itself=tx.workflows.get(taskforce.workflow_id).finish_when_done,
+        brake_rule=directive.brake_rule,
     )
 
 

@@ -24,7 +24,7 @@ NO_WORKERS_LEFT = "Created when dead letters were replayed, because every taskfo
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """A taskforce to be made, like `model`."""
 
     directive: TaskDirective
@@ -41,7 +41,7 @@ def bring_workers(tx: Transaction, parts: Parts, caller: Caller, workflow: Workf
     filled = [one for one in queues if one.number == queue and one.is_input]
     assert filled, "only tasks' attempts count, so only their queues have dead letters"
     if workflow.is_active:
-        _insert(tx, parts, workflow, _list_wanted(tx, workflow, filled), context=NO_WORKERS_LEFT)
+        insert_wanted(tx, parts, workflow, _list_reached(tx, workflow, filled), context=NO_WORKERS_LEFT)
         return False
     active = workflow.after(WorkflowEvent.REOPENED, at=tx.now(), by=caller.name)
     assert active is not None, "nobody replays dead letters of an aborted workflow"
@@ -49,7 +49,7 @@ def bring_workers(tx: Transaction, parts: Parts, caller: Caller, workflow: Workf
     # Whatever waits or is in work was left there by its end: the workflow is not done before that is.
     counts = tx.queues.counts([one.number for one in queues])
     filled = [one for one in queues if one.is_input and not counts[one.number].is_drained]
-    wanted = _list_wanted(tx, workflow, filled)
+    wanted = _list_reached(tx, workflow, filled)
     data = {"by": caller.name, "n_taskforces": len(wanted)}
     tx.outbox.insert(Notice(workflow.workflow_id, "workflow.reopened", tx.now(), data))
     tx.wake(f"workflow:{workflow.workflow_id}")
@@ -57,23 +57,37 @@ def bring_workers(tx: Transaction, parts: Parts, caller: Caller, workflow: Workf
     for one in queues:
         if one.is_input and one.is_public and one.closed_at is None:
             mark_closed(tx, one)  # only its dead letters come back to life, and it shall be able to finish itself
-    _insert(tx, parts, workflow, wanted, context=REOPENED)
+    insert_wanted(tx, parts, workflow, wanted, context=REOPENED)
     return True
 
 
-def _list_wanted(tx: Transaction, workflow: Workflow, filled: Sequence[Queue]) -> list[_Wanted]:
-    """For each task that can get work and has no taskforce left: one like each of those that it was submitted with."""
+def _list_reached(tx: Transaction, workflow: Workflow, filled: Sequence[Queue]) -> Sequence[Wanted]:
+    """Of the tasks that can get work from these queues."""
     directives = tx.workflows.list_directives(workflow.workflow_id)
+    return list_wanted(tx, list_reached(directives, [one.queue_id for one in filled]))
+
+
+def list_wanted(tx: Transaction, directives: Sequence[TaskDirective]) -> Sequence[Wanted]:
+    """For each of these tasks that has no taskforce left whose workers stay: one like each of those that it was submitted with."""
     wanted = []
-    for directive in list_reached(directives, [one.queue_id for one in filled]):
+    for directive in directives:
         taskforces = tx.taskforces.list_of_task(directive.task_id)
-        if all(one.phase in ENDING for one in taskforces):
+        if all(one.phase in ENDING or one.let_go_at is not None for one in taskforces):
             originals = [one for one in taskforces if one.origin is Origin.SUBMITTED]
-            wanted += [_Wanted(directive, model) for model in originals]
+            wanted += [Wanted(directive, model) for model in originals]
     return wanted
 
 
-def _insert(tx: Transaction, parts: Parts, workflow: Workflow, wanted: Sequence[_Wanted], *, context: str) -> None:
+def insert_wanted(
+    tx: Transaction,
+    parts: Parts,
+    workflow: Workflow,
+    wanted: Sequence[Wanted],
+    *,
+    context: str,
+    origin: Origin = Origin.REOPENED,
+) -> None:
+    """Make them, to be taken further as new ones are. `origin`, `context`: what they are made for, in a word and in their logs."""
     for one in wanted:
         model = one.model
         # A location that is not known any more: its taskforce waits at the old access point, and the progress says so.
@@ -84,7 +98,7 @@ def _insert(tx: Transaction, parts: Parts, workflow: Workflow, wanted: Sequence[
             parts,
             one.directive,
             location,
-            origin=Origin.REOPENED,
+            origin=origin,
             now=tx.now(),
             priority=workflow.priority,
             n_workers=model.n_workers,

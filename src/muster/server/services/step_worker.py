@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from muster.domain.attempt import Verdict
+from muster.domain.attempt import Outcome, Verdict
 from muster.domain.errors import NotFoundError
 from muster.domain.workflow import WorkflowState
 from muster.server.ports.queue_engine import Finished, Leased, SessionEndedError, Step, StepAnswer
 from muster.server.ports.store import Transaction
+from muster.server.services.brake_workflow import trip_brake
 from muster.server.services.enrol_worker import get_plan
 from muster.server.services.park import Errand
 from muster.server.services.parts import Parts
-from muster.server.services.worker_desk import TaskPlan
+from muster.server.services.worker_desk import TaskPlan, Word
 from muster.server.services.worker_token import WorkerClaims, is_half_spent, make_token
 from muster.worker.crash_points import reach
+from muster.worker.protocol import UNHURRIED_S
 
 WANT_MAX = 1024
 """Events that one call may lease at most; asking for more is asking for this many."""
@@ -50,6 +52,7 @@ class WorkerAnswer:
     Args:
         slots: events at once of the worker.
         come_back_s: the worker is not parked and shall ask again then.
+        is_held: no event is to be begun for now; what waits is to be given back.
     """
 
     call: int
@@ -58,6 +61,7 @@ class WorkerAnswer:
     slots: int = 1
     come_back_s: float | None = None
     stop: Stop | None = None
+    is_held: bool = False
 
     def may_park(self, asked: WorkerCall) -> bool:
         """Is there nothing for the worker yet, and may it wait?"""
@@ -66,27 +70,45 @@ class WorkerAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """`lost`: events that the worker no longer holds. `token`: a fresh one, or None while the old one has time."""
+    """`lost`: events that the worker no longer holds. `token`: a fresh one, or None while the old one has time. `is_held`: as in a step."""
 
     lease_s: float
     lost: Sequence[int]
     stop: Stop | None
     token: str | None
+    is_held: bool
 
 
 async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> WorkerAnswer:
     """Hand in and lease, at once. Raises SessionEndedError (410), UnavailableError."""
     plan = await _get_plan(parts, claims)
-    stop = await _find_stop(parts, claims, plan)
+    word = await _find_word(parts, claims, plan)
     if (lot := parts.desk.find_lot(plan.task_id)) is not None:
         lot.dismiss(claims.session)  # an earlier call of this worker that is parked ends now
-    # A taskforce that is to stop gets no new events; what its workers bring is still taken.
-    step = _make_step(claims, plan, asked, want=0 if stop else asked.want)
+    # A taskforce that is to stop, or to wait, gets no new events; what its workers bring is still taken.
+    step = _make_step(claims, plan, asked, want=asked.want if word.is_free else 0)
     answer = await parts.engine.step(step)
     reach("server.step.committed")
     if plan.finishes_itself and not answer.leased and not _ENDED_AN_EVENT.isdisjoint(answer.verdicts):
         parts.waking.wake("drain")  # this may have been the last event: see at once whether the workflow is done
-    return WorkerAnswer(asked.call, answer.verdicts, answer.leased, plan.slots, stop=stop)
+    if asked.finished and plan.brake_rule.attempts:
+        await _watch(parts, plan, asked.finished, is_free=word.is_free)
+    stop = _render_stop(parts, word)
+    return WorkerAnswer(asked.call, answer.verdicts, answer.leased, plan.slots, stop=stop, is_held=word.is_braked)
+
+
+async def _watch(parts: Parts, plan: TaskPlan, finished: Sequence[Finished], *, is_free: bool) -> None:
+    """Look at how attempts ended, and stop the workflow when nearly all fail."""
+    watch = parts.desk.get_watch(plan.task_id, plan.brake_rule)
+    if not is_free:
+        watch.forget()  # they were begun before it was stopped: what comes of it after that is to be judged afresh
+        return
+    for one in finished:
+        if one.outcome is not Outcome.RELEASED:
+            watch.note(one.event, None if one.error is None else one.error.fingerprint)
+    if (trip := watch.judge()) is not None:
+        watch.forget()
+        await trip_brake(parts, plan.workflow_id, plan.task_id, trip)
 
 
 async def find_come_back(parts: Parts, claims: WorkerClaims, answer: WorkerAnswer) -> WorkerAnswer | None:
@@ -113,15 +135,18 @@ async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, an
     step = _make_step(claims, plan, replace(asked, finished=()), want=asked.want)
 
     async def take() -> StepAnswer:
+        if (await _find_word(parts, claims, plan)).is_braked:
+            return StepAnswer((), ())  # it waits on: the end of it rings
         return await parts.engine.lease_more(step)
 
     async def is_over() -> bool:
-        return parts.stopping.asked or await _find_stop(parts, claims, plan) is not None
+        return parts.stopping.asked or _render_stop(parts, await _find_word(parts, claims, plan)) is not None
 
     wait_s = min(asked.wait_s, parts.settings.park_s_max)
     woken = await lot.wait(Errand(claims.session, take, is_over), timeout_s=wait_s)
     if woken is None:
-        return replace(answer, stop=await _find_stop(parts, claims, plan))
+        word = await _find_word(parts, claims, plan)
+        return replace(answer, stop=_render_stop(parts, word), is_held=word.is_braked)
     reach("server.step.committed")
     return replace(answer, leased=woken.leased)
 
@@ -135,7 +160,8 @@ async def renew_worker(parts: Parts, claims: WorkerClaims, held: Sequence[tuple[
     if is_half_spent(claims, now_s=now, ttl_s=ttl_s):
         parts.measures.tokens["worker"] += 1
         token = make_token(parts.worker_key, replace(claims, expires_at=int(now + ttl_s)))
-    return Renewed(plan.lease_s, lost, await _find_stop(parts, claims, plan), token)
+    word = await _find_word(parts, claims, plan)
+    return Renewed(plan.lease_s, lost, _render_stop(parts, word), token, word.is_braked)
 
 
 async def leave_worker(parts: Parts, claims: WorkerClaims, *, reason: str) -> None:
@@ -171,12 +197,15 @@ async def _get_plan(parts: Parts, claims: WorkerClaims) -> TaskPlan:
         raise SessionEndedError("the taskforce is not known") from None
 
 
-async def _find_stop(parts: Parts, claims: WorkerClaims, plan: TaskPlan) -> Stop | None:
-    """The word of the end. Its grace is that which the taskforce's site is told, too (`claim_taskforces`)."""
+async def _find_word(parts: Parts, claims: WorkerClaims, plan: TaskPlan) -> Word:
     try:
-        stop = await parts.desk.find_stop(claims.taskforce_uuid, plan.workflow_id, parts.store, parts.waking)
+        return await parts.desk.find_word(claims.taskforce_uuid, plan.workflow_id, parts.store, parts.waking)
     except NotFoundError:
         raise SessionEndedError("the taskforce is not known") from None
-    if stop is None:
-        return None
-    return Stop("abort", 0.0) if stop is WorkflowState.ABORTED else Stop("finish", parts.settings.stop_grace_s)
+
+
+def _render_stop(parts: Parts, word: Word) -> Stop | None:
+    """The word of the end. Its grace is that which the taskforce's site is told, too (`claim_taskforces`); who is let go has its time."""
+    if word.stop is None:
+        return Stop("finish", UNHURRIED_S) if word.lets_go else None
+    return Stop("abort", 0.0) if word.stop is WorkflowState.ABORTED else Stop("finish", parts.settings.stop_grace_s)

@@ -259,6 +259,8 @@ def _make_directive(
         infile_ext=settings.infile_ext,
         outfile_ext=settings.outfile_ext,
         slots=settings.slots,
+        brake_attempts=settings.brake_attempts,
+        brake_share=settings.brake_share,
     )
 
 

@@ -25,6 +25,7 @@ TIMEOUT_S_MAX = 366 * 86_400.0
 MAX_EVENTS_MAX = 1_000_000_000
 SLOTS_MAX = 1024
 LEASE_S_MIN, LEASE_S_MAX = 1.0, 86_400.0
+BRAKE_ATTEMPTS_MIN, BRAKE_ATTEMPTS_MAX = 10, 10_000
 EXTENSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 """A file name's ending, without the dot in front."""
 
@@ -44,6 +45,8 @@ class TaskSettings:
     outfile_ext: str
     slots: int
     lease_s: float
+    brake_attempts: int
+    brake_share: float
 
 
 def parse_integer(text: str) -> int:
@@ -84,6 +87,8 @@ VARIABLES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "MUSTER_TASK_MAX_EVENTS": ("max_events", parse_integer),
     "MUSTER_TASK_SLOTS": ("slots", parse_integer),
     "MUSTER_TASK_LEASE_S": ("lease_s", parse_number),
+    "MUSTER_TASK_BRAKE_ATTEMPTS": ("brake_attempts", parse_integer),
+    "MUSTER_TASK_BRAKE_SHARE": ("brake_share", parse_number),
     "EWMS_PILOT_INFILE_EXT": ("infile_ext", parse_extension),
     "EWMS_PILOT_OUTFILE_EXT": ("outfile_ext", parse_extension),
     "EWMS_PILOT_TASK_TIMEOUT": ("timeout_s", parse_number),
@@ -169,6 +174,10 @@ def _find_faults(settings: TaskSettings, path: str, said_by: Mapping[str, str]) 
         "lease_s": None
         if LEASE_S_MIN <= settings.lease_s <= LEASE_S_MAX
         else f"must be {LEASE_S_MIN:.0f} to {LEASE_S_MAX:.0f} seconds",
+        "brake_attempts": None
+        if not settings.brake_attempts or BRAKE_ATTEMPTS_MIN <= settings.brake_attempts <= BRAKE_ATTEMPTS_MAX
+        else f"must be 0 (never), or {BRAKE_ATTEMPTS_MIN} to {BRAKE_ATTEMPTS_MAX}",
+        "brake_share": None if 0 <= settings.brake_share < 1 else "must be at least 0 and less than 1",
         **{
             name: None
             if EXTENSION.fullmatch(getattr(settings, name))

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 import anyio
 
+from muster.domain.brake import BrakeRule, Watch
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Queue
 from muster.domain.taskforce_phase import ENDING
@@ -73,6 +74,7 @@ class TaskPlan:
         lease_s: how long their sessions live between renewals.
         slots: events at once of each.
         finishes_itself: its workflow waits for its queues to be drained.
+        brake_rule: when its failures stop the workflow.
     """
 
     workflow_id: str
@@ -82,11 +84,35 @@ class TaskPlan:
     lease_s: float
     slots: int
     finishes_itself: bool
+    brake_rule: BrakeRule
 
     def inputs_of_call(self, call: int) -> tuple[int, ...]:
         """The queues to lease from, each in front in its turn, so that none starves; the same for a repeat of the call."""
         start = call % len(self.inputs)
         return self.inputs[start:] + self.inputs[:start]
+
+
+@dataclass(frozen=True)
+class Word:
+    """What the workers of a taskforce are to be told.
+
+    Args:
+        stop: how it was ended; None while it may work.
+        lets_go: they are to go once they have nothing in hand.
+        is_braked: no event is to be begun.
+    """
+
+    stop: WorkflowState | None = None
+    lets_go: bool = False
+    is_braked: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        """May its workers take events?"""
+        return self == _FREE
+
+
+_FREE = Word()
 
 
 @dataclass
@@ -95,7 +121,7 @@ class _Watched:
 
     bell: Bell
     listening: AbstractContextManager[Bell]
-    stop: WorkflowState | None = None
+    word: Word = _FREE
     looked_at: float | None = None
 
 
@@ -114,10 +140,15 @@ class WorkerDesk:
         self.clock = clock
         self.plans: Recent[str, TaskPlan] = Recent()
         self.consumers: Recent[int, tuple[Session, Queue]] = Recent()
+        self._watches: Recent[str, Watch] = Recent()
         self._jitter = jitter
         self._lots: dict[str, Lot] = {}
         self._idle: Recent[str, _Idle] = Recent()
         self._watched: Recent[str, _Watched] = Recent(size=WATCHED_MAX, drop=_unlisten)
+
+    def get_watch(self, task_id: str, rule: BrakeRule) -> Watch:
+        """The last attempts of a task that were handed in here."""
+        return self._watches.find(task_id) or self._watches.keep(task_id, Watch(rule))
 
     def find_lot(self, key: str) -> Lot | None:
         """Those parked under a key."""
@@ -142,10 +173,8 @@ class WorkerDesk:
             idle.due.popleft()
         return wait_s
 
-    async def find_stop(
-        self, taskforce_uuid: str, workflow_id: str, store: Store, waking: Waking
-    ) -> WorkflowState | None:
-        """How a taskforce was ended; None while it may work. True to within a second, or to the ring of its workflow's bell.
+    async def find_word(self, taskforce_uuid: str, workflow_id: str, store: Store, waking: Waking) -> Word:
+        """What to tell a taskforce's workers. True to within a second, or to the ring of its workflow's bell.
 
         Raises NotFoundError, UnavailableError.
         """
@@ -153,21 +182,21 @@ class WorkerDesk:
         if watched is None:
             listening = waking.listen(f"workflow:{workflow_id}")
             watched = self._watched.keep(taskforce_uuid, _Watched(listening.__enter__(), listening))
-        if watched.stop is not None:
-            return watched.stop
+        if watched.word.stop is not None:
+            return watched.word
         now = anyio.current_time()
         if watched.looked_at is not None and now - watched.looked_at >= STATE_S_MAX:
             # In the same breath at all others whose turn comes soon: few reads a second, however many there are.
             await self._look(self._list_stale(now + STATE_S_MAX / 2), taskforce_uuid, store, now)
         elif watched.looked_at is None or await watched.bell.wait(0):
             await self._look({taskforce_uuid: watched}, taskforce_uuid, store, now)
-        return watched.stop
+        return watched.word
 
     def _list_stale(self, by: float) -> dict[str, _Watched]:
         return {
             uuid: one
             for uuid, one in self._watched.items()
-            if one.stop is None and one.looked_at is not None and by - one.looked_at >= STATE_S_MAX
+            if one.word.stop is None and one.looked_at is not None and by - one.looked_at >= STATE_S_MAX
         }
 
     async def _look(self, due: Mapping[str, _Watched], asked: str, store: Store, now: float) -> None:
@@ -176,27 +205,30 @@ class WorkerDesk:
         for one in due.values():
             one.looked_at = now
         try:
-            ends = await store.read(lambda tx: _find_ends(tx, list(due)))
+            words = await store.read(lambda tx: _find_words(tx, list(due)))
         except BaseException:
             for uuid, one in due.items():
                 one.looked_at = before[uuid]
             raise
         for uuid, one in due.items():
-            one.stop = ends.get(uuid)
-        if asked not in ends:
+            one.word = words.get(uuid, _FREE)
+        if asked not in words:
             raise NotFoundError(f"no taskforce found with uuid: {asked}")
 
 
-def _find_ends(tx: Transaction, taskforce_uuids: Sequence[str]) -> Mapping[str, WorkflowState | None]:
-    """How each of the taskforces that exist was ended; None for one that may work."""
-    ends: dict[str, WorkflowState | None] = {}
-    for uuid, taskforce in tx.taskforces.find_states(taskforce_uuids).items():
-        ends[uuid] = None
+def _find_words(tx: Transaction, taskforce_uuids: Sequence[str]) -> Mapping[str, Word]:
+    """What to tell the workers of each of the taskforces that exist."""
+    words: dict[str, Word] = {}
+    states = tx.taskforces.find_states(taskforce_uuids)
+    braked = tx.workflows.find_braked({one.workflow_id for one in states.values()})
+    for uuid, taskforce in states.items():
+        stop = None
         if taskforce.phase in ENDING:
             # Of a workflow that was reopened the former taskforces go on ending as they began: an aborted one is never reopened.
             workflow = tx.workflows.get(taskforce.workflow_id)
-            ends[uuid] = WorkflowState.FINISHED if workflow.is_active else workflow.state
-    return ends
+            stop = WorkflowState.FINISHED if workflow.is_active else workflow.state
+        words[uuid] = Word(stop, taskforce.let_go_at is not None, taskforce.workflow_id in braked)
+    return words
 
 
 def _unlisten(watched: _Watched) -> None:

@@ -121,7 +121,7 @@ def _select_waiting() -> Select[Any]:
     ranked = (
         select(waiting, workflow.c.owner, place.label("place"), turn.label("turn"))
         .join(workflow, workflow.c.workflow_id == waiting.c.workflow_id)
-        .where(workflow.c.owner.not_in(bindparam("without", expanding=True)))
+        .where(workflow.c.brake.is_(None), workflow.c.owner.not_in(bindparam("without", expanding=True)))
         .subquery()
     )
     return (

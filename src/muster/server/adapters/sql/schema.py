@@ -43,6 +43,7 @@ workflow = Table(
     Column("ended_at", Double),
     Column("ended_by", Text),
     Column("owner_group", Text),
+    Column("brake", Text),  # JSON of domain.brake.Brake; null: it is off
     Index("workflow_to_finish", "state", "finish_when_done"),
     Index("workflow_in_state", "state", "number"),
 )
@@ -87,6 +88,7 @@ taskforce = Table(
     Column("submit_failures", Integer, nullable=False),
     Column("remove_failures", Integer, nullable=False),
     Column("held_reason", Text),  # why it is not tried any more; null: it is
+    Column("let_go_at", Double),  # since when its workers go once they are done; null: they stay
     Index(
         "taskforce_to_try",
         "schedd",

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Row, bindparam, case, exists, func, select, update
 
 from muster.domain.admission import Waiting
+from muster.domain.brake import Brake, BrakeState
 from muster.domain.errors import NotFoundError
 from muster.domain.location import Location
 from muster.domain.occupancy import Occupant
@@ -39,6 +41,9 @@ _GET_FREE = (
     .where(workflow.c.workflow_id.in_(bindparam("workflow_ids", expanding=True)))
     .with_for_update(skip_locked=True)
 )
+_BRAKED = select(workflow.c.workflow_id).where(
+    workflow.c.workflow_id.in_(bindparam("workflow_ids", expanding=True)), workflow.c.brake.is_not(None)
+)
 _GET_DIRECTIVE = select(task_directive).where(task_directive.c.task_id == bindparam("task_id"))
 _DIRECTIVES = (
     select(task_directive)
@@ -54,7 +59,8 @@ class SqlWorkflows:
         self._session = session
 
     def insert(self, new: Workflow, directives: Sequence[TaskDirective]) -> None:
-        self._session.insert(_NEW, [vars(new) | {"number": self._session.take_number()}])
+        values = vars(new) | {"number": self._session.take_number(), "brake": _write_brake(new.brake)}
+        self._session.insert(_NEW, [values])
         rows = [_write_directive(one) | {"number": self._session.take_number()} for one in directives]
         self._session.insert(_NEW_DIRECTIVES, rows)
 
@@ -91,8 +97,16 @@ class SqlWorkflows:
         self._session.execute(
             update(workflow)
             .where(workflow.c.workflow_id == changed.workflow_id)
-            .values(state=changed.state, ended_at=changed.ended_at, ended_by=changed.ended_by)
+            .values(
+                state=changed.state,
+                ended_at=changed.ended_at,
+                ended_by=changed.ended_by,
+                brake=_write_brake(changed.brake),
+            )
         )
+
+    def find_braked(self, workflow_ids: Collection[str]) -> AbstractSet[str]:
+        return set(self._session.execute(_BRAKED, {"workflow_ids": list(workflow_ids)}).scalars())
 
     def list_page(self, *, owner: str | None, active: bool | None, after: str | None, limit: int) -> Sequence[Workflow]:
         query = select(workflow).order_by(workflow.c.number.desc()).limit(limit)
@@ -172,7 +186,19 @@ def read_workflow(row: Row[Any]) -> Workflow:
         ended_at=row.ended_at,
         ended_by=row.ended_by,
         owner_group=row.owner_group,
+        brake=_read_brake(row.brake),
     )
+
+
+def _write_brake(brake: Brake | None) -> str | None:
+    return None if brake is None else json.dumps(vars(brake))
+
+
+def _read_brake(text: str | None) -> Brake | None:
+    if text is None:
+        return None
+    values = json.loads(text)
+    return Brake(**values | {"state": BrakeState(values["state"])})
 
 
 def _write_directive(directive: TaskDirective) -> dict[str, Any]:

@@ -445,4 +445,8 @@ CREATE TABLE purge_walk (
     PRIMARY KEY (kept)
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0012');
+ALTER TABLE workflow ADD COLUMN brake TEXT;
+
+ALTER TABLE taskforce ADD COLUMN let_go_at DOUBLE PRECISION;
+
+INSERT INTO alembic_version (version_num) VALUES ('0013');

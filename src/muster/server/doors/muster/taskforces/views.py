@@ -40,6 +40,7 @@ def render_seen_taskforce(one: Taskforce, log: Sequence[PhaseLogEntry], workers:
         submit_failures=one.submit_failures,
         remove_failures=one.remove_failures,
         held_reason=one.held_reason,
+        let_go_at=one.let_go_at,
     )
 
 

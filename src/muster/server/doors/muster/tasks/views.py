@@ -29,4 +29,6 @@ def render_task(task: TaskDirective, aliases: Mapping[str, str]) -> TaskView:
         infile_ext=task.infile_ext,
         outfile_ext=task.outfile_ext,
         slots=task.slots,
+        brake_attempts=task.brake_attempts,
+        brake_share=task.brake_share,
     )

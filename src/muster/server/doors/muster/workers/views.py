@@ -148,6 +148,7 @@ class StepAnswerMessage(msgspec.Struct):
     events: list[EventMessage]
     come_back_s: float | None
     stop: StopMessage | None
+    held: bool
 
 
 class RenewRequest(Request):
@@ -163,6 +164,7 @@ class RenewAnswer(msgspec.Struct):
     lost: list[str]
     stop: StopMessage | None
     token: str | None
+    held: bool
 
 
 class LeaveRequest(Request):
@@ -249,6 +251,7 @@ def render_step(answer: WorkerAnswer) -> bytes:
             events=[_render_event(leased, slots=answer.slots) for leased in answer.leased],
             come_back_s=answer.come_back_s,
             stop=_render_stop(answer.stop),
+            held=answer.is_held,
         )
     )
 
@@ -268,7 +271,9 @@ def parse_held(raw: bytes) -> list[tuple[int, int]]:
 def render_renewed(renewed: Renewed) -> bytes:
     """The answer of `renew`."""
     lost = [render_event_id(event) for event in renewed.lost]
-    return _ENCODER.encode(RenewAnswer(renewed.lease_s, lost, _render_stop(renewed.stop), renewed.token))
+    return _ENCODER.encode(
+        RenewAnswer(renewed.lease_s, lost, _render_stop(renewed.stop), renewed.token, renewed.is_held)
+    )
 
 
 def parse_leave(raw: bytes) -> str:

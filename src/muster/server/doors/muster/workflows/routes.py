@@ -14,7 +14,15 @@ from litestar.types import ASGIApp
 from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.new_workflow import NewWorkflow
-from muster.client.shapes.workflows import EndedView, Progress, WorkflowPage, WorkflowView
+from muster.client.shapes.workflows import (
+    BrakedView,
+    BrakeWorkflow,
+    EndedView,
+    Progress,
+    WorkflowPage,
+    WorkflowView,
+)
+from muster.domain.brake import BrakeEvent
 from muster.domain.caller import Role
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.workflow import WorkflowEvent
@@ -33,11 +41,13 @@ from muster.server.doors.muster.workflows.policy import (
     StateQuery,
     WaitQuery,
     parse_after,
+    parse_reason,
     parse_resume,
     parse_state,
 )
 from muster.server.doors.muster.workflows.views import (
     render_account,
+    render_braked,
     render_ended,
     render_errors,
     render_message,
@@ -47,6 +57,7 @@ from muster.server.doors.muster.workflows.views import (
 )
 from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_id, read_body, read_key
 from muster.server.services import read_workflow
+from muster.server.services.brake_workflow import brake_workflow
 from muster.server.services.deactivate_workflow import deactivate_workflow
 from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.follow_progress import follow_progress
@@ -154,6 +165,32 @@ async def abort(request: SignedIn, parts: NamedDependency[Parts], workflow_id: F
     return render_ended(await deactivate_workflow(parts, request.user, workflow_id, WorkflowEvent.ABORTED))
 
 
+@post("/workflows/{workflow_id:str}/actions/pause", status_code=200, operation_class=takes(BrakeWorkflow))
+async def pause(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> BrakedView:
+    """Begin no event of it until it is resumed: what is at work goes on to its end, its workers wait. Paused twice is paused once."""
+    return await _brake(request, parts, workflow_id, BrakeEvent.PAUSED)
+
+
+@post("/workflows/{workflow_id:str}/actions/drain", status_code=200, operation_class=takes(BrakeWorkflow))
+async def drain(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> BrakedView:
+    """As pause, and its workers go as soon as they have nothing in hand."""
+    return await _brake(request, parts, workflow_id, BrakeEvent.DRAINED)
+
+
+@post("/workflows/{workflow_id:str}/actions/resume", status_code=200)
+async def resume(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> BrakedView:
+    """Go on with a workflow that was paused or drained, or that stopped itself. One that goes on already is left alone."""
+    _check(workflow_id)
+    return render_braked(await brake_workflow(parts, request.user, workflow_id, BrakeEvent.RESUMED))
+
+
+async def _brake(request: SignedIn, parts: Parts, workflow_id: str, event: BrakeEvent) -> BrakedView:
+    _check(workflow_id)
+    asked = await read_body(request, BrakeWorkflow)
+    reason = parse_reason(asked.reason)
+    return render_braked(await brake_workflow(parts, request.user, workflow_id, event, reason=reason))
+
+
 @get("/workflows/{workflow_id:str}/account")
 async def account(
     parts: NamedDependency[Parts],
@@ -188,6 +225,9 @@ handlers: Sequence[HTTPRouteHandler] = (
     stream,
     finish,
     abort,
+    pause,
+    drain,
+    resume,
     account,
     errors,
     explanation,

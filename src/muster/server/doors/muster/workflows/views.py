@@ -16,6 +16,8 @@ from muster.client.shapes.account import (
 )
 from muster.client.shapes.stream import END, GAP, PROGRESS, EndView, GapView, NoticeView
 from muster.client.shapes.workflows import (
+    BrakedView,
+    BrakeView,
     EndedView,
     Progress,
     QueueView,
@@ -23,6 +25,7 @@ from muster.client.shapes.workflows import (
     WorkflowSummary,
     WorkflowView,
 )
+from muster.domain.brake import Brake
 from muster.domain.ids import render_event_id
 from muster.domain.outbox import Place, render_place
 from muster.domain.queue import Counts, Queue
@@ -31,6 +34,7 @@ from muster.server.doors.event_stream import SIGN_OF_LIFE, render_event, render_
 from muster.server.doors.muster.taskforces.views import render_taskforce
 from muster.server.doors.muster.tasks.views import render_task
 from muster.server.ports.store import Recount
+from muster.server.services.brake_workflow import Braked
 from muster.server.services.deactivate_workflow import Ended
 from muster.server.services.follow_progress import ProgressNow
 from muster.server.services.read_account import WorkflowAccount, WorkflowErrors
@@ -51,6 +55,7 @@ def render_summary(workflow: Workflow) -> WorkflowSummary:
         ended_at=workflow.ended_at,
         ended_by=workflow.ended_by,
         group=workflow.owner_group,
+        brake=_render_brake(workflow.brake),
     )
 
 
@@ -69,6 +74,7 @@ def render_workflow(whole: WholeWorkflow) -> WorkflowView:
         ended_at=workflow.ended_at,
         ended_by=workflow.ended_by,
         group=workflow.owner_group,
+        brake=_render_brake(workflow.brake),
         tasks=[render_task(one, aliases) for one in whole.directives],
         queues=render_queues(whole.queues, whole.counts),
         taskforces=[render_taskforce(one) for one in whole.taskforces],
@@ -106,6 +112,16 @@ def render_ended(ended: Ended) -> EndedView:
     return EndedView(ended.workflow_id, ended.n_taskforces, ended.state.value)
 
 
+def render_braked(braked: Braked) -> BrakedView:
+    """What pause, drain or resume did."""
+    workflow = braked.workflow
+    return BrakedView(workflow.workflow_id, state_of(workflow), _render_brake(workflow.brake), braked.n_taskforces)
+
+
+def _render_brake(brake: Brake | None) -> BrakeView | None:
+    return None if brake is None else BrakeView(brake.state.value, brake.at, brake.by, brake.reason, brake.fingerprint)
+
+
 def render_progress(now: ProgressNow) -> Progress:
     """How far a workflow is."""
     return Progress(
@@ -119,6 +135,7 @@ def render_progress(now: ProgressNow) -> Progress:
         phases={phase.value: count for phase, count in sorted(now.phases.items())},
         failures=now.failures,
         why=now.why,
+        brake=_render_brake(now.workflow.brake),
     )
 
 

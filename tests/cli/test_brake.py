@@ -1,0 +1,90 @@
+"""Do pause, drain and resume do what they say, from the command line, against the real service?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from harness.stack import Stack
+from harness.waiting import wait_for
+
+pytestmark = pytest.mark.system
+
+TASK = {
+    "cluster_locations": ["local"],
+    "task_image": "",
+    "task_args": "cp {{INFILE}} {{OUTFILE}}",
+    "input_queue_aliases": ["in"],
+    "output_queue_aliases": ["out"],
+}
+
+
+def submit(stack: Stack, **task: Any) -> str:
+    flow = stack.root / "flow.json"
+    flow.write_text(
+        json.dumps({"tasks": [TASK | task], "public_queue_aliases": ["in", "out"], "finish_when_done": True})
+    )
+    return str(stack.run_json("workflow", "submit", str(flow))["workflow_id"])
+
+
+def publish(stack: Stack, workflow: str, count: int) -> None:
+    file = stack.root / "values.jsonl"
+    file.write_text("".join(f"{number}\n" for number in range(count)))
+    stack.run_json("queue", "publish", workflow, "in", str(file), "--close")
+
+
+def test_a_workflow_is_paused_drained_and_resumed(running: Stack) -> None:
+    workflow = submit(running)
+
+    paused = running.run("workflow", "pause", workflow, "--reason", "lunch")
+    publish(running, workflow, 3)
+    shown = running.run("workflow", "show", workflow)
+    listed = running.run("workflow", "list")
+    explained = running.run("workflow", "explain", workflow)
+    drained = running.run_json("workflow", "drain", workflow)
+    resumed = running.run("workflow", "resume", workflow)
+    watched = running.run("workflow", "watch", workflow)
+
+    assert (paused.returncode, paused.stdout) == (0, f"{workflow} active, paused\n")
+    assert f"muster workflow resume {workflow}" in paused.stderr
+    assert "paused by " in shown.stdout
+    assert ": lunch" in shown.stdout
+    assert "active, paused" in listed.stdout
+    assert "it was paused by" in explained.stdout
+    assert drained["brake"]["state"] == "drained"
+    assert (resumed.returncode, resumed.stdout) == (0, f"{workflow} active\n")
+    assert "it goes on" in resumed.stderr
+    assert watched.returncode == 0
+    assert watched.stdout.splitlines()[-1].startswith("finished: 0 waiting, 0 in work, 3 done, 0 dead of 3")
+
+
+def test_one_that_stopped_itself_goes_on_with_its_dead_letters(running: Stack) -> None:
+    needed = running.root / "needed"
+    workflow = submit(running, task_args=f"cp {needed} {{{{OUTFILE}}}}", attempts=1, brake_attempts=10)
+    publish(running, workflow, 200)
+    wait_for(lambda: running.run_json("workflow", "show", workflow)["brake"], "it has stopped itself")
+
+    shown = running.run("workflow", "show", workflow)
+    needed.write_text("found")
+    resumed = running.run("workflow", "resume", workflow, "--dead-letters")
+
+    assert "paused by muster" in shown.stdout
+    assert "of its last 10 attempts failed, each time: exit 1: cp: cannot stat" in shown.stdout
+    assert "dead letters went back" in resumed.stderr
+    wait_for(
+        lambda: running.run_json("workflow", "show", workflow)["state"] == "finished",
+        "it finishes itself",
+        deadline_s=60,
+    )
+    account = running.run_json("workflow", "account", workflow, "--recount")
+    assert (account["done"], account["dead"], account["adds_up"]) == (200, 0, True)
+
+
+def test_what_cannot_be_stopped_any_more_is_said(running: Stack) -> None:
+    workflow = submit(running)
+    running.run("workflow", "abort", workflow)
+
+    refused = running.run("workflow", "pause", workflow)
+
+    assert refused.returncode != 0
+    assert "is aborted, and nothing of it runs" in refused.stderr
