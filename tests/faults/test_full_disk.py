@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from harness.namespaces import mount_namespace
 from harness.processes import workers_alive
 from harness.stack import Part, Stack
 from harness.tally import Tally, check_after_fault
@@ -36,7 +37,7 @@ def test_a_full_disk_refuses_in_words_and_loses_nothing(stack: Stack, tmp_path: 
     disk = stack.root / "disk"
     disk.mkdir()
     script = f'mount -t tmpfs -o size={DISK_MIB}m tmpfs "{disk}" && exec "$@"'
-    stack.wrapper = (*_namespace(), "sh", "-c", script, "sh")
+    stack.wrapper = (*mount_namespace(), "sh", "-c", script, "sh")
     stack.database_url = f"sqlite:///{disk / 'muster.db'}"
     serve = stack.start_serve()
     inside = Path(f"/proc/{serve.process.pid}/root{disk}")
@@ -67,7 +68,13 @@ def test_a_full_disk_refuses_in_words_and_loses_nothing(stack: Stack, tmp_path: 
 def test_who_publishes_a_file_is_told_what_is_in_and_goes_on_from_there(stack: Stack) -> None:
     disk = stack.root / "disk"
     disk.mkdir()
-    stack.wrapper = (*_namespace(), "sh", "-c", f'mount -t tmpfs -o size={DISK_MIB}m tmpfs "{disk}" && exec "$@"', "sh")
+    stack.wrapper = (
+        *mount_namespace(),
+        "sh",
+        "-c",
+        f'mount -t tmpfs -o size={DISK_MIB}m tmpfs "{disk}" && exec "$@"',
+        "sh",
+    )
     stack.database_url = f"sqlite:///{disk / 'muster.db'}"
     serve = stack.start_serve()
     inside = Path(f"/proc/{serve.process.pid}/root{disk}")
@@ -158,7 +165,7 @@ def test_muster_up_says_what_to_do_where_the_disk_keeps_it_from_starting(stack: 
     disk.mkdir()
     for room_kib in (0, 8, 64):
         script = f'mount -t tmpfs -o size=1m tmpfs "{disk}" && head -c {1024 - room_kib}K /dev/zero > "{disk}/ballast" && exec "$@"'
-        stack.wrapper = (*_namespace(), "sh", "-c", script, "sh")
+        stack.wrapper = (*mount_namespace(), "sh", "-c", script, "sh")
 
         up = stack._start("up", ["up", "--dir", str(disk / "muster")], crash=None, times=0)
 
@@ -192,7 +199,7 @@ def _start_up_on_a_disk(stack: Stack, *, size_mib: int, files_max: int = 0) -> t
     disk = stack.state
     disk.mkdir()
     script = f'mount -t tmpfs -o size={size_mib}m,nr_inodes={files_max} tmpfs "{disk}" && exec "$@"'
-    stack.wrapper = (*_namespace(), "sh", "-c", script, "sh")
+    stack.wrapper = (*mount_namespace(), "sh", "-c", script, "sh")
     up = stack._start("up", ["up", "--dir", str(disk)], crash=None, times=0)
     wait_for(lambda: not up.is_alive or "Muster is up" in up.log.read_text(), "it is up", deadline_s=30)
     return up, Path(f"/proc/{up.process.pid}/root{disk}")
@@ -225,12 +232,3 @@ def _publish_by_hand(
     file = stack.root / "more.jsonl"
     file.write_text("".join(json.dumps(body) + "\n" for body in islice(bodies, 10)))
     return stack.run("queue", "publish", workflow, "in", str(file))
-
-
-def _namespace() -> tuple[str, ...]:
-    """A mount namespace: as root at once, else in a user namespace of our own."""
-    prefix = ("unshare", "--mount") if os.getuid() == 0 else ("unshare", "--user", "--map-root-user", "--mount")
-    tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
-    if tried.returncode != 0:
-        pytest.skip(f"no mount namespace can be made here: {tried.stderr.strip()}")
-    return prefix

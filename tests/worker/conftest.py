@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Start a worker for a service; keyword arguments are settings, without MUSTER_WORKER_ in front."""
+    """Start a worker for a service; keyword arguments are settings, without MUSTER_WORKER_ in front.
+
+    `again`: in the folder of that one. `wrapper`: words before its command, by its folder.
+    """
     workers: list[Worker] = []
 
     def start(
@@ -81,14 +84,17 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
         *,
         python: str = sys.executable,
         secret: str = SECRET,
+        taskforce: str = "a-taskforce",
         proc: int = 0,
+        again: "Worker | None" = None,
+        wrapper: "Callable[[Path], Sequence[str]]" = lambda _: (),
         environment: "Mapping[str, str] | None" = None,
         **more: object,
     ) -> Worker:
-        folder = tmp_path / f"worker-{len(workers)}"
-        folder.mkdir()
+        folder = again.folder if again else tmp_path / f"worker-{len(workers)}"
+        folder.mkdir(exist_ok=bool(again))
         enrol_file = tmp_path / "enrol.json"
-        enrol_file.write_text(json.dumps({"taskforce": "a-taskforce", "secret": secret}))
+        enrol_file.write_text(json.dumps({"taskforce": taskforce, "secret": secret}))
         enrol_file.chmod(0o600)
         variables = {
             "PATH": os.environ["PATH"],
@@ -102,7 +108,7 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
             **{f"MUSTER_WORKER_{name}": str(value) for name, value in more.items()},
             **(environment or {}),
         }
-        worker = Worker(folder, [python, "-I", "-S", str(bundle)], variables)
+        worker = Worker(folder, [*wrapper(folder), python, "-I", "-S", str(bundle)], variables)
         workers.append(worker)
         return worker
 

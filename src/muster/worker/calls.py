@@ -44,6 +44,7 @@ class Call:
         kind: `enrol`, `step` or `leave`.
         session: None for an enrolment.
         is_superseded: a later step was made while this one may be parked.
+        made_at: when it was made first (monotonic).
         answer, error: one of them is set once it is over. took_s: how long the last try took.
     """
 
@@ -54,6 +55,7 @@ class Call:
     want: int = 0
     wait_s: float = 0.0
     is_superseded: bool = False
+    made_at: float = field(default_factory=time.monotonic)
     caller: Optional[Caller] = None
     answer: Optional[object] = None
     error: Optional[CallError] = None

@@ -68,6 +68,9 @@ class Desk:
         self._flying = 0  # attempts of calls under way
         self._is_wary = False  # the last call brought an event that goes alone
         self._travels_alone: Set[Tuple[str, int]] = set()
+        self._left: Set[Tuple[str, int]] = set()
+        self._is_watched = False
+        self._is_held = False
         self._is_closed = False
         self.counts: Counter[str] = Counter()
         """How many attempts ended how: done, failed, released, lost."""
@@ -142,7 +145,7 @@ class Desk:
             in_hand = len(self._working) + len(self._ready)
             if self._is_wary:
                 ahead = 0  # where there is one event that goes alone there are more, and those leased with it are given back
-            is_closed_to_others = is_stopping or self._has_one_alone()
+            is_closed_to_others = is_stopping or bool(self._left) or self._has_one_alone()
             want = 0 if is_closed_to_others else max(0, self._slots + ahead - in_hand)
             is_starving = len(self._working) < self._slots and not self._ready
             if self._finished:
@@ -168,10 +171,19 @@ class Desk:
             self._finished[:0] = finished
             self._flying -= len(finished)
 
+    def hand_in_left(self, left: Sequence[Handed]) -> None:
+        """Attempts of a former start: they are handed in before an event is asked for, as one of them may be that event's."""
+        with self._lock:
+            self._finished_at = 0.0
+            self._finished[:0] = left
+            self._left.update((one.event, one.fence) for one in left)
+
     def note_handed_in(self, finished: Sequence[Handed]) -> None:
         """Attempts whose call was answered."""
         with self._lock:
             self._flying -= len(finished)
+            if self._left:
+                self._left.difference_update((one.event, one.fence) for one in finished)
             self._taking.notify_all()
 
     def held(self, epoch: int) -> List[Tuple[str, int]]:
@@ -226,11 +238,27 @@ class Desk:
         with self._lock:
             return len(self._finished)
 
+    def list_finished(self) -> List[Handed]:
+        """The attempts that wait to be handed in."""
+        with self._lock:
+            return list(self._finished)
+
+    def watch(self, *, is_watched: bool) -> None:
+        """Tell the pilot of each attempt that ends, or as a rule only where it may have something to do."""
+        self._is_watched = is_watched
+
+    def hold(self, *, is_held: bool) -> None:
+        """Begin no event, or go on: there is no room for what would come of it."""
+        if is_held != self._is_held:
+            with self._lock:
+                self._is_held = is_held
+                self._taking.notify_all()
+
     # -- under the lock ------------------------------------------------------------------------------------------------
 
     def _may_take(self) -> bool:
         """Is there an event that may be begun now? One that goes alone waits until nothing else is held, as far as the service knows."""
-        if not self._ready or any(one.lease.is_alone for one in self._working.values()):
+        if not self._ready or self._is_held or any(one.lease.is_alone for one in self._working.values()):
             return False
         return not (self._ready[0][0].is_alone and (self._working or self._finished or self._flying))
 
@@ -249,7 +277,7 @@ class Desk:
         if not self._finished:
             self._finished_at = time.monotonic()
             self._wake()
-        elif not self._ready or len(self._finished) + 1 == self._pace.ahead // 2:
+        elif self._is_watched or not self._ready or len(self._finished) + 1 == self._pace.ahead // 2:
             self._wake()
         self._finished.append(handed)
 

@@ -22,9 +22,11 @@ from muster.worker.log_lines import LogLines
 from muster.worker.messages import Enrolled, Failure, Handed, StepAnswer, render_enrolment
 from muster.worker.outfit import CannotWorkError
 from muster.worker.reaper import Reaper
+from muster.worker.safekeeping import Safekeeping
 from muster.worker.service import Caller, GaveUpError, Patience, RefusedError, Session, SessionEndedError
 from muster.worker.settings import Settings
 from muster.worker.slots import Ready
+from muster.worker.spool import Left, Spool
 
 PARK_S = 20.0
 """Seconds that the service is asked to park a call."""
@@ -70,6 +72,13 @@ class Pilot:
         self._number = 0
         self._crew: Optional[Crew] = None
         self._ending = Ending(settings, calls=self._calls, patience=self._patience, reaper=reaper, log=log)
+        spool = Spool(
+            str(settings.workdir / "spool"),
+            taskforce=settings.taskforce,
+            bytes_max=settings.spool_mib << 20,
+            log=log,
+        )
+        self._safe = Safekeeping(spool, calls=self._calls, patience=self._patience)
         self._is_ready = False
         self._has_leased = False
         self._is_wake_due = False
@@ -80,10 +89,14 @@ class Pilot:
         """Work until there is a reason to end."""
         self._enrol()
         while not self._ending.is_due(has_session=self._session is not None):
-            again_at = self._send(time.monotonic())
-            self._listen(again_at)
+            now = time.monotonic()
+            self._listen(_earlier(self._send(now), self._safe.look(now)))
             self._tell_where()
-        return self._ending.close(self._session, self.inbox)
+        self._safe.keep_all()
+        how = self._ending.close(self._session, self.inbox)
+        if n_kept := self._safe.n_kept:
+            how = Exit(how.status, f"{how.why}; attempts on disk that were not handed in: {n_kept}")
+        return how
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -160,6 +173,7 @@ class Pilot:
             crew.pace.note_call(took_s)
         if crew is not None:
             crew.desk.note_handed_in(call.finished)
+            self._safe.let_go(call.finished)
         for verdict in answer.verdicts:
             if verdict not in ("done", "requeued"):
                 self._log.tell("verdict", verdict=verdict)
@@ -204,6 +218,10 @@ class Pilot:
             self._log.tell("call refused", status=error.status, attempts=len(call.finished))
             if len(call.finished) > 1:
                 self._crew.desk.hand_in_again(call.finished, alone=True)
+            elif call.finished and isinstance(call.finished[0], Left):
+                self._log.tell("a result on disk is refused", why=str(error), event=call.finished[0].event)
+                self._crew.desk.note_handed_in(call.finished)
+                self._safe.let_go(call.finished)
             elif call.finished and call.finished[0].outcome == "done":
                 self._crew.desk.hand_in_again([_as_refused(call.finished[0], error)], alone=True)
             else:
@@ -263,6 +281,7 @@ class Pilot:
                 inbox=self.inbox,
                 log=self._log,
             )
+            self._safe.begin(self._crew.desk)
         except CannotWorkError as error:
             self._ending.stop(Exit(error.status, str(error)), is_abort=True)
         except ExecutionPointError as error:
@@ -298,6 +317,11 @@ class Pilot:
         want = errand.want if self._is_ready else 0
         self._calls.step(session, self._number, errand.finished, want=want, wait_s=PARK_S if want else 0.0)
         return now  # there may be more than one call holds
+
+
+def _earlier(first: Optional[float], second: Optional[float]) -> Optional[float]:
+    """The earlier of two moments; None is never."""
+    return min((moment for moment in (first, second) if moment is not None), default=None)
 
 
 def _free_at(call: Call, round_trip_s: float) -> Optional[float]:

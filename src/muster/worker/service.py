@@ -62,18 +62,19 @@ class Patience:
     def __init__(self, *, offline_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._offline_s = offline_s
-        self._troubled_at: Optional[float] = None
+        self.troubled_at: Optional[float] = None
+        """Since when there was no answer that says anything; None: the last one did."""
         self._give_up_at: Optional[float] = None
         self._hurry = threading.Event()
 
     def note_answer(self) -> None:
         """The service is there."""
-        self._troubled_at = None
+        self.troubled_at = None
 
     def note_trouble(self) -> None:
         """A call got no answer that says anything."""
-        if self._troubled_at is None:
-            self._troubled_at = self._clock()
+        if self.troubled_at is None:
+            self.troubled_at = self._clock()
 
     def limit(self, seconds: float) -> None:
         """Whatever is unanswered that long from now is given up; waits are cut short."""
@@ -88,7 +89,7 @@ class Patience:
     def has_left(self) -> bool:
         """May a call be repeated?"""
         now = self._clock()
-        is_offline = self._troubled_at is not None and now - self._troubled_at >= self._offline_s
+        is_offline = self.troubled_at is not None and now - self.troubled_at >= self._offline_s
         return not is_offline and (self._give_up_at is None or now < self._give_up_at)
 
     def wait(self, seconds: float) -> None:

@@ -34,6 +34,7 @@ DIR = f"{PREFIX}DIR"
 INPUT_DIR = f"{PREFIX}INPUT_DIR"
 CA_FILE = f"{PREFIX}CA_FILE"
 OFFLINE_S = f"{PREFIX}OFFLINE_S"
+SPOOL_MIB = f"{PREFIX}SPOOL_MIB"
 GRACE_S = f"{PREFIX}GRACE_S"
 BATCH = f"{PREFIX}BATCH"
 TASK_START_S = f"{PREFIX}TASK_START_S"
@@ -141,6 +142,7 @@ VARIABLES: Mapping[str, Variable] = {
     INPUT_DIR: Variable(parse_folder),
     CA_FILE: Variable(str),
     OFFLINE_S: Variable(parse_seconds),
+    SPOOL_MIB: Variable(parse_count),
     GRACE_S: Variable(parse_seconds),
     BATCH: Variable(parse_batch, is_users=True),
     TASK_START_S: Variable(parse_seconds, is_users=True),
@@ -193,6 +195,7 @@ class Settings:
         workdir: its folder. input_dir: the folder whose files every task sees; None for none.
         ca_file: certificates of a private authority; None for the system's.
         offline_s: seconds to go on without an answer of the service.
+        spool_mib: MiB of attempts that may wait on disk while the service is away; 0: none do.
         grace_s: seconds that running tasks may use after a signal, unless the service says how long.
         batch: events to have in hand ahead of the tasks; None: what the service says.
         task_start_s: seconds that a warm task may take until it asks for events.
@@ -217,6 +220,7 @@ class Settings:
     input_dir: Optional[Path] = None
     ca_file: Optional[str] = None
     offline_s: float = 3600.0
+    spool_mib: int = 64
     grace_s: float = 15.0
     batch: Optional[int] = None
     task_start_s: float = 300.0
@@ -246,6 +250,7 @@ def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = Non
         input_dir=_read(given, INPUT_DIR, None),
         ca_file=_read(given, CA_FILE, None),
         offline_s=_read(given, OFFLINE_S, 3600.0),
+        spool_mib=_read(given, SPOOL_MIB, 64),
         grace_s=_read(given, GRACE_S, 15.0),
         batch=_read(given, BATCH, None),
         task_start_s=_read(given, TASK_START_S, 300.0),
