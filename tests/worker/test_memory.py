@@ -1,5 +1,6 @@
 """Does a task that takes more memory than its worker has cost its own attempt, and nobody else's?"""
 
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from muster.worker.child import Cancel
 from muster.worker.memory import MemoryGuard, render_bytes
+from muster.worker.watched import WatchList
 from worker.conftest import Worker
 from worker.fake_service import FakeService
 
@@ -92,6 +94,40 @@ def test_in_a_container_too(start: Start, apptainer: Path, image: Path, tmp_path
         assert worker.left() == []
 
 
+@pytest.mark.parametrize("place", ["/tmp", "/dev/shm"])
+def test_files_in_a_containers_memory_count(
+    start: Start, apptainer: Path, image: Path, tmp_path: Path, place: str
+) -> None:
+    settings = {"CONTAINERS": apptainer, "IMAGE_DIR": tmp_path / "images"}
+    args = f"sh -c 'head -c 40M /dev/zero > {place}/x; sleep 3600'"
+    with FakeService(image=str(image), args=args, memory_bytes=32 << 20, attempts=1) as service:
+        [bad] = service.publish(1)
+        worker = start(service, **settings)
+        service.wait_for(dead=1, deadline_s=60)
+        assert "MiB for files in /tmp, $HOME or /dev/shm, of the worker's 32 MiB" in bad.errors[0]["text"]
+        assert worker.left() == []
+
+
+def test_files_that_are_mapped_count_once(start: Start, apptainer: Path, image: Path, tmp_path: Path) -> None:
+    source = """
+import mmap, os, time
+with open("/dev/shm/x", "w+b") as file:
+    file.truncate(60 << 20)
+    mapped = mmap.mmap(file.fileno(), 0)
+    for place in range(0, 60 << 20, 4096):
+        mapped[place] = 1
+    time.sleep(3)
+"""
+    own = tmp_path / "own-image"
+    subprocess.run(["cp", "-al", image, own], check=True)
+    (own / "task.py").write_text(source)
+    settings = {"CONTAINERS": apptainer, "IMAGE_DIR": tmp_path / "images"}
+    with FakeService(image=str(own), args="python3 /task.py", memory_bytes=100 << 20, attempts=1) as service:
+        service.publish(1)
+        start(service, **settings)
+        service.wait_for(done=1, deadline_s=60)
+
+
 def test_without_a_limit_nobody_looks(start: Start, script: Script) -> None:
     with FakeService(args=script("x = b'x' * (300 << 20)"), attempts=1) as service:
         service.publish(1)
@@ -100,13 +136,14 @@ def test_without_a_limit_nobody_looks(start: Start, script: Script) -> None:
 
 
 def test_a_task_that_has_ended_is_not_stopped_any_more() -> None:
-    guard, cancel = MemoryGuard(1), Cancel()
+    watched, cancel = WatchList(), Cancel()
+    guard = MemoryGuard(1, watched)
     pid = threading.get_native_id()
-    guard.watch(pid, cancel)
-    guard.forget(pid)
+    watched.watch(pid, cancel, "/a-folder")
+    watched.forget(pid)
     guard.look()
     assert (cancel.reason, cancel.excess) == (None, None)
-    guard.watch(pid, cancel)
+    watched.watch(pid, cancel, "/a-folder")
     guard.look()
     assert (cancel.reason, "(worker_memory)" in str(cancel.excess)) == ("exceeded", True)
     cancel.clear()

@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from muster.worker.capture import Capture
 from muster.worker.reaper import Reaper
@@ -39,8 +39,8 @@ class Cancel:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         self.reason: Optional[str] = None
-        self.excess: Optional[str] = None
-        """Why the task itself is to blame for it, if it is."""
+        self.excess: Optional[Tuple[str, str]] = None
+        """Why the task itself is to blame for it, if it is: of what it took too much, and the text."""
 
     def fileno(self) -> int:
         return self._read
@@ -51,10 +51,10 @@ class Cancel:
             self.reason = reason
             os.write(self._write, b"x")
 
-    def exceed(self, text: str) -> None:
-        """Stop what runs, since it takes more than it may: its attempt has failed for this text."""
+    def exceed(self, kind: str, text: str) -> None:
+        """Stop what runs, since it takes more than it may: its attempt has failed for this text. `kind`: for the fingerprint."""
         if self.reason is None:
-            self.excess = text
+            self.excess = (kind, text)
             self.set(EXCEEDED)
 
     def clear(self) -> None:

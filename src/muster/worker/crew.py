@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Callable, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 from muster.worker.calls import Renewer
 from muster.worker.desk import Desk
+from muster.worker.disk import DiskGuard
 from muster.worker.folders import Folders
 from muster.worker.log_lines import LogLines
 from muster.worker.memory import MemoryGuard
@@ -20,6 +21,7 @@ from muster.worker.reaper import Reaper
 from muster.worker.service import Caller, Session
 from muster.worker.settings import Settings
 from muster.worker.slots import Preparation, Slot, make_runtime
+from muster.worker.watched import WatchList
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,13 @@ def start_crew(
     )
     is_over = threading.Event()
     outfit = Outfit(enrolled.task, settings, folders=folders, reaper=reaper, is_over=is_over)
-    guard = MemoryGuard(plan.memory_bytes)
-    shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log, guard)
+    watched = WatchList()
+    guards: List[threading.Thread] = []
+    if plan.memory_bytes:
+        guards.append(MemoryGuard(plan.memory_bytes, watched))
+    if plan.disk_bytes:
+        guards.append(DiskGuard(plan.disk_bytes, folders, watched))
+    shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log, watched)
     preparation = Preparation(
         shop, init=outfit.make_init_launcher(), timeout_s=settings.init_timeout_s, on_init=on_init
     )
@@ -82,6 +89,6 @@ def start_crew(
         for number in range(plan.slots)
     ]
     renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox)
-    for thread in (*slots, renewer, *((guard,) if plan.memory_bytes else ())):
+    for thread in (*slots, renewer, *guards):
         thread.start()
     return Crew(desk, pace, folders, slots, renewer, preparation, is_over)

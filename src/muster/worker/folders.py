@@ -169,6 +169,17 @@ class Folders:
         while self._spare:
             self._spare.pop().remove()
 
+    def drop_oldest_kept(self) -> Optional[str]:
+        """Delete the oldest of the folders that are kept of failed attempts. Returns its path; None: there is none to be deleted."""
+        if self._keep_all:
+            return None
+        try:
+            path = self._kept.popleft()
+        except IndexError:
+            return None
+        remove_tree(path)
+        return path
+
     def write_helper(self) -> str:
         """Put `muster.task` where tasks can import it; returns what belongs on PYTHONPATH."""
         return self._write_helper(self._helper)
@@ -193,14 +204,8 @@ class Folders:
         return str(folder)
 
     def _drop_old(self) -> None:
-        if self._keep_all:
-            return
-        while len(self._kept) > self._failures_kept:
-            try:
-                path = self._kept.popleft()
-            except IndexError:
-                return  # another slot was faster
-            remove_tree(path)
+        while not self._keep_all and len(self._kept) > self._failures_kept:
+            self.drop_oldest_kept()
 
 
 def _unlink(path: str) -> None:

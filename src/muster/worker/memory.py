@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Dict, List, Mapping, Optional, Set
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, Mapping, Optional, Set
 
-from muster.worker.child import Cancel
+from muster.worker.mounts_in_memory import measure_files_in_memory
 from muster.worker.procfs import find_descendants, list_processes
+from muster.worker.watched import WatchList
 
 LOOK_S = 1.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True)
+class Use:
+    """Memory of one task, in bytes. `total`: with `files`, which are in its container's own /tmp and the like."""
+
+    total: int
+    files: int
 
 
 class MemoryGuard(threading.Thread):
@@ -22,24 +32,14 @@ class MemoryGuard(threading.Thread):
 
     Args:
         limit_bytes: for all of them together.
+        watched: the tasks at work.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, watched: WatchList) -> None:
         super().__init__(name="memory", daemon=True)
         self._limit_bytes = limit_bytes
-        self._watched: Dict[int, Cancel] = {}
-        self._lock = threading.Lock()
+        self._watched = watched
         self._is_over = threading.Event()
-
-    def watch(self, pid: int, cancel: Cancel) -> None:
-        """A task's process has begun. `cancel`: stops what its slot works at."""
-        with self._lock:
-            self._watched[pid] = cancel
-
-    def forget(self, pid: int) -> None:
-        """It has ended."""
-        with self._lock:
-            self._watched.pop(pid, None)
 
     def stop(self) -> None:
         """No more looks."""
@@ -51,29 +51,31 @@ class MemoryGuard(threading.Thread):
 
     def look(self) -> None:
         """Stop the largest task, if all together have more than they may."""
-        with self._lock:
-            watched = list(self._watched)
+        watched = list(self._watched.list())
         if not watched:
             return
         trees = _find_trees(watched)
-        used = {pid: sum(map(_read_resident, tree)) for pid, tree in trees.items()}
-        if sum(used.values()) <= self._limit_bytes:
+        files = {pid: measure_files_in_memory(tree) for pid, tree in trees.items()}
+        if sum(files[pid] + sum(map(_read_resident, tree)) for pid, tree in trees.items()) <= self._limit_bytes:
             return
         # What several processes share was counted for each; now it is divided, which takes longer to find out.
-        used = {pid: sum(map(_read_share, tree)) for pid, tree in trees.items()}
-        together = sum(used.values())
+        used = {pid: _measure(tree, files[pid]) for pid, tree in trees.items()}
+        together = sum(use.total for use in used.values())
         if together <= self._limit_bytes:
             return
-        largest = max(watched, key=used.__getitem__)
-        with self._lock:
-            if largest in self._watched:  # else it has ended, and its slot works at another event
-                text = _explain(used[largest], together, self._limit_bytes, n_tasks=len(watched))
-                self._watched[largest].exceed(text)
+        largest = max(watched, key=lambda pid: used[pid].total)
+        text = _explain(used[largest], together, self._limit_bytes, n_tasks=len(watched))
+        self._watched.stop(largest, "memory", text)
 
 
-def _explain(own: int, together: int, limit: int, *, n_tasks: int) -> str:
-    others = "" if n_tasks == 1 else f", {render_bytes(together)} with the other slots' tasks,"
-    return f"[Memory-Error] it used {render_bytes(own)}{others} of the worker's {render_bytes(limit)} (worker_memory)"
+def _explain(own: Use, together: int, limit: int, *, n_tasks: int) -> str:
+    notes = []
+    if own.files > own.total // 10:
+        notes.append(f"{render_bytes(own.files)} for files in /tmp, $HOME or /dev/shm")
+    if n_tasks > 1:
+        notes.append(f"{render_bytes(together)} with the other slots' tasks")
+    used = render_bytes(own.total) + "".join(f", {note}" for note in notes) + ("," if notes else "")
+    return f"[Memory-Error] it used {used} of the worker's {render_bytes(limit)} (worker_memory)"
 
 
 def render_bytes(size: float) -> str:
@@ -83,6 +85,13 @@ def render_bytes(size: float) -> str:
         size /= 1024
         unit += 1
     return f"{size:.3g} {_UNITS[unit]}" if size < 1000 else f"{size:.0f} {_UNITS[unit]}"
+
+
+def _measure(tree: Iterable[int], files: int) -> Use:
+    """What a task uses. Files that its processes have mapped are in the share of these as well: they count once."""
+    shares = [_read_share(pid) for pid in tree]
+    mapped = sum(share.files for share in shares)
+    return Use(sum(share.total for share in shares) + max(0, files - mapped), files)
 
 
 def _find_trees(pids: List[int]) -> Mapping[int, Set[int]]:
@@ -129,13 +138,16 @@ def _read_resident(pid: int) -> int:
         return 0
 
 
-def _read_share(pid: int) -> int:
-    """The same, what it shares divided among those that do."""
+def _read_share(pid: int) -> Use:
+    """The same, what it shares divided among those that do; and how much of it are files in memory, or shared like these."""
+    total = files = 0
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             for line in file:
                 if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) * 1024
+                    total = int(line.split()[1]) * 1024
+                elif line.startswith(b"Pss_Shmem:"):
+                    files = int(line.split()[1]) * 1024
     except (OSError, IndexError, ValueError):
-        return _read_resident(pid)  # a kernel before 4.14, or a process that has changed its user
-    return 0
+        return Use(_read_resident(pid), 0)  # a kernel before 4.14, or a process that has changed its user
+    return Use(total, files)

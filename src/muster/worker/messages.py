@@ -38,6 +38,7 @@ class TaskPlan:
     n_cores: int
     n_outputs: int
     memory_bytes: int = 0
+    disk_bytes: int = 0
     """What the tasks of a worker may use together; 0: any number."""
 
 
@@ -190,6 +191,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         n_cores=max(1, _get(task, "n_cores", int)),
         n_outputs=_get(task, "n_outputs", int),
         memory_bytes=max(0, _get(task, "memory_bytes", int)) if "memory_bytes" in task else 0,
+        disk_bytes=max(0, _get(task, "disk_bytes", int)) if "disk_bytes" in task else 0,
     )
     return Enrolled(
         session=_get(answer, "session", str),

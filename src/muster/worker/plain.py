@@ -13,11 +13,11 @@ from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
 from muster.worker.folders import AttemptFolder, Folders
 from muster.worker.launch import Launcher
 from muster.worker.log_lines import LogLines
-from muster.worker.memory import MemoryGuard
 from muster.worker.messages import Failure, Lease, TaskPlan
 from muster.worker.reaper import Reaper
 from muster.worker.results import ResultError, read_outfile
 from muster.worker.runtime import CANCELLED, DONE, FAILED, Ended, make_complaint, make_failure, make_timeout
+from muster.worker.watched import WatchList
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,14 @@ class Workshop:
     reaper: Reaper
     task_start_s: float
     log: LogLines
-    guard: MemoryGuard
+    watched: WatchList
 
 
-def end_cancelled(child: Child, excess: Optional[str], *, wall_s: float) -> Ended:
-    """The end of an attempt that was stopped, its processes gone. `excess`: why it was its own fault; None: it was not."""
+def end_cancelled(child: Child, excess: "Optional[Tuple[str, str]]", *, wall_s: float) -> Ended:
+    """The end of an attempt that was stopped, its processes gone. `excess`: see `Cancel`; None: it was not its own fault."""
     if excess is None:
         return Ended(CANCELLED, wall_s=wall_s)
-    failure = make_complaint(
-        "memory", excess, stdout_tail=child.stdout.tail_text(), stderr_tail=child.stderr.tail_text()
-    )
+    failure = make_complaint(*excess, stdout_tail=child.stdout.tail_text(), stderr_tail=child.stderr.tail_text())
     return Ended(FAILED, failure=failure, wall_s=wall_s)
 
 
@@ -77,12 +75,12 @@ class PlainCommand:
         child: Optional[Child] = None
         try:
             child = self._start(folder, mark, kind)
-            self._shop.guard.watch(child.pid, cancel)
+            self._shop.watched.watch(child.pid, cancel, folder.path)
             ended = self._watch(child, folder, cancel, began)
         except StartError as error:
             ended = Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=time.monotonic() - began)
         if child is not None:
-            self._shop.guard.forget(child.pid)
+            self._shop.watched.forget(child.pid)
         printed = (child.stdout, child.stderr) if child is not None else (Capture(), Capture())
         shop.folders.settle(folder, is_good=ended.outcome != FAILED, stdout=printed[0], stderr=printed[1])
         return ended

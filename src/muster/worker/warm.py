@@ -193,7 +193,7 @@ class WarmCommand:
         """End the process, if there is one."""
         process, self._process = self._process, None
         if process is not None:
-            self._shop.guard.forget(process.child.pid)
+            self._shop.watched.forget(process.child.pid)
             process.end()
             self._shop.folders.settle(
                 process.folder, is_good=True, stdout=process.child.stdout, stderr=process.child.stderr
@@ -201,7 +201,7 @@ class WarmCommand:
 
     def _start(self, lease: Lease, cancel: Cancel) -> _WarmProcess:
         process = self._process = _WarmProcess(self._shop, make_mark(lease))
-        self._shop.guard.watch(process.child.pid, cancel)
+        self._shop.watched.watch(process.child.pid, cancel, process.folder.path)
         process.greet(until=self._clock() + self._shop.task_start_s, cancel=cancel)
         return process
 
@@ -235,7 +235,7 @@ class WarmCommand:
             raise ValueError(f"{lease.event} has no process")
         process.close_pipes()
         child = process.child
-        self._shop.guard.forget(child.pid)
+        self._shop.watched.forget(child.pid)
         excess = cancel.excess
         status = child.finish() if stopped.happened == EXITED else child.kill()
         wall_s = self._clock() - began

@@ -300,7 +300,7 @@ async def insert_workflow(
             "local",
             "local",
             1,
-            worker_config={"n_cores": 2, "worker_memory": "512M"},
+            worker_config={"n_cores": 2, "worker_memory": "512M", "worker_disk": "2G"},
             pilot_config={},
             phase=phase,
         )

@@ -50,7 +50,7 @@ class Enrolled:
 
     Args:
         n_outputs: how many queues its results go to.
-        memory_bytes: what its tasks may use together; 0: any number.
+        memory_bytes, disk_bytes: what its tasks may use together; 0: any number.
     """
 
     session: int
@@ -62,6 +62,7 @@ class Enrolled:
     n_cores: int
     n_outputs: int
     memory_bytes: int
+    disk_bytes: int
 
 
 async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
@@ -89,7 +90,8 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         directive=directive,
         n_cores=_n_cores(taskforce),
         n_outputs=len(plan.outputs),
-        memory_bytes=_read_memory(taskforce),
+        memory_bytes=_read_size(taskforce, "worker_memory"),
+        disk_bytes=_read_size(taskforce, "worker_disk"),
     )
 
 
@@ -177,9 +179,9 @@ def _n_cores(taskforce: Taskforce) -> int:
     return n_cores if isinstance(n_cores, int) and n_cores >= 1 else 1
 
 
-def _read_memory(taskforce: Taskforce) -> int:
+def _read_size(taskforce: Taskforce, name: str) -> int:
     """Bytes; 0 where nothing was asked for that can be read: requests of before were not judged."""
     try:
-        return parse_size(str(taskforce.worker_config.get("worker_memory", "")))
+        return parse_size(str(taskforce.worker_config.get(name, "")))
     except ValueError:
         return 0

@@ -69,6 +69,7 @@ class TaskMessage(msgspec.Struct):
     n_cores: int
     n_outputs: int
     memory_bytes: int
+    disk_bytes: int
 
 
 class EnrolAnswer(msgspec.Struct):
@@ -211,6 +212,7 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
         n_cores=enrolled.n_cores,
         n_outputs=enrolled.n_outputs,
         memory_bytes=enrolled.memory_bytes,
+        disk_bytes=enrolled.disk_bytes,
     )
     answer = EnrolAnswer(
         protocol=protocol.VERSION,
