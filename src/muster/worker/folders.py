@@ -11,6 +11,7 @@ Layout and names: pilot.md section 5.1; `scratch` is ours.
 
 from __future__ import annotations
 
+import errno
 import os
 import pkgutil
 import re
@@ -25,6 +26,7 @@ from typing import Callable, Deque, List, Optional, Tuple
 from muster.worker.capture import Capture
 from muster.worker.child import ExecutionPointError
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ATTEMPT = re.compile(r"[0-9]{20,40}")
 
 _HELPER = '''"""Lends `muster.task` to a task whose Python has no Muster; hides nothing of one that has."""
@@ -131,22 +133,37 @@ class Folders:
             folder.rename()
             return folder
         try:
-            return AttemptFolder(self.data, self._links, infile_ext, outfile_ext)
+            return self._make(infile_ext, outfile_ext)
         except OSError as error:
             raise ExecutionPointError(f"{error.filename}: {error.strerror}") from None
+
+    def _make(self, infile_ext: str, outfile_ext: str) -> AttemptFolder:
+        try:
+            return AttemptFolder(self.data, self._links, infile_ext, outfile_ext)
+        except OSError as error:
+            if not self._make_room(error):
+                raise
+        return AttemptFolder(self.data, self._links, infile_ext, outfile_ext)
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file."""
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(descriptor, view) :]
-            finally:
-                os.close(descriptor)
+                _write(path, data)
+            except OSError as error:
+                if not self._make_room(error):
+                    raise
+                _write(path, data)
         except OSError as error:
             raise ExecutionPointError(f"{path}: {error.strerror}") from None
+
+    def _make_room(self, error: OSError) -> bool:
+        """On a full disk: delete what is kept of failed attempts. False: that was not the trouble, or nothing is kept."""
+        if error.errno not in _FULL or self.drop_oldest_kept() is None:
+            return False
+        while self.drop_oldest_kept() is not None:
+            pass
+        return True
 
     def settle(self, folder: AttemptFolder, *, is_good: bool, stdout: Capture, stderr: Capture) -> None:
         """After an attempt: delete what ended well, keep what failed, of those the newest only."""
@@ -159,7 +176,10 @@ class Folders:
         try:
             folder.keep_outputs(stdout, stderr)
         except OSError as error:
-            raise ExecutionPointError(f"{folder.outputs}: {error.strerror}") from None
+            if error.errno not in _FULL:
+                raise ExecutionPointError(f"{folder.outputs}: {error.strerror}") from None
+            folder.remove()  # the task has filled the disk itself, as like as not: that is its own failure, and no reason to end
+            return
         if not self._keep_all:
             self._kept.append(folder.path)
             self._drop_old()
@@ -206,6 +226,16 @@ class Folders:
     def _drop_old(self) -> None:
         while not self._keep_all and len(self._kept) > self._failures_kept:
             self.drop_oldest_kept()
+
+
+def _write(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
 
 
 def _unlink(path: str) -> None:

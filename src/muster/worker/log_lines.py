@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -34,8 +35,9 @@ class LogLines:
             line: Dict[str, Field] = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "what": what, **fields}
             if left_out:
                 line["left_out"] = left_out
-            self._stream.write(json.dumps(line) + "\n")
-            self._stream.flush()
+            with contextlib.suppress(OSError):  # a full disk, or nobody who reads: no reason to end
+                self._stream.write(json.dumps(line) + "\n")
+                self._stream.flush()
 
 
 class _Budget:

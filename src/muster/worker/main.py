@@ -66,13 +66,13 @@ def main(argv: Optional[List[str]] = None) -> int:
         how = Exit(1, str(error))
     except BaseException as error:
         how = Exit(1, f"{type(error).__name__}: {error}")
-        write_exit(str(settings.workdir), how, pilot.counts, began)
+        write_exit(str(settings.workdir), how, pilot.counts, began, log)
         reaper.kill_everything()
         chirper.tell(Status.FATAL, error=how.why)
         chirper.close()
         traceback.print_exc()
         raise
-    write_exit(str(settings.workdir), how, pilot.counts, began)
+    write_exit(str(settings.workdir), how, pilot.counts, began, log)
     chirper.tell(Status.FATAL if how.status else Status.DONE, error=how.why if how.status else None)
     chirper.close()
     log.tell("ended", status=how.status, why=how.why, **dict(pilot.counts))
@@ -93,10 +93,13 @@ def lock_folder(workdir: Path) -> int:
     return lock
 
 
-def write_exit(workdir: str, how: Exit, counts: Mapping[str, int], began: float) -> None:
-    """Leave exit.json for whoever started this worker: whole or not at all."""
+def write_exit(workdir: str, how: Exit, counts: Mapping[str, int], began: float, log: LogLines) -> None:
+    """Leave exit.json for whoever started this worker: whole or not at all, as on a full disk. The last words on stderr say why, too."""
     content = {"exit_code": how.status, "why": how.why, "counts": dict(counts), "began": began, "ended": time.time()}
     path = os.path.join(workdir, "exit.json")
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        json.dump(content, file)
-    os.replace(f"{path}.new", path)
+    try:
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        os.replace(f"{path}.new", path)
+    except OSError as error:
+        log.tell("exit.json was not written", why=str(error))
