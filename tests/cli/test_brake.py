@@ -88,3 +88,61 @@ def test_what_cannot_be_stopped_any_more_is_said(running: Stack) -> None:
 
     assert refused.returncode != 0
     assert "is aborted, and nothing of it runs" in refused.stderr
+
+
+def test_a_task_that_stopped_its_workflow_is_mended_and_goes_on(running: Stack) -> None:
+    workflow = submit(running, task_args="cp --no-such-option {{INFILE}} {{OUTFILE}}", brake_attempts=10, retry_s=0)
+    publish(running, workflow, 100)
+    wait_for(lambda: running.run_json("workflow", "show", workflow)["brake"], "it has stopped itself")
+    task_id = running.run_json("workflow", "show", workflow)["tasks"][0]["task_id"]
+
+    mended = running.run(
+        *("task", "revise", workflow, "--args", "cp {{INFILE}} {{OUTFILE}}", "--env", "MODE=fast", "--reason", "a slip")
+    )
+    resumed = running.run("workflow", "resume", workflow)
+
+    assert (mended.returncode, mended.stdout) == (0, f"{task_id} revision 2\n")
+    assert "changed: task_args, task_env" in mended.stderr
+    assert "its workflow is still stopped: paused by muster" in mended.stderr
+    assert resumed.returncode == 0
+    wait_for(
+        lambda: running.run_json("workflow", "show", workflow)["state"] == "finished",
+        "it finishes itself",
+        deadline_s=60,
+    )
+    account = running.run_json("workflow", "account", workflow, "--recount")
+    assert (account["done"], account["dead"], account["adds_up"]) == (100, 0, True)
+    shown = running.run("task", "show", task_id).stdout
+    assert "revision 2, by " in shown
+    assert "(a slip)" in shown
+    assert "MODE=fast" in shown
+    events = running.run_json("event", "list", workflow, "--state", "done", "--limit", "100")["events"]
+    revisions = [
+        [one["revision"] for one in running.run_json("event", "show", event["event"])["history"]]
+        for event in events
+        if event["queue"] == "in"
+    ][:20]
+    assert any(one[0] == 1 for one in revisions), "some were tried before"
+    assert all(one[-1] == 2 for one in revisions)
+
+
+def test_changes_of_a_task_come_from_a_file_and_faults_of_it_are_told_with_their_places(running: Stack) -> None:
+    workflow = submit(running)
+    good, bad = running.root / "good.yaml", running.root / "bad.yaml"
+    (running.root / "table.txt").write_text("1")
+    good.write_text("timeout_s: 60\ninput_files: [table.txt]\nworker_config: {worker_memory: 1G}\n")
+    bad.write_text("timeout_s: soon\ntask_arg: x\nworker_config: {n_core: 1}\n")
+
+    revised = running.run_json("task", "revise", workflow, "--from", str(good), "--memory", "2G")
+    refused = running.run("task", "revise", workflow, "--from", str(bad))
+    nothing = running.run("task", "revise", workflow, "--timeout-s", "60")
+
+    changes = revised["revisions"][0]["changes"]
+    assert (changes["timeout_s"], changes["worker_config"]["worker_memory"]) == (60.0, "2G")
+    assert changes["pilot_config"]["input_files"] == [str(running.root / "table.txt")]
+    assert refused.returncode != 0
+    assert f"{bad}:1: timeout_s: must be a number of seconds, not 'soon'" in refused.stderr
+    assert f"{bad}:2: task_arg: is no field; did you mean task_args?" in refused.stderr
+    assert f"{bad}:3: worker_config.n_core: is no field; did you mean n_cores?" in refused.stderr
+    assert "changes nothing: the task is like this already" in nothing.stderr
+    running.run("workflow", "abort", workflow)

@@ -11,12 +11,14 @@ import pytest
 from harness.route_table import read_table
 from muster.client import calls
 from muster.client.call import Call
+from muster.client.making import BASE
 from muster.client.routes import Route, Routes
 from muster.client.shapes.consumers import Consume
 from muster.client.shapes.events import Publish
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.service import Whoami
 from muster.client.shapes.sites import Claim, Completed, Removed, SiteFailure, SiteReport, Submitted
+from muster.client.shapes.workflows import ReviseTask
 
 TF = "TF-1-2-3-4"
 WF = "WF-1-2"
@@ -49,6 +51,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "get_event": calls.get_event("EV-1"),
     "get_task": calls.get_task("TK-1-2-3"),
     "add_workers": calls.add_workers("TK-1-2-3", location="local", n_workers=1),
+    "revise_task": calls.revise_task("TK-1-2-3", ReviseTask(task_args="true")),
     "get_taskforce": calls.get_taskforce(TF),
     "release_taskforce": calls.release_taskforce(TF),
     "query": calls.query("tasks", {"workflow_id": WF}),
@@ -82,7 +85,7 @@ def _described() -> set[tuple[str, str]]:
     ids = re.compile(r"(?<=/)(WF-1-2|TF-1-2-3-4|TK-1-2-3|C1|EV-1|in)(?=/|$)")
     queries = [calls.query(what) for what in get_args(calls.Queried)]
     sent = [*EXAMPLES.values(), *queries]
-    return {(call.method, ids.sub("{}", call.path.removeprefix(calls.BASE))) for call in sent}
+    return {(call.method, ids.sub("{}", call.path.removeprefix(BASE))) for call in sent}
 
 
 def test_every_documented_route_is_a_call_and_every_call_is_a_documented_route() -> None:

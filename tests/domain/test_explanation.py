@@ -261,17 +261,15 @@ NOT_RUN = [
     CauseOfDeath("start: command not found: 'pyhton'", 3, NOW - 9, NOW - 8),
     CauseOfDeath("exit 127: sh: #: cta: not found", 2, NOW - 9, NOW - 8),
 ]
-MEND = (
-    "The command cannot be run where the workers are, so a replay fails again: mend the task in a new workflow, or have the "
-    "program put there"
-)
+MEND = "The command cannot be run where the workers are, so a replay alone fails again: mend the task, or have the program put there"
 
 
-def test_of_a_command_that_cannot_be_run_no_replay_is_recommended() -> None:
+def test_of_a_command_that_cannot_be_run_no_replay_alone_is_recommended() -> None:
     [reason] = explain(a_case(Counts(published=5, in_work=1, dead=4), AT_WORK, workers=1, deaths=NOT_RUN)).reasons
     assert reason.text.endswith(f"2 × exit 127: sh: #: cta: not found. {MEND}")
     assert reason.remedies == (
-        "muster dead-letter list WF-1    # has the lines that take the events to a new workflow",
+        "muster task revise WF-1 --args '…'    # or --image",
+        "muster dead-letter replay WF-1 --all",
     )
 
     [mixed] = explain(
@@ -279,7 +277,7 @@ def test_of_a_command_that_cannot_be_run_no_replay_is_recommended() -> None:
     ).reasons
     assert MEND not in mixed.text
     assert mixed.remedies[1] == (
-        "muster dead-letter replay WF-1 --all    # once the causes are mended; what cannot be run needs a new workflow"
+        "muster dead-letter replay WF-1 --all    # once the causes are mended; what cannot be run: muster task revise"
     )
 
 
@@ -313,7 +311,8 @@ def test_one_that_was_ended_says_by_whom_when_and_what_is_not_stopped_yet() -> N
     assert (found.verdict, found.summary) == (Verdict.ENDED, f"{told}; 1 of 2 taskforces not yet stopped")
     assert found.reasons[0] == Reason(Cause.ENDED, told, Party.NOBODY, NOW - 60)
     assert causes(found) == [Cause.ENDED, Cause.DEAD, Cause.LEFT]
-    assert found.reasons[1].remedies == ("muster dead-letter list WF-1",)  # of an aborted one nothing is replayed
+    moves = "muster dead-letter list WF-1    # has the lines that take the events to a new workflow"
+    assert found.reasons[1].remedies == (moves,)  # of an aborted one nothing is replayed
     assert found.reasons[2].text == "3 events were left waiting when it ended, and nobody works on them"
     assert [one.reason.cause for one in found.taskforces] == [Cause.NOT_STOPPED]
     assert (found.working, found.over) == (0, 1)

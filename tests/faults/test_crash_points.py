@@ -15,6 +15,7 @@ from harness.stack import Stack
 from harness.tally import Tally, check_account, check_after_fault, consume_values
 from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.workflows import ReviseTask
 from muster.client.synchronous import Client
 from muster.worker.crash_points import CRASH_POINTS
 
@@ -85,7 +86,7 @@ def _abort_in_the_middle(client: Client, stack: Stack, tally: Tally) -> None:
 
 
 def _stop_for_a_while(client: Client, stack: Stack, tally: Tally) -> None:
-    """Paused, drained and resumed with work in hand: everything is done once, by the old workers or by new ones."""
+    """Paused, drained, resumed and mended with work in hand: everything is done once, by the old workers or by new ones."""
     workflow = client.submit_workflow(a_workflow(tally, warm=True, finish_when_done=True)).workflow_id
     tally.publish(client, workflow, ({"n": n, "sleep_s": 0.02} for n in range(EVENTS)), close=True)
     wait_for(lambda: client.get_progress(workflow).input.done > 2, "some events are done")
@@ -93,9 +94,13 @@ def _stop_for_a_while(client: Client, stack: Stack, tally: Tally) -> None:
     client.pause_workflow(workflow)
     client.drain_workflow(workflow)
     client.resume_workflow(workflow)
+    for timeout_s in (60, 61):
+        client.revise_task(client.get_workflow(workflow).tasks[0].task_id, ReviseTask(timeout_s=timeout_s))
 
     wait_for(lambda: client.get_workflow(workflow).state == "finished", "the workflow finishes itself", deadline_s=90)
     check_after_fault(stack, client, workflow, tally, done=EVENTS)
+    [task] = client.get_workflow(workflow).tasks
+    assert [one.changes for one in task.revisions] == [{"timeout_s": 60}, {"timeout_s": 61}]
 
 
 def _mend_and_replay(client: Client, needed: Path) -> None:

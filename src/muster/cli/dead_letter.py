@@ -20,7 +20,10 @@ app = App(name="dead-letter", help="See and replay events whose last attempt fai
 app.help_epilogue = """Example:
   muster dead-letter list latest
 
-A replay runs the same workflow again. A mistake in its file (task_args, say) is mended in a new one:
+A replay runs the same tasks again. A mistake in one of them (its arguments,
+its image) is mended before:
+  muster task revise latest --args "python mine.py --n-steps 10"
+One in more of the workflow's file (its queues, say), in a new workflow:
   NEW=$(muster workflow submit mended.yaml) &&
     muster event export WF-… points --state dead --state waiting \\
       --with-ids > left.jsonl &&
@@ -101,7 +104,10 @@ def show(event: str, /, *, service: Service = HERE) -> int:
   muster dead-letter replay latest --all
   muster dead-letter replay latest --all --queue points
 
-After a mistake in the workflow file itself, into a new workflow instead:
+After a mistake in the task (its arguments, its image), mend that first:
+  muster task revise latest --args "python mine.py --n-steps 10"
+
+After one in more of the workflow's file, into a new workflow instead:
   NEW=$(muster workflow submit mended.yaml) &&
     muster event export WF-… points --state dead --state waiting \\
       --with-ids > left.jsonl &&
@@ -120,7 +126,7 @@ def replay(
     A workflow that was finished, or that finished itself, is active again and gets workers for them; it stays closed to other events.
     One that was aborted stays over.
 
-    The workflow file is the one that was submitted: a mistake in it is mended in a new workflow.
+    Their tasks are run as they are by now: `muster task revise` mends one.
 
     Args:
         workflow: its id, or `latest`.

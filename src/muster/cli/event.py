@@ -221,6 +221,7 @@ def put_attempt(attempt: AttemptView) -> None:
             ("  worker", f"{attempt.worker} on {attempt.host or '-'} ({attempt.site or '-'})"),
             ("  from", f"{render_time(attempt.started_at)} to {render_time(attempt.ended_at)}"),
             ("  ran", render_duration(attempt.wall_s)),
+            *([("  revision", attempt.revision)] if attempt.revision not in (None, 1) else []),
         ]
     )
     if attempt.error is not None:

@@ -16,7 +16,8 @@ def say_next(lines: Sequence[str], service: Service) -> None:
 def say_remedies(view: WorkflowView, service: Service) -> None:
     """Say what mends a workflow; nothing where nothing is dead or left.
 
-    A replay helps where the program was wrong, a new workflow where the workflow's file was: only the person knows which.
+    A replay helps where the program was wrong, a revision where the task was, a new workflow where more of its file was: only the person
+    knows which.
     """
     inputs = [queue for queue in view.queues if queue.is_input]
     unfinished = [queue for queue in inputs if queue.counts.dead or (queue.counts.waiting and view.state != "active")]
@@ -27,7 +28,9 @@ def say_remedies(view: WorkflowView, service: Service) -> None:
         lines += [
             "where the program or its data were wrong, once they are mended:",
             f"  muster dead-letter replay {view.workflow_id} --all",
-            "where the workflow file was (task_args, say): mend it, and",
+            "where a task was (its arguments, its image), before that:",
+            f"  muster task revise {view.tasks[0].task_id if len(view.tasks) > 1 else view.workflow_id} --args '…'",
+            "where more of the workflow file was (its queues, say): mend it, and",
         ]
     else:
         lines.append("to take what is not done to a new workflow, once its file is mended:")

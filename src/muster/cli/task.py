@@ -5,19 +5,24 @@ from typing import Any
 from cyclopts import App
 
 from muster.cli.add_workers import EXAMPLES_OF_TASK, add_workers_to_task
-from muster.cli.console import put, put_fields, put_json, put_table, say
+from muster.cli.console import clean, put, put_fields, put_json, put_table, say
 from muster.cli.failure import OK
 from muster.cli.found import list_found, render_found
 from muster.cli.lookup import check_task_id, get_workflow_id
+from muster.cli.revise import EXAMPLES as EXAMPLES_OF_REVISE
+from muster.cli.revise import render_changes, revise
 from muster.cli.service import HERE, Service, connect
 from muster.cli.taskforce import put_taskforces
 from muster.client.shapes.workflows import TaskView
 
 TASKFORCES_SHOWN = 20
 
-app = App(name="task", help="See the tasks of workflows, and give them more workers.", help_format="plaintext")
+app = App(
+    name="task", help="See the tasks of workflows, mend them, and give them more workers.", help_format="plaintext"
+)
 app.help_epilogue = "Example:\n  muster task list latest"
 app.command(add_workers_to_task, name="add-workers", help_epilogue=EXAMPLES_OF_TASK)
+app.command(revise, help_epilogue=EXAMPLES_OF_REVISE)
 
 
 @app.command(
@@ -121,3 +126,7 @@ def _put_view(view: TaskView) -> None:
     if view.init_image or view.init_args:
         fields.append(("init", " ".join(filter(None, (view.init_image, view.init_args)))))
     put_fields(fields)
+    for one in view.revisions:
+        why = f" ({one.reason})" if one.reason else ""
+        put(clean(f"\nrevision {one.number}, by {one.by} at {render_found('created_at', one.at)}{why}"))
+        put_fields([(f"  {name}", value) for name, value in render_changes(one)])

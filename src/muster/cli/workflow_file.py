@@ -9,16 +9,18 @@ import difflib
 import math
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from muster.cli.document_text import TEXT_BYTES_MAX, parse_json, parse_yaml
 from muster.cli.field_hints import find_meant
 from muster.client.shapes.new_workflow import NewWorkflow
+from muster.client.shapes.workflows import ReviseTask
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 
 
@@ -60,6 +62,18 @@ def read_workflow(path: Path) -> NewWorkflow:
     return resolve_files(msgspec.convert(document.content, NewWorkflow), document)
 
 
+def read_changes(path: Path) -> ReviseTask:
+    """Read a file with fields of a task that are to be other; `-` is standard input. Raises as `read_workflow`."""
+    document = read_document(path)
+    findings = list(_judge(document.content, ReviseTask, ""))
+    if findings:
+        raise InvalidError([Finding(document.place(one.field), one.reason) for one in findings])
+    changes = msgspec.convert(document.content, ReviseTask)
+    if changes.input_files is UNSET:
+        return changes
+    return msgspec.structs.replace(changes, input_files=_resolve(changes.input_files, document, "input_files"))
+
+
 def read_document(path: Path) -> Document:
     """Read YAML, or JSON (which begins with a brace)."""
     name = "standard input" if str(path) == "-" else str(path)
@@ -73,20 +87,30 @@ def read_document(path: Path) -> Document:
 
 def resolve_files(workflow: NewWorkflow, document: Document) -> NewWorkflow:
     """Make `input_files` absolute: relative ones stand beside the workflow's file. Raises InvalidError for those that do not exist."""
-    findings = []
+    findings: list[Finding] = []
     tasks = []
     for number, task in enumerate(workflow.tasks):
-        files = []
-        for index, name in enumerate(task.input_files):
-            file = (document.folder / name).absolute()
-            if not file.exists():
-                where = document.place(f"tasks[{number}].input_files[{index}]")
-                findings.append(Finding(where, f"there is no {file} (relative paths start at the workflow's file)"))
-            files.append(str(file))
-        tasks.append(msgspec.structs.replace(task, input_files=files))
+        try:
+            files = _resolve(task.input_files, document, f"tasks[{number}].input_files")
+        except InvalidError as error:
+            findings += error.findings
+        else:
+            tasks.append(msgspec.structs.replace(task, input_files=files))
     if findings:
         raise InvalidError(findings)
     return msgspec.structs.replace(workflow, tasks=tasks)
+
+
+def _resolve(names: Sequence[str], document: Document, path: str) -> list[str]:
+    files = [(document.folder / name).absolute() for name in names]
+    findings = [
+        Finding(document.place(f"{path}[{index}]"), f"there is no {file} (relative paths start at the workflow's file)")
+        for index, file in enumerate(files)
+        if not file.exists()
+    ]
+    if findings:
+        raise InvalidError(findings)
+    return [str(file) for file in files]
 
 
 def list_forgotten(workflow: NewWorkflow, path: Path) -> list[str]:
@@ -123,6 +147,8 @@ def _read_text(path: Path, name: str) -> str:
 
 def _judge(value: Any, wanted: Any, path: str) -> Iterator[Finding]:
     """Every name that no shape has, every field that is missing, every value of the wrong kind."""
+    if UnsetType in get_args(wanted):
+        wanted = Union[tuple(one for one in get_args(wanted) if one is not UnsetType)]  # noqa: UP007 - made of what is left
     if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
         yield from _judge_fields(value, wanted, path)
     elif get_origin(wanted) is list and isinstance(value, list):

@@ -3,15 +3,14 @@
 Source: the route table of docs/design/conventions.md. The shells (`asynchronous.py`, `synchronous.py`) carry calls out.
 """
 
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET
 
 from muster.client.call import Call
+from muster.client.making import BASE, get, idempotency, nothing, part, post, reader, render_query
 from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.admin import Purge, PurgedView, ResetView
 from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
@@ -26,7 +25,7 @@ from muster.client.shapes.events import (
     Replayed,
 )
 from muster.client.shapes.explanation import ExplanationView
-from muster.client.shapes.message import Answer, Request
+from muster.client.shapes.message import Answer
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.queries import PAGE_MAX, FoundPage, Query
 from muster.client.shapes.service import Health, Limits, Locations, Whoami
@@ -48,15 +47,13 @@ from muster.client.shapes.workflows import (
     Progress,
     QueueAccessView,
     QueueView,
+    ReviseTask,
     TaskforceView,
     TaskView,
     WorkflowPage,
     WorkflowView,
 )
-from muster.domain.errors import UnavailableError
 
-T = TypeVar("T")
-BASE = "/muster/v1"
 EVENTS = "text/event-stream"
 Queried: TypeAlias = Literal["workflows", "tasks", "taskforces"]
 """What queries find."""
@@ -64,73 +61,73 @@ Queried: TypeAlias = Literal["workflows", "tasks", "taskforces"]
 
 def submit_workflow(workflow: NewWorkflow, *, idempotency_key: str | None = None) -> Call[WorkflowView]:
     """Make a workflow. The same `idempotency_key` with the same workflow gives the workflow made before."""
-    return _post("/workflows", workflow, WorkflowView, headers=_idempotency(idempotency_key))
+    return post("/workflows", workflow, WorkflowView, headers=idempotency(idempotency_key))
 
 
 def list_workflows(
     *, state: str | None = None, mine: bool = False, after: str | None = None, limit: int | None = None
 ) -> Call[WorkflowPage]:
     """Workflows, newest first. `state`: `active`, `finished` or `aborted`; `after`: the `next_after` of the page before."""
-    return _get("/workflows", WorkflowPage, state=state, mine=mine or None, after=after, limit=limit)
+    return get("/workflows", WorkflowPage, state=state, mine=mine or None, after=after, limit=limit)
 
 
 def get_workflow(workflow_id: str) -> Call[WorkflowView]:
     """One workflow with its tasks, queues and taskforces."""
-    return _get(f"/workflows/{_part(workflow_id)}", WorkflowView)
+    return get(f"/workflows/{part(workflow_id)}", WorkflowView)
 
 
 def get_progress(workflow_id: str, *, seen: str | None = None, wait_s: float = 0.0) -> Call[Progress]:
     """How far it is; parks up to `wait_s` seconds until something differs from the progress whose `token` is `seen`."""
-    path = f"/workflows/{_part(workflow_id)}/progress"
-    return _get(path, Progress, seen=seen, wait_s=wait_s or None, parked_s=wait_s)
+    path = f"/workflows/{part(workflow_id)}/progress"
+    return get(path, Progress, seen=seen, wait_s=wait_s or None, parked_s=wait_s)
 
 
 def open_stream(workflow_id: str, *, after: str | None = None, last_id: str = "") -> Call[None]:
     """What happens to it, as server-sent events. `stream` of the clients reads them."""
     headers = {"Accept": EVENTS, "Accept-Encoding": "identity"} | ({"Last-Event-ID": last_id} if last_id else {})
-    path = f"{BASE}/workflows/{_part(workflow_id)}/stream"
-    return Call("GET", path, _nothing, query=_render_query({"after": after}), headers=headers)
+    path = f"{BASE}/workflows/{part(workflow_id)}/stream"
+    return Call("GET", path, nothing, query=render_query({"after": after}), headers=headers)
 
 
 def finish_workflow(workflow_id: str) -> Call[EndedView]:
     """End a workflow: its workers end what they have in hand."""
-    return _post(f"/workflows/{_part(workflow_id)}/actions/finish", None, EndedView)
+    return post(f"/workflows/{part(workflow_id)}/actions/finish", None, EndedView)
 
 
 def abort_workflow(workflow_id: str) -> Call[EndedView]:
     """End a workflow: its workers are stopped at once."""
-    return _post(f"/workflows/{_part(workflow_id)}/actions/abort", None, EndedView)
+    return post(f"/workflows/{part(workflow_id)}/actions/abort", None, EndedView)
 
 
 def pause_workflow(workflow_id: str, *, reason: str = "") -> Call[BrakedView]:
     """Begin no event of it until it is resumed: what is at work goes on to its end, and its workers wait."""
-    return _post(f"/workflows/{_part(workflow_id)}/actions/pause", BrakeWorkflow(reason), BrakedView)
+    return post(f"/workflows/{part(workflow_id)}/actions/pause", BrakeWorkflow(reason), BrakedView)
 
 
 def drain_workflow(workflow_id: str, *, reason: str = "") -> Call[BrakedView]:
     """As `pause_workflow`, and its workers go as soon as they have nothing in hand."""
-    return _post(f"/workflows/{_part(workflow_id)}/actions/drain", BrakeWorkflow(reason), BrakedView)
+    return post(f"/workflows/{part(workflow_id)}/actions/drain", BrakeWorkflow(reason), BrakedView)
 
 
 def resume_workflow(workflow_id: str) -> Call[BrakedView]:
     """Go on with a workflow that was paused or drained, or that stopped itself."""
-    return _post(f"/workflows/{_part(workflow_id)}/actions/resume", None, BrakedView)
+    return post(f"/workflows/{part(workflow_id)}/actions/resume", None, BrakedView)
 
 
 def get_account(workflow_id: str, *, recount: bool = False) -> Call[Account]:
     """What became of every event. `recount` counts rows afresh beside the counters, which may take minutes."""
-    path = f"/workflows/{_part(workflow_id)}/account"
-    return _get(path, Account, recount=recount or None, parked_s=600.0 if recount else 0.0)
+    path = f"/workflows/{part(workflow_id)}/account"
+    return get(path, Account, recount=recount or None, parked_s=600.0 if recount else 0.0)
 
 
 def get_errors(workflow_id: str) -> Call[Errors]:
     """Why attempts failed, grouped by cause, most frequent first; and taskforces that could not be started or stopped."""
-    return _get(f"/workflows/{_part(workflow_id)}/errors", Errors)
+    return get(f"/workflows/{part(workflow_id)}/errors", Errors)
 
 
 def explain_workflow(workflow_id: str) -> Call[ExplanationView]:
     """Why it is not (or no longer) running: which phase waits for whom, since when, the last error, and what would move it."""
-    return _get(f"/workflows/{_part(workflow_id)}/explanation", ExplanationView)
+    return get(f"/workflows/{part(workflow_id)}/explanation", ExplanationView)
 
 
 def list_events(
@@ -142,8 +139,8 @@ def list_events(
     limit: int | None = None,
 ) -> Call[EventPage]:
     """Events of a queue in a state (`waiting`, `in_work`, `done`, `dead`), oldest first."""
-    path = f"/workflows/{_part(workflow_id)}/events"
-    return _get(path, EventPage, queue=queue, state=state, after=after, limit=limit)
+    path = f"/workflows/{part(workflow_id)}/events"
+    return get(path, EventPage, queue=queue, state=state, after=after, limit=limit)
 
 
 def list_event_bodies(
@@ -158,16 +155,16 @@ def list_event_bodies(
 
     `export_events` of the clients goes over all pages.
     """
-    path = f"/workflows/{_part(workflow_id)}/events"
-    return _get(path, EventBodyPage, bodies=True, queue=queue, state=state, after=after, limit=limit)
+    path = f"/workflows/{part(workflow_id)}/events"
+    return get(path, EventBodyPage, bodies=True, queue=queue, state=state, after=after, limit=limit)
 
 
 def list_dead_letters(
     workflow_id: str, *, queue: str | None = None, after: str | None = None, limit: int | None = None
 ) -> Call[DeadLetterPage]:
     """Events whose last attempt failed, with its error, oldest first."""
-    path = f"/workflows/{_part(workflow_id)}/dead-letters"
-    return _get(path, DeadLetterPage, queue=queue, after=after, limit=limit)
+    path = f"/workflows/{part(workflow_id)}/dead-letters"
+    return get(path, DeadLetterPage, queue=queue, after=after, limit=limit)
 
 
 def replay_dead_letters(
@@ -185,80 +182,85 @@ def replay_dead_letters(
         events=UNSET if events is None else list(events),
         queue=UNSET if queue is None else queue,
     )
-    path = f"/workflows/{_part(workflow_id)}/dead-letters/actions/replay"
-    return _post(path, replay, Replayed, headers=_idempotency(idempotency_key))
+    path = f"/workflows/{part(workflow_id)}/dead-letters/actions/replay"
+    return post(path, replay, Replayed, headers=idempotency(idempotency_key))
 
 
 def publish_events(
     workflow_id: str, alias: str, publish: Publish, *, idempotency_key: str | None = None
 ) -> Call[PublishedView]:
     """Publish one batch, all of it or nothing. `publish` of the clients sends any number."""
-    path = f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/events"
-    return _post(path, publish, PublishedView, headers=_idempotency(idempotency_key))
+    path = f"/workflows/{part(workflow_id)}/queues/{part(alias)}/events"
+    return post(path, publish, PublishedView, headers=idempotency(idempotency_key))
 
 
 def close_queue(workflow_id: str, alias: str) -> Call[QueueView]:
     """Say that all input is in."""
-    return _post(f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/actions/close", None, QueueView)
+    return post(f"/workflows/{part(workflow_id)}/queues/{part(alias)}/actions/close", None, QueueView)
 
 
 def get_queue_access(workflow_id: str, alias: str) -> Call[QueueAccessView]:
     """How programs reach a public queue on the broker, with its token; for the workflow's owner."""
-    return _get(f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/access", QueueAccessView)
+    return get(f"/workflows/{part(workflow_id)}/queues/{part(alias)}/access", QueueAccessView)
 
 
 def open_consumer(workflow_id: str, alias: str, consumer: OpenConsumer | None = None) -> Call[Consumer]:
     """Begin to consume from a queue. `consume` of the clients does the whole conversation."""
-    path = f"/workflows/{_part(workflow_id)}/queues/{_part(alias)}/consumers"
-    return _post(path, consumer or OpenConsumer(), Consumer)
+    path = f"/workflows/{part(workflow_id)}/queues/{part(alias)}/consumers"
+    return post(path, consumer or OpenConsumer(), Consumer)
 
 
 def step_consumer(consumer: str, consume: Consume) -> Call[Consumed]:
     """Acknowledge and lease; may be sent again as it is, because it carries its number."""
-    return _post(f"/consumers/{_part(consumer)}/step", consume, Consumed, parked_s=consume.wait_s)
+    return post(f"/consumers/{part(consumer)}/step", consume, Consumed, parked_s=consume.wait_s)
 
 
 def close_consumer(consumer: str) -> Call[None]:
     """End a consumer; what it still holds goes back."""
-    return Call("POST", f"{BASE}/consumers/{_part(consumer)}/actions/close", _nothing)
+    return Call("POST", f"{BASE}/consumers/{part(consumer)}/actions/close", nothing)
 
 
 def get_event(event: str) -> Call[EventView]:
     """One event with its body and every attempt."""
-    return _get(f"/events/{_part(event)}", EventView)
+    return get(f"/events/{part(event)}", EventView)
 
 
 def get_task(task_id: str) -> Call[TaskView]:
     """One task, every field."""
-    return _get(f"/tasks/{_part(task_id)}", TaskView)
+    return get(f"/tasks/{part(task_id)}", TaskView)
 
 
 def add_workers(
     task_id: str, *, location: str, n_workers: int, idempotency_key: str | None = None
 ) -> Call[TaskforceView]:
     """Give a task of an active workflow a further taskforce at a location; the same `idempotency_key` gives it once."""
-    path = f"/tasks/{_part(task_id)}/actions/add-workers"
-    return _post(path, AddWorkers(location, n_workers), TaskforceView, headers=_idempotency(idempotency_key))
+    path = f"/tasks/{part(task_id)}/actions/add-workers"
+    return post(path, AddWorkers(location, n_workers), TaskforceView, headers=idempotency(idempotency_key))
+
+
+def revise_task(task_id: str, revision: ReviseTask, *, idempotency_key: str | None = None) -> Call[TaskView]:
+    """Mend a task of an active workflow: new workers run it from now on, the old ones go once they have nothing in hand."""
+    return post(f"/tasks/{part(task_id)}/revisions", revision, TaskView, headers=idempotency(idempotency_key))
 
 
 def get_taskforce(taskforce_uuid: str) -> Call[TaskforceView]:
     """One taskforce with its log."""
-    return _get(f"/taskforces/{_part(taskforce_uuid)}", TaskforceView)
+    return get(f"/taskforces/{part(taskforce_uuid)}", TaskforceView)
 
 
 def release_taskforce(taskforce_uuid: str) -> Call[TaskforceView]:
     """Have a taskforce that is held tried again; one that is not held stays as it is."""
-    return _post(f"/taskforces/{_part(taskforce_uuid)}/actions/release", None, TaskforceView)
+    return post(f"/taskforces/{part(taskforce_uuid)}/actions/release", None, TaskforceView)
 
 
 def purge(*, dry_run: bool = False, place: str | None = None) -> Call[PurgedView]:
     """For operators: remove what need not be kept any longer, or only count it; `place`: go on where an answer said."""
-    return _post("/admin/purge", Purge(dry_run, place), PurgedView)
+    return post("/admin/purge", Purge(dry_run, place), PurgedView)
 
 
 def reset() -> Call[ResetView]:
     """For operators: empty a service that is one for tests."""
-    return _post("/admin/reset", None, ResetView)
+    return post("/admin/reset", None, ResetView)
 
 
 def query(
@@ -276,121 +278,69 @@ def query(
     """
     fields = UNSET if projection is None else list(projection)
     asked = Query(dict(filter_ or {}), fields, after, limit, newest_first)
-    return _post(f"/query/{what}", asked, FoundPage)
+    return post(f"/query/{what}", asked, FoundPage)
 
 
 def whoami() -> Call[Whoami]:
     """Who the token belongs to."""
-    return _get("/whoami", Whoami)
+    return get("/whoami", Whoami)
 
 
 def get_limits() -> Call[Limits]:
     """How much may be in use at once, and how much is."""
-    return _get("/limits", Limits)
+    return get("/limits", Limits)
 
 
 def list_locations() -> Call[Locations]:
     """Where workers can run, which agents ask for work there, and what waits and runs."""
-    return _get("/locations", Locations)
+    return get("/locations", Locations)
 
 
 def get_health() -> Call[Health]:
     """Is the process alive? Needs no token."""
-    return Call("GET", "/healthz", _reader(Health))
+    return Call("GET", "/healthz", reader(Health))
 
 
 def get_readiness() -> Call[Health]:
     """Does the service answer for its database? Needs no token."""
-    return Call("GET", "/readyz", _reader(Health))
+    return Call("GET", "/readyz", reader(Health))
 
 
 def claim(claim: Claim) -> Call[Claims]:
     """Site agents: take taskforces to start and to stop."""
-    return _post("/site/claims", claim, Claims, parked_s=claim.wait_s)
+    return post("/site/claims", claim, Claims, parked_s=claim.wait_s)
 
 
 def submitted(taskforce_uuid: str, report: Submitted) -> Call[PhaseAnswer]:
     """Site agents: a cluster exists."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/submitted", report, PhaseAnswer)
+    return post(f"/site/taskforces/{part(taskforce_uuid)}/submitted", report, PhaseAnswer)
 
 
 def submit_failed(taskforce_uuid: str, report: SiteFailure) -> Call[PhaseAnswer]:
     """Site agents: there is no cluster, and why."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/submit-failed", report, PhaseAnswer)
+    return post(f"/site/taskforces/{part(taskforce_uuid)}/submit-failed", report, PhaseAnswer)
 
 
 def removed(taskforce_uuid: str, report: Removed) -> Call[PhaseAnswer]:
     """Site agents: the cluster is gone."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/removed", report, PhaseAnswer)
+    return post(f"/site/taskforces/{part(taskforce_uuid)}/removed", report, PhaseAnswer)
 
 
 def remove_failed(taskforce_uuid: str, report: SiteFailure) -> Call[PhaseAnswer]:
     """Site agents: the cluster could not be removed, and why."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/remove-failed", report, PhaseAnswer)
+    return post(f"/site/taskforces/{part(taskforce_uuid)}/remove-failed", report, PhaseAnswer)
 
 
 def completed(taskforce_uuid: str, report: Completed) -> Call[PhaseAnswer]:
     """Site agents: no proc is left."""
-    return _post(f"/site/taskforces/{_part(taskforce_uuid)}/completed", report, PhaseAnswer)
+    return post(f"/site/taskforces/{part(taskforce_uuid)}/completed", report, PhaseAnswer)
 
 
 def report(statuses: SiteReport) -> Call[list[str]]:
     """Site agents: statuses that changed. Answers the taskforces that the service does not know."""
-    read = _reader(_Unknown)
+    read = reader(_Unknown)
     return Call("POST", f"{BASE}/site/reports", lambda body: read(body).unknown, body=msgspec.json.encode(statuses))
 
 
 class _Unknown(Answer):
     unknown: list[str]
-
-
-def _get(path: str, answer: type[T], *, parked_s: float = 0.0, **query: str | float | bool | None) -> Call[T]:
-    return Call("GET", BASE + path, _reader(answer), query=_render_query(query), parked_s=parked_s)
-
-
-def _post(
-    path: str,
-    request: Request | None,
-    answer: type[T],
-    *,
-    headers: Mapping[str, str] | None = None,
-    parked_s: float = 0.0,
-) -> Call[T]:
-    body = None if request is None else msgspec.json.encode(request)
-    return Call("POST", BASE + path, _reader(answer), body=body, headers=headers or {}, parked_s=parked_s)
-
-
-def _render_query(query: Mapping[str, str | float | bool | None]) -> dict[str, str]:
-    return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in query.items()
-        if value is not None
-    }
-
-
-def _idempotency(key: str | None) -> dict[str, str]:
-    """A key is made once a call, so that every repetition of the call carries the same one."""
-    return {"Idempotency-Key": key or uuid.uuid4().hex}
-
-
-def _part(name: str) -> str:
-    """A name as one segment of a path: `../` in an id stays in its segment."""
-    return quote(name, safe="").replace("..", "%2E%2E") or "%20"
-
-
-def _reader(answer: type[T]) -> Callable[[bytes], T]:
-    decoder = msgspec.json.Decoder(answer)
-
-    def read(body: bytes) -> T:
-        try:
-            return decoder.decode(body)
-        except msgspec.MsgspecError as error:
-            raise UnavailableError(
-                f"the answer is not one of Muster's ({error}): is the address that of a Muster service of this version?"
-            ) from error
-
-    return read
-
-
-def _nothing(_: bytes) -> None:
-    return None

@@ -127,6 +127,7 @@ class Routes:
     get_event = Route(calls.get_event)
     get_task = Route(calls.get_task)
     add_workers = Route(calls.add_workers)
+    revise_task = Route(calls.revise_task)
     get_taskforce = Route(calls.get_taskforce)
     release_taskforce = Route(calls.release_taskforce)
     purge = Route(calls.purge)

@@ -273,21 +273,27 @@ def _explain_deaths(case: WorkflowCase) -> Reason:
     text = f"{count(dead, 'event')} failed for the last time: {', '.join([*named, *others]) or 'for causes that are not kept'}"
     newest = max(case.deaths, key=lambda one: one.last_at, default=None)
     of_command = [one.is_of_command for one in case.deaths]
-    if all(of_command) and of_command:
-        text += (
-            ". The command cannot be run where the workers are, so a replay fails again: mend the task in a new workflow, or have "
-            "the program put there"
-        )
-        remedies = [f"muster dead-letter list {here}    # has the lines that take the events to a new workflow"]
+    cannot_run = bool(of_command) and all(of_command)
+    look = f"muster dead-letter list {here}"
+    if case.workflow.state is WorkflowState.ABORTED:
+        remedies = [f"{look}    # has the lines that take the events to a new workflow"]
+    elif cannot_run:
+        remedies = [
+            f"muster task revise {here} --args '…'    # or --image",
+            f"muster dead-letter replay {here} --all",
+        ]
     else:
-        remedies = [f"muster dead-letter list {here}"]
-        if case.workflow.state is not WorkflowState.ABORTED:
-            mended = (
-                "once the causes are mended; what cannot be run needs a new workflow"
-                if any(of_command)
-                else "once the cause is mended"
-            )
-            remedies.append(f"muster dead-letter replay {here} --all    # {mended}")
+        mended = (
+            "once the causes are mended; what cannot be run: muster task revise"
+            if any(of_command)
+            else "once the cause is mended"
+        )
+        remedies = [look, f"muster dead-letter replay {here} --all    # {mended}"]
+    if cannot_run:
+        text += (
+            ". The command cannot be run where the workers are, so a replay alone fails again: mend the task, or have the program "
+            "put there"
+        )
     return Reason(
         Cause.DEAD,
         text,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from muster.domain.brake import Brake, BrakeEvent, BrakeRule, next_brake
+from muster.domain.revision import FIRST, Revision, find_config, merge_changes
 from muster.domain.taskforce_phase import Phase
 
 PRIORITY_DEFAULT = 50
@@ -104,7 +105,7 @@ class Workflow:
 
 @dataclass(frozen=True)
 class TaskDirective:
-    """One task of a workflow; immutable.
+    """One task of a workflow, as one of its revisions has it; as it was submitted, unless said otherwise.
 
     Args:
         input_queues, output_queues: queue ids, in the order of the request.
@@ -112,6 +113,7 @@ class TaskDirective:
         timeout_s, warm, max_events, infile_ext, outfile_ext, slots: how the worker runs it. `timeout_s` None
             is no limit; `max_events` is how many events one warm process serves; `slots` is events at once a worker.
         brake_attempts, brake_share: when its failures stop the workflow (`domain.brake`).
+        revision: by which these are its fields. revisions: all that were made since it was submitted.
     """
 
     task_id: str
@@ -137,6 +139,23 @@ class TaskDirective:
     slots: int = 1
     brake_attempts: int = 100
     brake_share: float = 0.5
+    revision: int = FIRST
+    revisions: tuple[Revision, ...] = ()
+
+    @property
+    def newest(self) -> "TaskDirective":
+        """As its last revision has it."""
+        return self.at_revision(self.revisions[-1].number) if self.revisions else self
+
+    def at_revision(self, number: int) -> "TaskDirective":
+        """As that revision of it has it. For the task as it was submitted."""
+        if number == FIRST:
+            return self
+        return replace(self, revision=number, **merge_changes(self.revisions, up_to=number))
+
+    def find_config(self, name: str) -> Mapping[str, Any] | None:
+        """The `worker_config` or `pilot_config` of this revision; None: as its first taskforces have it."""
+        return find_config(self.revisions, name, up_to=self.revision)
 
     @property
     def brake_rule(self) -> BrakeRule:
@@ -181,6 +200,7 @@ class Origin(StrEnum):
     ADDED = "added"  # more workers for a task
     REOPENED = "reopened"  # for events that went back when no taskforce of the task was left
     RESUMED = "resumed"  # in the place of one that was drained
+    REVISED = "revised"  # for a new revision of its task
 
 
 @dataclass(frozen=True)
@@ -193,6 +213,7 @@ class Taskforce:
         submit_failures, remove_failures: failed tries since the last success.
         held_reason: why it is not tried any more to start or to stop it; None while it is tried.
         let_go_at: since when its workers go as soon as they have done what they have in hand, seconds since the epoch; None: they stay.
+        revision: of its task, that its workers run.
     """
 
     taskforce_uuid: str
@@ -220,3 +241,4 @@ class Taskforce:
     remove_failures: int = 0
     held_reason: str | None = None
     let_go_at: float | None = None
+    revision: int = FIRST

@@ -45,7 +45,10 @@ class AttemptErrorView(Answer):
 
 
 class AttemptView(Answer):
-    """One attempt. `outcome`: done, failed, released, expired, abandoned, late, duplicate (docs/glossary.md)."""
+    """One attempt. `outcome`: done, failed, released, expired, abandoned, late, duplicate (docs/glossary.md).
+
+    `revision`: of its task, that its worker ran; null where that is not known.
+    """
 
     attempt: int
     outcome: str
@@ -56,6 +59,7 @@ class AttemptView(Answer):
     ended_at: float
     wall_s: float
     error: AttemptErrorView | None
+    revision: int | None = None
 
 
 class EventSummary(Answer):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType, field
 
 from muster.client.shapes.account import CountsView
 from muster.client.shapes.message import Answer, Request
@@ -38,8 +38,18 @@ class QueueAccessView(Answer):
     why: str | None
 
 
+class RevisionView(Answer):
+    """A revision of a task: `number` 2 and higher. `changes`: fields with their values from then on; configurations whole."""
+
+    number: int
+    at: float
+    by: str
+    reason: str
+    changes: dict[str, Any]
+
+
 class TaskView(Answer, kw_only=True):
-    """A task directive, every field. Queues by alias."""
+    """A task directive, every field as it was submitted; `revisions`: how it was mended since, oldest first. Queues by alias."""
 
     task_id: str
     workflow_id: str = ""
@@ -63,6 +73,7 @@ class TaskView(Answer, kw_only=True):
     slots: int
     brake_attempts: int = 0
     brake_share: float = 0.5
+    revisions: list[RevisionView] = field(default_factory=list)
 
 
 class PhaseLogView(Answer):
@@ -82,6 +93,7 @@ class TaskforceView(Answer):
     `workers`: live sessions now. `claim_until`: null when no claim is in force. `claim_fence`: the number of the newest claim.
     `origin`: what it was made for: `submitted` with its workflow, `added`, `reopened` by a replay, `resumed` after it was drained.
     `held_reason`: why it is not tried any more; null while it is. `let_go_at`: since when its workers go once they have nothing in hand.
+    `revision`: of its task, that they run.
     """
 
     taskforce_uuid: str
@@ -110,6 +122,7 @@ class TaskforceView(Answer):
     remove_failures: int
     held_reason: str | None
     let_go_at: float | None = None
+    revision: int = 1
 
 
 class AddWorkers(Request):
@@ -117,6 +130,43 @@ class AddWorkers(Request):
 
     location: str
     n_workers: int
+
+
+class WorkerChanges(Request):
+    """What is to be other in what each worker asks for; what is left out stays. Fields as of `WorkerConfig`."""
+
+    n_cores: int | UnsetType = UNSET
+    worker_memory: int | str | UnsetType = UNSET
+    worker_disk: int | str | UnsetType = UNSET
+    max_worker_runtime: int | UnsetType = UNSET
+    priority: int | UnsetType = UNSET
+    condor_requirements: str | UnsetType = UNSET
+
+
+class ReviseTask(Request):
+    """POST /muster/v1/tasks/{task_id}/revisions: what is to be other from now on; what is left out stays.
+
+    Fields as of `NewTask`, each replaced whole; `environment` is that of its `pilot_config`. `reason`: why, for whoever looks at it.
+    """
+
+    task_image: str | UnsetType = UNSET
+    task_args: str | UnsetType = UNSET
+    task_env: dict[str, str] | UnsetType = UNSET
+    init_image: str | UnsetType = UNSET
+    init_args: str | UnsetType = UNSET
+    init_env: dict[str, str] | UnsetType = UNSET
+    timeout_s: float | UnsetType | None = UNSET
+    warm: bool | UnsetType = UNSET
+    max_events: int | UnsetType = UNSET
+    infile_ext: str | UnsetType = UNSET
+    outfile_ext: str | UnsetType = UNSET
+    slots: int | UnsetType = UNSET
+    brake_attempts: int | UnsetType = UNSET
+    brake_share: float | UnsetType = UNSET
+    input_files: list[str] | UnsetType = UNSET
+    worker_config: WorkerChanges | UnsetType = UNSET
+    environment: dict[str, str | int | list[str]] | UnsetType = UNSET
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class BrakeView(Answer):

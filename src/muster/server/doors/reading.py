@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 
-from muster.domain.errors import MusterError, NotFoundError
+from muster.domain.control_characters import CONTROL
+from muster.domain.errors import Finding, InvalidError, MusterError, NotFoundError
 from muster.server.doors.access import SignedIn
 from muster.server.doors.judging import judge
 from muster.server.services.idempotent import RequestKey, make_request_key
@@ -81,3 +82,10 @@ def parse_id(pattern: re.Pattern[str], text: str, *, what: str) -> str:
     if pattern.fullmatch(text) is None:
         raise NotFoundError(f"no {what} is named so")
     return text
+
+
+def parse_reason(text: str) -> str:
+    """Why somebody does something, in one line. Raises InvalidError for what no terminal should be shown."""
+    if CONTROL.search(text) is not None:
+        raise InvalidError([Finding("reason", "must be one line, without control characters")])
+    return text.strip()

@@ -30,7 +30,9 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """One attempt, as kept. `end` None: the attempt that ended its event with a result."""
+    """One attempt, as kept. `end` None: the attempt that ended its event with a result. `revision`: of the task, that its worker ran; None:
+    not known any more, or a person consumed.
+    """
 
     fence: int
     end: AttemptEnd | None
@@ -41,6 +43,7 @@ class AttemptRow:
     ended_at: float
     wall_s: float
     error: AttemptError | None
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

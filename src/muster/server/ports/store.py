@@ -87,6 +87,9 @@ class Workflows(Protocol):
     def list_directives(self, workflow_id: str) -> Sequence[TaskDirective]:
         """In the order of the request."""
 
+    def update_revisions(self, directive: TaskDirective) -> None:
+        """Store its `revisions`: all else of a task stays as it was submitted."""
+
     def find_drained(self, *, limit: int) -> "Drained":
         """Look, in one statement, at the active workflows with `finish_when_done` whose public input queues are all closed. At most
         `limit` drained ones. The counts may have moved on by the time of the answer: lock the workflow and look again.

@@ -85,7 +85,7 @@ async def add_workers(parts: Parts, caller: Caller, wanted: MoreWorkers) -> Stor
 
 def _insert(tx: Transaction, parts: Parts, caller: Caller, wanted: MoreWorkers, location: Location) -> WholeTaskforce:
     try:
-        directive = tx.workflows.get_directive(wanted.task_id)
+        directive = tx.workflows.get_directive(wanted.task_id).newest
     except NotFoundError:
         raise NotFoundError(f"no task found with id: {wanted.task_id}") from None
     if caller.has(Role.SYSTEM_TMS):

@@ -4,15 +4,17 @@ Paused: no event is begun, what is at work goes on to its end, and the workers w
 nothing in hand, and the pool is free for others. Resumed: the workers that wait go on at once; for those that went, new ones come.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from muster.domain.brake import MUSTER, BrakeEvent, BrakeState, Trip
 from muster.domain.caller import Caller
 from muster.domain.errors import ConflictError
+from muster.domain.location import list_upstreams
 from muster.domain.outbox import Notice
 from muster.domain.taskforce_phase import ENDING, Phase, PhaseEvent
-from muster.domain.workflow import Origin, Workflow
+from muster.domain.workflow import Origin, Taskforce, Workflow
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import DEACTIVATOR, Happened, advance_all
 from muster.server.services.parts import Parts
@@ -59,12 +61,14 @@ def _brake(
             f"workflow {workflow_id} is {workflow.state}, and nothing of it runs: only an active one can be "
             "paused, drained or resumed (dead letters of a finished one: `muster dead-letter replay`)"
         )
+    require_ours(tx, parts, workflow)
     changed = workflow.braked(event, at=tx.now(), by=caller.name, reason=reason)
     if changed is None:
         return Braked(workflow)
     _keep(tx, changed, by=caller.name)
     if event is BrakeEvent.DRAINED:
-        return Braked(changed, _let_go(tx, changed))
+        taskforces = tx.taskforces.list_of_workflow(workflow_id)
+        return Braked(changed, let_go(tx, taskforces, context=DRAINED))
     if event is BrakeEvent.RESUMED:
         tx.wake("activate")
         tx.wake("launch")
@@ -99,24 +103,42 @@ def _keep(tx: Transaction, workflow: Workflow, *, by: str) -> None:
     tx.wake(f"workflow:{workflow.workflow_id}")
 
 
-def _let_go(tx: Transaction, workflow: Workflow) -> int:
-    """Workers that are up go by themselves; what has none yet is called off."""
-    taskforces = [one for one in tx.taskforces.list_of_workflow(workflow.workflow_id) if one.phase not in ENDING]
-    up = [one for one in taskforces if one.phase is Phase.CONDOR_SUBMIT and one.let_go_at is None]
+def let_go(tx: Transaction, taskforces: Sequence[Taskforce], *, context: str) -> int:
+    """Workers that are up go by themselves once they have nothing in hand; what has none yet is called off.
+
+    Args:
+        taskforces: of a workflow that is locked; those that are ending, or were let go, stay as they are.
+        context: why, for the logs.
+
+    Returns how many that changed.
+    """
+    staying = [one for one in taskforces if one.phase not in ENDING and one.let_go_at is None]
+    up = [one for one in staying if one.phase is Phase.CONDOR_SUBMIT]
     if up:
         tx.taskforces.update(*(replace(one, let_go_at=tx.now()) for one in up))
-    happened = Happened(PhaseEvent.DEACTIVATED, DEACTIVATOR, DRAINED)
-    others = [(one, happened) for one in taskforces if one.phase is not Phase.CONDOR_SUBMIT]
+    happened = Happened(PhaseEvent.DEACTIVATED, DEACTIVATOR, context)
+    others = [(one, happened) for one in staying if one.phase is not Phase.CONDOR_SUBMIT]
     for one in advance_all(tx, others, claim_until=None, held_reason=None):
         tx.wake(f"stop:{one.schedd}")
         tx.wake(f"start:{one.schedd}")
-    return len(up) + len(others)
+    return len(staying)
 
 
 def _bring_back(tx: Transaction, parts: Parts, workflow: Workflow) -> int:
     wanted = list_wanted(tx, tx.workflows.list_directives(workflow.workflow_id))
     insert_wanted(tx, parts, workflow, wanted, origin=Origin.RESUMED, context=RESUMED)
     return len(wanted)
+
+
+def require_ours(tx: Transaction, parts: Parts, workflow: Workflow) -> None:
+    """Raises ConflictError: upstream's agent runs its workers, which read from the broker and hear nothing of us."""
+    taskforces = tx.taskforces.list_of_workflow(workflow.workflow_id)
+    upstreams = list_upstreams(parts.locations)
+    if places := sorted({one.location for one in taskforces if one.location in upstreams}):
+        raise ConflictError(
+            f"the workers of {workflow.workflow_id} at {', '.join(places)} are started by upstream's agent, and read from the "
+            "broker: they can be stopped for good (`muster workflow abort`), not for a while, and not be given another task"
+        )
 
 
 def is_drained(workflow: Workflow) -> bool:

@@ -196,7 +196,9 @@ def _claim(tx: Transaction, parts: Parts, request: ClaimRequest, seen: _Seen) ->
             is_aborted = workflows[claimed.workflow_id].state is WorkflowState.ABORTED
             stop.append(ClaimedStop(claimed, 0.0 if is_aborted else parts.settings.stop_grace_s))
         elif claimed.taskforce_uuid not in seen.told:
-            start.append(ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id)))
+            start.append(
+                ClaimedStart(claimed, tx.workflows.get_directive(claimed.task_id).at_revision(claimed.revision))
+            )
     given = {one.taskforce.taskforce_uuid for one in start} | {one.taskforce.taskforce_uuid for one in stop}
     return Claimed(start, stop, sorted(set(seen.lost) - given), seen.expected, was_outrun)
 

@@ -102,7 +102,7 @@ async def get_plan(parts: Parts, taskforce_uuid: str) -> TaskPlan:
 
     def look(tx: Transaction) -> TaskPlan:
         taskforce = tx.taskforces.get(taskforce_uuid)
-        return _plan(tx, taskforce, tx.workflows.get_directive(taskforce.task_id))
+        return _plan(tx, taskforce, _get_directive(tx, taskforce))
 
     return parts.desk.plans.keep(taskforce_uuid, await parts.store.read(look))
 
@@ -119,7 +119,7 @@ def _begin(enrolment: Enrolment) -> Callable[[Transaction], tuple[int, Taskforce
         if not workflow.is_active or taskforce.phase not in _MAY_ENROL:
             ended = taskforce.phase if workflow.is_active else workflow.state
             raise TaskforceEndedError(f"the taskforce takes no workers: {ended}")
-        directive = tx.workflows.get_directive(taskforce.task_id)
+        directive = _get_directive(tx, taskforce)
         _end_former(tx, enrolment)
         plan = _plan(tx, taskforce, directive)
         now = tx.now()
@@ -143,6 +143,11 @@ def _begin(enrolment: Enrolment) -> Callable[[Transaction], tuple[int, Taskforce
         return number, taskforce, directive, plan
 
     return begin
+
+
+def _get_directive(tx: Transaction, taskforce: Taskforce) -> TaskDirective:
+    """The task as the taskforce's workers run it."""
+    return tx.workflows.get_directive(taskforce.task_id).at_revision(taskforce.revision)
 
 
 def _end_former(tx: Transaction, enrolment: Enrolment) -> None:
@@ -171,6 +176,7 @@ def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> Ta
         slots=directive.slots,
         finishes_itself=tx.workflows.get(taskforce.workflow_id).finish_when_done,
         brake_rule=directive.brake_rule,
+        revision=directive.revision,
     )
 
 

@@ -80,7 +80,7 @@ def plan_workflow(
         places = _find_locations(task, path, locations, findings)
         is_ours = any(one.agent is Agent.MUSTER for one in places)
         findings.extend(judge_task(task, path, is_ours=is_ours, is_upstreams=bool(places) and not is_ours))
-        findings.extend(_judge_image(task, path, places))
+        findings.extend(judge_image(task, path, places))
         tasks.append(PlannedTask(task, settings, places))
     agents = {place.agent for task in tasks for place in task.locations}
     if len(agents) > 1:
@@ -102,7 +102,7 @@ def plan_workflow(
     return WorkflowPlan(request.name.strip(), priority, finish, queues, tasks)
 
 
-def _judge_image(task: NewTask, path: str, places: Sequence[Location]) -> Iterator[Finding]:
+def judge_image(task: NewTask, path: str, places: Sequence[Location]) -> Iterator[Finding]:
     """Would its agent refuse it? Said now, and not once there is room for it and somebody has published events."""
     if task.task_image:
         for place in places:

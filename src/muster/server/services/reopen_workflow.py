@@ -74,7 +74,7 @@ def list_wanted(tx: Transaction, directives: Sequence[TaskDirective]) -> Sequenc
         taskforces = tx.taskforces.list_of_task(directive.task_id)
         if all(one.phase in ENDING or one.let_go_at is not None for one in taskforces):
             originals = [one for one in taskforces if one.origin is Origin.SUBMITTED]
-            wanted += [Wanted(directive, model) for model in originals]
+            wanted += [Wanted(directive.newest, model) for model in originals]
     return wanted
 
 

@@ -99,7 +99,7 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
 
 async def _watch(parts: Parts, plan: TaskPlan, finished: Sequence[Finished], *, is_free: bool) -> None:
     """Look at how attempts ended, and stop the workflow when nearly all fail."""
-    watch = parts.desk.get_watch(plan.task_id, plan.brake_rule)
+    watch = parts.desk.get_watch(plan)
     if not is_free:
         watch.forget()  # they were begun before it was stopped: what comes of it after that is to be judged afresh
         return

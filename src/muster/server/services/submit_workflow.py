@@ -176,7 +176,7 @@ def make_taskforce(
     worker_config: Mapping[str, Any],
     pilot_config: Mapping[str, Any],
 ) -> Taskforce:
-    """A new taskforce of a task at a location."""
+    """A new taskforce of a task at a location. Where this revision of the task has other configurations, those count."""
     return Taskforce(
         taskforce_uuid=ids.make_taskforce_uuid(directive.task_id, random=parts.random(8)),
         task_id=directive.task_id,
@@ -187,8 +187,9 @@ def make_taskforce(
         schedd=location.schedd,
         collector=location.collector,
         n_workers=n_workers,
-        worker_config=worker_config,
-        pilot_config=pilot_config,
+        worker_config=directive.find_config("worker_config") or worker_config,
+        pilot_config=directive.find_config("pilot_config") or pilot_config,
+        revision=directive.revision,
         phase=Phase.PRE_MQ_ACTIVATION,
         origin=origin,
     )

@@ -75,6 +75,7 @@ class TaskPlan:
         slots: events at once of each.
         finishes_itself: its workflow waits for its queues to be drained.
         brake_rule: when its failures stop the workflow.
+        revision: of the task.
     """
 
     workflow_id: str
@@ -85,6 +86,7 @@ class TaskPlan:
     slots: int
     finishes_itself: bool
     brake_rule: BrakeRule
+    revision: int
 
     def inputs_of_call(self, call: int) -> tuple[int, ...]:
         """The queues to lease from, each in front in its turn, so that none starves; the same for a repeat of the call."""
@@ -140,15 +142,16 @@ class WorkerDesk:
         self.clock = clock
         self.plans: Recent[str, TaskPlan] = Recent()
         self.consumers: Recent[int, tuple[Session, Queue]] = Recent()
-        self._watches: Recent[str, Watch] = Recent()
+        self._watches: Recent[tuple[str, int], Watch] = Recent()
         self._jitter = jitter
         self._lots: dict[str, Lot] = {}
         self._idle: Recent[str, _Idle] = Recent()
         self._watched: Recent[str, _Watched] = Recent(size=WATCHED_MAX, drop=_unlisten)
 
-    def get_watch(self, task_id: str, rule: BrakeRule) -> Watch:
-        """The last attempts of a task that were handed in here."""
-        return self._watches.find(task_id) or self._watches.keep(task_id, Watch(rule))
+    def get_watch(self, plan: TaskPlan) -> Watch:
+        """The last attempts of a task, by this revision of it, that were handed in here."""
+        key = plan.task_id, plan.revision
+        return self._watches.find(key) or self._watches.keep(key, Watch(plan.brake_rule))
 
     def find_lot(self, key: str) -> Lot | None:
         """Those parked under a key."""

@@ -13,7 +13,18 @@ from muster.domain.event_state import EventState
 from muster.server.adapters.sql.deltas import add_delta
 from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
-from muster.server.adapters.sql.schema import attempt, dead, delayed, event, event_key, finished, holder, leased, ready
+from muster.server.adapters.sql.schema import (
+    attempt,
+    dead,
+    delayed,
+    event,
+    event_key,
+    finished,
+    holder,
+    leased,
+    ready,
+    taskforce,
+)
 from muster.server.ports.events import AttemptRow, DeadLetter, ErrorGroup, EventRow, NewEvent, Published
 from muster.server.ports.queue_engine import Body, BodyKind
 
@@ -166,9 +177,17 @@ class SqlEvents:
     def list_attempts(self, event_id: int) -> Sequence[AttemptRow]:
         ended: Select[Any] = (
             select(
-                attempt.c.fence, attempt.c.end, attempt.c.since, attempt.c.at, attempt.c.wall_s, attempt.c.error, holder
+                attempt.c.fence,
+                attempt.c.end,
+                attempt.c.since,
+                attempt.c.at,
+                attempt.c.wall_s,
+                attempt.c.error,
+                holder,
+                taskforce.c.revision,
             )
             .outerjoin(holder, holder.c.number == attempt.c.holder)
+            .outerjoin(taskforce, taskforce.c.taskforce_uuid == holder.c.taskforce_uuid)
             .where(attempt.c.event == event_id)
         )
         done: Select[Any] = (
@@ -180,8 +199,10 @@ class SqlEvents:
                 finished.c.wall_s,
                 null().label("error"),
                 holder,
+                taskforce.c.revision,
             )
             .outerjoin(holder, holder.c.number == finished.c.holder)
+            .outerjoin(taskforce, taskforce.c.taskforce_uuid == holder.c.taskforce_uuid)
             .where(finished.c.event == event_id)
         )
         rows = [*self._session.execute(ended), *self._session.execute(done)]
@@ -314,6 +335,7 @@ def _read_attempt(row: Row[Any]) -> AttemptRow:
         ended_at=row.at,
         wall_s=row.wall_s,
         error=_read_error(row.error),
+        revision=row.revision,
     )
 
 

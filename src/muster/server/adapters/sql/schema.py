@@ -57,6 +57,7 @@ task_directive = Table(
     Column("position", Integer, nullable=False),
     Column("spec", Text, nullable=False),  # JSON of the immutable rest
     Column("number", BigInteger, nullable=False, server_default=text("0")),  # as of a workflow
+    Column("revisions", Text),  # JSON of domain.revision.Revision, a list; null: none
     Index("task_directive_by_number", "number", unique=True),
     Index("task_directive_of_workflow", "workflow_id", "number"),
 )
@@ -89,6 +90,7 @@ taskforce = Table(
     Column("remove_failures", Integer, nullable=False),
     Column("held_reason", Text),  # why it is not tried any more; null: it is
     Column("let_go_at", Double),  # since when its workers go once they are done; null: they stay
+    Column("revision", Integer, nullable=False, server_default=text("1")),  # of its task
     Index(
         "taskforce_to_try",
         "schedd",

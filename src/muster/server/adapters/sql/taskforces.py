@@ -28,6 +28,7 @@ _FIXED = (
     "schedd",
     "collector",
     "origin",
+    "revision",
 )
 # Statements that every taskforce needs are built once: building one takes four times as long as carrying it out.
 _FIND = select(taskforce).where(taskforce.c.taskforce_uuid.in_(bindparam("taskforce_uuids", expanding=True)))

@@ -13,6 +13,7 @@ from muster.domain.brake import Brake, BrakeState
 from muster.domain.errors import NotFoundError
 from muster.domain.location import Location
 from muster.domain.occupancy import Occupant
+from muster.domain.revision import Revision
 from muster.domain.room import InUse, Resource, Wants
 from muster.domain.standing import Standings
 from muster.domain.taskforce_phase import Phase
@@ -30,7 +31,8 @@ from muster.server.adapters.sql.schema import counter, delta, queue, task_direct
 from muster.server.ports.store import Drained
 
 _IN_COLUMNS = ("task_id", "workflow_id", "created_at", "position")
-_FIELDS = frozenset(field.name for field in fields(TaskDirective))
+_OF_REVISIONS = frozenset({"revision", "revisions"})
+_FIELDS = frozenset(field.name for field in fields(TaskDirective)) - _OF_REVISIONS
 _SEQUENCES = ("cluster_locations", "input_queues", "output_queues")
 # Statements that every workflow needs are built once: building one takes four times as long as carrying it out.
 _NEW, _NEW_DIRECTIVES = NewRows(workflow), NewRows(task_directive)
@@ -137,6 +139,12 @@ class SqlWorkflows:
     def list_directives(self, workflow_id: str) -> Sequence[TaskDirective]:
         return [read_directive(row) for row in self._session.execute(_DIRECTIVES, {"workflow_id": workflow_id})]
 
+    def update_revisions(self, changed: TaskDirective) -> None:
+        revisions = json.dumps([vars(one) for one in changed.revisions])
+        self._session.execute(
+            update(task_directive).where(task_directive.c.task_id == changed.task_id).values(revisions=revisions)
+        )
+
     def find_drained(self, *, limit: int) -> Drained:
         entrance = queue.alias("entrance")
         open_entrances = exists().where(
@@ -202,7 +210,7 @@ def _read_brake(text: str | None) -> Brake | None:
 
 
 def _write_directive(directive: TaskDirective) -> dict[str, Any]:
-    values = dict(vars(directive))
+    values = {name: value for name, value in vars(directive).items() if name not in _OF_REVISIONS}
     columns = {name: values.pop(name) for name in _IN_COLUMNS}
     return columns | {"spec": json.dumps(values)}
 
@@ -212,4 +220,5 @@ def read_directive(row: Row[Any]) -> TaskDirective:
     spec = {name: value for name, value in json.loads(row.spec).items() if name in _FIELDS}
     for name in _SEQUENCES:
         spec[name] = tuple(spec[name])
-    return TaskDirective(**{name: getattr(row, name) for name in _IN_COLUMNS}, **spec)
+    revisions = tuple(Revision(**one) for one in json.loads(row.revisions)) if row.revisions else ()
+    return TaskDirective(**{name: getattr(row, name) for name in _IN_COLUMNS}, **spec, revisions=revisions)

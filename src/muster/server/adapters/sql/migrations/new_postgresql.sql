@@ -449,4 +449,8 @@ ALTER TABLE workflow ADD COLUMN brake TEXT;
 
 ALTER TABLE taskforce ADD COLUMN let_go_at DOUBLE PRECISION;
 
-INSERT INTO alembic_version (version_num) VALUES ('0013');
+ALTER TABLE task_directive ADD COLUMN revisions TEXT;
+
+ALTER TABLE taskforce ADD COLUMN revision INTEGER DEFAULT 1 NOT NULL;
+
+INSERT INTO alembic_version (version_num) VALUES ('0014');

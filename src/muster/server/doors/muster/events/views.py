@@ -129,6 +129,7 @@ def _render_attempt(number: int, row: AttemptRow) -> AttemptView:
         ended_at=row.ended_at,
         wall_s=row.wall_s,
         error=_render_error(row.error),
+        revision=row.revision,
     )
 
 

@@ -26,7 +26,7 @@ WORKFLOW_SOURCES: Final[Mapping[str, Source]] = {
 }
 _NOT_BY_EVERY_VERSION = (
     *("attempts", "retry_s", "timeout_s", "warm", "max_events", "infile_ext", "outfile_ext", "slots"),
-    *("brake_attempts", "brake_share"),
+    *("brake_attempts", "brake_share", "revisions"),
 )
 TASK_SOURCES: Final[Mapping[str, Source]] = {
     **_as_they_are("task_id", "workflow_id", "created_at", "cluster_locations", "task_image", "task_args", "task_env"),
@@ -37,7 +37,7 @@ TASKFORCE_SOURCES: Final[Mapping[str, Source]] = {
     **_as_they_are("taskforce_uuid", "task_id", "workflow_id", "created_at", "priority", "location", "schedd"),
     **_as_they_are("n_workers", "cluster_id", "job_event_log_fpath", "compound_statuses", "top_task_errors"),
     **_as_they_are("worker_config", "pilot_config", "submit_dict", "claim_agent", "claim_until", "claim_fence"),
-    **_as_they_are("submit_failures", "remove_failures", "held_reason", "let_go_at"),
+    **_as_they_are("submit_failures", "remove_failures", "held_reason", "let_go_at", "revision"),
     "workers": Computed(),
     "origin": Words("origin", {origin: origin.value for origin in Origin}),
     "phase": Words("phase", {phase: phase.value for phase in Phase}),

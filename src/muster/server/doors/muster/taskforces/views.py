@@ -41,6 +41,7 @@ def render_seen_taskforce(one: Taskforce, log: Sequence[PhaseLogEntry], workers:
         remove_failures=one.remove_failures,
         held_reason=one.held_reason,
         let_go_at=one.let_go_at,
+        revision=one.revision,
     )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from muster.client.shapes.workflows import TaskView
+from muster.client.shapes.workflows import RevisionView, TaskView
+from muster.domain.revision import Revision
 from muster.domain.workflow import TaskDirective
 
 
@@ -31,4 +32,11 @@ def render_task(task: TaskDirective, aliases: Mapping[str, str]) -> TaskView:
         slots=task.slots,
         brake_attempts=task.brake_attempts,
         brake_share=task.brake_share,
+        revisions=[_render_revision(one) for one in task.revisions],
     )
+
+
+def _render_revision(revision: Revision) -> RevisionView:
+    configs = {"worker_config": revision.worker_config, "pilot_config": revision.pilot_config}
+    changes = {**revision.changes, **{name: dict(one) for name, one in configs.items() if one is not None}}
+    return RevisionView(revision.number, revision.at, revision.by, revision.reason, changes)

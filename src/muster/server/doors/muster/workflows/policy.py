@@ -4,7 +4,6 @@ from typing import Annotated, TypeAlias
 
 from litestar.params import HeaderParameter, QueryParameter
 
-from muster.domain.control_characters import CONTROL
 from muster.domain.errors import Finding, InvalidError
 from muster.domain.ids import WORKFLOW_ID
 from muster.domain.outbox import parse_place
@@ -44,13 +43,6 @@ def parse_after(after: str | None) -> str | None:
     if after is not None and WORKFLOW_ID.fullmatch(after) is None:
         raise InvalidError([Finding("after", "must be the `next_after` of a page")])
     return after
-
-
-def parse_reason(text: str) -> str:
-    """Why somebody stops a workflow. Raises InvalidError for what no terminal should be shown."""
-    if CONTROL.search(text) is not None:
-        raise InvalidError([Finding("reason", "must be one line, without control characters")])
-    return text.strip()
 
 
 def parse_resume(last_id: str | None, after: str | None) -> Resume | None:

@@ -41,7 +41,6 @@ from muster.server.doors.muster.workflows.policy import (
     StateQuery,
     WaitQuery,
     parse_after,
-    parse_reason,
     parse_resume,
     parse_state,
 )
@@ -55,7 +54,7 @@ from muster.server.doors.muster.workflows.views import (
     render_workflow,
     render_workflows,
 )
-from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_id, read_body, read_key
+from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_id, parse_reason, read_body, read_key
 from muster.server.services import read_workflow
 from muster.server.services.brake_workflow import brake_workflow
 from muster.server.services.deactivate_workflow import deactivate_workflow
