@@ -120,11 +120,13 @@ def check_after_fault(
 
 
 def wait_for_end_of_workers(client: Client, workflow_id: str) -> None:
-    """Wait until Muster says of each of a workflow's taskforces that no worker is left, or that none could be placed."""
+    """Wait until Muster says of each of a workflow's taskforces that no worker is left, or that none could be placed, or was to be."""
 
     def are_gone() -> bool:
         return all(
-            one.phase == "condor-complete" or (one.cluster_id is None and one.submit_failures > 0)
+            one.phase == "condor-complete"
+            or (one.cluster_id is None and one.submit_failures > 0)
+            or (one.phase == "pending-stopper" and one.claim_fence == 0)  # called off before any agent had it
             for one in client.get_workflow(workflow_id).taskforces
         )
 
