@@ -37,6 +37,8 @@ EXAMPLES: dict[str, Call[Any]] = {
     "resume_workflow": calls.resume_workflow(WF),
     "get_account": calls.get_account(WF),
     "get_errors": calls.get_errors(WF),
+    "list_hosts": calls.list_hosts(WF),
+    "trust_host": calls.trust_host(WF, "c7"),
     "explain_workflow": calls.explain_workflow(WF),
     "list_events": calls.list_events(WF),
     "list_event_bodies": calls.list_event_bodies(WF),

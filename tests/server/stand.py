@@ -154,7 +154,7 @@ class Stand:
 
     # -- workers -------------------------------------------------------------------------------------------------
 
-    async def enrol(self, taskforce_uuid: str, *, proc: int = 0) -> Json:
+    async def enrol(self, taskforce_uuid: str, *, proc: int = 0, host: str = "node-1", site: str = "local") -> Json:
         return await self.post(
             protocol.ENROL,
             {
@@ -164,8 +164,8 @@ class Stand:
                 "cluster": "7",
                 "proc": proc,
                 "start": 1,
-                "host": "node-1",
-                "site": "local",
+                "host": host,
+                "site": site,
                 "worker_version": "0.1.0",
             },
         )

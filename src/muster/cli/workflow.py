@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import App, Parameter
 
-from muster.cli import brake
+from muster.cli import brake, hosts
 from muster.cli.add_workers import EXAMPLES, add_workers
 from muster.cli.console import clean, put, put_block, put_fields, put_json, put_table, render_count, render_time, say
 from muster.cli.explain import EXAMPLES as EXAMPLES_OF_EXPLAIN
@@ -20,6 +20,7 @@ from muster.cli.service import HERE, Service, connect
 from muster.cli.watch import say_left_behind, watch_workflow
 from muster.cli.workflow_file import list_forgotten, read_workflow
 from muster.client.shapes.account import Account, CountsView, Errors
+from muster.client.shapes.hosts import Hosts
 from muster.client.shapes.workflows import EndedView, WorkflowSummary, WorkflowView
 from muster.client.synchronous import Client
 
@@ -27,6 +28,7 @@ app = App(name="workflow", help="Make, see, watch and end workflows.", help_form
 app.help_epilogue = "Example:\n  muster workflow submit examples/daya-bay/workflow.yaml --watch"
 app.command(explain, help_epilogue=EXAMPLES_OF_EXPLAIN)
 app.command(add_workers, help_epilogue=EXAMPLES)
+app.command(hosts.trust, help_epilogue=hosts.EXAMPLES_OF_TRUST)
 app.command(brake.pause, help_epilogue=brake.EXAMPLES_OF_PAUSE)
 app.command(brake.drain, help_epilogue=brake.EXAMPLES_OF_DRAIN)
 app.command(brake.resume, help_epilogue=brake.EXAMPLES_OF_RESUME)
@@ -172,25 +174,43 @@ def account(workflow: str, /, *, recount: bool = False, service: Service = HERE)
 @app.command(
     help_epilogue="""Examples:
   muster workflow errors latest
-  muster workflow errors latest --json
+  muster workflow errors latest --by host
+  muster workflow errors latest --by site --json
 
 What to do about events that died:
   muster dead-letter list latest"""
 )
-def errors(workflow: str, /, *, service: Service = HERE) -> int:
-    """Show why attempts failed, grouped by cause, the most frequent first.
+def errors(workflow: str, /, *, by: Literal["cause", "host", "site"] = "cause", service: Service = HERE) -> int:
+    """Show why attempts failed, grouped by cause, the most frequent first; or where.
 
     Args:
         workflow: its id, or `latest`.
+        by: what they are grouped by. `host` and `site` show how many were done and failed there, and which hosts rest.
     """
     with connect(service) as client:
+        if by != "cause":
+            return _put_places(client.list_hosts(get_workflow_id(client, workflow)), by, service)
         found = client.get_errors(get_workflow_id(client, workflow))
+        resting = None if service.json else client.list_hosts(found.workflow_id)
     if service.json:
         put_json(found)
     else:
         _put_errors(found)
+        hosts.say_resting(resting)
         if any(group.done < group.events for group in found.groups):
             say(f"what became of them, and what can be done: muster dead-letter list {found.workflow_id}")
+    return OK
+
+
+def _put_places(found: Hosts, by: Literal["host", "site"], service: Service) -> int:
+    if service.json:
+        put_json(
+            found if by == "host" else {"workflow_id": found.workflow_id, "sites": hosts.add_up_sites(found.hosts)}
+        )
+    elif by == "host":
+        hosts.put_hosts(found, service)
+    else:
+        hosts.put_sites(found)
     return OK
 
 

@@ -25,6 +25,7 @@ from muster.client.shapes.events import (
     Replayed,
 )
 from muster.client.shapes.explanation import ExplanationView
+from muster.client.shapes.hosts import Hosts, TrustHost
 from muster.client.shapes.message import Answer
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.queries import PAGE_MAX, FoundPage, Query
@@ -123,6 +124,16 @@ def get_account(workflow_id: str, *, recount: bool = False) -> Call[Account]:
 def get_errors(workflow_id: str) -> Call[Errors]:
     """Why attempts failed, grouped by cause, most frequent first; and taskforces that could not be started or stopped."""
     return get(f"/workflows/{part(workflow_id)}/errors", Errors)
+
+
+def list_hosts(workflow_id: str) -> Call[Hosts]:
+    """How its attempts ended at each host, those with the most failures first, and which hosts rest."""
+    return get(f"/workflows/{part(workflow_id)}/hosts", Hosts)
+
+
+def trust_host(workflow_id: str, host: str) -> Call[Hosts]:
+    """Give a host that rests events at once, and judge it afresh."""
+    return post(f"/workflows/{part(workflow_id)}/hosts/actions/trust", TrustHost(host), Hosts)
 
 
 def explain_workflow(workflow_id: str) -> Call[ExplanationView]:

@@ -113,6 +113,8 @@ class Routes:
     resume_workflow = Route(calls.resume_workflow)
     get_account = Route(calls.get_account)
     get_errors = Route(calls.get_errors)
+    list_hosts = Route(calls.list_hosts)
+    trust_host = Route(calls.trust_host)
     explain_workflow = Route(calls.explain_workflow)
     list_events = Route(calls.list_events)
     list_event_bodies = Route(calls.list_event_bodies)

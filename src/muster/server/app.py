@@ -50,6 +50,7 @@ from muster.server.doors.muster.admin import routes as admin
 from muster.server.doors.muster.consumers import routes as consumers
 from muster.server.doors.muster.events import routes as events
 from muster.server.doors.muster.health import routes as health
+from muster.server.doors.muster.hosts import routes as hosts
 from muster.server.doors.muster.limits import routes as limits
 from muster.server.doors.muster.locations import routes as locations
 from muster.server.doors.muster.queries import routes as queries
@@ -62,6 +63,7 @@ from muster.server.doors.muster.workflows import routes as workflows
 from muster.server.http_server import HttpServer
 from muster.server.listener import bind, render_url
 from muster.server.ports.identity import Identity
+from muster.server.services.keep_hosts import KEEP_S, keep_hosts
 from muster.server.services.measures import MeasuredEngine, MeasuredStore, Measures
 from muster.server.services.parts import Parts
 from muster.server.services.publish_keys import TOPIC as KEYS
@@ -90,6 +92,7 @@ HORIZON_S = 10.0
 
 _OURS = (
     health,
+    hosts,
     limits,
     locations,
     admin,
@@ -191,6 +194,7 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         Every(settings.purge_interval_s, "purge", partial(purge_all, parts)),
         Every(REFRESH_S, "refresh of sign-in keys", parts.identity.refresh),
         Every(HORIZON_S, "look at the outbox's horizon", partial(watch_horizon, store, parts.horizon)),
+        Every(KEEP_S, "keeping of hosts", partial(keep_hosts, parts)),
         Every(settings.count_interval_s, "count for the metrics", partial(count, store, parts.measures)),
     )
     return [_measured(one, parts.measures) for one in daemons]

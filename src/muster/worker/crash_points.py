@@ -30,6 +30,7 @@ CRASH_POINTS = {
     "server.deactivate.committed": "a workflow is deactivated, the answer was not sent",
     "server.brake.committed": "a workflow is paused, drained or resumed, the answer was not sent",
     "server.revise.committed": "a task has a new revision, and new taskforces for it, the answer was not sent",
+    "server.trust.committed": "a host is trusted, the answer was not sent",
     "server.claim.committed": "taskforces are claimed, the answer was not sent",
     "server.report.committed": "a site's report is stored, the answer was not sent",
     "server.activate.moved": "a workflow is in hand and its taskforces have moved, nothing is committed",

@@ -24,6 +24,7 @@ from muster.server.ports.census import Census
 from muster.server.ports.events import Events
 from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
+from muster.server.ports.hosts import Hosts
 from muster.server.ports.mq import MqGroups, PublishedKeys
 from muster.server.ports.outbox import Outbox
 from muster.server.ports.retention import Removed, Retention, Rounds
@@ -299,6 +300,8 @@ class Transaction(Protocol):
     def events(self) -> Events: ...
     @property
     def holders(self) -> Holders: ...
+    @property
+    def hosts(self) -> Hosts: ...
     @property
     def answers(self) -> Answers: ...
     @property

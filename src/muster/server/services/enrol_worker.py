@@ -10,6 +10,7 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Taskforce
 from muster.server.ports.holders import Session
 from muster.server.ports.store import Transaction
+from muster.server.services.host_book import Place
 from muster.server.services.parts import Parts
 from muster.server.services.worker_desk import TaskPlan
 from muster.server.services.worker_token import WorkerClaims, is_enrolment_secret, make_token
@@ -79,6 +80,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         raise ForbiddenError("the enrolment secret is not that of the taskforce")
     number, taskforce, directive, plan = await parts.store.write(_begin(enrolment))
     parts.desk.plans.keep(taskforce.taskforce_uuid, plan)
+    parts.hosts.book.keep_place(number, Place(enrolment.host, enrolment.site))
     parts.measures.tokens["worker"] += 1
     expires_at = int(parts.desk.clock() + parts.settings.token_ttl_s)
     return Enrolled(

@@ -18,6 +18,7 @@ from muster.server.ports.queue_engine import QueueEngine
 from muster.server.ports.store import Store
 from muster.server.ports.waking import Waking
 from muster.server.services.horizon_age import HorizonAge
+from muster.server.services.host_book import HostBook
 from muster.server.services.key_book import KeyBook
 from muster.server.services.lookout import Lookouts
 from muster.server.services.measures import Measures
@@ -68,6 +69,14 @@ class Refused:
     standing_at: float = 0.0
 
 
+@dataclass
+class SeenHosts:
+    """How execution points do. `looked_at`: when this service learnt last what the others have seen, by the database's clock."""
+
+    book: HostBook = field(default_factory=HostBook)
+    looked_at: float = 0.0
+
+
 @dataclass(frozen=True)
 class Parts:
     """The server's ports and values."""
@@ -96,6 +105,8 @@ class Parts:
     """What this process knows of the keys that verify queue tokens."""
     desk: WorkerDesk = field(default_factory=WorkerDesk)
     """What this process remembers of workers and parked calls."""
+    hosts: SeenHosts = field(default_factory=SeenHosts)
+    """What this process remembers of execution points."""
     query_turns: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(QUERY_THREADS))
     """Threads that judge what queries find."""
     noted: Noted = field(default_factory=Noted)

@@ -14,6 +14,7 @@ from muster.server.ports.queue_engine import Finished, Leased, SessionEndedError
 from muster.server.ports.store import Transaction
 from muster.server.services.brake_workflow import trip_brake
 from muster.server.services.enrol_worker import get_plan
+from muster.server.services.host_book import Place
 from muster.server.services.park import Errand
 from muster.server.services.parts import Parts
 from muster.server.services.worker_desk import TaskPlan, Word
@@ -21,6 +22,8 @@ from muster.server.services.worker_token import WorkerClaims, is_half_spent, mak
 from muster.worker.crash_points import reach
 from muster.worker.protocol import UNHURRIED_S
 
+REST_S_MAX = 60.0
+"""Workers of a host that rests come back at least so often: somebody may trust it meanwhile."""
 WANT_MAX = 1024
 """Events that one call may lease at most; asking for more is asking for this many."""
 
@@ -65,7 +68,8 @@ class WorkerAnswer:
 
     def may_park(self, asked: WorkerCall) -> bool:
         """Is there nothing for the worker yet, and may it wait?"""
-        return asked.want > 0 and asked.wait_s > 0 and not self.leased and self.stop is None
+        is_wanted = asked.want > 0 and asked.wait_s > 0
+        return is_wanted and not self.leased and self.stop is None and self.come_back_s is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +89,51 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     word = await _find_word(parts, claims, plan)
     if (lot := parts.desk.find_lot(plan.task_id)) is not None:
         lot.dismiss(claims.session)  # an earlier call of this worker that is parked ends now
+    place = await _find_place(parts, claims)
+    rest_s = parts.hosts.book.find_rest(plan.task_id, place.host)
     # A taskforce that is to stop, or to wait, gets no new events; what its workers bring is still taken.
-    step = _make_step(claims, plan, asked, want=asked.want if word.is_free else 0)
+    step = _make_step(claims, plan, asked, want=asked.want if word.is_free and not rest_s else 0)
     answer = await parts.engine.step(step)
     reach("server.step.committed")
     if plan.finishes_itself and not answer.leased and not _ENDED_AN_EVENT.isdisjoint(answer.verdicts):
         parts.waking.wake("drain")  # this may have been the last event: see at once whether the workflow is done
+    parts.hosts.book.note_call(plan.task_id, place)
+    if asked.finished:
+        _note_ends(parts, plan, place, asked.finished)
     if asked.finished and plan.brake_rule.attempts:
         await _watch(parts, plan, asked.finished, is_free=word.is_free)
     stop = _render_stop(parts, word)
-    return WorkerAnswer(asked.call, answer.verdicts, answer.leased, plan.slots, stop=stop, is_held=word.is_braked)
+    come_back_s = parts.desk.spread(min(rest_s, REST_S_MAX)) if rest_s else None
+    return WorkerAnswer(
+        asked.call,
+        answer.verdicts,
+        answer.leased,
+        plan.slots,
+        come_back_s=come_back_s,
+        stop=stop,
+        is_held=word.is_braked or rest_s > 0,
+    )
+
+
+def _note_ends(parts: Parts, plan: TaskPlan, place: Place, finished: Sequence[Finished]) -> None:
+    """How attempts ended, for judging their host."""
+    for one in finished:
+        if one.outcome is Outcome.DONE:
+            parts.hosts.book.note_done(plan.task_id, place, one.event, is_first=one.fence <= 1)
+        elif one.outcome is Outcome.FAILED:
+            parts.hosts.book.note_failed(plan.task_id, place, "" if one.error is None else one.error.fingerprint)
+
+
+async def _find_place(parts: Parts, claims: WorkerClaims) -> Place:
+    """Where the worker is; looked up once in a session by a service that did not enrol it."""
+    book = parts.hosts.book
+    if (place := book.find_place(claims.session)) is not None:
+        return place
+    try:
+        session = await parts.store.look(lambda tx: tx.holders.get(claims.session))
+    except NotFoundError:
+        raise SessionEndedError from None
+    return book.keep_place(claims.session, Place(session.host, session.site))
 
 
 async def _watch(parts: Parts, plan: TaskPlan, finished: Sequence[Finished], *, is_free: bool) -> None:
@@ -135,8 +174,9 @@ async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, an
     step = _make_step(claims, plan, replace(asked, finished=()), want=asked.want)
 
     async def take() -> StepAnswer:
-        if (await _find_word(parts, claims, plan)).is_braked:
-            return StepAnswer((), ())  # it waits on: the end of it rings
+        place = await _find_place(parts, claims)
+        if (await _find_word(parts, claims, plan)).is_braked or parts.hosts.book.find_rest(plan.task_id, place.host):
+            return StepAnswer((), ())  # it waits on: the end of a brake rings, and a host that rests asks again
         return await parts.engine.lease_more(step)
 
     async def is_over() -> bool:

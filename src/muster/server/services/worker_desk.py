@@ -164,6 +164,10 @@ class WorkerDesk:
             lot = self._lots[key] = Lot(waking, queues=queues, topics=topics, net_s=net_s)
         return lot
 
+    def spread(self, wait_s: float) -> float:
+        """Up to a third longer: those who wait for the same shall not come at once."""
+        return wait_s * (1.0 + 0.3 * self._jitter())
+
     def next_come_back_s(self, key: str, *, parked: int) -> float:
         """When one more idle worker of a task shall ask again: later the more there are, spread by 30 % either way."""
         now = anyio.current_time()

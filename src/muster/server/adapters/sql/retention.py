@@ -32,6 +32,7 @@ from muster.domain.location import Agent
 from muster.domain.retention import GONE_S, Kept
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
+from muster.server.adapters.sql.hosts_schema import host_record
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.removed import MARGIN
 from muster.server.adapters.sql.replicas import find_last_number
@@ -145,6 +146,7 @@ class SqlRetention:
         of_this = workflow.c.workflow_id == workflow_id
         first, last = self._find_span(workflow_id)
         uuids = select(taskforce.c.taskforce_uuid).where(taskforce.c.workflow_id == workflow_id)
+        tasks = select(task_directive.c.task_id).where(task_directive.c.workflow_id == workflow_id)
         removed = select(
             queue.c.number,
             queue.c.workflow_id,
@@ -157,6 +159,7 @@ class SqlRetention:
         )
         for table, condition in (
             (phase_log, phase_log.c.taskforce_uuid.in_(uuids)),
+            (host_record, host_record.c.task_id.in_(tasks)),
             (taskforce, taskforce.c.workflow_id == workflow_id),
             (task_directive, task_directive.c.workflow_id == workflow_id),
             (queue, queue.c.workflow_id == workflow_id),

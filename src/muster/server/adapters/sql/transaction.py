@@ -14,6 +14,7 @@ from muster.server.adapters.sql.census import SqlCensus
 from muster.server.adapters.sql.events import SqlEvents
 from muster.server.adapters.sql.finder import SqlFinder
 from muster.server.adapters.sql.holders import SqlHolders
+from muster.server.adapters.sql.hosts import SqlHosts
 from muster.server.adapters.sql.mq import SqlMqGroups, SqlPublishedKeys
 from muster.server.adapters.sql.outbox import SqlOutbox
 from muster.server.adapters.sql.queues import SqlQueues
@@ -58,6 +59,10 @@ class SqlTransaction:
     @cached_property
     def holders(self) -> SqlHolders:
         return SqlHolders(self._session)
+
+    @cached_property
+    def hosts(self) -> SqlHosts:
+        return SqlHosts(self._session)
 
     @cached_property
     def answers(self) -> SqlAnswers:

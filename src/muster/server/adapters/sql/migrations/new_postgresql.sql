@@ -453,4 +453,27 @@ ALTER TABLE task_directive ADD COLUMN revisions TEXT;
 
 ALTER TABLE taskforce ADD COLUMN revision INTEGER DEFAULT 1 NOT NULL;
 
-INSERT INTO alembic_version (version_num) VALUES ('0014');
+CREATE TABLE host_record (
+    task_id TEXT NOT NULL,
+    host TEXT NOT NULL,
+    site TEXT NOT NULL,
+    done BIGINT NOT NULL,
+    failed BIGINT NOT NULL,
+    blamed BIGINT NOT NULL,
+    recent_done INTEGER NOT NULL,
+    recent_blamed INTEGER NOT NULL,
+    fingerprint TEXT,
+    failed_at DOUBLE PRECISION,
+    rests_until DOUBLE PRECISION,
+    rests INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    trusted_at DOUBLE PRECISION,
+    trusted_by TEXT,
+    PRIMARY KEY (task_id, host)
+);
+
+CREATE INDEX ix_host_record_rests_until ON host_record (rests_until);
+
+CREATE INDEX ix_host_record_trusted_at ON host_record (trusted_at);
+
+INSERT INTO alembic_version (version_num) VALUES ('0015');

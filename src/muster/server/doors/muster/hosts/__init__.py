@@ -1,0 +1,1 @@
+"""Execution points, as a workflow has seen them."""
