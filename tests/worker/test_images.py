@@ -27,7 +27,7 @@ def settings(apptainer: Path, tmp_path: Path) -> dict[str, object]:
 
 
 def list_images(tmp_path: Path) -> list[str]:
-    return [path.name for path in (tmp_path / "images").iterdir() if path.suffix != ".lock"]
+    return [path.name for path in (tmp_path / "images").iterdir() if path.is_dir()]
 
 
 def test_one_by_its_digest_is_unpacked_once_for_workers_that_start_together(

@@ -226,6 +226,9 @@ class SiteSettings(CredentialSettings):
     image_dir: Path | None = None
     """Where images are unpacked, once for all workers of this machine; left out: muster-images-<uid> in /var/tmp."""
 
+    images_kept_s: float = Field(default=30 * 86_400, ge=0)
+    """Seconds after which an unpacked image that no worker uses is deleted; 0: never."""
+
     worker_starts_max: int = Field(default=20, ge=1, le=1000)
     """Failed starts of a worker in a row, after which it counts as failed and is not started again."""
 

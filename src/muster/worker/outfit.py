@@ -90,7 +90,11 @@ class Outfit:
                 f"no container runtime here ({why}): {image!r} cannot run; leave the image empty to run a plain command",
             )
         name, program = found
-        store = ImageStore(str(self._settings.image_dir or default_folder()), is_over=self._is_over)
+        store = ImageStore(
+            str(self._settings.image_dir or default_folder()),
+            is_over=self._is_over,
+            kept_s=self._settings.images_kept_s,
+        )
         return make_tool(name, program, store=store, run=self._run)
 
     def _run(self, words: Sequence[str]) -> Ran:

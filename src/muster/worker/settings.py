@@ -23,6 +23,8 @@ JOB_EVENT_LOG, JOB_ATTR, OFF = "job_event_log", "job_attr", "none"
 DESTINATIONS = (JOB_EVENT_LOG, JOB_ATTR, OFF)
 """Where HTCondor is told how a worker is: in its event log, in the job's attributes, or nowhere."""
 
+MONTH_S = 30 * 86_400.0
+
 PREFIX = "MUSTER_WORKER_"
 URL = f"{PREFIX}URL"
 ENROL_FILE = f"{PREFIX}ENROL_FILE"
@@ -42,6 +44,7 @@ KEEP_TASK_FILES = f"{PREFIX}KEEP_TASK_FILES"
 KEPT_FAILURES = f"{PREFIX}KEPT_FAILURES"
 CONTAINERS = f"{PREFIX}CONTAINERS"
 IMAGE_DIR = f"{PREFIX}IMAGE_DIR"
+IMAGES_KEPT_S = f"{PREFIX}IMAGES_KEPT_S"
 INIT_TIMEOUT_S = f"{PREFIX}INIT_TIMEOUT_S"
 CHIRP = f"{PREFIX}CHIRP"
 CHIRP_S = f"{PREFIX}CHIRP_S"
@@ -151,6 +154,7 @@ VARIABLES: Mapping[str, Variable] = {
     INIT_TIMEOUT_S: Variable(parse_seconds, is_users=True),
     CONTAINERS: Variable(parse_tool),
     IMAGE_DIR: Variable(parse_folder),
+    IMAGES_KEPT_S: Variable(parse_seconds),
     CHIRP: Variable(parse_destination),
     CHIRP_S: Variable(parse_seconds),
 }
@@ -204,6 +208,7 @@ class Settings:
         init_timeout_s: seconds that the init command may take; None: any time.
         containers: what runs images: one of `TOOLS`, its path, or `NONE`; None: the first of them that is there.
         image_dir: where the images of this execution point are; None: `images.default_folder`.
+        images_kept_s: seconds after which an image that nobody uses is deleted; 0: never.
         chirp: where HTCondor is told how it goes: one of `DESTINATIONS`.
         chirp_s: seconds between two lines of totals, at least.
     """
@@ -229,6 +234,7 @@ class Settings:
     init_timeout_s: Optional[float] = None
     containers: Optional[str] = None
     image_dir: Optional[Path] = None
+    images_kept_s: float = MONTH_S
     chirp: str = JOB_EVENT_LOG
     chirp_s: float = 60.0
 
@@ -259,6 +265,7 @@ def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = Non
         init_timeout_s=_read(given, INIT_TIMEOUT_S, None),
         containers=_read(given, CONTAINERS, None),
         image_dir=_read(given, IMAGE_DIR, None),
+        images_kept_s=_read(given, IMAGES_KEPT_S, MONTH_S),
         chirp=_read(given, CHIRP, JOB_EVENT_LOG),
         chirp_s=_read(given, CHIRP_S, 60.0),
     )

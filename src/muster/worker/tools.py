@@ -86,7 +86,9 @@ class Apptainer:
                 raise ExecutionPointError(f"image {image}: {_NO_IMAGE} on this execution point")
             return os.path.abspath(image)
         source = image if "://" in image else f"docker://{image}"
-        return self.store.find_or_make(source, lambda place: self._unpack(image, source, place))
+        place = self.store.find_or_make(source, lambda place: self._unpack(image, source, place))
+        self.store.remove_old_meanwhile()
+        return place
 
     def _unpack(self, image: str, source: str, place: str) -> None:
         said = self.run([self.program, "build", "--fix-perms", "--sandbox", place, source])
