@@ -35,6 +35,14 @@ def test_a_time_without_end_is_refused(monkeypatch: pytest.MonkeyPatch, value: s
     assert set(_faults(SiteSettings)) == {"MUSTER_SITE_STOP_GRACE_S"}
 
 
+def test_mounts_are_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_SITE_MOUNTS", "/cvmfs/, /data ")
+    assert SiteSettings().mounts == ("/cvmfs", "/data")
+
+    monkeypatch.setenv("MUSTER_SITE_MOUNTS", "/cvmfs,data")
+    assert "'data' is none" in _faults(SiteSettings)["MUSTER_SITE_MOUNTS"]
+
+
 @pytest.mark.parametrize(
     ("settings", "variable"),
     [

@@ -11,7 +11,7 @@ from harness.processes import workers_alive
 from harness.stack import Stack
 from harness.tally import check_account, consume_values
 from harness.waiting import wait_for
-from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow, PilotConfig
 from muster.client.synchronous import Client
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
@@ -97,3 +97,35 @@ def test_an_image_that_is_not_there_is_seen_and_costs_no_event_an_attempt(contai
         assert (progress.input.waiting, progress.input.failed) == (1, 0)
         client.abort_workflow(workflow)
         wait_for(lambda: workers_alive(contained.root) == {}, "its workers end")
+
+
+def test_a_folder_of_the_site_is_seen_where_task_and_site_say_so(
+    stack: Stack, apptainer: Path, image: Path, tmp_path: Path
+) -> None:
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    (tables / "one").write_text("42")
+    stack.environment |= {
+        "PATH": f"{apptainer.parent}{os.pathsep}{os.environ['PATH']}",
+        "MUSTER_SITE_IMAGE_DIR": str(tmp_path / "images"),
+        "MUSTER_SITE_MOUNTS": f"/cvmfs,{tables}",
+    }
+    stack.start_up()
+
+    def submit(folder: str) -> str:
+        config = PilotConfig(environment={"MUSTER_WORKER_MOUNTS": folder})
+        args = f"cp {tables}/one {{{{OUTFILE}}}}"
+        task = NewTask(["local"], str(image), args, ["in"], ["out"], outfile_ext="json", pilot_config=config)
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        client.publish(workflow, "in", [1], close=True)
+        return workflow
+
+    with stack.client() as client:
+        good, bad = submit(str(tables)), submit("/etc")
+        wait_for(lambda: client.get_workflow(good).state == "finished", "it finishes itself", deadline_s=90)
+        assert list(consume_values(client, good, "out")) == [42]
+        why = f"MUSTER_WORKER_MOUNTS: /etc is not for tasks here: this site lets them see only what is in /cvmfs, {tables}"
+        wait_for(lambda: why in stack.run("workflow", "errors", bad).stdout, "the workers' reason is shown")
+        client.abort_workflow(bad)
+        wait_for(lambda: workers_alive(stack.root) == {}, "its workers end")

@@ -15,6 +15,7 @@ from muster.worker.settings import (
     INIT_TIMEOUT_S,
     KEEP_TASK_FILES,
     KEPT_FAILURES,
+    MOUNTS,
     TASK_START_S,
     VARIABLES,
     SettingsError,
@@ -79,11 +80,18 @@ def test_a_variable_that_it_does_not_know_is_no_fault(environ: dict[str, str]) -
 
 
 def test_what_a_user_may_set_is_read_as_it_was_judged(environ: dict[str, str]) -> None:
-    theirs = {BATCH: "4", TASK_START_S: "900.5", KEEP_TASK_FILES: "Yes", KEPT_FAILURES: "0", INIT_TIMEOUT_S: "60"}
+    theirs = {
+        BATCH: "4",
+        TASK_START_S: "900.5",
+        KEEP_TASK_FILES: "Yes",
+        KEPT_FAILURES: "0",
+        INIT_TIMEOUT_S: "60",
+        MOUNTS: "/cvmfs",
+    }
     assert {name for name, one in VARIABLES.items() if one.is_users} == set(theirs)
     assert [find_fault(name, text) for name, text in theirs.items()] == [None] * len(theirs)
     settings = read_settings({**environ, **theirs})
-    assert (settings.batch, settings.task_start_s) == (4, 900.5)
+    assert (settings.batch, settings.task_start_s, settings.mounts) == (4, 900.5, ("/cvmfs",))
     assert (settings.keep_task_files, settings.failures_kept, settings.init_timeout_s) == (True, 0, 60.0)
     assert read_settings({**environ, **dict.fromkeys(theirs, "")}) == read_settings(environ)
     assert {find_fault(name, "") for name in theirs} == {None}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
@@ -21,6 +21,7 @@ from muster.settings.retention import RetentionSettings
 from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, render_open_door
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
 from muster.settings.variables import FromVariables, fault_of
+from muster.worker.mounts import parse_folders
 
 Level: TypeAlias = Annotated[
     str,
@@ -226,6 +227,9 @@ class SiteSettings(CredentialSettings):
     image_dir: Path | None = None
     """Where images are unpacked, once for all workers of this machine; left out: muster-images-<uid> in /var/tmp."""
 
+    mounts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Folders of this machine that containers may see, to read only, where a task asks for them or for what is in them; by commas."""
+
     images_kept_s: float = Field(default=30 * 86_400, ge=0)
     """Seconds after which an unpacked image that no worker uses is deleted; 0: never."""
 
@@ -252,10 +256,16 @@ class SiteSettings(CredentialSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_locations(cls, values: dict[str, object]) -> dict[str, object]:
-        if isinstance(text := values.get("locations"), str) and text:
-            values["locations"] = tuple(part.strip() for part in text.split(",") if part.strip())
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("locations", "mounts"):
+            if isinstance(text := values.get(name), str) and text:
+                values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
+
+    @field_validator("mounts")
+    @classmethod
+    def _check_mounts(cls, mounts: tuple[str, ...]) -> tuple[str, ...]:
+        return parse_folders(",".join(mounts))
 
 
 PARTS: Mapping[str, type[FromVariables]] = {"serve": ServerSettings, "site": SiteSettings, "client": ClientSettings}

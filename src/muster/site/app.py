@@ -147,6 +147,7 @@ def _describe_workers(settings: SiteSettings, directory: Path) -> WorkerSettings
             worker_settings.OFFLINE_S: f"{settings.worker_offline_s:g}",
             worker_settings.GRACE_S: f"{settings.stop_grace_s:g}",
             worker_settings.CONTAINERS: tool,
+            worker_settings.MOUNTS_ALLOWED: ",".join(settings.mounts),
             worker_settings.IMAGES_KEPT_S: f"{settings.images_kept_s:g}",
             **images,
         },

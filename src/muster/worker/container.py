@@ -13,9 +13,10 @@ from typing import Dict, Mapping, Optional, Protocol, Sequence
 from muster.worker.command import THREADS, Command, Places
 from muster.worker.folders import AttemptFolder
 from muster.worker.launch import Launch
+from muster.worker.mounts import OWN
 from muster.worker.procfs import FOLDER, MARK
 
-ROOT = "/ewms-pilot-data"
+ROOT = OWN
 DATA_HUB = f"{ROOT}/data-hub"
 TASK_IO = f"{ROOT}/task-io"
 HELPER = f"{DATA_HUB}/.muster"
@@ -124,6 +125,7 @@ class ContainerLauncher:
         command: its arguments.
         task_env: the user's variables.
         data_hub: the folder of this machine that all of them share, `helper` in it.
+        further: mounts beside those of Muster.
         inherited: the worker's own variables.
     """
 
@@ -135,6 +137,7 @@ class ContainerLauncher:
     data_hub: str
     inherited: Mapping[str, str] = field(repr=False)
     has_task_io: bool = True
+    further: Sequence[Mount] = ()
     _ready: Optional[Image] = None
 
     def prepare(self) -> None:
@@ -148,7 +151,7 @@ class ContainerLauncher:
         places = Places(
             f"{TASK_IO}/{os.path.basename(folder.infile)}", f"{TASK_IO}/{os.path.basename(folder.outfile)}", DATA_HUB
         )
-        mounts = [Mount(self.data_hub, DATA_HUB)]
+        mounts = [Mount(self.data_hub, DATA_HUB), *self.further]
         variables: Dict[str, str] = {**dict.fromkeys(THREADS, str(self.n_cores)), **self.task_env}
         variables["EWMS_TASK_DATA_HUB_DIR"] = DATA_HUB
         if self.has_task_io:

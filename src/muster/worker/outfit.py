@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 from muster.worker.child import EXITED, Child, ExecutionPointError, StartError
 from muster.worker.command import Command, CommandError, Variables
-from muster.worker.container import ContainerLauncher, Tool, keep_for_tool
+from muster.worker.container import ContainerLauncher, Mount, Tool, keep_for_tool
 from muster.worker.folders import Folders
 from muster.worker.images import ImageStore, Ran, default_folder
 from muster.worker.launch import Launcher, PlainLauncher
 from muster.worker.messages import TaskPlan
+from muster.worker.mounts import find_sources
 from muster.worker.procfs import FOLDER, MARK
 from muster.worker.reaper import Reaper
-from muster.worker.settings import CONTAINERS, NONE, TOOLS, Settings
+from muster.worker.settings import CONTAINERS, MOUNTS, NONE, TOOLS, Settings
 from muster.worker.tools import find_tool, make_tool
 
 NO_RUNTIME_STATUS = 3
@@ -76,8 +77,24 @@ class Outfit:
             raise CannotWorkError(1, why)
         folders.lend_helper()
         return ContainerLauncher(
-            tool, image, command, env, plan.n_cores, folders.data_hub, os.environ, has_task_io=has_task_io
+            tool,
+            image,
+            command,
+            env,
+            plan.n_cores,
+            folders.data_hub,
+            os.environ,
+            has_task_io=has_task_io,
+            further=self._find_mounts(),
         )
+
+    def _find_mounts(self) -> List[Mount]:
+        settings = self._settings
+        try:
+            sources = find_sources(settings.mounts, settings.mounts_allowed, workdir=str(settings.workdir))
+        except ValueError as error:
+            raise CannotWorkError(1, f"{MOUNTS}: {error}") from None
+        return [Mount(source, target, is_read_only=True) for source, target in sources]
 
     def _find_tool(self, image: str) -> Tool:
         wanted = self._settings.containers

@@ -14,7 +14,9 @@ import socket
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, List, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional, Tuple
+
+from muster.worker.mounts import parse_folders, parse_mounts
 
 TOOLS, NONE = ("apptainer", "podman", "docker"), "none"
 """What runs images, in the order in which one is looked for: those that need no daemon come first."""
@@ -44,6 +46,8 @@ KEEP_TASK_FILES = f"{PREFIX}KEEP_TASK_FILES"
 KEPT_FAILURES = f"{PREFIX}KEPT_FAILURES"
 CONTAINERS = f"{PREFIX}CONTAINERS"
 IMAGE_DIR = f"{PREFIX}IMAGE_DIR"
+MOUNTS = f"{PREFIX}MOUNTS"
+MOUNTS_ALLOWED = f"{PREFIX}MOUNTS_ALLOWED"
 IMAGES_KEPT_S = f"{PREFIX}IMAGES_KEPT_S"
 INIT_TIMEOUT_S = f"{PREFIX}INIT_TIMEOUT_S"
 CHIRP = f"{PREFIX}CHIRP"
@@ -155,12 +159,15 @@ VARIABLES: Mapping[str, Variable] = {
     CONTAINERS: Variable(parse_tool),
     IMAGE_DIR: Variable(parse_folder),
     IMAGES_KEPT_S: Variable(parse_seconds),
+    MOUNTS: Variable(parse_mounts, is_users=True),
+    MOUNTS_ALLOWED: Variable(parse_folders),
     CHIRP: Variable(parse_destination),
     CHIRP_S: Variable(parse_seconds),
 }
 """Every setting. An empty text is as good as none."""
 
 UPSTREAMS: Mapping[str, str] = {
+    MOUNTS: "EWMS_PILOT_EXTERNAL_DIRECTORIES",
     INIT_TIMEOUT_S: "EWMS_PILOT_INIT_TIMEOUT",
     KEEP_TASK_FILES: "EWMS_PILOT_KEEP_ALL_TASK_FILES",
     CHIRP_S: "EWMS_PILOT_HTCHIRP_RATELIMIT_INTERVAL",
@@ -209,6 +216,7 @@ class Settings:
         containers: what runs images: one of `TOOLS`, its path, or `NONE`; None: the first of them that is there.
         image_dir: where the images of this execution point are; None: `images.default_folder`.
         images_kept_s: seconds after which an image that nobody uses is deleted; 0: never.
+        mounts: folders that the task's containers are to see, to read only. mounts_allowed: those in which they may be; none: nowhere.
         chirp: where HTCondor is told how it goes: one of `DESTINATIONS`.
         chirp_s: seconds between two lines of totals, at least.
     """
@@ -235,6 +243,8 @@ class Settings:
     containers: Optional[str] = None
     image_dir: Optional[Path] = None
     images_kept_s: float = MONTH_S
+    mounts: Tuple[str, ...] = ()
+    mounts_allowed: Tuple[str, ...] = ()
     chirp: str = JOB_EVENT_LOG
     chirp_s: float = 60.0
 
@@ -266,6 +276,8 @@ def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = Non
         containers=_read(given, CONTAINERS, None),
         image_dir=_read(given, IMAGE_DIR, None),
         images_kept_s=_read(given, IMAGES_KEPT_S, MONTH_S),
+        mounts=_read(given, MOUNTS, ()),
+        mounts_allowed=_read(given, MOUNTS_ALLOWED, ()),
         chirp=_read(given, CHIRP, JOB_EVENT_LOG),
         chirp_s=_read(given, CHIRP_S, 60.0),
     )
