@@ -72,6 +72,7 @@ class Container:
         name: of this container alone.
         variables: of its processes, beside the image's own.
         words: the arguments; the image knows the program.
+        gpus: of this machine, by index or uuid.
     """
 
     image: str
@@ -79,6 +80,7 @@ class Container:
     mounts: Sequence[Mount]
     variables: Mapping[str, str]
     words: Sequence[str]
+    gpus: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class ContainerLauncher:
         """See `Launcher.prepare`."""
         self._ready = self.tool.prepare(self.image)
 
-    def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str]) -> Launch:
+    def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str], *, gpus: Sequence[str] = ()) -> Launch:
         """See `Launcher.render`."""
         if self._ready is None:
             raise ValueError(f"{self.image} was not prepared")
@@ -167,6 +169,7 @@ class ContainerLauncher:
             mounts=mounts,
             variables=variables,
             words=self.command.fill(places),
+            gpus=gpus,
         )
         launch = self.tool.render(container)
         return Launch(launch.argv, {**keep_for_tool(self.inherited), **launch.environment, **marks})

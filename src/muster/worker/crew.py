@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Callable, List, Optional, Sequence
 
@@ -11,6 +11,8 @@ from muster.worker.calls import Renewer
 from muster.worker.desk import Desk
 from muster.worker.disk import DiskGuard
 from muster.worker.folders import Folders
+from muster.worker.gpus import divide
+from muster.worker.launch import SlotLauncher
 from muster.worker.log_lines import LogLines
 from muster.worker.memory import MemoryGuard
 from muster.worker.messages import Enrolled
@@ -85,10 +87,18 @@ def start_crew(
     pace = Pace(slots=plan.slots, batch=settings.batch or enrolled.batch)
     desk = Desk(pace, slots=plan.slots, wake=wake)
     slots = [
-        Slot(number, desk=desk, runtime=make_runtime(shop), prepare=preparation.run, inbox=inbox, log=log)
-        for number in range(plan.slots)
+        Slot(number, desk=desk, runtime=make_runtime(of_slot), prepare=preparation.run, inbox=inbox, log=log)
+        for number, of_slot in enumerate(_divide(shop, outfit.find_gpus()))
     ]
     renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox)
     for thread in (*slots, renewer, *guards):
         thread.start()
     return Crew(desk, pace, folders, slots, renewer, preparation, is_over)
+
+
+def _divide(shop: Workshop, gpus: Sequence[str]) -> Sequence[Workshop]:
+    """One for each slot, which sees its own GPUs."""
+    return [
+        replace(shop, launcher=SlotLauncher(shop.launcher, own)) if own else shop
+        for own in divide(gpus, slots=shop.plan.slots)
+    ]

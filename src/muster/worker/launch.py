@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Protocol
+from typing import Dict, List, Mapping, Optional, Protocol, Sequence
 
 from muster.worker.command import Command, Places, Variables
 from muster.worker.folders import AttemptFolder
+from muster.worker.gpus import VISIBLE
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Launcher(Protocol):
     def prepare(self) -> None:
         """See to what every start needs; called once, before the first. Raises ExecutionPointError: no event is to blame."""
 
-    def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str]) -> Launch:
-        """One start in this folder. `extra`: further variables for the task."""
+    def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str], *, gpus: Sequence[str] = ()) -> Launch:
+        """One start in this folder. `extra`: further variables for the task. `gpus`: those that it may see."""
 
     def end(self, folder: AttemptFolder) -> None:
         """The process that was started in this folder was killed: end what outlives it."""
@@ -49,12 +50,34 @@ class PlainLauncher:
     def prepare(self) -> None:
         """There is nothing to prepare."""
 
-    def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str]) -> Launch:
+    def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str], *, gpus: Sequence[str] = ()) -> Launch:
         """See `Launcher.render`."""
         words = self._command.fill(Places(folder.infile, folder.outfile, self._data_hub))
         environment = self._variables.fill(folder, mark)
         environment.update(extra)
+        if gpus:
+            environment[VISIBLE] = ",".join(gpus)
         return Launch(words, environment, self._program)
 
     def end(self, folder: AttemptFolder) -> None:
         """Nothing does that is not found by its mark."""
+
+
+class SlotLauncher:
+    """Starts what another launcher does, for one slot. `gpus`: the slot's."""
+
+    def __init__(self, launcher: Launcher, gpus: Sequence[str]) -> None:
+        self._launcher = launcher
+        self._gpus = gpus
+
+    def prepare(self) -> None:
+        """See `Launcher.prepare`."""
+        self._launcher.prepare()
+
+    def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str], *, gpus: Sequence[str] = ()) -> Launch:
+        """See `Launcher.render`."""
+        return self._launcher.render(folder, mark, extra, gpus=gpus or self._gpus)
+
+    def end(self, folder: AttemptFolder) -> None:
+        """See `Launcher.end`."""
+        self._launcher.end(folder)

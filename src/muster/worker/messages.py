@@ -40,6 +40,8 @@ class TaskPlan:
     memory_bytes: int = 0
     disk_bytes: int = 0
     """What the tasks of a worker may use together; 0: any number."""
+    gpus: int = 0
+    """How many GPUs a worker needs."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         n_outputs=_get(task, "n_outputs", int),
         memory_bytes=max(0, _get(task, "memory_bytes", int)) if "memory_bytes" in task else 0,
         disk_bytes=max(0, _get(task, "disk_bytes", int)) if "disk_bytes" in task else 0,
+        gpus=max(0, _get(task, "gpus", int)) if "gpus" in task else 0,
     )
     return Enrolled(
         session=_get(answer, "session", str),

@@ -10,6 +10,7 @@ from muster.worker.child import EXITED, Child, ExecutionPointError, StartError
 from muster.worker.command import Command, CommandError, Variables
 from muster.worker.container import ContainerLauncher, Mount, Tool, keep_for_tool
 from muster.worker.folders import Folders
+from muster.worker.gpus import find_gpus
 from muster.worker.images import ImageStore, Ran, default_folder
 from muster.worker.launch import Launcher, PlainLauncher
 from muster.worker.messages import TaskPlan
@@ -47,6 +48,13 @@ class Outfit:
         """Of the task. Raises CannotWorkError, ExecutionPointError."""
         plan = self._plan
         return self._make(plan.image, plan.args, plan.env, what="task_args")
+
+    def find_gpus(self) -> List[str]:
+        """Of this worker. Raises CannotWorkError."""
+        try:
+            return find_gpus(self._plan.gpus, os.environ, proc=self._settings.proc)
+        except ValueError as error:
+            raise CannotWorkError(1, f"no GPU: {error}") from None
 
     def make_init_launcher(self) -> Optional[Launcher]:
         """Of the init command; None where there is none. Raises as `make_launcher`."""

@@ -17,7 +17,8 @@ sessions of the lower ones), `host`, `site`, `worker_version` (strings).
 Answer: `protocol`, `session` (string), `token`, `token_ttl_s`, `lease_s`, `batch`, and `task`: `task_id`, `image`, `args`,
 `env`, `init_image`, `init_args`, `init_env`, `timeout_s` (or null), `warm`, `max_events`, `infile_ext`, `outfile_ext`,
 `slots`, `n_cores`, `n_outputs` (how many queues results go to; 0: results are kept with the event, nothing is sent on),
-`memory_bytes`, `disk_bytes` (what the tasks of a worker may use together; 0, and where it is missing: any number).
+`memory_bytes`, `disk_bytes` (what the tasks of a worker may use together; 0, and where it is missing: any number),
+`gpus` (how many a worker needs; missing: 0).
 """
 
 STEP = "/muster/v1/worker/step"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from typing import List, Mapping, Optional, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from muster.worker.child import ExecutionPointError
 from muster.worker.container import Container, Image, Tool
+from muster.worker.gpus import VISIBLE
 from muster.worker.images import ImageStore, Run
 from muster.worker.launch import Launch
 from muster.worker.settings import NONE, TOOLS
@@ -74,7 +75,11 @@ class Apptainer:
     def render(self, container: Container) -> Launch:
         """See `Tool.render`."""
         words = [self.program, "run", "--containall", "--no-eval", *_render_mounts(container)]
-        variables = {f"APPTAINERENV_{name}": value for name, value in container.variables.items()}
+        seen = dict(container.variables)
+        if container.gpus:  # the container has all of the machine's then, and CUDA shows these
+            words.append("--nv")
+            seen[VISIBLE] = ",".join(container.gpus)
+        variables = {f"APPTAINERENV_{name}": value for name, value in seen.items()}
         return Launch([*words, container.image, *container.words], variables)
 
     def end(self, name: str) -> None:
@@ -123,9 +128,18 @@ class Docker:
     def render(self, container: Container) -> Launch:
         """See `Tool.render`."""
         words = [self.program, "run", "--rm", "--name", container.name, *_render_mounts(container)]
+        words += self._render_gpus(container.gpus)
         for name, value in sorted(container.variables.items()):
             words += ["--env", f"{name}={value}"]
         return Launch([*words, container.image, *container.words], {})
+
+    def _render_gpus(self, gpus: Sequence[str]) -> List[str]:
+        """The container has these alone, and counts them from 0 itself."""
+        if not gpus:
+            return []
+        if self.name == DOCKER:
+            return ["--gpus", f'"device={",".join(gpus)}"']  # in quotes: the option is a CSV line
+        return [word for gpu in gpus for word in ("--device", f"nvidia.com/gpu={gpu}")]
 
     def end(self, name: str) -> None:
         """See `Tool.end`. A daemon's container goes on; one that has ended by itself is not found, which is as good."""

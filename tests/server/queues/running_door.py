@@ -301,7 +301,7 @@ async def insert_workflow(
             "local",
             1,
             worker_config={"n_cores": 2, "worker_memory": "512M", "worker_disk": "2G"},
-            pilot_config={},
+            pilot_config={"environment": {"MUSTER_TASK_GPUS": "2"}},
             phase=phase,
         )
         entry = PhaseLogEntry(phase, now, was_successful=True, source_event_time=None, source_entity="test", context="")

@@ -40,6 +40,7 @@ async def test_a_worker_is_told_how_to_run_its_task(door: Door) -> None:
             "n_outputs": 1,
             "memory_bytes": 512 << 20,
             "disk_bytes": 2 << 30,
+            "gpus": 2,
         },
     }
     assert session.isdigit()

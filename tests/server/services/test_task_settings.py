@@ -144,6 +144,24 @@ def test_a_bad_field_is_a_finding_that_names_the_field(fields: dict[str, Any]) -
     assert [one.field for one in findings] == [f"tasks[0].{name}" for name in fields]
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (0, None),
+        ("2", None),
+        (64, None),
+        (65, "must be 0 to 64"),
+        ("-1", "must be 0 to 64"),
+        ("all", "must be a whole number"),
+        (["1"], "must be one value, not a list"),
+    ],
+)
+def test_gpus_are_a_number(value: Any, reason: str | None) -> None:
+    _, findings = resolve({"MUSTER_TASK_GPUS": value})
+    expected = [] if reason is None else [("tasks[0].pilot_config.environment.MUSTER_TASK_GPUS", reason)]
+    assert [(one.field, one.reason) for one in findings] == expected
+
+
 def test_the_first_task_may_ask_for_the_end() -> None:
     findings: list[Finding] = []
     assert wants_to_finish(task({"MUSTER_TASK_FINISH_WHEN_DONE": "true"}), "tasks[0]", findings)

@@ -12,6 +12,7 @@ from muster.server.ports.holders import Session
 from muster.server.ports.store import Transaction
 from muster.server.services.host_book import Place
 from muster.server.services.parts import Parts
+from muster.server.services.task_settings import GPUS, parse_gpus
 from muster.server.services.worker_desk import TaskPlan
 from muster.server.services.worker_token import WorkerClaims, is_enrolment_secret, make_token
 from muster.worker import protocol
@@ -51,6 +52,7 @@ class Enrolled:
 
     Args:
         n_outputs: how many queues its results go to.
+        gpus: how many a worker needs.
         memory_bytes, disk_bytes: what its tasks may use together; 0: any number.
     """
 
@@ -64,6 +66,7 @@ class Enrolled:
     n_outputs: int
     memory_bytes: int
     disk_bytes: int
+    gpus: int
 
 
 async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
@@ -94,6 +97,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         n_outputs=len(plan.outputs),
         memory_bytes=_read_size(taskforce, "worker_memory"),
         disk_bytes=_read_size(taskforce, "worker_disk"),
+        gpus=_read_gpus(taskforce),
     )
 
 
@@ -191,5 +195,15 @@ def _read_size(taskforce: Taskforce, name: str) -> int:
     """Bytes; 0 where nothing was asked for that can be read: requests of before were not judged."""
     try:
         return parse_size(str(taskforce.worker_config.get(name, "")))
+    except ValueError:
+        return 0
+
+
+def _read_gpus(taskforce: Taskforce) -> int:
+    """0 where none was asked for: requests of before were not judged."""
+    environment = taskforce.pilot_config.get("environment")
+    given = environment.get(GPUS, 0) if isinstance(environment, dict) else 0
+    try:
+        return parse_gpus(given)
     except ValueError:
         return 0

@@ -5,7 +5,7 @@ disagree, that is a finding: neither is a good guess. Settings of the worker (`M
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,15 @@ from muster.worker.settings import find_fault
 PREFIX = "MUSTER_TASK_"
 FINISH_WHEN_DONE = "MUSTER_TASK_FINISH_WHEN_DONE"
 """On the first task: the workflow's flag."""
+GPUS = "MUSTER_TASK_GPUS"
+"""How many GPUs each worker of the task needs. Its workers are told when they enrol."""
 
 ATTEMPTS_MAX = 1000
 RETRY_S_MAX = 86_400.0
 TIMEOUT_S_MAX = 366 * 86_400.0
 MAX_EVENTS_MAX = 1_000_000_000
 SLOTS_MAX = 1024
+GPUS_MAX = 64
 LEASE_S_MIN, LEASE_S_MAX = 1.0, 86_400.0
 BRAKE_ATTEMPTS_MIN, BRAKE_ATTEMPTS_MAX = 10, 10_000
 EXTENSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
@@ -79,6 +82,14 @@ def parse_extension(text: str) -> str:
     return extension
 
 
+def parse_gpus(given: str | int | list[str]) -> int:
+    """A number of GPUs. Raises ValueError with half a sentence."""
+    number = parse_integer(_one_text(given))
+    if not 0 <= number <= GPUS_MAX:
+        raise ValueError(f"must be 0 to {GPUS_MAX}")
+    return number
+
+
 VARIABLES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "MUSTER_TASK_ATTEMPTS": ("attempts", parse_integer),
     "MUSTER_TASK_RETRY_S": ("retry_s", parse_number),
@@ -116,9 +127,12 @@ def resolve_task_settings(task: NewTask, path: str, findings: list[Finding]) -> 
         if variable == FINISH_WHEN_DONE:
             continue
         where = f"{path}.pilot_config.environment.{variable}"
+        if variable == GPUS:
+            findings.extend(_judge_gpus(given, where))
+            continue
         if variable not in VARIABLES:
             if variable.startswith(PREFIX):
-                known = ", ".join(sorted({*VARIABLES, FINISH_WHEN_DONE}))
+                known = ", ".join(sorted({*VARIABLES, FINISH_WHEN_DONE, GPUS}))
                 findings.append(Finding(where, f"is not a variable that means something; known are {known}"))
             elif fault := find_fault(variable, _text_at_worker(given)):
                 findings.append(Finding(where, fault))
@@ -137,6 +151,13 @@ def resolve_task_settings(task: NewTask, path: str, findings: list[Finding]) -> 
     settings = TaskSettings(**fields)
     findings.extend(_find_faults(settings, path, said_by))
     return settings
+
+
+def _judge_gpus(given: str | int | list[str], where: str) -> Iterator[Finding]:
+    try:
+        parse_gpus(given)
+    except ValueError as error:
+        yield Finding(where, str(error))
 
 
 def wants_to_finish(task: NewTask, path: str, findings: list[Finding]) -> bool:

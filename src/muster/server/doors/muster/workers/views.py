@@ -70,6 +70,7 @@ class TaskMessage(msgspec.Struct):
     n_outputs: int
     memory_bytes: int
     disk_bytes: int
+    gpus: int
 
 
 class EnrolAnswer(msgspec.Struct):
@@ -213,6 +214,7 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
         n_outputs=enrolled.n_outputs,
         memory_bytes=enrolled.memory_bytes,
         disk_bytes=enrolled.disk_bytes,
+        gpus=enrolled.gpus,
     )
     answer = EnrolAnswer(
         protocol=protocol.VERSION,
