@@ -15,7 +15,7 @@ NO_STDERR = "<no stderr logs>"
 _UUID = re.compile(r"[-+]?\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _HEX = re.compile(r"[-+]?\b(?:0x[0-9a-f]+|(?=[0-9a-f]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,})\b", re.IGNORECASE)
 _REST = r"[^\s'\"`,;:()\[\]{}<>|*?]+"
-_PATH = re.compile(rf"(?<![\w.<>:/])(?:[a-z][a-z0-9+.-]*://|(?:~|\.{{1,2}})?/){_REST}", re.IGNORECASE)
+_PATH = re.compile(rf"(?<![\w.<>:/#])(?:[a-z][a-z0-9+.-]*://|(?:~|\.{{1,2}})?/){_REST}", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?", re.IGNORECASE)
 _HASHES = re.compile(r"#(?:[#.,:/x_+\-]*#)+")
 _SPACE = re.compile(r"\s+")
