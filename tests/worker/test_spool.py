@@ -220,6 +220,18 @@ def test_a_result_outlives_its_worker_and_the_next_start_hands_it_in_before_all_
 
 
 @pytest.mark.system
+def test_nothing_is_written_while_the_service_answers_parked_or_not(start: Start, script: Script) -> None:
+    with FakeService(args=script("from muster import task; task.run(lambda event: event)"), warm=True) as service:
+        service.publish(*range(500))
+        worker = start(service)
+        service.wait_for(done=500)
+        service.wait(lambda: service.parked == 1, "a call is parked")
+        service.tell_to("finish")
+        assert worker.wait() == 0
+        assert not (worker.folder / "spool").exists()
+
+
+@pytest.mark.system
 def test_a_worker_that_gives_up_says_how_many_wait_on_disk(start: Start, script: Script, tmp_path: Path) -> None:
     with FakeService(args=script(GATED)) as service:
         worker = run_while_the_service_is_away(start, service, tmp_path, OFFLINE_S=2)

@@ -47,15 +47,15 @@ class DiskGuard(threading.Thread):
             pause_s = max(LOOK_S, (time.monotonic() - began) / SHARE_MAX)
 
     def look(self) -> None:
-        """Make room, and stop the largest task if there is still too little."""
+        """Make room, and stop the largest task if there is still too little. Nothing grows where none is at work."""
+        watched = self._watched.list()
+        if not watched:
+            return
         sizes = self._measure()
         together = sum(sizes.values())
         while together > self._limit_bytes and (dropped := self._folders.drop_oldest_kept()) is not None:
             together -= sizes.pop(dropped, 0)
         if together <= self._limit_bytes:
-            return
-        watched = self._watched.list()
-        if not watched:
             return
         own = {pid: sizes.get(one.folder, 0) for pid, one in watched.items()}
         largest = max(own, key=own.__getitem__)

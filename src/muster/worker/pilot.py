@@ -88,11 +88,13 @@ class Pilot:
     def run(self) -> Exit:
         """Work until there is a reason to end."""
         self._enrol()
-        while not self._ending.is_due(has_session=self._session is not None):
-            now = time.monotonic()
-            self._listen(_earlier(self._send(now), self._safe.look(now)))
-            self._tell_where()
-        self._safe.keep_all()
+        try:
+            while not self._ending.is_due(has_session=self._session is not None):
+                now = time.monotonic()
+                self._listen(_earlier(self._send(now), self._safe.look(now)))
+                self._tell_where()
+        finally:
+            self._safe.keep_all()
         how = self._ending.close(self._session, self.inbox)
         if n_kept := self._safe.n_kept:
             how = Exit(how.status, f"{how.why}; attempts on disk that were not handed in: {n_kept}")

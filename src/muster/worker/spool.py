@@ -197,7 +197,13 @@ def _parse(raw: bytes) -> "Tuple[str, Left]":
     about, _, rendered = content.partition(b"\n")
     try:
         said = json.loads(about)
-        left = Left(str(said["event"]), int(said["fence"]), str(said["outcome"]), rendered, None, float(said["wall_s"]))
+        left = Left(
+            event=str(said["event"]),
+            fence=int(said["fence"]),
+            outcome=str(said["outcome"]),
+            result=rendered,
+            wall_s=float(said["wall_s"]),
+        )
         return str(said["taskforce"]), left
     except (ValueError, KeyError, TypeError) as error:
         raise TornError(f"{type(error).__name__}: {error}") from None
