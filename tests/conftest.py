@@ -5,12 +5,18 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from services.apptainer import apptainer, image
 from services.oidc import oidc_provider
 from services.postgres import empty_postgres_url, migrated_postgres_url, own_postgres, postgres_server, postgres_url
 from services.registry import registry
 from services.sqlite import migrated_sqlite, sqlite_url
+
+# How long an example takes says something of the machine, and nothing of us. (Under `CI` hypothesis' own profile has the same.)
+settings.register_profile("muster", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("muster")
 
 __all__ = [
     "apptainer",
