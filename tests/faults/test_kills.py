@@ -102,6 +102,28 @@ def test_an_event_that_kills_its_worker_answers_for_itself(stack: Stack, slots: 
         assert failed_beside_it <= slots * deaths_together, "its neighbours lose next to nothing"
 
 
+def test_ten_thousand_events_of_which_each_hundredth_kills_its_worker(stack: Stack, tmp_path: Path) -> None:
+    """Once each: a worker dies a hundred times, with whatever it had in hand, and the account is right to the event."""
+    events, ruins = 10_000, tmp_path / "ruins"
+    ruins.mkdir()
+    stack.start_serve()
+    stack.start_site(MUSTER_SITE_WORKER_RESTART_S="0.05", MUSTER_SITE_WORKER_RESTART_S_MAX="0.2")
+    tally = Tally(tmp_path / "tally.jsonl")
+    with stack.client() as client:
+        task = tally.make_task(n_workers=2, lease_s=5.0, retry_s=0.2, attempts=20)
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        bodies = ({"n": n} | ({} if n % 100 else {"kills_worker_once": str(ruins / str(n))}) for n in range(events))
+        tally.publish(client, workflow, bodies, batch=1000, close=True)
+
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=240)
+
+        assert len(list(ruins.iterdir())) == events // 100
+        check_after_fault(stack, client, workflow, tally, done=events)
+        failures = client.get_progress(workflow).failures
+        assert events // 100 <= failures <= events // 50, "their neighbours lose next to nothing"
+
+
 def kill_a_task(root: Path) -> bool:
     """Kill the oldest task there is; was there one?"""
     tasks = attempts_or_tasks(root)

@@ -91,15 +91,18 @@ EXITS = st.one_of(
 )
 
 
-@given(EXITS, st.integers(0, 8), st.floats(0, 100), st.floats(0, 1, exclude_max=True))
+@given(EXITS, st.integers(0, 8), st.booleans(), st.floats(0, 1, exclude_max=True))
 def test_a_worker_is_started_again_until_it_failed_too_often_in_a_row(
-    ended: Exit, failures: int, ran_s: float, jitter: float
+    ended: Exit,
+    failures: int,
+    is_healthy: bool,  # noqa: FBT001
+    jitter: float,
 ) -> None:
     policy = RestartPolicy(starts_max=4, first_s=1.0, delay_s_max=5.0, healthy_s=60.0)
 
-    verdict = judge_exit(ended, failures=failures, ran_s=ran_s, policy=policy, jitter=jitter)
+    verdict = judge_exit(ended, failures=failures, is_healthy=is_healthy, policy=policy, jitter=jitter)
 
-    in_a_row = 1 if ran_s >= 60.0 else failures + 1
+    in_a_row = 1 if is_healthy else failures + 1
     if ended.code == 0:
         assert verdict == Finished(None)
     elif in_a_row >= 4:

@@ -19,6 +19,7 @@ from muster.worker.crew import Crew, start_crew
 from muster.worker.ending import Ending, Exit
 from muster.worker.link import Address
 from muster.worker.log_lines import LogLines
+from muster.worker.marks import write_worked
 from muster.worker.messages import Enrolled, Failure, Handed, StepAnswer, render_enrolment
 from muster.worker.outfit import CannotWorkError
 from muster.worker.reaper import Reaper
@@ -81,6 +82,7 @@ class Pilot:
         self._safe = Safekeeping(spool, calls=self._calls, patience=self._patience)
         self._is_ready = False
         self._has_leased = False
+        self._has_worked = False
         self._is_wake_due = False
         self._ask_at = 0.0
         self._empty_answers = 0
@@ -176,6 +178,7 @@ class Pilot:
         if crew is not None:
             crew.desk.note_handed_in(call.finished)
             self._safe.let_go(call.finished)
+            self._note_work(call)
         for verdict in answer.verdicts:
             if verdict not in ("done", "requeued"):
                 self._log.tell("verdict", verdict=verdict)
@@ -188,6 +191,12 @@ class Pilot:
             self._rest(now, took_s, call.wait_s, answer.come_back_s)
         self._note_hold(is_held=answer.is_held)
         self._ending.note_word(answer.stop)
+
+    def _note_work(self, call: Call) -> None:
+        """Leave a word, once, that this start was good for something: however it ends, its site goes on starting this worker."""
+        if not self._has_worked and any(one.outcome != "released" for one in call.finished):
+            self._has_worked = True
+            write_worked(str(self._settings.workdir), self._settings.start, self._log)
 
     def _note_hold(self, *, is_held: bool) -> None:
         """The workflow is stopped for a while: what waits here could be begun by mistake."""

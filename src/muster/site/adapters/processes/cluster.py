@@ -284,7 +284,8 @@ class LocalCluster:
         verdict = judge_exit(
             ended,
             failures=state.failures,
-            ran_s=time.time() - state.began_at,
+            is_healthy=time.time() - state.began_at >= self._settings.restart.healthy_s
+            or self.folder.has_worked(worker.number, state.start),
             policy=self._settings.restart,
             jitter=random.random(),
         )

@@ -24,6 +24,7 @@ import msgspec
 from muster.domain.errors import ConflictError, RejectedError
 from muster.site.adapters.durable import TEMPORARY, sync_folder, write_file
 from muster.site.ports.pool import ClusterSpec
+from muster.worker.marks import WORKED
 
 ENDED_KEPT = 50
 """Forgotten clusters whose outputs are kept."""
@@ -127,6 +128,13 @@ class ClusterFolder:
             return msgspec.json.decode((self.proc(number) / "exit.json").read_bytes(), type=ExitFile)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
+
+    def has_worked(self, number: int, start: int) -> bool:
+        """Did this start of the worker hand in an attempt?"""
+        try:
+            return (self.proc(number) / WORKED).read_text(encoding="ascii", errors="replace") == str(start)
+        except OSError:
+            return False
 
     def read_last_words(self, number: int) -> str:
         """The last line that the worker wrote to stderr, or nothing."""

@@ -15,7 +15,7 @@ class RestartPolicy:
     Args:
         starts_max: failed starts in a row after which no more is tried.
         first_s, delay_s_max: the pause after the first failure, and the longest.
-        healthy_s: a worker that ran that long does not count as failed in a row.
+        healthy_s: a worker that ran that long, or that handed in an attempt, does not count as failed in a row.
     """
 
     starts_max: int = 5
@@ -68,18 +68,18 @@ class Finished:
 
 
 def judge_exit(
-    ended: Exit, *, failures: int, ran_s: float, policy: RestartPolicy, jitter: float
+    ended: Exit, *, failures: int, is_healthy: bool, policy: RestartPolicy, jitter: float
 ) -> StartAgain | Finished:
     """What follows from an exit.
 
     Args:
         failures: failed starts in a row before this one.
-        ran_s: how long it ran.
+        is_healthy: it ran long enough, or was good for something.
         jitter: a random number in [0, 1).
     """
     if ended.is_good:
         return Finished(None)
-    failures = 1 if ran_s >= policy.healthy_s else failures + 1
+    failures = 1 if is_healthy else failures + 1
     if failures >= policy.starts_max:
         return Finished(ended.describe())
     delay_s = next_delay(failures, first_s=policy.first_s, delay_s_max=policy.delay_s_max, jitter=jitter)
