@@ -220,6 +220,26 @@ def test_a_result_outlives_its_worker_and_the_next_start_hands_it_in_before_all_
 
 
 @pytest.mark.system
+def test_a_result_that_comes_after_another_workers_counts_nothing(start: Start, script: Script, tmp_path: Path) -> None:
+    with FakeService(args=script(GATED)) as service:
+        first = run_while_the_service_is_away(start, service, tmp_path)
+        wait_for_files(first, 1)
+        first.process.kill()
+        first.wait()
+        service.end_session()
+        service.fail_with = lambda _: None
+        start(service, proc=1)
+        service.wait_for(done=1)
+
+        again = start(service, again=first, START=1)
+
+        service.wait(lambda: service.verdicts["duplicate"] == 1, "it hands in what was done meanwhile")
+        wait_for_files(again, 0)
+        assert service.verdicts == {"done": 1, "duplicate": 1}
+        assert service.results() == [1]
+
+
+@pytest.mark.system
 def test_nothing_is_written_while_the_service_answers_parked_or_not(start: Start, script: Script) -> None:
     with FakeService(args=script("from muster import task; task.run(lambda event: event)"), warm=True) as service:
         service.publish(*range(500))
