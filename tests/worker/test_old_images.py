@@ -128,10 +128,13 @@ def test_what_a_worker_left_that_died_over_an_image_is_removed_once_nobody_is_at
 
 def test_what_is_no_image_is_not_touched(machine: Machine) -> None:
     machine.use_once(PINNED)
-    (machine.folder / "mine").mkdir()
+    others = [machine.folder / "mine", machine.folder / f"my-{'0' * 16}.2024"]
+    for path in others:
+        path.mkdir()
+        os.utime(path, (0, 0))
     machine.now += 2 * KEPT_S
     machine.open().remove_old()
-    assert machine.images == [machine.folder / "mine"]
+    assert machine.images == others
 
 
 def test_a_folder_that_is_not_there_is_no_trouble(machine: Machine) -> None:

@@ -119,8 +119,11 @@ class ImageStore:
         What cannot be deleted stays.
         """
         with contextlib.suppress(OSError):
-            names = os.listdir(self._folder)
-            for slug in sorted({found.group("slug") for found in map(_IMAGE.fullmatch, names) if found}):
+            names = set(os.listdir(self._folder))
+            slugs = {found.group("slug") for found in map(_IMAGE.fullmatch, names) if found}
+            for slug in sorted(
+                slug for slug in slugs if f"{slug}.lock" in names
+            ):  # else it only looks like one of ours
                 self._remove_old_of(slug)
 
     def _remove_old_of(self, slug: str) -> None:
