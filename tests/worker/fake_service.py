@@ -53,6 +53,7 @@ class Event:
     result_texts: list[bytes] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     history: list[str] = field(default_factory=list)
+    usages: list[Any] = field(default_factory=list)
     leased_at: list[float] = field(default_factory=list)
     finished_at: list[float] = field(default_factory=list)
 
@@ -85,6 +86,7 @@ class FakeService:
         self.stop: dict[str, Any] | None = None
         self.come_back_s: float | None = None
         self.is_ended = False
+        self.takes_usage = True
         self.fail_with: Callable[[str], int | None] = lambda path: None
         """Asked for each request's path: answer it with this status, and do nothing. -1: close the connection."""
         self.drop_answer: Callable[[str], bool] = lambda path: False
@@ -208,6 +210,7 @@ class FakeService:
             "lease_s": self.lease_s,
             "batch": self.batch,
             "task": self.task,
+            **({"takes_usage": True} if self.takes_usage else {}),
         }
 
     def step(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -286,10 +289,12 @@ class FakeService:
         return taken
 
     def _judge(self, session: Session, one: dict[str, Any]) -> str:
-        assert set(one) == {"event", "fence", "outcome", "results", "error", "wall_s", "result_texts"}, one
+        fields = {"event", "fence", "outcome", "results", "error", "wall_s", "result_texts"}
+        assert fields <= set(one) <= (fields | {"usage"} if self.takes_usage else fields), one
         assert (one["error"] is not None) == (one["outcome"] == "failed")
         assert one["outcome"] == "done" or not one["results"]
         event = self.events[one["event"]]
+        event.usages.append(one.get("usage"))
         verdict = self._verdict(session, event, one)
         event.history.append(verdict)
         self.verdicts[verdict] += 1

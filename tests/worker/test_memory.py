@@ -92,7 +92,7 @@ def test_in_a_container_too(start: Start, apptainer: Path, image: Path, tmp_path
         assert worker.left() == []
 
 
-def test_without_a_limit_nobody_looks(start: Start, script: Script) -> None:
+def test_without_a_limit_nobody_is_stopped(start: Start, script: Script) -> None:
     with FakeService(args=script("x = b'x' * (300 << 20)"), attempts=1) as service:
         service.publish(1)
         start(service)

@@ -82,6 +82,6 @@ def start_crew(
         for number in range(plan.slots)
     ]
     renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox)
-    for thread in (*slots, renewer, *((guard,) if plan.memory_bytes else ())):
+    for thread in (*slots, renewer, guard):
         thread.start()
     return Crew(desk, pace, folders, slots, renewer, preparation, is_over)

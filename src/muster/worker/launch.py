@@ -36,9 +36,15 @@ class Launcher(Protocol):
     def end(self, folder: AttemptFolder) -> None:
         """The process that was started in this folder was killed: end what outlives it."""
 
+    @property
+    def holds_processes(self) -> bool:
+        """Do all processes of the task come of the one that is started?"""
+
 
 class PlainLauncher:
     """Starts a command of this machine as it is."""
+
+    holds_processes = True
 
     def __init__(self, command: Command, variables: Variables, *, data_hub: str) -> None:
         self._command = command

@@ -21,13 +21,14 @@ class MemoryGuard(threading.Thread):
     """Watches the processes of all slots.
 
     Args:
-        limit_bytes: for all of them together.
+        limit_bytes: for all of them together; 0: any number, and they are looked at only.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(name="memory", daemon=True)
         self._limit_bytes = limit_bytes
         self._watched: Dict[int, Cancel] = {}
+        self._peaks: Dict[int, int] = {}
         self._lock = threading.Lock()
         self._is_over = threading.Event()
 
@@ -35,11 +36,20 @@ class MemoryGuard(threading.Thread):
         """A task's process has begun. `cancel`: stops what its slot works at."""
         with self._lock:
             self._watched[pid] = cancel
+            self._peaks[pid] = 0
+
+    def take_peak(self, pid: int) -> int:
+        """The most that was seen of what came of it, since it was last asked; 0: nobody has looked meanwhile."""
+        with self._lock:
+            peak = self._peaks.get(pid, 0)
+            self._peaks[pid] = 0
+            return peak
 
     def forget(self, pid: int) -> None:
         """It has ended."""
         with self._lock:
             self._watched.pop(pid, None)
+            self._peaks.pop(pid, None)
 
     def stop(self) -> None:
         """No more looks."""
@@ -57,7 +67,8 @@ class MemoryGuard(threading.Thread):
             return
         trees = _find_trees(watched)
         used = {pid: sum(map(_read_resident, tree)) for pid, tree in trees.items()}
-        if sum(used.values()) <= self._limit_bytes:
+        self._note_peaks(trees, used)
+        if not self._limit_bytes or sum(used.values()) <= self._limit_bytes:
             return
         # What several processes share was counted for each; now it is divided, which takes longer to find out.
         used = {pid: sum(map(_read_share, tree)) for pid, tree in trees.items()}
@@ -69,6 +80,15 @@ class MemoryGuard(threading.Thread):
             if largest in self._watched:  # else it has ended, and its slot works at another event
                 text = _explain(used[largest], together, self._limit_bytes, n_tasks=len(watched))
                 self._watched[largest].exceed(text)
+
+    def _note_peaks(self, trees: Mapping[int, Set[int]], used: Mapping[int, int]) -> None:
+        for pid, size in used.items():
+            if size > self._peaks.get(pid, size):
+                # As above: only one of several processes shares anything.
+                own = size if len(trees[pid]) == 1 else sum(map(_read_share, trees[pid]))
+                with self._lock:
+                    if pid in self._peaks:
+                        self._peaks[pid] = max(self._peaks[pid], own)
 
 
 def _explain(own: int, together: int, limit: int, *, n_tasks: int) -> str:
@@ -85,7 +105,12 @@ def render_bytes(size: float) -> str:
     return f"{size:.3g} {_UNITS[unit]}" if size < 1000 else f"{size:.0f} {_UNITS[unit]}"
 
 
-def _find_trees(pids: List[int]) -> Mapping[int, Set[int]]:
+def find_tree(pid: int) -> Set[int]:
+    """A process, and all that came of it."""
+    return _find_trees([pid])[pid]
+
+
+def _find_trees(pids: List[int]) -> Dict[int, Set[int]]:
     """The processes that came of each."""
     children = _read_children(pids)
     if children is None:  # a kernel without CONFIG_PROC_CHILDREN
@@ -94,7 +119,7 @@ def _find_trees(pids: List[int]) -> Mapping[int, Set[int]]:
     return children
 
 
-def _read_children(pids: List[int]) -> "Optional[Mapping[int, Set[int]]]":
+def _read_children(pids: List[int]) -> "Optional[Dict[int, Set[int]]]":
     trees: Dict[int, Set[int]] = {}
     for pid in pids:
         tree, front = {pid}, [pid]

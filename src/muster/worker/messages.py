@@ -50,6 +50,8 @@ class Enrolled:
     lease_s: float
     batch: int
     task: TaskPlan
+    takes_usage: bool = False
+    """The service knows the field `usage`; one of before refuses what it does not know."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,26 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What an attempt took of its machine.
+
+    Args:
+        cpu_s: seconds of all its processes, user and system together; None: not known.
+        memory_bytes: at the largest; None: not known.
+        bytes_in: the event's body.
+    """
+
+    cpu_s: Optional[float]
+    memory_bytes: Optional[int]
+    bytes_in: int
+
+    def render(self) -> bytes:
+        """As an attempt carries it."""
+        cpu_s = None if self.cpu_s is None else round(self.cpu_s, 6)
+        return json.dumps({"cpu_s": cpu_s, "memory_bytes": self.memory_bytes, "bytes_in": self.bytes_in}).encode()
+
+
+@dataclass(frozen=True)
 class Handed:
     """One attempt to hand in. `result`: rendered by `results`; only with `done`. `failure`: only with `failed`."""
 
@@ -88,19 +110,22 @@ class Handed:
     result: Optional[bytes] = field(default=None, repr=False)
     failure: Optional[Failure] = None
     wall_s: float = 0.0
+    usage: Optional[Usage] = None
 
-    def render(self) -> bytes:
+    def render(self, *, with_usage: bool = True) -> bytes:
         """As `finished` of a step carries it."""
         error = b"null"
         if self.failure is not None:
             error = json.dumps(self.failure.__dict__).encode()
-        return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f}' % (
+        usage = b',"usage":' + self.usage.render() if with_usage and self.usage is not None else b""
+        return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f%s}' % (
             self.event.encode(),
             self.fence,
             self.outcome.encode(),
             self.result or b"",
             error,
             max(0.0, self.wall_s),
+            usage,
         )
 
 
@@ -151,9 +176,9 @@ def render_enrolment(
     ).encode()
 
 
-def render_step(call: int, finished: Sequence[Handed], *, want: int, wait_s: float) -> bytes:
+def render_step(call: int, finished: Sequence[Handed], *, want: int, wait_s: float, with_usage: bool = True) -> bytes:
     """The request of `protocol.STEP`."""
-    attempts = b",".join(one.render() for one in finished)
+    attempts = b",".join(one.render(with_usage=with_usage) for one in finished)
     return b'{"call":%d,"finished":[%s],"want":%d,"wait_s":%.3f}' % (call, attempts, want, wait_s)
 
 
@@ -195,6 +220,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         lease_s=_parse_lease(answer),
         batch=max(1, _get(answer, "batch", int)),
         task=plan,
+        takes_usage=answer.get("takes_usage") is True,
     )
 
 

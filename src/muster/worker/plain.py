@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Tuple
 
 from muster.worker.capture import Capture
@@ -18,6 +18,8 @@ from muster.worker.messages import Failure, Lease, TaskPlan
 from muster.worker.reaper import Reaper
 from muster.worker.results import ResultError, read_outfile
 from muster.worker.runtime import CANCELLED, DONE, FAILED, Ended, make_complaint, make_failure, make_timeout
+from muster.worker.spent import Spent
+from muster.worker.usage import make_usage
 
 
 @dataclass(frozen=True)
@@ -77,15 +79,18 @@ class PlainCommand:
         child: Optional[Child] = None
         try:
             child = self._start(folder, mark, kind)
-            self._shop.guard.watch(child.pid, cancel)
+            shop.guard.watch(child.pid, cancel)
             ended = self._watch(child, folder, cancel, began)
         except StartError as error:
             ended = Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=time.monotonic() - began)
+        usage = make_usage(Spent(), bytes_in=len(lease.body))
         if child is not None:
-            self._shop.guard.forget(child.pid)
+            spent = child.spent if shop.launcher.holds_processes else None
+            usage = make_usage(spent, bytes_in=len(lease.body), peak_bytes=shop.guard.take_peak(child.pid))
+            shop.guard.forget(child.pid)
         printed = (child.stdout, child.stderr) if child is not None else (Capture(), Capture())
         shop.folders.settle(folder, is_good=ended.outcome != FAILED, stdout=printed[0], stderr=printed[1])
-        return ended
+        return replace(ended, usage=usage)
 
     def close(self) -> None:
         """Nothing is kept between events."""

@@ -18,6 +18,7 @@ Answer: `protocol`, `session` (string), `token`, `token_ttl_s`, `lease_s`, `batc
 `env`, `init_image`, `init_args`, `init_env`, `timeout_s` (or null), `warm`, `max_events`, `infile_ext`, `outfile_ext`,
 `slots`, `n_cores`, `n_outputs` (how many queues results go to; 0: results are kept with the event, nothing is sent on),
 `memory_bytes` (what the tasks of a worker may use together; 0, and where it is missing: any number).
+`takes_usage` (true: attempts may carry `usage`; where it is missing they must not).
 """
 
 STEP = "/muster/v1/worker/step"
@@ -25,7 +26,8 @@ STEP = "/muster/v1/worker/step"
 
 Request: `call` (1, 2, ...; a retry repeats the number and the body), `finished` (array of `event`, `fence`, `outcome`
 (`done`, `failed`, `released`), `results` (array of `kind`, `body`), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`,
-`exit_code`; null unless failed), `wall_s`), `want` (events to lease at most), `wait_s` (how long to park when there are none).
+`exit_code`; null unless failed), `wall_s`, `usage` (`cpu_s`, `memory_bytes`, `bytes_in`: each a number, or null where it is not
+known; it may be left out)), `want` (events to lease at most), `wait_s` (how long to park when there are none).
 A call made while an earlier one is parked ends the parked one, which then answers without events.
 Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events` (array of `event`, `fence`, `attempt`,
 `limit`, `key` (or null), `kind`, `body` (a string), `alone` (true: workers died with it; hold nothing else while it is at work)),

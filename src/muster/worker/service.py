@@ -48,12 +48,14 @@ class Session:
         epoch: counts them.
         token: is replaced by renewals.
         stepped_at: when the last step was sent that was answered (monotonic): from then on the session had a whole lease.
+        takes_usage: see `messages.Enrolled`.
     """
 
     epoch: int
     token: str
     lease_s: float
     stepped_at: float = 0.0
+    takes_usage: bool = False
 
 
 class Patience:

@@ -17,6 +17,7 @@ from muster.domain.errors import Finding, InvalidError, TooLargeError
 from muster.domain.ids import parse_event_id, render_event_id
 from muster.domain.lease import goes_alone
 from muster.domain.queue import PUBLISH_EVENTS_MAX
+from muster.domain.usage import NO_USAGE, Usage
 from muster.server.doors.broken_text import parse_message
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased
 from muster.server.services.enrol_worker import Enrolled, Enrolment
@@ -33,6 +34,7 @@ TAIL_CHARS_MAX = 8192
 Name = Annotated[str, Meta(max_length=200)]
 Fence = Annotated[int, Meta(ge=0, le=_INT31)]
 Exit = Annotated[int, Meta(ge=-_INT31, le=_INT31)]
+Size = Annotated[int, Meta(ge=0, le=_INT53)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
@@ -81,6 +83,7 @@ class EnrolAnswer(msgspec.Struct):
     lease_s: float
     batch: int
     task: TaskMessage
+    takes_usage: bool = True
 
 
 class ResultMessage(Request):
@@ -100,6 +103,14 @@ class ErrorMessage(Request):
     exit_code: Exit | None = None
 
 
+class UsageMessage(Request):
+    """What an attempt took; null: not known."""
+
+    cpu_s: Seconds | None = None
+    memory_bytes: Size | None = None
+    bytes_in: Size | None = None
+
+
 class FinishedMessage(Request):
     """One attempt handed in."""
 
@@ -109,6 +120,7 @@ class FinishedMessage(Request):
     results: list[ResultMessage] = msgspec.field(default_factory=list)
     error: ErrorMessage | None = None
     wall_s: Seconds = 0.0
+    usage: UsageMessage | None = None
 
 
 class StepRequest(Request):
@@ -308,7 +320,11 @@ def _parse_finished(message: FinishedMessage, path: str, findings: list[Finding]
     error = None
     if outcome is Outcome.FAILED:
         error = _parse_error(message.error or ErrorMessage(text="the worker gave no reason"))
-    return Finished(event, message.fence, outcome, results, error, message.wall_s)
+    return Finished(event, message.fence, outcome, results, error, message.wall_s, _parse_usage(message.usage))
+
+
+def _parse_usage(message: UsageMessage | None) -> Usage:
+    return NO_USAGE if message is None else Usage(message.cpu_s, message.memory_bytes, message.bytes_in)
 
 
 def _parse_results(
