@@ -50,6 +50,8 @@ def test_a_workflow_from_file_to_results(running: Stack, tmp_path: Path) -> None
     watched = running.run("workflow", "watch", workflow)
     consumed = running.run("queue", "consume", workflow, "out")
     account = running.run("workflow", "account", workflow, "--recount")
+    usage = running.run_json("workflow", "usage", workflow)
+    told = running.run("workflow", "usage", workflow)
 
     assert f"(copies) is submitted\nnext:\n  muster queue publish {workflow} in FILE --close" in submitted.stderr
     assert published.stdout == "50 published; the queue is closed\n"
@@ -58,6 +60,12 @@ def test_a_workflow_from_file_to_results(running: Stack, tmp_path: Path) -> None
     assert sorted(json.loads(line)["n"] for line in consumed.stdout.splitlines()) == list(range(50))
     assert account.stdout.splitlines()[0] == "50 published, 50 done, 0 lost, 0 counted twice"
     assert account.returncode == 0
+    assert "the sums of usage differ" not in account.stdout
+    assert usage["total"]["done"] == 50
+    assert usage["total"]["cpu_s"] > 0
+    assert usage["total"]["memory_bytes"] > 0
+    assert usage["total"]["bytes_in"] == usage["total"]["bytes_out"] == sum(len(json.dumps(one)) for one in values)
+    assert "50 done, 0 failed" in told.stdout
 
 
 def test_submit_and_watch_in_one(running: Stack) -> None:

@@ -31,6 +31,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "finish_workflow": calls.finish_workflow(WF),
     "abort_workflow": calls.abort_workflow(WF),
     "get_account": calls.get_account(WF),
+    "get_usage": calls.get_usage(WF),
     "get_errors": calls.get_errors(WF),
     "explain_workflow": calls.explain_workflow(WF),
     "list_events": calls.list_events(WF),

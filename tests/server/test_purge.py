@@ -77,6 +77,8 @@ async def work(stand: Stand, workflow: Json, *bodies: Json, fail: Json = (), clu
             "fence": one["fence"],
             "outcome": "failed",
             "error": {"text": "no", "fingerprint": "no"},
+            "wall_s": 1.0,
+            "usage": {"cpu_s": 0.75, "memory_bytes": 4096, "bytes_in": 1},
         }
         if json.loads(one["body"]) in fail
         else {
@@ -84,6 +86,8 @@ async def work(stand: Stand, workflow: Json, *bodies: Json, fail: Json = (), clu
             "fence": one["fence"],
             "outcome": "done",
             "results": [{"kind": "json", "body": json.loads(one["body"])}],
+            "wall_s": 2.5,
+            "usage": {"cpu_s": 2.25, "memory_bytes": 8192, "bytes_in": 1},
         }
         for one in leased
     ]
@@ -514,6 +518,17 @@ async def test_events_that_are_done_go_and_still_count(database_url: str) -> Non
         assert after == before
         assert after["adds_up"]
         assert (after["published"], after["done"], after["dead"]) == (3, 2, 1)
+        [usage] = [one["recount"]["usage"] for one in after["queues"] if one["alias"] == "in"]
+        assert usage["agrees"]
+        assert usage["counted"] == usage["kept"]
+        assert usage["kept"] == {
+            "wall_s": 6.0,
+            "lost_s": 1.0,
+            "measured_s": 6.0,
+            "cpu_s": 5.25,
+            "bytes_in": 3,
+            "bytes_out": 2,
+        }
         assert (await stand.ask("GET", f"/muster/v1/events/{first['events'][0]}")).status_code == 404
         assert len((await stand.get(f"{path}/events?queue=in"))["events"]) == 1
         assert await consume(stand, workflow) == 2
@@ -575,11 +590,12 @@ async def test_failed_attempts_and_dead_letters_go_and_still_count(database_url:
             finished = [
                 {"event": one["event"], "fence": one["fence"], "outcome": "done", "results": []}
                 if one["body"] == '"once"' and one["attempt"] == 2
-                else {"event": one["event"], "fence": one["fence"], "outcome": "failed", "error": error}
+                else {"event": one["event"], "fence": one["fence"], "outcome": "failed", "error": error, "wall_s": 0.5}
                 for one in leased
             ]
             await stand.step(worker, call + 1, finished=finished)
         before = await account(stand, workflow)
+        assert before["queues"][0]["recount"]["usage"]["agrees"]
 
         assert await removed_by(stand) == {"attempts": 1, "dead_letters": 1}
 

@@ -25,8 +25,9 @@ from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.queue import render_result
 from muster.cli.service import HERE, Service, connect
-from muster.client.shapes.events import AttemptView, EventView
+from muster.client.shapes.events import AttemptUsageView, AttemptView, EventView
 from muster.domain.errors import NotFoundError
+from muster.domain.size import render_size
 
 BODY_CHARS_SHOWN = 2000
 EVENTS_BETWEEN_NEWS = 1000
@@ -221,6 +222,7 @@ def put_attempt(attempt: AttemptView) -> None:
             ("  worker", f"{attempt.worker} on {attempt.host or '-'} ({attempt.site or '-'})"),
             ("  from", f"{render_time(attempt.started_at)} to {render_time(attempt.ended_at)}"),
             ("  ran", render_duration(attempt.wall_s)),
+            ("  took", render_usage(attempt.usage)),
         ]
     )
     if attempt.error is not None:
@@ -229,6 +231,17 @@ def put_attempt(attempt: AttemptView) -> None:
         put_block("  end of stdout", attempt.error.stdout_tail)
         rest = cut_what_was_said(attempt.error.stderr_tail, attempt.error.text)
         put_block("  end of stderr" if rest == attempt.error.stderr_tail else "  stderr before that", rest)
+
+
+def render_usage(usage: AttemptUsageView) -> str | None:
+    """What an attempt took, as far as it is known."""
+    parts = [
+        None if usage.cpu_s is None else f"{render_duration(usage.cpu_s)} of CPU",
+        None if usage.memory_bytes is None else f"{render_size(usage.memory_bytes)} of memory",
+        None if usage.bytes_in is None else f"{render_size(usage.bytes_in)} in",
+        None if not usage.bytes_out else f"{render_size(usage.bytes_out)} out",
+    ]
+    return ", ".join(one for one in parts if one is not None) or None
 
 
 def cut_what_was_said(tail: str, text: str) -> str:

@@ -16,6 +16,8 @@ from muster.cli.lookup import get_workflow_id
 from muster.cli.phase import render_phase
 from muster.cli.remedies import say_next, say_remedies
 from muster.cli.service import HERE, Service, connect
+from muster.cli.usage import EXAMPLES as EXAMPLES_OF_USAGE
+from muster.cli.usage import usage
 from muster.cli.watch import say_left_behind, watch_workflow
 from muster.cli.workflow_file import list_forgotten, read_workflow
 from muster.client.shapes.account import Account, CountsView, Errors
@@ -26,6 +28,7 @@ app = App(name="workflow", help="Make, see, watch and end workflows.", help_form
 app.help_epilogue = "Example:\n  muster workflow submit examples/daya-bay/workflow.yaml --watch"
 app.command(explain, help_epilogue=EXAMPLES_OF_EXPLAIN)
 app.command(add_workers, help_epilogue=EXAMPLES)
+app.command(usage, help_epilogue=EXAMPLES_OF_USAGE)
 
 
 @app.command(
@@ -307,6 +310,7 @@ def _put_account(found: Account) -> None:
     put("")
     columns = ["queue", "published", "waiting", "in work", "done", "dead", "adds up"]
     rows: list[list[object]] = []
+    differing: list[str] = []
     for queue in found.queues:
         counts = queue.counts
         kept = [counts.published, counts.waiting, counts.in_work, counts.done, counts.dead]
@@ -315,7 +319,14 @@ def _put_account(found: Account) -> None:
             afresh = queue.recount.counted
             counted = [afresh.published, afresh.waiting, afresh.in_work, afresh.done, afresh.dead]
             rows.append(["  counted afresh", *counted, queue.recount.agrees])
+            if queue.recount.usage is not None and not queue.recount.usage.agrees:
+                differing.append(queue.alias)
     put_table(columns, rows)
+    if differing:
+        put(
+            f"\nthe sums of usage differ from the attempts' rows ({', '.join(differing)}): some were folded by an older service, "
+            "beside this one; events are not concerned"
+        )
     if found.duplicates:
         put(f"\n{found.duplicates} second results were recorded and sent nowhere")
     if not is_exact(found):

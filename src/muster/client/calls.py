@@ -40,6 +40,7 @@ from muster.client.shapes.sites import (
     SiteReport,
     Submitted,
 )
+from muster.client.shapes.usage import WorkflowUsageView
 from muster.client.shapes.workflows import (
     AddWorkers,
     EndedView,
@@ -104,6 +105,11 @@ def get_account(workflow_id: str, *, recount: bool = False) -> Call[Account]:
     """What became of every event. `recount` counts rows afresh beside the counters, which may take minutes."""
     path = f"/workflows/{_part(workflow_id)}/account"
     return _get(path, Account, recount=recount or None, parked_s=600.0 if recount else 0.0)
+
+
+def get_usage(workflow_id: str) -> Call[WorkflowUsageView]:
+    """What its tasks took of machines: time, CPU, memory, bytes; and what they could ask for instead."""
+    return _get(f"/workflows/{_part(workflow_id)}/usage", WorkflowUsageView)
 
 
 def get_errors(workflow_id: str) -> Call[Errors]:

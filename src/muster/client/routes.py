@@ -109,6 +109,7 @@ class Routes:
     finish_workflow = Route(calls.finish_workflow)
     abort_workflow = Route(calls.abort_workflow)
     get_account = Route(calls.get_account)
+    get_usage = Route(calls.get_usage)
     get_errors = Route(calls.get_errors)
     explain_workflow = Route(calls.explain_workflow)
     list_events = Route(calls.list_events)

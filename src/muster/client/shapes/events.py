@@ -44,6 +44,18 @@ class AttemptErrorView(Answer):
     exit_code: int | None
 
 
+class AttemptUsageView(Answer):
+    """What an attempt took; null: not known. `cpu_s`: user and system together, of all its processes. `memory_bytes`: at the largest.
+
+    `bytes_in`: of the event's body; `bytes_out`: of its results.
+    """
+
+    cpu_s: float | None = None
+    memory_bytes: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+
+
 class AttemptView(Answer):
     """One attempt. `outcome`: done, failed, released, expired, abandoned, late, duplicate (docs/glossary.md)."""
 
@@ -56,6 +68,7 @@ class AttemptView(Answer):
     ended_at: float
     wall_s: float
     error: AttemptErrorView | None
+    usage: AttemptUsageView = field(default_factory=AttemptUsageView)
 
 
 class EventSummary(Answer):

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from muster.domain.attempt import AttemptEnd, AttemptError, CauseOfDeath
 from muster.domain.event_state import EventState
+from muster.domain.usage import NO_USAGE, Usage
 from muster.server.ports.queue_engine import Body
 
 
@@ -41,6 +42,7 @@ class AttemptRow:
     ended_at: float
     wall_s: float
     error: AttemptError | None
+    usage: Usage = NO_USAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from muster.domain.room import InUse, Resource, Wants
 from muster.domain.sharing import Share
 from muster.domain.standing import Standings
 from muster.domain.taskforce_phase import Phase
+from muster.domain.usage import NO_SUMS, UsageSums
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.census import Census
 from muster.server.ports.events import Events
@@ -201,11 +202,14 @@ class Recount:
 
     Args:
         counted_twice: events of the queue with more than one result that counted.
+        usage_kept, usage_counted: the sums of what attempts took; without the memory, which is no sum.
     """
 
     kept: Counts
     counted: Counts
     counted_twice: int
+    usage_kept: UsageSums = NO_SUMS
+    usage_counted: UsageSums = NO_SUMS
 
 
 class Queues(Protocol):
@@ -213,6 +217,9 @@ class Queues(Protocol):
 
     def counts(self, numbers: Sequence[int]) -> Mapping[int, Counts]:
         """The account of each, from counters and deltas in one statement, so in one snapshot for all of them."""
+
+    def usage(self, numbers: Sequence[int]) -> Mapping[int, UsageSums]:
+        """What the attempts at the events of each took together, as `counts`."""
 
     def has_ready(self, numbers: Sequence[int]) -> bool:
         """Does any of them have an event that can be leased now (not one that waits for its next attempt)?"""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from muster.domain.errors import Finding, ForbiddenError, InvalidError, NotFoundError
 from muster.domain.queue import Queue
-from muster.domain.size import parse_size
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Taskforce
 from muster.server.ports.holders import Session
 from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
+from muster.server.services.read_usage import read_asked
 from muster.server.services.worker_desk import TaskPlan
 from muster.server.services.worker_token import WorkerClaims, is_enrolment_secret, make_token
 from muster.worker import protocol
@@ -79,6 +79,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
     number, taskforce, directive, plan = await parts.store.write(_begin(enrolment))
     parts.desk.plans.keep(taskforce.taskforce_uuid, plan)
     parts.measures.tokens["worker"] += 1
+    asked = read_asked(taskforce, slots=directive.slots)
     expires_at = int(parts.desk.clock() + parts.settings.token_ttl_s)
     return Enrolled(
         session=number,
@@ -87,9 +88,9 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         lease_s=plan.lease_s,
         batch=BATCH,
         directive=directive,
-        n_cores=_n_cores(taskforce),
+        n_cores=asked.n_cores,
         n_outputs=len(plan.outputs),
-        memory_bytes=_read_memory(taskforce),
+        memory_bytes=asked.memory_bytes,
     )
 
 
@@ -169,16 +170,3 @@ def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> Ta
         slots=directive.slots,
         finishes_itself=tx.workflows.get(taskforce.workflow_id).finish_when_done,
     )
-
-
-def _n_cores(taskforce: Taskforce) -> int:
-    n_cores = taskforce.worker_config.get("n_cores", 1)
-    return n_cores if isinstance(n_cores, int) and n_cores >= 1 else 1
-
-
-def _read_memory(taskforce: Taskforce) -> int:
-    """Bytes; 0 where nothing was asked for that can be read: requests of before were not judged."""
-    try:
-        return parse_size(str(taskforce.worker_config.get("worker_memory", "")))
-    except ValueError:
-        return 0

@@ -1,8 +1,14 @@
 """Which tables know of what is not kept any more? A part of the declared schema (`schema.py`), known by whoever opens a database."""
 
+from dataclasses import fields
+
 from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, Table, Text, text
 
+from muster.domain.usage import UsageSums
 from muster.server.adapters.sql.schema import metadata
+
+USAGE_SUMMED = tuple(field.name for field in fields(UsageSums) if field.name != "memory_bytes")
+"""What is summed of attempts' usage, as `domain.usage.UsageSums` calls it."""
 
 purged = Table(
     "purged",
@@ -13,9 +19,10 @@ purged = Table(
     Column("dead", BigInteger, nullable=False),
     Column("failed", BigInteger, nullable=False),
     Column("duplicates", BigInteger, nullable=False),
+    *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in USAGE_SUMMED),
 )
-"""How many rows of a queue are not kept any more (`retention`), of those that its counters have counted."""
-PURGED_PARTS = tuple(column.name for column in purged.c if column is not purged.c.queue)
+"""How many rows of a queue are not kept any more (`retention`), of those that its counters have counted; and what these took."""
+PURGED_PARTS = tuple(column.name for column in purged.c if column.name not in {"queue", *USAGE_SUMMED})
 """Parts of an account, as `domain.queue.Counts` calls them."""
 
 removed_queue = Table(

@@ -22,6 +22,8 @@ from sqlalchemy import (
     text,
 )
 
+from muster.server.adapters.sql.usage_columns import make_sums, make_usage
+
 metadata = MetaData()
 
 WIDE = BigInteger().with_variant(Integer, "sqlite")
@@ -252,6 +254,7 @@ delta = Table(
     Column("dead", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
     Column("duplicates", Integer, nullable=False),
+    *make_sums(),
 )
 """Changes of the counters, not yet folded into them."""
 
@@ -266,6 +269,7 @@ counter = Table(
     Column("dead", BigInteger, nullable=False),
     Column("failed", BigInteger, nullable=False),  # attempts that failed or expired
     Column("duplicates", BigInteger, nullable=False),  # second results
+    *make_sums(),
 )
 
 HOT = (ready, delayed, leased, holder, holder_live, delta, counter)
@@ -288,6 +292,7 @@ finished = Table(
     Column("first_result", BigInteger),  # their ids: those with this event as parent, from here on
     Column("kind", SmallInteger),  # the result itself, only where the task has no output queue
     Column("result", LargeBinary),
+    *make_usage(),
     postgresql_partition_by="RANGE (event)",
 )
 """Its primary key is the last gate against counting an event twice."""
@@ -316,6 +321,7 @@ attempt = Table(
     Column("wall_s", Double, nullable=False),
     Column("fingerprint", Text),
     Column("error", Text),  # JSON of domain.attempt.AttemptError
+    *make_usage(),
     PrimaryKeyConstraint("event", "fence"),
     Index("attempt_by_cause", "queue", "fingerprint"),
 )

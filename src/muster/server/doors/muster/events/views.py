@@ -3,6 +3,7 @@
 from muster.client.shapes.consumers import LeasedEvent
 from muster.client.shapes.events import (
     AttemptErrorView,
+    AttemptUsageView,
     AttemptView,
     DeadLetterPage,
     DeadLetterView,
@@ -129,6 +130,7 @@ def _render_attempt(number: int, row: AttemptRow) -> AttemptView:
         ended_at=row.ended_at,
         wall_s=row.wall_s,
         error=_render_error(row.error),
+        usage=AttemptUsageView(row.usage.cpu_s, row.usage.memory_bytes, row.usage.bytes_in, row.usage.bytes_out),
     )
 
 
