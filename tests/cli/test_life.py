@@ -149,6 +149,24 @@ def test_bytes_go_in_and_come_out_as_they_are(running: Stack, tmp_path: Path) ->
     assert published == 3
 
 
+def test_what_a_failed_attempt_printed_is_told_to_its_first_line(running: Stack, tmp_path: Path) -> None:
+    prints = "echo first; seq 30000; echo to stderr >&2; exit 3"
+    workflow = _submit(running, task_args=f"sh -c '{prints}'", attempts=1)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, 1))
+    wait_for(lambda: running.run_json("workflow", "account", workflow)["dead"] == 1, "it died", interval_s=0.2)
+    [event] = running.run_json("event", "list", workflow, "--queue", "in")["events"]
+
+    shown = running.run("event", "show", event["event"])
+    stdout = running.run("event", "logs", event["event"], "--stream", "stdout")
+    both = running.run("event", "logs", event["event"])
+
+    expected = "".join(f"{line}\n" for line in ("first", *range(1, 30001)))
+    assert stdout.stdout == expected
+    assert "\nstderr (10 B)\n  to stderr\n" in both.stdout
+    assert " of CPU, " in shown.stdout
+    assert running.run("event", "logs", event["event"], "--attempt", "2").returncode != 0
+
+
 def test_what_fails_is_explained_and_replayed(running: Stack, tmp_path: Path) -> None:
     switch = running.root / "repaired"
     command = f"sh -c 'if [ -e {switch} ]; then cp {{{{INFILE}}}} {{{{OUTFILE}}}}; else {FAILING[7:-1]}; fi'"

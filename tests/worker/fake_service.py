@@ -54,6 +54,7 @@ class Event:
     errors: list[dict[str, Any]] = field(default_factory=list)
     history: list[str] = field(default_factory=list)
     usages: list[Any] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
     leased_at: list[float] = field(default_factory=list)
     finished_at: list[float] = field(default_factory=list)
 
@@ -86,7 +87,7 @@ class FakeService:
         self.stop: dict[str, Any] | None = None
         self.come_back_s: float | None = None
         self.is_ended = False
-        self.takes_usage = True
+        self.takes_usage = self.takes_output = True
         self.fail_with: Callable[[str], int | None] = lambda path: None
         """Asked for each request's path: answer it with this status, and do nothing. -1: close the connection."""
         self.drop_answer: Callable[[str], bool] = lambda path: False
@@ -211,6 +212,7 @@ class FakeService:
             "batch": self.batch,
             "task": self.task,
             **({"takes_usage": True} if self.takes_usage else {}),
+            **({"takes_output": True} if self.takes_output else {}),
         }
 
     def step(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -290,11 +292,14 @@ class FakeService:
 
     def _judge(self, session: Session, one: dict[str, Any]) -> str:
         fields = {"event", "fence", "outcome", "results", "error", "wall_s", "result_texts"}
-        assert fields <= set(one) <= (fields | {"usage"} if self.takes_usage else fields), one
+        known = fields | ({"usage"} if self.takes_usage else set()) | ({"output"} if self.takes_output else set())
+        assert fields <= set(one) <= known, one
+        assert one["outcome"] == "failed" or "output" not in one
         assert (one["error"] is not None) == (one["outcome"] == "failed")
         assert one["outcome"] == "done" or not one["results"]
         event = self.events[one["event"]]
         event.usages.append(one.get("usage"))
+        event.outputs.append(one.get("output"))
         verdict = self._verdict(session, event, one)
         event.history.append(verdict)
         self.verdicts[verdict] += 1

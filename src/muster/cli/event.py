@@ -20,6 +20,8 @@ from muster.cli.console import (
     render_time,
     say,
 )
+from muster.cli.event_logs import EXAMPLES as EXAMPLES_OF_LOGS
+from muster.cli.event_logs import logs
 from muster.cli.failure import OK
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
@@ -34,6 +36,7 @@ EVENTS_BETWEEN_NEWS = 1000
 State: TypeAlias = Literal["waiting", "in_work", "done", "dead"]
 
 app = App(name="event", help="Look at events, and write them out without taking them.", help_format="plaintext")
+app.command(logs, help_epilogue=EXAMPLES_OF_LOGS)
 app.help_epilogue = "Example:\n  muster event list latest --state dead"
 
 

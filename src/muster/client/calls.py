@@ -16,6 +16,7 @@ from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.admin import Purge, PurgedView, ResetView
 from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
 from muster.client.shapes.events import (
+    AttemptLogView,
     DeadLetterPage,
     EventBodyPage,
     EventPage,
@@ -210,6 +211,11 @@ def step_consumer(consumer: str, consume: Consume) -> Call[Consumed]:
 def close_consumer(consumer: str) -> Call[None]:
     """End a consumer; what it still holds goes back."""
     return Call("POST", f"{BASE}/consumers/{_part(consumer)}/actions/close", _nothing)
+
+
+def get_event_logs(event: str, *, attempt: int | None = None) -> Call[AttemptLogView]:
+    """What an attempt at an event printed: that one, counted as in its history, or the last that failed."""
+    return _get(f"/events/{_part(event)}/logs", AttemptLogView, attempt=attempt)
 
 
 def get_event(event: str) -> Call[EventView]:

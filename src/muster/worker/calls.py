@@ -100,7 +100,9 @@ class Calls:
 
     def step(self, session: Session, number: int, finished: Sequence[Handed], *, want: int, wait_s: float) -> Call:
         """Hand in and lease."""
-        body = render_step(number, finished, want=want, wait_s=wait_s, with_usage=session.takes_usage)
+        body = render_step(
+            number, finished, want=want, wait_s=wait_s, with_usage=session.takes_usage, with_output=session.takes_output
+        )
 
         def on_sent() -> None:
             if finished:

@@ -103,7 +103,14 @@ class Desk:
             else:
                 self._pace.note_task(ended.wall_s)
                 handed = Handed(
-                    event, work.lease.fence, ended.outcome, ended.result, ended.failure, ended.wall_s, ended.usage
+                    event,
+                    work.lease.fence,
+                    ended.outcome,
+                    ended.result,
+                    ended.failure,
+                    ended.wall_s,
+                    ended.usage,
+                    ended.output,
                 )
             self._hand_in(handed)
 
@@ -166,7 +173,7 @@ class Desk:
         with self._lock:
             if alone:
                 self._travels_alone.update((one.event, one.fence) for one in finished)
-                finished = [replace(one, usage=None) for one in finished]
+                finished = [replace(one, usage=None, output=None) for one in finished]
             self._finished_at = 0.0
             self._finished[:0] = finished
             self._flying -= len(finished)
@@ -265,7 +272,7 @@ class Desk:
             if travels_alone and taken:
                 break
             taken.append(self._finished.pop(0))
-            size_bytes += len(one.result or b"")
+            size_bytes += len(one.result or b"") + len(one.output or b"")
             if travels_alone:
                 break
         self._finished_at = 0.0  # what is left is due at once

@@ -51,7 +51,8 @@ class Enrolled:
     batch: int
     task: TaskPlan
     takes_usage: bool = False
-    """The service knows the field `usage`; one of before refuses what it does not know."""
+    takes_output: bool = False
+    """The service knows the field `usage`, and wants `output`; one of before refuses what it does not know."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,17 @@ class Handed:
     failure: Optional[Failure] = None
     wall_s: float = 0.0
     usage: Optional[Usage] = None
+    output: Optional[bytes] = field(default=None, repr=False)
+    """Rendered by `printed`; only with `failed`."""
 
-    def render(self, *, with_usage: bool = True) -> bytes:
+    def render(self, *, with_usage: bool = True, with_output: bool = True) -> bytes:
         """As `finished` of a step carries it."""
         error = b"null"
         if self.failure is not None:
             error = json.dumps(self.failure.__dict__).encode()
         usage = b',"usage":' + self.usage.render() if with_usage and self.usage is not None else b""
-        return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f%s}' % (
+        output = b',"output":' + self.output if with_output and self.output is not None else b""
+        return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f%s%s}' % (
             self.event.encode(),
             self.fence,
             self.outcome.encode(),
@@ -126,6 +130,7 @@ class Handed:
             error,
             max(0.0, self.wall_s),
             usage,
+            output,
         )
 
 
@@ -176,9 +181,17 @@ def render_enrolment(
     ).encode()
 
 
-def render_step(call: int, finished: Sequence[Handed], *, want: int, wait_s: float, with_usage: bool = True) -> bytes:
+def render_step(
+    call: int,
+    finished: Sequence[Handed],
+    *,
+    want: int,
+    wait_s: float,
+    with_usage: bool = True,
+    with_output: bool = True,
+) -> bytes:
     """The request of `protocol.STEP`."""
-    attempts = b",".join(one.render(with_usage=with_usage) for one in finished)
+    attempts = b",".join(one.render(with_usage=with_usage, with_output=with_output) for one in finished)
     return b'{"call":%d,"finished":[%s],"want":%d,"wait_s":%.3f}' % (call, attempts, want, wait_s)
 
 
@@ -221,6 +234,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         batch=max(1, _get(answer, "batch", int)),
         task=plan,
         takes_usage=answer.get("takes_usage") is True,
+        takes_output=answer.get("takes_output") is True,
     )
 
 

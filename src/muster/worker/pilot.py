@@ -238,7 +238,13 @@ class Pilot:
         self._epoch += 1
         self._number = 0
         self._ask_at = 0.0
-        self._session = Session(self._epoch, enrolled.token, enrolled.lease_s, takes_usage=enrolled.takes_usage)
+        self._session = Session(
+            self._epoch,
+            enrolled.token,
+            enrolled.lease_s,
+            takes_usage=enrolled.takes_usage,
+            takes_output=enrolled.takes_output,
+        )
         self._log.tell("enrolled", session=enrolled.session, epoch=self._epoch, task=enrolled.task.task_id)
         if self._crew is None and not self._ending.has_begun:
             self._start_crew(enrolled)

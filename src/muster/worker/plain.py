@@ -15,6 +15,7 @@ from muster.worker.launch import Launcher
 from muster.worker.log_lines import LogLines
 from muster.worker.memory import MemoryGuard
 from muster.worker.messages import Failure, Lease, TaskPlan
+from muster.worker.printed import render_printed
 from muster.worker.reaper import Reaper
 from muster.worker.results import ResultError, read_outfile
 from muster.worker.runtime import CANCELLED, DONE, FAILED, Ended, make_complaint, make_failure, make_timeout
@@ -90,7 +91,8 @@ class PlainCommand:
             shop.guard.forget(child.pid)
         printed = (child.stdout, child.stderr) if child is not None else (Capture(), Capture())
         shop.folders.settle(folder, is_good=ended.outcome != FAILED, stdout=printed[0], stderr=printed[1])
-        return replace(ended, usage=usage)
+        output = render_printed(*printed) if ended.outcome == FAILED else None
+        return replace(ended, usage=usage, output=output)
 
     def close(self) -> None:
         """Nothing is kept between events."""

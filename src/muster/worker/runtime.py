@@ -23,6 +23,7 @@ class Ended:
         failure: with FAILED only.
         wall_s: how long the task worked at it, a process's start not counted for a warm one.
         usage: what it took.
+        output: what it printed, rendered by `printed`; with FAILED only.
     """
 
     outcome: str
@@ -30,6 +31,7 @@ class Ended:
     failure: Optional[Failure] = None
     wall_s: float = 0.0
     usage: Optional[Usage] = None
+    output: Optional[bytes] = field(default=None, repr=False)
 
 
 class Runtime(Protocol):

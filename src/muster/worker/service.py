@@ -48,7 +48,7 @@ class Session:
         epoch: counts them.
         token: is replaced by renewals.
         stepped_at: when the last step was sent that was answered (monotonic): from then on the session had a whole lease.
-        takes_usage: see `messages.Enrolled`.
+        takes_usage, takes_output: see `messages.Enrolled`.
     """
 
     epoch: int
@@ -56,6 +56,7 @@ class Session:
     lease_s: float
     stepped_at: float = 0.0
     takes_usage: bool = False
+    takes_output: bool = False
 
 
 class Patience:

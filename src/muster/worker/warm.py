@@ -14,6 +14,7 @@ from muster.worker.folders import AttemptFolder
 from muster.worker.frames import Answer, Answered, FrameError, FrameReader, check_hello, parse_answer, render_event
 from muster.worker.messages import Failure, Lease, Usage
 from muster.worker.plain import Workshop, end_cancelled, make_mark
+from muster.worker.printed import render_printed
 from muster.worker.results import ResultError, render_bytes, render_json
 from muster.worker.runtime import (
     DONE,
@@ -196,7 +197,9 @@ class WarmCommand:
             return self._give_up(_StoppedError("frame", str(error)), lease, began, cancel)
         ended = self._judge(answer, process, self._clock() - began)
         peak_bytes = self._shop.guard.take_peak(process.child.pid)
-        ended = replace(ended, usage=self._measure(process.meter.end(), peak_bytes, lease))
+        usage = self._measure(process.meter.end(), peak_bytes, lease)
+        output = _render_output(process.child) if ended.outcome == FAILED else None
+        ended = replace(ended, usage=usage, output=output)
         process.n_events += 1
         if process.n_events >= self._shop.plan.max_events:
             self.close()
@@ -259,7 +262,8 @@ class WarmCommand:
         is_good = is_cancelled and excess is None
         self._shop.folders.settle(process.folder, is_good=is_good, stdout=child.stdout, stderr=child.stderr)
         if is_cancelled:
-            return replace(end_cancelled(child, excess, wall_s=wall_s), usage=usage)
+            output = None if is_good else _render_output(child)
+            return replace(end_cancelled(child, excess, wall_s=wall_s), usage=usage, output=output)
         tails = {"stdout_tail": child.stdout.tail_text(), "stderr_tail": child.stderr.tail_text()}
         if stopped.happened == TIMED_OUT and not is_starting:
             failure = make_timeout(self._shop.plan.timeout_s or 0.0, **tails)
@@ -267,7 +271,7 @@ class WarmCommand:
             failure = make_failure(status, child.stderr.text(), **tails)
         else:
             failure = make_complaint("warm", self._explain(stopped, status, is_starting=is_starting), **tails)
-        return Ended(FAILED, failure=failure, wall_s=wall_s, usage=usage)
+        return Ended(FAILED, failure=failure, wall_s=wall_s, usage=usage, output=_render_output(child))
 
     def _measure(self, spent: Spent, peak_bytes: int, lease: Lease) -> Usage:
         is_ours = self._shop.launcher.holds_processes
@@ -282,3 +286,7 @@ class WarmCommand:
         if stopped.happened == TIMED_OUT:
             return f"it did not ask for an event within {self._shop.task_start_s:g} s; {hint}"
         return f"{stopped.text}; {hint}"
+
+
+def _render_output(child: Child) -> Optional[bytes]:
+    return render_printed(child.stdout, child.stderr)

@@ -71,6 +71,31 @@ class AttemptView(Answer):
     usage: AttemptUsageView = field(default_factory=AttemptUsageView)
 
 
+class StreamView(Answer):
+    """What an attempt printed to one stream. `size_bytes`: of all of it; `is_whole`: `text` has all of it, else what is left out."""
+
+    text: str
+    size_bytes: int
+    is_whole: bool
+
+
+class AttemptLogView(Answer):
+    """GET /muster/v1/events/{event}/logs?attempt=
+
+    `attempt`: counted as in the event's `history`. `stdout`, `stderr`: null where it printed nothing. `has_ends_only`: no more is kept than
+    the ends that its error has, of whose beginning nothing is known (`size_bytes` is that of what is kept, and `is_whole` false). `kept`:
+    the attempts at this event of which more is.
+    """
+
+    event: str
+    attempt: int
+    outcome: str
+    stdout: StreamView | None
+    stderr: StreamView | None
+    has_ends_only: bool
+    kept: list[int]
+
+
 class EventSummary(Answer):
     """A row of an event list. `retry_at`: when an event whose attempt failed waits until it is tried again; null otherwise."""
 

@@ -21,6 +21,7 @@ from muster.domain.standing import Standings
 from muster.domain.taskforce_phase import Phase
 from muster.domain.usage import NO_SUMS, UsageSums
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
+from muster.server.ports.attempt_logs import AttemptLogs
 from muster.server.ports.census import Census
 from muster.server.ports.events import Events
 from muster.server.ports.finder import Finder
@@ -297,6 +298,8 @@ class Transaction(Protocol):
     def queues(self) -> Queues: ...
     @property
     def events(self) -> Events: ...
+    @property
+    def attempt_logs(self) -> AttemptLogs: ...
     @property
     def holders(self) -> Holders: ...
     @property

@@ -51,6 +51,7 @@ class Enrolled:
     Args:
         n_outputs: how many queues its results go to.
         memory_bytes: what its tasks may use together; 0: any number.
+        takes_output: what failed attempts print is kept.
     """
 
     session: int
@@ -62,6 +63,7 @@ class Enrolled:
     n_cores: int
     n_outputs: int
     memory_bytes: int
+    takes_output: bool
 
 
 async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
@@ -91,6 +93,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         n_cores=asked.n_cores,
         n_outputs=len(plan.outputs),
         memory_bytes=asked.memory_bytes,
+        takes_output=parts.settings.outputs_kept.wants_any,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from muster.domain.attempt import Verdict
 from muster.domain.errors import NotFoundError
 from muster.domain.workflow import WorkflowState
+from muster.server.ports.attempt_logs import NewLog
 from muster.server.ports.queue_engine import Finished, Leased, SessionEndedError, Step, StepAnswer
 from muster.server.ports.store import Transaction
 from muster.server.services.enrol_worker import get_plan
@@ -22,17 +23,19 @@ from muster.worker.crash_points import reach
 WANT_MAX = 1024
 """Events that one call may lease at most; asking for more is asking for this many."""
 
+_FAILED_ATTEMPTS = frozenset({Verdict.REQUEUED, Verdict.DEAD})
 _ENDED_AN_EVENT = frozenset({Verdict.DONE, Verdict.LATE, Verdict.DEAD})
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCall:
-    """A worker's step. `wait_s` is how long it would be parked when there are no events."""
+    """A worker's step. `wait_s` is how long it would be parked when there are no events; `outputs` are of failed attempts among those."""
 
     call: int
     finished: Sequence[Finished]
     want: int
     wait_s: float
+    outputs: Sequence[NewLog] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,27 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     step = _make_step(claims, plan, asked, want=0 if stop else asked.want)
     answer = await parts.engine.step(step)
     reach("server.step.committed")
+    if asked.outputs:
+        await _keep_outputs(parts, asked, answer.verdicts)
     if plan.finishes_itself and not answer.leased and not _ENDED_AN_EVENT.isdisjoint(answer.verdicts):
         parts.waking.wake("drain")  # this may have been the last event: see at once whether the workflow is done
     return WorkerAnswer(asked.call, answer.verdicts, answer.leased, plan.slots, stop=stop)
+
+
+async def _keep_outputs(parts: Parts, asked: WorkerCall, verdicts: Sequence[Verdict]) -> None:
+    """Before the call is answered: where the service ends between the two, the worker repeats it, and then they are kept.
+
+    Raises UnavailableError.
+    """
+    counted = {
+        (one.event, one.fence)
+        for one, verdict in zip(asked.finished, verdicts, strict=True)
+        if verdict in _FAILED_ATTEMPTS
+    }
+    logs = [one for one in asked.outputs if (one.event, one.fence) in counted]
+    kept = parts.settings.outputs_kept
+    if logs and kept.wants_any:
+        await parts.store.write(lambda tx: tx.attempt_logs.keep(logs, kept), group="attempt logs")
 
 
 async def find_come_back(parts: Parts, claims: WorkerClaims, answer: WorkerAnswer) -> WorkerAnswer | None:

@@ -35,7 +35,7 @@ from muster.domain.workflow import WorkflowState
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.removed import MARGIN
 from muster.server.adapters.sql.replicas import find_last_number
-from muster.server.adapters.sql.retention_schema import PURGED_PARTS, USAGE_SUMMED, purged, removed_queue
+from muster.server.adapters.sql.retention_schema import PURGED_PARTS, USAGE_SUMMED, attempt_log, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     asking,
@@ -261,6 +261,7 @@ class SqlRetention:
         rows = self._session.execute(query.order_by(attempt.c.queue)).all()
         if not is_dry and rows:
             self._session.execute(delete(attempt).where(of_these))
+            self._session.execute(delete(attempt_log).where(attempt_log.c.event.in_(events)))
             for number, _, of_failed, of_duplicates, *taken in rows:
                 usage = dict(zip(USAGE_SUMMED, map(int, taken), strict=True))
                 self._note(number, {"failed": int(of_failed), "duplicates": int(of_duplicates)} | usage)

@@ -481,4 +481,19 @@ ALTER TABLE purged ADD COLUMN bytes_in BIGINT DEFAULT 0 NOT NULL;
 
 ALTER TABLE purged ADD COLUMN bytes_out BIGINT DEFAULT 0 NOT NULL;
 
+CREATE TABLE attempt_log (
+    event BIGINT NOT NULL,
+    fence INTEGER NOT NULL,
+    queue INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    at DOUBLE NOT NULL,
+    stdout BLOB,
+    stdout_bytes BIGINT NOT NULL,
+    stderr BLOB,
+    stderr_bytes BIGINT NOT NULL,
+    PRIMARY KEY (event, fence)
+);
+
+CREATE INDEX attempt_log_by_cause ON attempt_log (queue, fingerprint);
+
 INSERT INTO alembic_version (version_num) VALUES ('0013');

@@ -3,6 +3,7 @@
 from muster.client.shapes.consumers import LeasedEvent
 from muster.client.shapes.events import (
     AttemptErrorView,
+    AttemptLogView,
     AttemptUsageView,
     AttemptView,
     DeadLetterPage,
@@ -14,14 +15,16 @@ from muster.client.shapes.events import (
     EventWithBody,
     KeptResult,
     Replayed,
+    StreamView,
 )
 from muster.domain.attempt import AttemptEnd, AttemptError
+from muster.domain.attempt_output import Stream
 from muster.domain.ids import render_event_id
 from muster.domain.queue import Queue
 from muster.server.ports.events import AttemptRow, DeadLetter, EventRow
 from muster.server.ports.queue_engine import Leased
 from muster.server.services.event_body import render_body, render_kind
-from muster.server.services.read_events import EventHistory
+from muster.server.services.read_events import AttemptLog, EventHistory
 from muster.server.services.replay_dead_letters import ReplayAnswer
 
 
@@ -92,6 +95,37 @@ def render_history(history: EventHistory) -> EventView:
         history=[_render_attempt(number, attempt) for number, attempt in enumerate(history.attempts, 1)],
         result=None if row.result is None else KeptResult(render_kind(row.result.kind), render_body(row.result)),
     )
+
+
+def render_log(event: int, log: AttemptLog) -> AttemptLogView:
+    """What an attempt printed; where no more is kept, the ends in its error."""
+    output, error = log.output, log.row.error
+    if output is not None:
+        stdout, stderr = _render_stream(output.stdout), _render_stream(output.stderr)
+    else:
+        stdout, stderr = (
+            _render_tail(text) for text in ((error.stdout_tail, error.stderr_tail) if error else ("", ""))
+        )
+    return AttemptLogView(
+        event=render_event_id(event),
+        attempt=log.number,
+        outcome=_render_end(log.row.end),
+        stdout=stdout,
+        stderr=stderr,
+        has_ends_only=output is None,
+        kept=list(log.kept),
+    )
+
+
+def _render_stream(stream: Stream | None) -> StreamView | None:
+    if stream is None:
+        return None
+    content = stream.unpack()
+    return StreamView(content.decode("utf-8", "replace"), stream.size_bytes, len(content) == stream.size_bytes)
+
+
+def _render_tail(text: str) -> StreamView | None:
+    return StreamView(text, len(text.encode("utf-8", "replace")), is_whole=False) if text else None
 
 
 def render_dead_letters(letters: list[tuple[Queue, DeadLetter]], *, limit: int) -> DeadLetterPage:

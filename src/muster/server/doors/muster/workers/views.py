@@ -17,8 +17,14 @@ from muster.domain.errors import Finding, InvalidError, TooLargeError
 from muster.domain.ids import parse_event_id, render_event_id
 from muster.domain.lease import goes_alone
 from muster.domain.queue import PUBLISH_EVENTS_MAX
-from muster.domain.usage import NO_USAGE, Usage
 from muster.server.doors.broken_text import parse_message
+from muster.server.doors.muster.workers.attempts import (
+    OutputMessage,
+    Seconds,
+    UsageMessage,
+    parse_output,
+    parse_usage,
+)
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased
 from muster.server.services.enrol_worker import Enrolled, Enrolment
 from muster.server.services.event_body import BodyTooLargeError, parse_body, render_kind
@@ -34,8 +40,6 @@ TAIL_CHARS_MAX = 8192
 Name = Annotated[str, Meta(max_length=200)]
 Fence = Annotated[int, Meta(ge=0, le=_INT31)]
 Exit = Annotated[int, Meta(ge=-_INT31, le=_INT31)]
-Size = Annotated[int, Meta(ge=0, le=_INT53)]
-Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 class EnrolRequest(Request):
@@ -83,7 +87,8 @@ class EnrolAnswer(msgspec.Struct):
     lease_s: float
     batch: int
     task: TaskMessage
-    takes_usage: bool = True
+    takes_usage: bool
+    takes_output: bool
 
 
 class ResultMessage(Request):
@@ -103,14 +108,6 @@ class ErrorMessage(Request):
     exit_code: Exit | None = None
 
 
-class UsageMessage(Request):
-    """What an attempt took; null: not known."""
-
-    cpu_s: Seconds | None = None
-    memory_bytes: Size | None = None
-    bytes_in: Size | None = None
-
-
 class FinishedMessage(Request):
     """One attempt handed in."""
 
@@ -121,6 +118,7 @@ class FinishedMessage(Request):
     error: ErrorMessage | None = None
     wall_s: Seconds = 0.0
     usage: UsageMessage | None = None
+    output: OutputMessage | None = None
 
 
 class StepRequest(Request):
@@ -230,6 +228,8 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
         lease_s=enrolled.lease_s,
         batch=enrolled.batch,
         task=task,
+        takes_usage=True,
+        takes_output=enrolled.takes_output,
     )
     return msgspec.json.encode(answer)
 
@@ -242,6 +242,11 @@ def parse_step(raw: bytes) -> WorkerCall:
     finished = [
         _parse_finished(one, f"finished[{index}]", findings, oversized) for index, one in enumerate(message.finished)
     ]
+    outputs = [
+        parse_output(one.output, place, f"finished[{index}].output", findings)
+        for index, (one, place) in enumerate(zip(message.finished, finished, strict=True))
+        if one.output is not None
+    ]
     if findings:
         raise InvalidError(findings)
     if oversized:
@@ -249,7 +254,7 @@ def parse_step(raw: bytes) -> WorkerCall:
     results = sum(len(one.results) for one in finished)
     if max(results, len(finished)) > PUBLISH_EVENTS_MAX:
         raise TooLargeError(f"finished: {len(finished)} attempts with {results} results; at most {PUBLISH_EVENTS_MAX}")
-    return WorkerCall(message.call, finished, message.want, message.wait_s)
+    return WorkerCall(message.call, finished, message.want, message.wait_s, outputs)
 
 
 def render_step(answer: WorkerAnswer) -> bytes:
@@ -320,11 +325,7 @@ def _parse_finished(message: FinishedMessage, path: str, findings: list[Finding]
     error = None
     if outcome is Outcome.FAILED:
         error = _parse_error(message.error or ErrorMessage(text="the worker gave no reason"))
-    return Finished(event, message.fence, outcome, results, error, message.wall_s, _parse_usage(message.usage))
-
-
-def _parse_usage(message: UsageMessage | None) -> Usage:
-    return NO_USAGE if message is None else Usage(message.cpu_s, message.memory_bytes, message.bytes_in)
+    return Finished(event, message.fence, outcome, results, error, message.wall_s, parse_usage(message.usage))
 
 
 def _parse_results(

@@ -1,4 +1,4 @@
-"""Usage of attempts: what each took, and its sums with the counters."""
+"""Usage of attempts: what each took, its sums with the counters, and what failed ones printed."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,8 @@ down_revision = "0012"
 branch_labels = None
 depends_on = None
 beside_older = True
-"""A service of before keeps attempts without their usage, and what it folds of the counters it folds without the sums."""
+"""A service of before keeps attempts without their usage, and what it folds of the counters it folds without the sums;
+what a purge of its leaves of their outputs goes with the workflow."""
 
 
 def upgrade() -> None:
@@ -20,3 +21,17 @@ def upgrade() -> None:
     for table, names in (("delta", (*sums, "memory_bytes")), ("counter", (*sums, "memory_bytes")), ("purged", sums)):
         for name in names:
             op.add_column(table, sa.Column(name, sa.BigInteger(), nullable=False, server_default=sa.text("0")))
+    op.create_table(
+        "attempt_log",
+        sa.Column("event", sa.BigInteger(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("queue", sa.Integer(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("stdout", sa.LargeBinary()),
+        sa.Column("stdout_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("stderr", sa.LargeBinary()),
+        sa.Column("stderr_bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("event", "fence"),
+    )
+    op.create_index("attempt_log_by_cause", "attempt_log", ["queue", "fingerprint"])
