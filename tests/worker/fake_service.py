@@ -88,6 +88,8 @@ class FakeService:
         self.come_back_s: float | None = None
         self.is_ended = False
         self.takes_usage = self.takes_output = True
+        self.is_of_before = False
+        """It knows nothing of usage and outputs, and yet another one said at the enrolment that it does."""
         self.fail_with: Callable[[str], int | None] = lambda path: None
         """Asked for each request's path: answer it with this status, and do nothing. -1: close the connection."""
         self.drop_answer: Callable[[str], bool] = lambda path: False
@@ -217,6 +219,8 @@ class FakeService:
 
     def step(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         assert set(asked) == {"call", "finished", "want", "wait_s"}
+        if self.is_of_before and any({"usage", "output"} & one.keys() for one in asked["finished"]):
+            return 422, {"code": "invalid", "error": "the request has faults", "findings": []}
         call, want = asked["call"], asked["want"]
         is_newest = call > session.call
         session.call = max(session.call, call)

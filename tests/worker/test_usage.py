@@ -215,3 +215,14 @@ def test_a_service_of_before_is_told_nothing_that_it_does_not_know(start: Start,
         service.wait_for(done=1, deadline_s=60)
 
     assert event.usages == [None]
+
+
+def test_one_of_before_beside_it_gets_the_attempts_without_what_it_refuses(start: Start, script: Script) -> None:
+    with FakeService(args=script(PLAIN), attempts=1, slots=2) as service:
+        service.is_of_before = True
+        good, bad, other = service.publish("not", "fails", "not")
+        start(service)
+        service.wait_for(done=2, dead=1, deadline_s=60)
+
+    assert good.usages + bad.usages + other.usages == [None, None, None]
+    assert [one["fingerprint"] for one in bad.errors] == ["exit 1"]

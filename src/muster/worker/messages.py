@@ -115,6 +115,11 @@ class Handed:
     output: Optional[bytes] = field(default=None, repr=False)
     """Rendered by `printed`; only with `failed`."""
 
+    @property
+    def has_extras(self) -> bool:
+        """Is there anything that a service of before refuses, and only the account would miss?"""
+        return self.usage is not None or self.output is not None
+
     def render(self, *, with_usage: bool = True, with_output: bool = True) -> bytes:
         """As `finished` of a step carries it."""
         error = b"null"

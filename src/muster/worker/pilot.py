@@ -195,7 +195,7 @@ class Pilot:
             self._ending.note_enrolment_refused(error)
         elif call.kind == "step" and self._crew is not None:
             self._log.tell("call refused", status=error.status, attempts=len(call.finished))
-            if len(call.finished) > 1:
+            if len(call.finished) > 1 or any(one.has_extras for one in call.finished):
                 self._crew.desk.hand_in_again(call.finished, alone=True)
             elif call.finished and call.finished[0].outcome == "done":
                 self._crew.desk.hand_in_again([_as_refused(call.finished[0], error)], alone=True)
