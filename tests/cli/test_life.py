@@ -167,6 +167,26 @@ def test_what_a_failed_attempt_printed_is_told_to_its_first_line(running: Stack,
     assert running.run("event", "logs", event["event"], "--attempt", "2").returncode != 0
 
 
+def test_what_a_task_prints_is_followed_until_its_event_is_over(running: Stack, tmp_path: Path) -> None:
+    gate = running.root / "go-on"
+    loop = f"echo begun; while ! [ -e {gate} ]; do sleep 0.1; done; echo gone on; exit 3"
+    workflow = _submit(running, task_args=f"sh -c '{loop}'", attempts=1)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, 1))
+    [event] = running.run_json("event", "list", workflow, "--queue", "in")["events"]
+    command = [MUSTER, "event", "logs", event["event"], "--follow", "--dir", running.state]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        first = following.stdout.readline()
+        gate.touch()
+        rest, said = following.stdout.read(), following.stderr.read()
+
+    assert first == "begun\n"
+    assert rest in ("", "gone on\n")
+    assert f"{event['event']} is dead: muster event logs {event['event']}" in said
+    assert following.returncode == 0
+
+
 def test_what_fails_is_explained_and_replayed(running: Stack, tmp_path: Path) -> None:
     switch = running.root / "repaired"
     command = f"sh -c 'if [ -e {switch} ]; then cp {{{{INFILE}}}} {{{{OUTFILE}}}}; else {FAILING[7:-1]}; fi'"

@@ -45,6 +45,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "step_consumer": calls.step_consumer("C1", Consume(call=1)),
     "close_consumer": calls.close_consumer("C1"),
     "get_event": calls.get_event("EV-1"),
+    "get_event_tail": calls.get_event_tail("EV-1"),
     "get_event_logs": calls.get_event_logs("EV-1", attempt=2),
     "get_task": calls.get_task("TK-1-2-3"),
     "add_workers": calls.add_workers("TK-1-2-3", location="local", n_workers=1),

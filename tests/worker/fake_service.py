@@ -99,6 +99,8 @@ class FakeService:
         self.parked = 0
         self.verdicts: Counter[str] = Counter()
         self.lost: set[str] = set()
+        self.watched: set[str] = set()
+        self.tails: dict[str, list[dict[str, Any]]] = {}
         self.seen_tokens: set[str] = set()
         self.renewed: list[list[Any]] = []
         self.changed = threading.Condition()
@@ -262,8 +264,13 @@ class FakeService:
             self.parked -= 1
 
     def renew(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        assert set(asked) == {"held"}
+        assert asked.keys() - {"tails"} == {"held"}
+        if self.is_of_before and "tails" in asked:
+            return 422, {"code": "invalid", "error": "the request has faults", "findings": []}
         self.renewed.append(asked["held"])
+        assert {one["event"] for one in asked.get("tails", ())} <= self.watched
+        for one in asked.get("tails", ()):
+            self.tails.setdefault(one["event"], []).append(one)
         lost = [
             name
             for name, fence in asked["held"]
@@ -274,7 +281,8 @@ class FakeService:
             )
         ]
         self.changed.notify_all()
-        return 200, {"lease_s": self.lease_s, "lost": lost, "stop": self.stop, "token": None}
+        watched = sorted({name for name, _ in asked["held"]} & self.watched)
+        return 200, {"lease_s": self.lease_s, "lost": lost, "stop": self.stop, "token": None, "watched": watched}
 
     def leave(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         assert set(asked) == {"reason"}

@@ -4,15 +4,17 @@ from typing import Literal
 
 from muster.cli.console import put, put_block, put_data, put_json, say
 from muster.cli.failure import OK
+from muster.cli.follow_logs import follow as follow_event
 from muster.cli.lookup import check_event_id
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.events import AttemptLogView, StreamView
-from muster.domain.errors import NotFoundError
+from muster.domain.errors import Finding, InvalidError, NotFoundError
 from muster.domain.size import render_size
 
 EXAMPLES = """Examples:
   muster event logs EV-00c3a1b2c4d5e6f7
   muster event logs EV-00c3a1b2c4d5e6f7 --attempt 1 --stream stderr
+  muster event logs EV-00c3a1b2c4d5e6f7 --follow
   muster event logs EV-00c3a1b2c4d5e6f7 --json"""
 
 
@@ -22,6 +24,7 @@ def logs(
     *,
     attempt: int | None = None,
     stream: Literal["stdout", "stderr"] | None = None,
+    follow: bool = False,
     service: Service = HERE,
 ) -> int:
     """Show what a failed attempt at an event printed: all of it, or the beginning and the end where it was much.
@@ -32,8 +35,13 @@ def logs(
         event: its id.
         attempt: which, as `muster event show` counts them; otherwise the last that failed.
         stream: only this one, as it is; on a terminal its control characters are shown.
+        follow: what the task that is at work at it prints now, until the event is done or dead (with --json: a line each look).
     """
+    if follow and attempt is not None:
+        raise InvalidError([Finding("--attempt", "goes without --follow, which shows the attempt that is at work")])
     with connect(service) as client:
+        if follow:
+            return follow_event(client, check_event_id(event), stream=stream, as_json=service.json)
         found = client.get_event_logs(check_event_id(event), attempt=attempt)
     if service.json:
         put_json(found)

@@ -25,6 +25,7 @@ from muster.client.shapes.events import (
     PublishedView,
     Replay,
     Replayed,
+    TailView,
 )
 from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.message import Answer, Request
@@ -216,6 +217,11 @@ def close_consumer(consumer: str) -> Call[None]:
 def get_event_logs(event: str, *, attempt: int | None = None) -> Call[AttemptLogView]:
     """What an attempt at an event printed: that one, counted as in its history, or the last that failed."""
     return _get(f"/events/{_part(event)}/logs", AttemptLogView, attempt=attempt)
+
+
+def get_event_tail(event: str) -> Call[TailView]:
+    """What the task that is at work at an event prints right now: what its worker brought last, which is asked for half a minute more."""
+    return _get(f"/events/{_part(event)}/tail", TailView)
 
 
 def get_event(event: str) -> Call[EventView]:

@@ -122,6 +122,7 @@ class Routes:
     open_consumer = Route(calls.open_consumer)
     step_consumer = Route(calls.step_consumer)
     close_consumer = Route(calls.close_consumer)
+    get_event_tail = Route(calls.get_event_tail)
     get_event_logs = Route(calls.get_event_logs)
     get_event = Route(calls.get_event)
     get_task = Route(calls.get_task)

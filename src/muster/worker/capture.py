@@ -46,6 +46,12 @@ class Capture:
         mark = b"\n[... %d bytes left out ...]\n" % left_out if left_out else b""
         return head + mark + tail
 
+    def newest(self, bytes_max: int) -> bytes:
+        """The last bytes. May be called by another thread than the one that adds."""
+        tail = bytes(self._tail[-bytes_max:])
+        missing = bytes_max - len(tail)
+        return bytes(self._head[-missing:]) + tail if missing else tail
+
     def text(self) -> str:
         """The same, as text."""
         return self.content().decode("utf-8", "replace")

@@ -81,7 +81,7 @@ def start_crew(
         Slot(number, desk=desk, runtime=make_runtime(shop), prepare=preparation.run, inbox=inbox, log=log)
         for number in range(plan.slots)
     ]
-    renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox)
+    renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox, live=shop.live)
     for thread in (*slots, renewer, guard):
         thread.start()
     return Crew(desk, pace, folders, slots, renewer, preparation, is_over)

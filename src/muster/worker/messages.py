@@ -165,6 +165,7 @@ class Renewal:
     lost: Sequence[str]
     stop: Optional[Stop]
     token: Optional[str] = field(repr=False)
+    watched: Sequence[str] = ()
 
 
 def render_enrolment(
@@ -200,9 +201,9 @@ def render_step(
     return b'{"call":%d,"finished":[%s],"want":%d,"wait_s":%.3f}' % (call, attempts, want, wait_s)
 
 
-def render_renewal(held: Sequence[Tuple[str, int]]) -> bytes:
-    """The request of `protocol.RENEW`."""
-    return json.dumps({"held": held}).encode()
+def render_renewal(held: Sequence[Tuple[str, int]], tails: Sequence[Mapping[str, object]] = ()) -> bytes:
+    """The request of `protocol.RENEW`. `tails`: of `live`; where there are none, the word is left out, as a service of before wants it."""
+    return json.dumps({"held": held, "tails": tails} if tails else {"held": held}).encode()
 
 
 def render_leave(reason: str) -> bytes:
@@ -263,6 +264,7 @@ def parse_renewal(raw: bytes) -> Renewal:
         lost=[str(event) for event in _get(answer, "lost", list)],
         stop=_parse_stop(answer),
         token=token if isinstance(token, str) and token else None,
+        watched=[str(event) for event in answer.get("watched") or ()],
     )
 
 

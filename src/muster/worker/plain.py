@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Optional, Tuple
 
 from muster.worker.capture import Capture
@@ -12,6 +12,7 @@ from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
 from muster.worker.folders import AttemptFolder, Folders
 from muster.worker.launch import Launcher
+from muster.worker.live import Live
 from muster.worker.log_lines import LogLines
 from muster.worker.memory import MemoryGuard
 from muster.worker.messages import Failure, Lease, TaskPlan
@@ -34,6 +35,7 @@ class Workshop:
     task_start_s: float
     log: LogLines
     guard: MemoryGuard
+    live: Live = field(default_factory=Live)
 
 
 def end_cancelled(child: Child, excess: Optional[str], *, wall_s: float) -> Ended:
@@ -81,9 +83,11 @@ class PlainCommand:
         try:
             child = self._start(folder, mark, kind)
             shop.guard.watch(child.pid, cancel)
+            shop.live.show(lease.event, lease.fence, child.stdout, child.stderr)
             ended = self._watch(child, folder, cancel, began)
         except StartError as error:
             ended = Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=time.monotonic() - began)
+        shop.live.hide(lease.event)
         usage = make_usage(Spent(), bytes_in=len(lease.body))
         if child is not None:
             spent = child.spent if shop.launcher.holds_processes else None

@@ -39,14 +39,19 @@ seconds from the first word of the end, also where that was a signal; 0 with `ab
 """
 
 RENEW = "/muster/v1/worker/renew"
-"""Request: `held` (array of `[event, fence]`). Answer: `lease_s`, `lost` (array of events no longer held: stop their tasks,
-hand nothing in), `stop` (as in STEP), `token` (a fresh one, or null while the old one has more than half of its time)."""
+"""Request: `held` (array of `[event, fence]`), `tails` (array of `event`, `fence`, `stdout`, `stderr`: each `data`, base64 of at most the
+last `TAIL_BYTES_MAX` bytes that were printed, and `size_bytes` of all of it; only for events that the last answer named in `watched`).
+Answer: `lease_s`, `lost` (array of events no longer held: stop their tasks, hand nothing in), `stop` (as in STEP), `token` (a fresh one, or
+null while the old one has more than half of its time), `watched` (array of events whose output somebody looks at; it may be missing)."""
 
 LEAVE = "/muster/v1/worker/leave"
 """Request: `reason`. What the session still holds goes back uncounted. Answer: `{}`."""
 
 OUTPUT_BYTES_MAX = 1 << 16
 """Of each stream that a failed attempt printed, compressed."""
+
+TAIL_BYTES_MAX = 1 << 14
+"""Of each stream of a task at work."""
 
 SESSION_ENDED = 410
 """Status of STEP, RENEW and LEAVE when the session is over. Enrol again (the same start) unless told to stop; attempts finished meanwhile

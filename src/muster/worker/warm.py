@@ -189,12 +189,15 @@ class WarmCommand:
         until = None if timeout_s is None else began + timeout_s
         process.child.forget_prints()
         process.meter.begin()
+        self._shop.live.show(lease.event, lease.fence, process.child.stdout, process.child.stderr)
         try:
             answer = process.ask(lease, until=until, cancel=cancel)
         except _StoppedError as stopped:
             return self._give_up(stopped, lease, began, cancel)
         except FrameError as error:
             return self._give_up(_StoppedError("frame", str(error)), lease, began, cancel)
+        finally:
+            self._shop.live.hide(lease.event)
         ended = self._judge(answer, process, self._clock() - began)
         peak_bytes = self._shop.guard.take_peak(process.child.pid)
         usage = self._measure(process.meter.end(), peak_bytes, lease)

@@ -199,7 +199,7 @@ async def test_renewing_names_what_was_lost_and_gives_a_fresh_token_in_time(door
     worker.enrolled["token"] = renewed["token"]
     good = await worker.ask("renew", {"held": []})
 
-    assert early == {"lease_s": 60.0, "lost": [two["event"]], "stop": None, "token": None}
+    assert early == {"lease_s": 60.0, "lost": [two["event"]], "stop": None, "token": None, "watched": []}
     assert renewed["token"]
     assert (expired.status_code, expired.json()["code"]) == (401, "unauthenticated")
     assert good.status_code == 200

@@ -96,6 +96,29 @@ class AttemptLogView(Answer):
     kept: list[int]
 
 
+class LiveStreamView(Answer):
+    """The end of what was printed to one stream, base64; `size_bytes`: how much that was in all."""
+
+    data: str
+    size_bytes: int
+
+
+class TailView(Answer):
+    """GET /muster/v1/events/{event}/tail
+
+    What the task that is at work at the event has printed; each look has its worker asked for half a minute more, and answers with what it
+    brought last. `state`: of the event. `lease`: counts the attempts; null, as `stdout`, `stderr` and `at` (when it was brought): nothing
+    was brought yet.
+    """
+
+    event: str
+    state: str
+    lease: int | None
+    stdout: LiveStreamView | None
+    stderr: LiveStreamView | None
+    at: float | None
+
+
 class EventSummary(Answer):
     """A row of an event list. `retry_at`: when an event whose attempt failed waits until it is tried again; null otherwise."""
 

@@ -14,6 +14,7 @@ from muster.server.ports.attempt_logs import NewLog
 from muster.server.ports.queue_engine import Finished, Leased, SessionEndedError, Step, StepAnswer
 from muster.server.ports.store import Transaction
 from muster.server.services.enrol_worker import get_plan
+from muster.server.services.live_tails import Tail
 from muster.server.services.park import Errand
 from muster.server.services.parts import Parts
 from muster.server.services.worker_desk import TaskPlan
@@ -69,12 +70,16 @@ class WorkerAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """`lost`: events that the worker no longer holds. `token`: a fresh one, or None while the old one has time."""
+    """`lost`: events that the worker no longer holds. `token`: a fresh one, or None while the old one has time.
+
+    `watched`: events of it whose output somebody looks at.
+    """
 
     lease_s: float
     lost: Sequence[int]
     stop: Stop | None
     token: str | None
+    watched: Sequence[int] = ()
 
 
 async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> WorkerAnswer:
@@ -147,16 +152,33 @@ async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, an
     return replace(answer, leased=woken.leased)
 
 
-async def renew_worker(parts: Parts, claims: WorkerClaims, held: Sequence[tuple[int, int]]) -> Renewed:
-    """Prolong a session. `held`: (event, fence) of what the worker believes to hold. Raises SessionEndedError."""
+async def renew_worker(
+    parts: Parts, claims: WorkerClaims, held: Sequence[tuple[int, int]], tails: Sequence[Tail] = ()
+) -> Renewed:
+    """Prolong a session.
+
+    Args:
+        held: (event, fence) of what the worker believes to hold.
+        tails: what its tasks print; those of events that it does not hold are nobody's.
+
+    Raises SessionEndedError.
+    """
     plan = await _get_plan(parts, claims)
     lost = await parts.engine.renew(claims.session, held, lease_s=plan.lease_s)
+    ours = dict(held)
+    for event in lost:
+        ours.pop(event, None)
+    for tail in tails:
+        if ours.get(tail.event) == tail.fence:
+            parts.live_tails.keep(replace(tail, at=parts.desk.clock()))
     now, ttl_s = parts.desk.clock(), parts.settings.token_ttl_s
     token = None
     if is_half_spent(claims, now_s=now, ttl_s=ttl_s):
         parts.measures.tokens["worker"] += 1
         token = make_token(parts.worker_key, replace(claims, expires_at=int(now + ttl_s)))
-    return Renewed(plan.lease_s, lost, await _find_stop(parts, claims, plan), token)
+    return Renewed(
+        plan.lease_s, lost, await _find_stop(parts, claims, plan), token, parts.live_tails.list_watched(list(ours))
+    )
 
 
 async def leave_worker(parts: Parts, claims: WorkerClaims, *, reason: str) -> None:

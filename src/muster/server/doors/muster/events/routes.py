@@ -17,6 +17,7 @@ from muster.client.shapes.events import (
     EventView,
     Replay,
     Replayed,
+    TailView,
 )
 from muster.domain.errors import Finding, InvalidError, NotFoundError, TooLargeError
 from muster.domain.event_state import EventState
@@ -31,6 +32,7 @@ from muster.server.doors.muster.events.views import (
     render_page,
     render_replay,
     render_summary,
+    render_tail,
     render_with_body,
 )
 from muster.server.doors.reading import parse_id, read_body, read_key
@@ -43,6 +45,7 @@ from muster.server.services.read_events import (
     list_event_bodies,
     list_events,
 )
+from muster.server.services.read_tail import look_at_tail
 from muster.server.services.replay_dead_letters import REPLAY_MAX, Replaying, replay_dead_letters
 
 LIMIT_DEFAULT = 100
@@ -143,7 +146,15 @@ async def get_logs(
     return render_log(number, await get_attempt_log(parts, request.user, number, attempt))
 
 
-handlers: Sequence[HTTPRouteHandler] = (list_, list_dead, replay, get_, get_logs)
+@get("/events/{event:str}/tail")
+async def get_tail(request: SignedIn, parts: NamedDependency[Parts], event: FromPath[str]) -> TailView:
+    """What the task that is at work at an event prints right now; its worker is asked for it for half a minute."""
+    if (number := parse_event_id(event)) is None:
+        raise NotFoundError("no event is named so")
+    return render_tail(number, await look_at_tail(parts, request.user, number))
+
+
+handlers: Sequence[HTTPRouteHandler] = (list_, list_dead, replay, get_, get_logs, get_tail)
 
 
 def _parse_state(text: str | None, findings: list[Finding]) -> EventState | None:

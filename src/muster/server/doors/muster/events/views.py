@@ -1,5 +1,7 @@
 """How do events look on our door?"""
 
+import base64
+
 from muster.client.shapes.consumers import LeasedEvent
 from muster.client.shapes.events import (
     AttemptErrorView,
@@ -14,8 +16,10 @@ from muster.client.shapes.events import (
     EventView,
     EventWithBody,
     KeptResult,
+    LiveStreamView,
     Replayed,
     StreamView,
+    TailView,
 )
 from muster.domain.attempt import AttemptEnd, AttemptError
 from muster.domain.attempt_output import Stream
@@ -24,7 +28,9 @@ from muster.domain.queue import Queue
 from muster.server.ports.events import AttemptRow, DeadLetter, EventRow
 from muster.server.ports.queue_engine import Leased
 from muster.server.services.event_body import render_body, render_kind
+from muster.server.services.live_tails import LiveStream
 from muster.server.services.read_events import AttemptLog, EventHistory
+from muster.server.services.read_tail import Look
 from muster.server.services.replay_dead_letters import ReplayAnswer
 
 
@@ -126,6 +132,23 @@ def _render_stream(stream: Stream | None) -> StreamView | None:
 
 def _render_tail(text: str) -> StreamView | None:
     return StreamView(text, len(text.encode("utf-8", "replace")), is_whole=False) if text else None
+
+
+def render_tail(event: int, look: Look) -> TailView:
+    """What a task at work has printed."""
+    tail = look.tail
+    return TailView(
+        event=render_event_id(event),
+        state=look.state.value,
+        lease=None if tail is None else tail.fence,
+        stdout=None if tail is None else _render_live(tail.stdout),
+        stderr=None if tail is None else _render_live(tail.stderr),
+        at=None if tail is None else tail.at,
+    )
+
+
+def _render_live(stream: LiveStream) -> LiveStreamView:
+    return LiveStreamView(base64.b64encode(stream.data).decode("ascii"), stream.size_bytes)
 
 
 def render_dead_letters(letters: list[tuple[Queue, DeadLetter]], *, limit: int) -> DeadLetterPage:

@@ -12,6 +12,7 @@ from muster.domain.errors import Finding
 from muster.domain.usage import NO_USAGE, Usage
 from muster.server.ports.attempt_logs import NewLog
 from muster.server.ports.queue_engine import Finished
+from muster.server.services.live_tails import LiveStream, Tail
 from muster.worker import protocol
 
 Size = Annotated[int, Meta(ge=0, le=1 << 53)]
@@ -40,6 +41,15 @@ class OutputMessage(Request):
     stderr: StreamMessage | None = None
 
 
+class TailMessage(Request):
+    """What a task at work has printed: of each stream the end, base64, and how much it was in all."""
+
+    event: str
+    fence: Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
+    stdout: StreamMessage
+    stderr: StreamMessage
+
+
 def parse_usage(message: UsageMessage | None) -> Usage:
     """Nothing is known where there is none."""
     return NO_USAGE if message is None else Usage(message.cpu_s, message.memory_bytes, message.bytes_in)
@@ -54,16 +64,27 @@ def parse_output(message: OutputMessage, attempt: Finished, path: str, findings:
     return NewLog(attempt.event, attempt.fence, AttemptOutput(stdout, stderr))
 
 
+def parse_tail(message: TailMessage, event: int, path: str, findings: list[Finding]) -> Tail:
+    """What a task at work has printed; faults go into `findings`."""
+    stdout, stderr = (
+        LiveStream(_parse_data(one, f"{path}.{name}", findings, bytes_max=protocol.TAIL_BYTES_MAX), one.size_bytes)
+        for name, one in (("stdout", message.stdout), ("stderr", message.stderr))
+    )
+    return Tail(event, message.fence, stdout, stderr)
+
+
 def _parse_stream(message: StreamMessage | None, path: str, findings: list[Finding]) -> Stream | None:
     if message is None:
         return None
+    return Stream(_parse_data(message, path, findings, bytes_max=protocol.OUTPUT_BYTES_MAX), message.size_bytes)
+
+
+def _parse_data(message: StreamMessage, path: str, findings: list[Finding], *, bytes_max: int) -> bytes:
     try:
-        packed = base64.b64decode(message.data, validate=True)
+        data = base64.b64decode(message.data, validate=True)
     except ValueError:
         findings.append(Finding(f"{path}.data", "is not base64"))
-        return None
-    if len(packed) > protocol.OUTPUT_BYTES_MAX:
-        findings.append(
-            Finding(f"{path}.data", f"is {len(packed)} bytes; at most {protocol.OUTPUT_BYTES_MAX} are kept")
-        )
-    return Stream(packed, message.size_bytes)
+        return b""
+    if len(data) > bytes_max:
+        findings.append(Finding(f"{path}.data", f"is {len(data)} bytes; at most {bytes_max} are kept"))
+    return data

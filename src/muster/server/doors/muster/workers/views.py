@@ -21,13 +21,16 @@ from muster.server.doors.broken_text import parse_message
 from muster.server.doors.muster.workers.attempts import (
     OutputMessage,
     Seconds,
+    TailMessage,
     UsageMessage,
     parse_output,
+    parse_tail,
     parse_usage,
 )
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased
 from muster.server.services.enrol_worker import Enrolled, Enrolment
 from muster.server.services.event_body import BodyTooLargeError, parse_body, render_kind
+from muster.server.services.live_tails import Tail
 from muster.server.services.step_worker import Renewed, Stop, WorkerAnswer, WorkerCall
 from muster.worker import protocol
 
@@ -164,6 +167,7 @@ class RenewRequest(Request):
     """POST /muster/v1/worker/renew"""
 
     held: list[tuple[str, Fence]] = msgspec.field(default_factory=list)
+    tails: list[TailMessage] = msgspec.field(default_factory=list)
 
 
 class RenewAnswer(msgspec.Struct):
@@ -173,6 +177,7 @@ class RenewAnswer(msgspec.Struct):
     lost: list[str]
     stop: StopMessage | None
     token: str | None
+    watched: list[str]
 
 
 class LeaveRequest(Request):
@@ -270,22 +275,27 @@ def render_step(answer: WorkerAnswer) -> bytes:
     )
 
 
-def parse_held(raw: bytes) -> list[tuple[int, int]]:
-    """What a renewal believes to hold, as (event, fence). Raises UnreadableError, InvalidError."""
+def parse_renewal(raw: bytes) -> tuple[list[tuple[int, int]], list[Tail]]:
+    """What a renewal believes to hold, as (event, fence), and what its tasks print. Raises UnreadableError, InvalidError."""
     message = parse_message(raw, RenewRequest)
     findings: list[Finding] = []
     held = [
         (_parse_event(event, f"held[{index}]", findings), fence) for index, (event, fence) in enumerate(message.held)
     ]
+    tails = [
+        parse_tail(one, _parse_event(one.event, f"tails[{index}].event", findings), f"tails[{index}]", findings)
+        for index, one in enumerate(message.tails)
+    ]
     if findings:
         raise InvalidError(findings)
-    return held
+    return held, tails
 
 
 def render_renewed(renewed: Renewed) -> bytes:
     """The answer of `renew`."""
     lost = [render_event_id(event) for event in renewed.lost]
-    return _ENCODER.encode(RenewAnswer(renewed.lease_s, lost, _render_stop(renewed.stop), renewed.token))
+    watched = [render_event_id(event) for event in renewed.watched]
+    return _ENCODER.encode(RenewAnswer(renewed.lease_s, lost, _render_stop(renewed.stop), renewed.token, watched))
 
 
 def parse_leave(raw: bytes) -> str:
