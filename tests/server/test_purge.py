@@ -1,7 +1,9 @@
 """Does what need not be kept go, and nothing else? And does the account still add up afterwards?"""
 
+import base64
 import contextlib
 import json
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -39,6 +41,7 @@ from server.stand import KEY, NEW, NEW_TASK, OPERATOR, STRANGER, USER, WMS, Json
 pytestmark = pytest.mark.anyio
 
 PURGE = "/muster/v1/admin/purge"
+PRINTED: Json = {"data": base64.b64encode(zlib.compress(b"it failed")).decode(), "size_bytes": 9}
 WITHOUT_OUTPUT: Json = {**NEW_TASK, "output_queue_aliases": []}
 NEVER_DONE: Json = {**NEW, "tasks": [{**NEW_TASK, "attempts": 1}]}
 
@@ -79,6 +82,7 @@ async def work(stand: Stand, workflow: Json, *bodies: Json, fail: Json = (), clu
             "error": {"text": "no", "fingerprint": "no"},
             "wall_s": 1.0,
             "usage": {"cpu_s": 0.75, "memory_bytes": 4096, "bytes_in": 1},
+            "output": {"stdout": PRINTED, "stderr": None},
         }
         if json.loads(one["body"]) in fail
         else {

@@ -159,7 +159,7 @@ class Reaper:
             if mark is None:
                 marks = [one for one, pid in self._running.items() if pid == process.session] or list(self._running)
                 mark = marks[0] if len(marks) == 1 else None
-            if mark is not None:
+            if mark in self._running:
                 self._spent.setdefault(mark, Spent()).add(told)
 
     def _find_left(self, mark: str) -> Set[int]:
@@ -169,7 +169,8 @@ class Reaper:
         adopted = self._list_adopted()
         if not adopted:
             return set()
-        is_alone = not self._running.keys() - {mark}
+        with self._noting:
+            is_alone = not self._running.keys() - {mark}
         processes = list_processes()
         left: Set[int] = set()
         for pid in adopted:
