@@ -50,6 +50,8 @@ def test_a_workflow_from_file_to_results(running: Stack, tmp_path: Path) -> None
     watched = running.run("workflow", "watch", workflow)
     consumed = running.run("queue", "consume", workflow, "out")
     account = running.run("workflow", "account", workflow, "--recount")
+    usage = running.run_json("workflow", "usage", workflow)
+    told = running.run("workflow", "usage", workflow)
 
     assert f"(copies) is submitted\nnext:\n  muster queue publish {workflow} in FILE --close" in submitted.stderr
     assert published.stdout == "50 published; the queue is closed\n"
@@ -58,6 +60,12 @@ def test_a_workflow_from_file_to_results(running: Stack, tmp_path: Path) -> None
     assert sorted(json.loads(line)["n"] for line in consumed.stdout.splitlines()) == list(range(50))
     assert account.stdout.splitlines()[0] == "50 published, 50 done, 0 lost, 0 counted twice"
     assert account.returncode == 0
+    assert "the sums of usage differ" not in account.stdout
+    assert usage["total"]["done"] == 50
+    assert usage["total"]["cpu_s"] > 0
+    assert usage["total"]["memory_bytes"] > 0
+    assert usage["total"]["bytes_in"] == usage["total"]["bytes_out"] == sum(len(json.dumps(one)) for one in values)
+    assert "50 done, 0 failed" in told.stdout
 
 
 def test_submit_and_watch_in_one(running: Stack) -> None:
@@ -139,6 +147,44 @@ def test_bytes_go_in_and_come_out_as_they_are(running: Stack, tmp_path: Path) ->
 
     assert shown.stdout == contents[0]
     assert published == 3
+
+
+def test_what_a_failed_attempt_printed_is_told_to_its_first_line(running: Stack, tmp_path: Path) -> None:
+    prints = "echo first; seq 30000; echo to stderr >&2; exit 3"
+    workflow = _submit(running, task_args=f"sh -c '{prints}'", attempts=1)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, 1))
+    wait_for(lambda: running.run_json("workflow", "account", workflow)["dead"] == 1, "it died", interval_s=0.2)
+    [event] = running.run_json("event", "list", workflow, "--queue", "in")["events"]
+
+    shown = running.run("event", "show", event["event"])
+    stdout = running.run("event", "logs", event["event"], "--stream", "stdout")
+    both = running.run("event", "logs", event["event"])
+
+    expected = "".join(f"{line}\n" for line in ("first", *range(1, 30001)))
+    assert stdout.stdout == expected
+    assert "\nstderr (10 B)\n  to stderr\n" in both.stdout
+    assert " of CPU, " in shown.stdout
+    assert running.run("event", "logs", event["event"], "--attempt", "2").returncode != 0
+
+
+def test_what_a_task_prints_is_followed_until_its_event_is_over(running: Stack, tmp_path: Path) -> None:
+    gate = running.root / "go-on"
+    loop = f"echo begun; while ! [ -e {gate} ]; do sleep 0.1; done; echo gone on; exit 3"
+    workflow = _submit(running, task_args=f"sh -c '{loop}'", attempts=1)
+    running.run("queue", "publish", workflow, "in", _write(tmp_path, 1))
+    [event] = running.run_json("event", "list", workflow, "--queue", "in")["events"]
+    command = [MUSTER, "event", "logs", event["event"], "--follow", "--dir", running.state]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        first = following.stdout.readline()
+        gate.touch()
+        rest, said = following.stdout.read(), following.stderr.read()
+
+    assert first == "begun\n"
+    assert rest in ("", "gone on\n")
+    assert f"{event['event']} is dead: muster event logs {event['event']}" in said
+    assert following.returncode == 0
 
 
 def test_what_fails_is_explained_and_replayed(running: Stack, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from muster.domain.attempt import AttemptEnd
 from muster.domain.event_state import EventState
 from muster.domain.ids import EventIds
 from muster.domain.queue import Counts
+from muster.domain.usage import UsageSums
 from muster.server.adapters.sql import schema
 from muster.server.adapters.sql.postgres_engine import PostgresEngine
 from muster.server.adapters.sql.sqlite_engine import SqliteEngine
@@ -125,7 +126,8 @@ class Bench:
     async def counts(self, queue: int) -> Counts:
         """What counters and deltas say; fails unless the rows say the same."""
         names = [one.name for one in fields(Counts)]
-        both = f"(SELECT * FROM counter UNION ALL SELECT queue, {', '.join(names)} FROM delta) c"
+        columns = ", ".join(["queue", *names])
+        both = f"(SELECT {columns} FROM counter UNION ALL SELECT {columns} FROM delta) c"
         kept = [f"(SELECT coalesce(sum({name}), 0) FROM {both} WHERE queue = {queue:d})" for name in names]
         rows = [
             f"(SELECT count(*) FROM {table} AS t WHERE queue = {queue:d}{which})"
@@ -139,7 +141,35 @@ class Bench:
         counts = Counts(*(int(number) for number in numbers[: len(names)]))
         assert counts == Counts(*numbers[len(names) :]), "counters and rows differ"
         assert counts.adds_up
+        await self.usage(queue)
         return counts
+
+    async def usage(self, queue: int) -> UsageSums:
+        """What counters and deltas say that attempts took; fails unless the rows say the same."""
+        names = [one.name for one in fields(UsageSums)]
+        columns = ", ".join(["queue", *names])
+        both = f"(SELECT {columns} FROM counter UNION ALL SELECT {columns} FROM delta) c"
+        kept = [f"coalesce({'max' if name == 'memory_bytes' else 'sum'}({name}), 0)" for name in names]
+        [numbers] = await self.sql.run(f"SELECT {', '.join(kept)} FROM {both} WHERE queue = {queue:d}")
+        sums = UsageSums(*map(int, numbers))
+        of_rows = UsageSums()
+        usage = "wall_s, cpu_us, bytes_in, bytes_out, memory_bytes"
+        for table, which in (("finished", ""), ("attempt", f' AND "end" <> {AttemptEnd.LATE:d}')):
+            rows = await self.sql.run(f"SELECT {usage} FROM {table} WHERE queue = {queue:d}{which}")
+            for wall_s, cpu_us, bytes_in, bytes_out, memory_bytes in rows:
+                if bytes_out is None:
+                    assert (wall_s, cpu_us, bytes_in, memory_bytes) == (0, None, None, None)
+                    continue
+                wall_us = round(wall_s * 1e6)
+                lost_us = wall_us if table == "attempt" else 0
+                measured_us = 0 if cpu_us is None else wall_us
+                of_rows += UsageSums(
+                    wall_us, lost_us, measured_us, cpu_us or 0, bytes_in or 0, bytes_out, memory_bytes or 0
+                )
+        # A second result may have been smaller than what was known of its attempt before.
+        assert replace(sums, memory_bytes=0) == replace(of_rows, memory_bytes=0), "sums and rows differ"
+        assert sums.memory_bytes >= of_rows.memory_bytes
+        return sums
 
     async def _count(self, queue: int, *, published: int = 0, waiting: int = 0, dead: int = 0) -> None:
         await self.sql.run(

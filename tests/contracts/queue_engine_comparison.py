@@ -12,6 +12,7 @@ from contracts.queue_engine_bench import LIVE_S, Bench
 from contracts.queue_engine_model import Model, ModelEvent, Try
 from muster.domain.attempt import AttemptEnd, AttemptError, Outcome, Verdict
 from muster.domain.event_state import EventState
+from muster.domain.usage import NO_USAGE, Usage
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, Requeued, SessionEndedError, Step
 
 T = TypeVar("T")
@@ -96,7 +97,8 @@ class Comparison:
         if late:
             key, one = late[pick % len(late)]
             kin = [holder for holder in self.live if self.model.kin[holder] == self.model.kin[one.holder]]
-            self.call(kin[who % len(kin)], (), outputs, 0, [Finished(*key, Outcome.DONE, [BODY] * n)])
+            usage = Usage(n / 3, who, pick)
+            self.call(kin[who % len(kin)], (), outputs, 0, [Finished(*key, Outcome.DONE, [BODY] * n, None, n, usage)])
 
     def repeat(self, who: int, earlier: int) -> None:
         """Make the last call of a session, or the one before, again."""
@@ -235,6 +237,8 @@ def choose(keys: Sequence[tuple[int, int]], handed: Handed) -> list[Finished]:
             outcome,
             [BODY] * n if outcome is Outcome.DONE else [],
             FAULT if outcome is Outcome.FAILED else None,
+            pick % 7 / 3,
+            Usage(None if pick % 3 == 0 else pick % 5 / 7, 1000 * pick, pick % 11) if pick % 4 else NO_USAGE,
         )
         for pick, outcome, n in handed
         if keys

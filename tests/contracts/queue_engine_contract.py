@@ -13,6 +13,7 @@ from muster.domain.attempt import AttemptEnd, AttemptError, Outcome, Verdict
 from muster.domain.errors import TooLargeError
 from muster.domain.event_state import TRANSITIONS, EventState, Happening, next_state
 from muster.domain.queue import Counts
+from muster.domain.usage import NO_USAGE, Usage, UsageSums
 from muster.server.ports.queue_engine import (
     Body,
     BodyKind,
@@ -51,7 +52,7 @@ def failed(leased: Leased) -> Finished:
 
 
 def released(leased: Leased) -> Finished:
-    return Finished(leased.event, leased.fence, Outcome.RELEASED)
+    return Finished(leased.event, leased.fence, Outcome.RELEASED, wall_s=0.125, usage=Usage(0.1, 7, 3))
 
 
 class Worker:
@@ -734,6 +735,73 @@ class QueueEngineContract:
         await bench.engine.tend()
         assert await bench.sql.run("SELECT count(*) FROM delta") == [(0,)]
 
+    async def test_what_attempts_took_is_summed_and_what_was_lost_of_it(self, bench: Bench) -> None:
+        queue, output = await bench.add_queue(), await bench.add_queue()
+        await bench.publish(queue, 5)
+        worker = await self.worker(bench, queue, outputs=[output])
+        first, second, third, fourth, fifth = await worker.lease(5)
+
+        await worker.call(
+            replace(done(first, b"12", b"3"), wall_s=1.0, usage=Usage(0.5, 100, 10)),
+            replace(failed(second), wall_s=2.0, usage=Usage(1.5, 300, 20)),
+            replace(released(third), wall_s=0.25, usage=Usage(None, None, 30)),
+            replace(done(fourth), wall_s=4.0, usage=NO_USAGE),
+            replace(done(fifth), wall_s=0.000001, usage=Usage(0.0000014, 200, 1)),
+        )
+
+        expected = UsageSums(7_250_001, 2_250_000, 3_000_001, 2_000_001, 61, 3, 300)
+        assert await bench.usage(queue) == expected
+        await bench.engine.fold()
+        assert await bench.usage(queue) == expected
+        assert await bench.usage(output) == UsageSums()
+
+    async def test_an_attempt_whose_result_comes_late_was_not_lost_and_counts_once(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        await bench.publish(queue)
+        worker = await self.worker(bench, queue)
+        [first] = await worker.lease()
+        await worker.call(replace(released(first), wall_s=1.0, usage=Usage(0.5, 100, 10)))
+        assert await bench.usage(queue) == UsageSums(1_000_000, 1_000_000, 1_000_000, 500_000, 10, 0, 100)
+
+        assert await worker.judge(replace(done(first), wall_s=3.0, usage=Usage(2.0, 200, 10))) is Verdict.LATE
+
+        assert await bench.usage(queue) == UsageSums(3_000_000, 0, 3_000_000, 2_000_000, 10, 0, 200)
+
+    async def test_a_second_result_was_lost_and_counts_once_however_often_it_comes(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        await bench.publish(queue)
+        worker = await self.worker(bench, queue)
+        [first] = await worker.lease()
+        await worker.call(replace(released(first), wall_s=1.0, usage=Usage(0.5, 100, 10)))
+        [second] = await worker.lease()
+        await worker.call(replace(done(second), wall_s=1.0, usage=NO_USAGE))
+
+        for wall_s in (2.0, 2.0, 5.0):
+            late = replace(done(first), wall_s=wall_s, usage=Usage(wall_s / 2, 50, 10))
+            assert await worker.judge(late) is Verdict.DUPLICATE
+
+        assert await bench.usage(queue) == UsageSums(3_000_000, 2_000_000, 2_000_000, 1_000_000, 10, 0, 100)
+
+    async def test_nobodys_nonsense_keeps_the_counters_from_being_folded(self, bench: Bench) -> None:
+        queue = await bench.add_queue()
+        worker = await self.worker(bench, queue)
+        for _ in range(2):
+            await bench.publish(queue, 2500)
+            leased = await worker.lease(2500)
+            absurd = Usage(1e300, 1 << 90, 1 << 90)
+            await worker.call(*(replace(done(one), wall_s=1e300, usage=absurd) for one in leased))
+        await bench.engine.fold()
+        await worker.call()
+
+        rows = await bench.sql.run("SELECT done, wall_us, cpu_us, bytes_in, memory_bytes FROM counter")
+        assert rows == [(5000, 4 * 10**18, 4 * 10**18, 5000 << 48, 1 << 48)]
+        sane = await bench.add_queue()
+        await bench.publish(sane)
+        other = await self.worker(bench, sane)
+        await other.call(*(replace(done(one), usage=Usage(0.25, 1, 1)) for one in await other.lease()))
+        await bench.engine.fold()
+        assert await bench.usage(sane) == UsageSums(500_000, 0, 500_000, 250_000, 1, 0, 1)
+
     async def test_nothing_is_lost_or_counted_twice_when_many_work_expire_and_repeat_at_once(
         self, bench: Bench
     ) -> None:
@@ -759,7 +827,19 @@ class QueueEngineContract:
                     else one
                     for one in handed
                 ]
-                kept += [Finished(one.event, one.fence, Outcome.DONE, [Body(BodyKind.JSON, b"1")]) for one in leased]
+                kept += [
+                    Finished(
+                        one.event,
+                        one.fence,
+                        Outcome.DONE,
+                        [Body(BodyKind.JSON, b"1")],
+                        wall_s=chance.random(),
+                        usage=Usage(
+                            chance.choice((None, chance.random())), chance.randint(0, 1000), chance.randint(0, 9)
+                        ),
+                    )
+                    for one in leased
+                ]
                 if chance.random() < 0.25:
                     await bench.expire(worker.holder)
                     await engine.reap(limit=5)

@@ -161,6 +161,7 @@ async def go_on(url: str, world: World) -> None:
         assert letter.event == world.buried
         for number, recount in (await bench.read(lambda tx: tx.queues.recount([queue, output, world.frail]))).items():
             assert (recount.kept, recount.counted_twice) == (recount.counted, 0), number
+            assert recount.usage_kept == recount.usage_counted, number
 
 
 def phases(tx: Transaction) -> dict[str, Phase]:

@@ -1,7 +1,9 @@
 """Does what need not be kept go, and nothing else? And does the account still add up afterwards?"""
 
+import base64
 import contextlib
 import json
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -39,6 +41,7 @@ from server.stand import KEY, NEW, NEW_TASK, OPERATOR, STRANGER, USER, WMS, Json
 pytestmark = pytest.mark.anyio
 
 PURGE = "/muster/v1/admin/purge"
+PRINTED: Json = {"data": base64.b64encode(zlib.compress(b"it failed")).decode(), "size_bytes": 9}
 WITHOUT_OUTPUT: Json = {**NEW_TASK, "output_queue_aliases": []}
 NEVER_DONE: Json = {**NEW, "tasks": [{**NEW_TASK, "attempts": 1}]}
 
@@ -77,6 +80,9 @@ async def work(stand: Stand, workflow: Json, *bodies: Json, fail: Json = (), clu
             "fence": one["fence"],
             "outcome": "failed",
             "error": {"text": "no", "fingerprint": "no"},
+            "wall_s": 1.0,
+            "usage": {"cpu_s": 0.75, "memory_bytes": 4096, "bytes_in": 1},
+            "output": {"stdout": PRINTED, "stderr": None},
         }
         if json.loads(one["body"]) in fail
         else {
@@ -84,6 +90,8 @@ async def work(stand: Stand, workflow: Json, *bodies: Json, fail: Json = (), clu
             "fence": one["fence"],
             "outcome": "done",
             "results": [{"kind": "json", "body": json.loads(one["body"])}],
+            "wall_s": 2.5,
+            "usage": {"cpu_s": 2.25, "memory_bytes": 8192, "bytes_in": 1},
         }
         for one in leased
     ]
@@ -514,6 +522,17 @@ async def test_events_that_are_done_go_and_still_count(database_url: str) -> Non
         assert after == before
         assert after["adds_up"]
         assert (after["published"], after["done"], after["dead"]) == (3, 2, 1)
+        [usage] = [one["recount"]["usage"] for one in after["queues"] if one["alias"] == "in"]
+        assert usage["agrees"]
+        assert usage["counted"] == usage["kept"]
+        assert usage["kept"] == {
+            "wall_s": 6.0,
+            "lost_s": 1.0,
+            "measured_s": 6.0,
+            "cpu_s": 5.25,
+            "bytes_in": 3,
+            "bytes_out": 2,
+        }
         assert (await stand.ask("GET", f"/muster/v1/events/{first['events'][0]}")).status_code == 404
         assert len((await stand.get(f"{path}/events?queue=in"))["events"]) == 1
         assert await consume(stand, workflow) == 2
@@ -575,11 +594,12 @@ async def test_failed_attempts_and_dead_letters_go_and_still_count(database_url:
             finished = [
                 {"event": one["event"], "fence": one["fence"], "outcome": "done", "results": []}
                 if one["body"] == '"once"' and one["attempt"] == 2
-                else {"event": one["event"], "fence": one["fence"], "outcome": "failed", "error": error}
+                else {"event": one["event"], "fence": one["fence"], "outcome": "failed", "error": error, "wall_s": 0.5}
                 for one in leased
             ]
             await stand.step(worker, call + 1, finished=finished)
         before = await account(stand, workflow)
+        assert before["queues"][0]["recount"]["usage"]["agrees"]
 
         assert await removed_by(stand) == {"attempts": 1, "dead_letters": 1}
 

@@ -53,6 +53,8 @@ class Event:
     result_texts: list[bytes] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     history: list[str] = field(default_factory=list)
+    usages: list[Any] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
     leased_at: list[float] = field(default_factory=list)
     finished_at: list[float] = field(default_factory=list)
 
@@ -86,6 +88,9 @@ class FakeService:
         self.come_back_s: float | None = None
         self.is_ended = False
         self.is_held = False
+        self.takes_usage = self.takes_output = True
+        self.is_of_before = False
+        """It knows nothing of usage and outputs, and yet another one said at the enrolment that it does."""
         self.fail_with: Callable[[str], int | None] = lambda path: None
         """Asked for each request's path: answer it with this status, and do nothing. -1: close the connection."""
         self.drop_answer: Callable[[str], bool] = lambda path: False
@@ -95,6 +100,8 @@ class FakeService:
         self.parked = 0
         self.verdicts: Counter[str] = Counter()
         self.lost: set[str] = set()
+        self.watched: set[str] = set()
+        self.tails: dict[str, list[dict[str, Any]]] = {}
         self.seen_tokens: set[str] = set()
         self.renewed: list[list[Any]] = []
         self.changed = threading.Condition()
@@ -209,10 +216,14 @@ class FakeService:
             "lease_s": self.lease_s,
             "batch": self.batch,
             "task": self.task,
+            **({"takes_usage": True} if self.takes_usage else {}),
+            **({"takes_output": True} if self.takes_output else {}),
         }
 
     def step(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         assert set(asked) == {"call", "finished", "want", "wait_s"}
+        if self.is_of_before and any({"usage", "output"} & one.keys() for one in asked["finished"]):
+            return 422, {"code": "invalid", "error": "the request has faults", "findings": []}
         call, want = asked["call"], asked["want"]
         is_newest = call > session.call
         session.call = max(session.call, call)
@@ -261,8 +272,13 @@ class FakeService:
             self.parked -= 1
 
     def renew(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        assert set(asked) == {"held"}
+        assert asked.keys() - {"tails"} == {"held"}
+        if self.is_of_before and "tails" in asked:
+            return 422, {"code": "invalid", "error": "the request has faults", "findings": []}
         self.renewed.append(asked["held"])
+        assert {one["event"] for one in asked.get("tails", ())} <= self.watched
+        for one in asked.get("tails", ()):
+            self.tails.setdefault(one["event"], []).append(one)
         lost = [
             name
             for name, fence in asked["held"]
@@ -273,7 +289,9 @@ class FakeService:
             )
         ]
         self.changed.notify_all()
-        return 200, {"lease_s": self.lease_s, "lost": lost, "stop": self.stop, "token": None, "held": self.is_held}
+        watched = sorted({name for name, _ in asked["held"]} & self.watched)
+        told = {"stop": self.stop, "token": None, "held": self.is_held, "watched": watched}
+        return 200, {"lease_s": self.lease_s, "lost": lost, **told}
 
     def leave(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         assert set(asked) == {"reason"}
@@ -294,10 +312,15 @@ class FakeService:
         return taken
 
     def _judge(self, session: Session, one: dict[str, Any]) -> str:
-        assert set(one) == {"event", "fence", "outcome", "results", "error", "wall_s", "result_texts"}, one
+        fields = {"event", "fence", "outcome", "results", "error", "wall_s", "result_texts"}
+        known = fields | ({"usage"} if self.takes_usage else set()) | ({"output"} if self.takes_output else set())
+        assert fields <= set(one) <= known, one
+        assert one["outcome"] == "failed" or "output" not in one
         assert (one["error"] is not None) == (one["outcome"] == "failed")
         assert one["outcome"] == "done" or not one["results"]
         event = self.events[one["event"]]
+        event.usages.append(one.get("usage"))
+        event.outputs.append(one.get("output"))
         verdict = self._verdict(session, event, one)
         event.history.append(verdict)
         self.verdicts[verdict] += 1

@@ -128,7 +128,7 @@ with open("/dev/shm/x", "w+b") as file:
         service.wait_for(done=1, deadline_s=60)
 
 
-def test_without_a_limit_nobody_looks(start: Start, script: Script) -> None:
+def test_without_a_limit_nobody_is_stopped(start: Start, script: Script) -> None:
     with FakeService(args=script("x = b'x' * (300 << 20)"), attempts=1) as service:
         service.publish(1)
         start(service)

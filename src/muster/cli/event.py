@@ -20,19 +20,23 @@ from muster.cli.console import (
     render_time,
     say,
 )
+from muster.cli.event_logs import EXAMPLES as EXAMPLES_OF_LOGS
+from muster.cli.event_logs import logs
 from muster.cli.failure import OK
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.queue import render_result
 from muster.cli.service import HERE, Service, connect
-from muster.client.shapes.events import AttemptView, EventView
+from muster.client.shapes.events import AttemptUsageView, AttemptView, EventView
 from muster.domain.errors import NotFoundError
+from muster.domain.size import render_size
 
 BODY_CHARS_SHOWN = 2000
 EVENTS_BETWEEN_NEWS = 1000
 State: TypeAlias = Literal["waiting", "in_work", "done", "dead"]
 
 app = App(name="event", help="Look at events, and write them out without taking them.", help_format="plaintext")
+app.command(logs, help_epilogue=EXAMPLES_OF_LOGS)
 app.help_epilogue = "Example:\n  muster event list latest --state dead"
 
 
@@ -222,6 +226,7 @@ def put_attempt(attempt: AttemptView) -> None:
             ("  from", f"{render_time(attempt.started_at)} to {render_time(attempt.ended_at)}"),
             ("  ran", render_duration(attempt.wall_s)),
             *([("  revision", attempt.revision)] if attempt.revision not in (None, 1) else []),
+            ("  took", render_usage(attempt.usage)),
         ]
     )
     if attempt.error is not None:
@@ -230,6 +235,17 @@ def put_attempt(attempt: AttemptView) -> None:
         put_block("  end of stdout", attempt.error.stdout_tail)
         rest = cut_what_was_said(attempt.error.stderr_tail, attempt.error.text)
         put_block("  end of stderr" if rest == attempt.error.stderr_tail else "  stderr before that", rest)
+
+
+def render_usage(usage: AttemptUsageView) -> str | None:
+    """What an attempt took, as far as it is known."""
+    parts = [
+        None if usage.cpu_s is None else f"{render_duration(usage.cpu_s)} of CPU",
+        None if usage.memory_bytes is None else f"{render_size(usage.memory_bytes)} of memory",
+        None if usage.bytes_in is None else f"{render_size(usage.bytes_in)} in",
+        None if not usage.bytes_out else f"{render_size(usage.bytes_out)} out",
+    ]
+    return ", ".join(one for one in parts if one is not None) or None
 
 
 def cut_what_was_said(tail: str, text: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from muster.cli.console import clean, put, put_json, put_table, render_time, say
 from muster.cli.failure import OK
@@ -30,6 +31,17 @@ def trust(workflow: str, host: str, /, *, service: Service = HERE) -> int:
         put_json(found)
     else:
         put(clean(f"{host} is given events again"))
+    return OK
+
+
+def put_places(found: Hosts, by: Literal["host", "site"], service: Service) -> int:
+    """Write how each host does, or each site; returns the exit code."""
+    if service.json:
+        put_json(found if by == "host" else {"workflow_id": found.workflow_id, "sites": add_up_sites(found.hosts)})
+    elif by == "host":
+        put_hosts(found, service)
+    else:
+        put_sites(found)
     return OK
 
 

@@ -17,10 +17,11 @@ from muster.cli.lookup import get_workflow_id
 from muster.cli.phase import render_phase
 from muster.cli.remedies import say_next, say_remedies
 from muster.cli.service import HERE, Service, connect
+from muster.cli.usage import EXAMPLES as EXAMPLES_OF_USAGE
+from muster.cli.usage import usage
 from muster.cli.watch import say_left_behind, watch_workflow
 from muster.cli.workflow_file import list_forgotten, read_workflow
 from muster.client.shapes.account import Account, CountsView, Errors
-from muster.client.shapes.hosts import Hosts
 from muster.client.shapes.workflows import EndedView, WorkflowSummary, WorkflowView
 from muster.client.synchronous import Client
 
@@ -32,6 +33,7 @@ app.command(hosts.trust, help_epilogue=hosts.EXAMPLES_OF_TRUST)
 app.command(brake.pause, help_epilogue=brake.EXAMPLES_OF_PAUSE)
 app.command(brake.drain, help_epilogue=brake.EXAMPLES_OF_DRAIN)
 app.command(brake.resume, help_epilogue=brake.EXAMPLES_OF_RESUME)
+app.command(usage, help_epilogue=EXAMPLES_OF_USAGE)
 
 
 @app.command(
@@ -189,7 +191,7 @@ def errors(workflow: str, /, *, by: Literal["cause", "host", "site"] = "cause", 
     """
     with connect(service) as client:
         if by != "cause":
-            return _put_places(client.list_hosts(get_workflow_id(client, workflow)), by, service)
+            return hosts.put_places(client.list_hosts(get_workflow_id(client, workflow)), by, service)
         found = client.get_errors(get_workflow_id(client, workflow))
         resting = None if service.json else client.list_hosts(found.workflow_id)
     if service.json:
@@ -199,18 +201,6 @@ def errors(workflow: str, /, *, by: Literal["cause", "host", "site"] = "cause", 
         hosts.say_resting(resting)
         if any(group.done < group.events for group in found.groups):
             say(f"what became of them, and what can be done: muster dead-letter list {found.workflow_id}")
-    return OK
-
-
-def _put_places(found: Hosts, by: Literal["host", "site"], service: Service) -> int:
-    if service.json:
-        put_json(
-            found if by == "host" else {"workflow_id": found.workflow_id, "sites": hosts.add_up_sites(found.hosts)}
-        )
-    elif by == "host":
-        hosts.put_hosts(found, service)
-    else:
-        hosts.put_sites(found)
     return OK
 
 
@@ -333,6 +323,7 @@ def _put_account(found: Account) -> None:
     put("")
     columns = ["queue", "published", "waiting", "in work", "done", "dead", "adds up"]
     rows: list[list[object]] = []
+    differing: list[str] = []
     for queue in found.queues:
         counts = queue.counts
         kept = [counts.published, counts.waiting, counts.in_work, counts.done, counts.dead]
@@ -341,7 +332,14 @@ def _put_account(found: Account) -> None:
             afresh = queue.recount.counted
             counted = [afresh.published, afresh.waiting, afresh.in_work, afresh.done, afresh.dead]
             rows.append(["  counted afresh", *counted, queue.recount.agrees])
+            if queue.recount.usage is not None and not queue.recount.usage.agrees:
+                differing.append(queue.alias)
     put_table(columns, rows)
+    if differing:
+        put(
+            f"\nthe sums of usage differ from the attempts' rows ({', '.join(differing)}): some were folded by an older service, "
+            "beside this one; events are not concerned"
+        )
     if found.duplicates:
         put(f"\n{found.duplicates} second results were recorded and sent nowhere")
     if not is_exact(found):

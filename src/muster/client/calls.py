@@ -15,6 +15,7 @@ from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.admin import Purge, PurgedView, ResetView
 from muster.client.shapes.consumers import Consume, Consumed, Consumer, OpenConsumer
 from muster.client.shapes.events import (
+    AttemptLogView,
     DeadLetterPage,
     EventBodyPage,
     EventPage,
@@ -23,6 +24,7 @@ from muster.client.shapes.events import (
     PublishedView,
     Replay,
     Replayed,
+    TailView,
 )
 from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.hosts import Hosts, TrustHost
@@ -40,6 +42,7 @@ from muster.client.shapes.sites import (
     SiteReport,
     Submitted,
 )
+from muster.client.shapes.usage import WorkflowUsageView
 from muster.client.shapes.workflows import (
     AddWorkers,
     BrakedView,
@@ -119,6 +122,11 @@ def get_account(workflow_id: str, *, recount: bool = False) -> Call[Account]:
     """What became of every event. `recount` counts rows afresh beside the counters, which may take minutes."""
     path = f"/workflows/{part(workflow_id)}/account"
     return get(path, Account, recount=recount or None, parked_s=600.0 if recount else 0.0)
+
+
+def get_usage(workflow_id: str) -> Call[WorkflowUsageView]:
+    """What its tasks took of machines: time, CPU, memory, bytes; and what they could ask for instead."""
+    return get(f"/workflows/{part(workflow_id)}/usage", WorkflowUsageView)
 
 
 def get_errors(workflow_id: str) -> Call[Errors]:
@@ -229,6 +237,16 @@ def step_consumer(consumer: str, consume: Consume) -> Call[Consumed]:
 def close_consumer(consumer: str) -> Call[None]:
     """End a consumer; what it still holds goes back."""
     return Call("POST", f"{BASE}/consumers/{part(consumer)}/actions/close", nothing)
+
+
+def get_event_logs(event: str, *, attempt: int | None = None) -> Call[AttemptLogView]:
+    """What an attempt at an event printed: that one, counted as in its history, or the last that failed."""
+    return get(f"/events/{part(event)}/logs", AttemptLogView, attempt=attempt)
+
+
+def get_event_tail(event: str) -> Call[TailView]:
+    """What the task that is at work at an event prints right now: what its worker brought last, which is asked for half a minute more."""
+    return get(f"/events/{part(event)}/tail", TailView)
 
 
 def get_event(event: str) -> Call[EventView]:

@@ -3,6 +3,7 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from muster.domain.attempt_output import OutputsKept
 from muster.domain.retention import Kept, Rules
 from muster.settings.variables import FromVariables
 
@@ -32,6 +33,12 @@ class RetentionSettings(FromVariables):
     attempts_kept_s: float | None = Field(default=None, ge=0)
     """Seconds that failed attempts are kept of an event that is done; they still count. Without it: as long as the event."""
 
+    outputs_per_cause: int = Field(default=100, ge=0)
+    """How many failed attempts of each cause at each queue's events are kept with what they printed; 0: none."""
+
+    outputs_per_queue: int = Field(default=1000, ge=0)
+    """How many of them in all, whatever their causes: at most 128 KiB each."""
+
     notices_kept_s: float = Field(default=30 * DAY_S, ge=60)
     """Seconds for which streams can tell of something that happened to a workflow."""
 
@@ -40,6 +47,11 @@ class RetentionSettings(FromVariables):
 
     purge_interval_s: float = Field(default=3600.0, gt=0)
     """Seconds between two looks for what need not be kept any longer."""
+
+    @property
+    def outputs_kept(self) -> OutputsKept:
+        """Of how many failed attempts what they printed is kept."""
+        return OutputsKept(self.outputs_per_cause, self.outputs_per_queue)
 
     @property
     def retention(self) -> Rules:

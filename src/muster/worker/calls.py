@@ -12,6 +12,7 @@ from typing import Callable, List, Optional, Sequence, Union
 from muster.worker import protocol
 from muster.worker.crash_points import reach
 from muster.worker.link import Address
+from muster.worker.live import Live
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import (
     Enrolled,
@@ -102,7 +103,9 @@ class Calls:
 
     def step(self, session: Session, number: int, finished: Sequence[Handed], *, want: int, wait_s: float) -> Call:
         """Hand in and lease."""
-        body = render_step(number, finished, want=want, wait_s=wait_s)
+        body = render_step(
+            number, finished, want=want, wait_s=wait_s, with_usage=session.takes_usage, with_output=session.takes_output
+        )
 
         def on_sent() -> None:
             if finished:
@@ -178,7 +181,7 @@ class Renewer(threading.Thread):
     Of a session that holds nothing only the time counts, and a step in the last third of a lease gave it a new one: so it is left alone.
     (Of 20,000 idle workers each renewal spared is one of three calls.)
 
-    `session` and `held` are asked each time; `inbox` gets each Renewed, and each SessionEnded.
+    `session` and `held` are asked each time, and `live` for what somebody looks at; `inbox` gets each Renewed, and each SessionEnded.
     """
 
     def __init__(
@@ -188,8 +191,10 @@ class Renewer(threading.Thread):
         session: Callable[[], Optional[Session]],
         held: "Callable[[int], Sequence[tuple[str, int]]]",
         inbox: "SimpleQueue[object]",
+        live: Live,
     ) -> None:
         super().__init__(name="renew", daemon=True)
+        self._live = live
         self._caller = caller
         self._session = session
         self._held = held
@@ -226,7 +231,9 @@ class Renewer(threading.Thread):
 
     def _interval_s(self) -> float:
         session = self._session()
-        return min(self._interval_s_max, session.lease_s / 3 if session is not None else 1.0)
+        if session is None:
+            return min(self._interval_s_max, 1.0)
+        return min(self._interval_s_max, session.lease_s / 3, ASK_S if session.watched else float("inf"))
 
     def _is_due(self, session: Session) -> bool:
         is_hurried = self._interval_s_max < float("inf")
@@ -236,15 +243,26 @@ class Renewer(threading.Thread):
 
     def _renew(self, session: Session) -> None:
         held = self._held(session.epoch)
+        tails = self._live.read(session.watched)
         try:
-            answer = self._caller.call(protocol.RENEW, render_renewal(held), parse_renewal, session=session)
+            answer = self._ask(session, render_renewal(held, tails), render_renewal(held))
         except SessionEndedError:
             self._inbox.put(SessionOver(session))
             return
         session.lease_s = answer.lease_s
+        session.watched = answer.watched
         if answer.token is not None:
             session.token = answer.token
         self._inbox.put(Renewed(session, answer, held))
+
+    def _ask(self, session: Session, body: bytes, without: bytes) -> Renewal:
+        """`without`: the same as one of before takes it that stands beside the service that spoke last."""
+        try:
+            return self._caller.call(protocol.RENEW, body, parse_renewal, session=session)
+        except RefusedError:
+            if body == without:
+                raise
+            return self._caller.call(protocol.RENEW, without, parse_renewal, session=session)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 TAIL_CHARS_MAX = 8192
 
 
@@ -33,12 +35,22 @@ class Capture:
             self._tail.clear()
             self.size_bytes = 0
 
-    def content(self) -> bytes:
-        """What is kept; a line in between says how much is not."""
-        tail = self._tail[-self._half :]
-        left_out = self.size_bytes - len(self._head) - len(tail)
+    def content(self, bytes_max: Optional[int] = None) -> bytes:
+        """What is kept, or of that the first and the last half of `bytes_max` bytes; a line in between says how much is not."""
+        head, tail = bytes(self._head), bytes(self._tail[-self._half :])
+        if bytes_max is not None and len(head) + len(tail) > bytes_max:
+            half = max(1, bytes_max // 2)
+            tail = (head + tail)[-half:]
+            head = head[:half]
+        left_out = self.size_bytes - len(head) - len(tail)
         mark = b"\n[... %d bytes left out ...]\n" % left_out if left_out else b""
-        return bytes(self._head) + mark + bytes(tail)
+        return head + mark + tail
+
+    def newest(self, bytes_max: int) -> bytes:
+        """The last bytes. May be called by another thread than the one that adds."""
+        tail = bytes(self._tail[-bytes_max:])
+        missing = bytes_max - len(tail)
+        return bytes(self._head[-missing:]) + tail if missing else tail
 
     def text(self) -> str:
         """The same, as text."""

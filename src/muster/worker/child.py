@@ -12,6 +12,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from muster.worker.capture import Capture
 from muster.worker.reaper import Reaper
+from muster.worker.spent import Spent
 
 EXITED, TIMED_OUT, CANCELLED, READY = "exited", "timed out", "cancelled", "ready"
 EXCEEDED = "exceeded"
@@ -81,6 +82,8 @@ class Child:
         """Start it. `program`: what to run for `argv[0]`; looked for when None. Raises StartError, ExecutionPointError."""
         self.mark = mark
         self.stdout, self.stderr = Capture(), Capture()
+        self.spent = Spent()
+        """What it took, and all that came of it; known once it was awaited."""
         self._reaper = reaper
         self._streams: Dict[int, Capture] = {}
         self._poll = select.poll()
@@ -109,7 +112,7 @@ class Child:
         os.close(opened[1])
         os.close(opened[3])
         self.pid = self._process.pid
-        reaper.note_start(mark)
+        reaper.note_start(mark, self.pid)
         self._pidfd = _open_pidfd(self.pid)
         for number in (*self._streams, *(() if self._pidfd is None else (self._pidfd,))):
             self._poll.register(number, _IN)
@@ -158,7 +161,7 @@ class Child:
         """
         # Before the process is awaited its number is still its own, so this reaches its group and nobody else's.
         self._signal_group()
-        status = self._process.wait()
+        status = self._await()
         self._is_reaped = True
         left = self._reaper.clear_up(self.mark)
         self.drain()
@@ -169,12 +172,12 @@ class Child:
     def kill(self) -> int:
         """Stop it and all that came of it. Returns its status. Raises ExecutionPointError when something would not die."""
         if not self._is_reaped:
-            left = self._reaper.kill(self.mark, self.pid, reap=self._process.poll)
-            self._is_reaped = self._process.poll() is not None
+            left = self._reaper.kill(self.mark, self.pid, reap=self._poll_end)
+            self._is_reaped = self._poll_end() is not None
             self.drain()
             self._close()
             _check_gone(left)
-        return self._process.wait()
+        return self._await()
 
     def _look(self, until: Optional[float]) -> "set[Optional[int]]":
         wait_s = None if until is None else max(0.0, until - time.monotonic())
@@ -221,6 +224,25 @@ class Child:
         """Without awaiting it."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
+    def _await(self) -> int:
+        while (status := self._poll_end(0)) is None:
+            pass
+        return status
+
+    def _poll_end(self, options: int = os.WNOHANG) -> Optional[int]:
+        """Its status if it has ended: awaited here, and not by `subprocess`, for the kernel tells only once what it took."""
+        if self._process.returncode is None:
+            try:
+                pid, status, told = os.wait4(self.pid, options)
+            except ChildProcessError:  # who started the worker does not want children awaited
+                self._process.returncode = 0
+                return 0
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                self.spent.add(told)
+        returncode: Optional[int] = self._process.returncode
+        return returncode
+
     def _signal_group(self) -> None:
         try:
             os.killpg(self.pid, signal.SIGKILL)
@@ -228,7 +250,7 @@ class Child:
             return  # the group is empty, or what is in it is found by its mark
 
     def _close(self) -> None:
-        self._reaper.note_end(self.mark)
+        self.spent.add_spent(self._reaper.note_end(self.mark))
         for number in self._streams:
             os.close(number)
         self._streams.clear()

@@ -113,6 +113,10 @@ class Tool(Protocol):
         """The program that waited for the container of this name was killed: end it, if it goes on."""
 
     @property
+    def holds_processes(self) -> bool:
+        """Do the container's processes come of the program?"""
+
+    @property
     def hands_on_descriptors(self) -> bool:
         """Does the container have the descriptors that the program is started with?"""
 
@@ -141,6 +145,11 @@ class ContainerLauncher:
     has_task_io: bool = True
     further: Sequence[Mount] = ()
     _ready: Optional[Image] = None
+
+    @property
+    def holds_processes(self) -> bool:
+        """See `Launcher.holds_processes`."""
+        return self.tool.holds_processes
 
     def prepare(self) -> None:
         """See `Launcher.prepare`."""

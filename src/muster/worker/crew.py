@@ -75,9 +75,7 @@ def start_crew(
     is_over = threading.Event()
     outfit = Outfit(enrolled.task, settings, folders=folders, reaper=reaper, is_over=is_over)
     watched = WatchList()
-    guards: List[threading.Thread] = []
-    if plan.memory_bytes:
-        guards.append(MemoryGuard(plan.memory_bytes, watched))
+    guards: List[threading.Thread] = [MemoryGuard(plan.memory_bytes, watched)]
     if plan.disk_bytes:
         guards.append(DiskGuard(plan.disk_bytes, folders, watched))
     shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log, watched)
@@ -90,7 +88,7 @@ def start_crew(
         Slot(number, desk=desk, runtime=make_runtime(of_slot), prepare=preparation.run, inbox=inbox, log=log)
         for number, of_slot in enumerate(_divide(shop, outfit.find_gpus()))
     ]
-    renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox)
+    renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox, live=shop.live)
     for thread in (*slots, renewer, *guards):
         thread.start()
     return Crew(desk, pace, folders, slots, renewer, preparation, is_over)

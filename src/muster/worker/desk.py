@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Deque, Dict, List, Optional, Sequence, Set, Tuple
 
 from muster.worker.child import Cancel
@@ -102,10 +102,19 @@ class Desk:
                     self.counts[LOST] += 1
                     self._wake()
                     return
-                handed = Handed(event, work.lease.fence, "released", wall_s=ended.wall_s)
+                handed = Handed(event, work.lease.fence, "released", wall_s=ended.wall_s, usage=ended.usage)
             else:
                 self._pace.note_task(ended.wall_s)
-                handed = Handed(event, work.lease.fence, ended.outcome, ended.result, ended.failure, ended.wall_s)
+                handed = Handed(
+                    event,
+                    work.lease.fence,
+                    ended.outcome,
+                    ended.result,
+                    ended.failure,
+                    ended.wall_s,
+                    ended.usage,
+                    ended.output,
+                )
             self._hand_in(handed)
 
     # -- the pilot -----------------------------------------------------------------------------------------------------
@@ -163,10 +172,11 @@ class Desk:
             return Errand(again_at=self._stuck_at() if self._ready else None)
 
     def hand_in_again(self, finished: Sequence[Handed], *, alone: bool = False) -> None:
-        """Attempts whose call came to nothing; `alone`: each in a call of its own from now on."""
+        """Attempts whose call came to nothing; `alone`: each in a call of its own from now on, without what only the account would miss."""
         with self._lock:
             if alone:
                 self._travels_alone.update((one.event, one.fence) for one in finished)
+                finished = [replace(one, usage=None, output=None) for one in finished]
             self._finished_at = 0.0
             self._finished[:0] = finished
             self._flying -= len(finished)
@@ -290,7 +300,7 @@ class Desk:
             if travels_alone and taken:
                 break
             taken.append(self._finished.pop(0))
-            size_bytes += len(one.result or b"")
+            size_bytes += len(one.result or b"") + len(one.output or b"")
             if travels_alone:
                 break
         self._finished_at = 0.0  # what is left is due at once

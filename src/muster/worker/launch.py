@@ -37,9 +37,15 @@ class Launcher(Protocol):
     def end(self, folder: AttemptFolder) -> None:
         """The process that was started in this folder was killed: end what outlives it."""
 
+    @property
+    def holds_processes(self) -> bool:
+        """Do all processes of the task come of the one that is started?"""
+
 
 class PlainLauncher:
     """Starts a command of this machine as it is."""
+
+    holds_processes = True
 
     def __init__(self, command: Command, variables: Variables, *, data_hub: str) -> None:
         self._command = command
@@ -69,6 +75,11 @@ class SlotLauncher:
     def __init__(self, launcher: Launcher, gpus: Sequence[str]) -> None:
         self._launcher = launcher
         self._gpus = gpus
+
+    @property
+    def holds_processes(self) -> bool:
+        """See `Launcher.holds_processes`."""
+        return self._launcher.holds_processes
 
     def prepare(self) -> None:
         """See `Launcher.prepare`."""

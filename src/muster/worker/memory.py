@@ -31,7 +31,7 @@ class MemoryGuard(threading.Thread):
     """Watches the processes of all slots.
 
     Args:
-        limit_bytes: for all of them together.
+        limit_bytes: for all of them together; 0: any number, and they are looked at only.
         watched: the tasks at work.
     """
 
@@ -56,7 +56,9 @@ class MemoryGuard(threading.Thread):
             return
         trees = _find_trees(watched)
         files = {pid: measure_files_in_memory(tree) for pid, tree in trees.items()}
-        if sum(files[pid] + sum(map(_read_resident, tree)) for pid, tree in trees.items()) <= self._limit_bytes:
+        resident = {pid: files[pid] + sum(map(_read_resident, tree)) for pid, tree in trees.items()}
+        self._note_peaks(trees, resident, files)
+        if not self._limit_bytes or sum(resident.values()) <= self._limit_bytes:
             return
         # What several processes share was counted for each; now it is divided, which takes longer to find out.
         used = {pid: _measure(tree, files[pid]) for pid, tree in trees.items()}
@@ -66,6 +68,13 @@ class MemoryGuard(threading.Thread):
         largest = max(watched, key=lambda pid: used[pid].total)
         text = _explain(used[largest], together, self._limit_bytes, n_tasks=len(watched))
         self._watched.stop(largest, "memory", text)
+
+    def _note_peaks(self, trees: Mapping[int, Set[int]], resident: Mapping[int, int], files: Mapping[int, int]) -> None:
+        for pid, size in resident.items():
+            if size > self._watched.find_peak(pid):
+                # As above: only one of several processes shares anything.
+                own = size if len(trees[pid]) == 1 and not files[pid] else _measure(trees[pid], files[pid]).total
+                self._watched.note_peak(pid, own)
 
 
 def _explain(own: Use, together: int, limit: int, *, n_tasks: int) -> str:
@@ -94,7 +103,12 @@ def _measure(tree: Iterable[int], files: int) -> Use:
     return Use(sum(share.total for share in shares) + max(0, files - mapped), files)
 
 
-def _find_trees(pids: List[int]) -> Mapping[int, Set[int]]:
+def find_tree(pid: int) -> Set[int]:
+    """A process, and all that came of it."""
+    return _find_trees([pid])[pid]
+
+
+def _find_trees(pids: List[int]) -> Dict[int, Set[int]]:
     """The processes that came of each."""
     children = _read_children(pids)
     if children is None:  # a kernel without CONFIG_PROC_CHILDREN
@@ -103,7 +117,7 @@ def _find_trees(pids: List[int]) -> Mapping[int, Set[int]]:
     return children
 
 
-def _read_children(pids: List[int]) -> "Optional[Mapping[int, Set[int]]]":
+def _read_children(pids: List[int]) -> "Optional[Dict[int, Set[int]]]":
     trees: Dict[int, Set[int]] = {}
     for pid in pids:
         tree, front = {pid}, [pid]

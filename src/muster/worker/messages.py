@@ -53,6 +53,9 @@ class Enrolled:
     lease_s: float
     batch: int
     task: TaskPlan
+    takes_usage: bool = False
+    takes_output: bool = False
+    """The service knows the field `usage`, and wants `output`; one of before refuses what it does not know."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,26 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What an attempt took of its machine.
+
+    Args:
+        cpu_s: seconds of all its processes, user and system together; None: not known.
+        memory_bytes: at the largest; None: not known.
+        bytes_in: the event's body.
+    """
+
+    cpu_s: Optional[float]
+    memory_bytes: Optional[int]
+    bytes_in: int
+
+    def render(self) -> bytes:
+        """As an attempt carries it."""
+        cpu_s = None if self.cpu_s is None else round(self.cpu_s, 6)
+        return json.dumps({"cpu_s": cpu_s, "memory_bytes": self.memory_bytes, "bytes_in": self.bytes_in}).encode()
+
+
+@dataclass(frozen=True)
 class Handed:
     """One attempt to hand in. `result`: rendered by `results`; only with `done`. `failure`: only with `failed`."""
 
@@ -91,19 +114,31 @@ class Handed:
     result: Optional[bytes] = field(default=None, repr=False)
     failure: Optional[Failure] = None
     wall_s: float = 0.0
+    usage: Optional[Usage] = None
+    output: Optional[bytes] = field(default=None, repr=False)
+    """Rendered by `printed`; only with `failed`."""
 
-    def render(self) -> bytes:
+    @property
+    def has_extras(self) -> bool:
+        """Is there anything that a service of before refuses, and only the account would miss?"""
+        return self.usage is not None or self.output is not None
+
+    def render(self, *, with_usage: bool = True, with_output: bool = True) -> bytes:
         """As `finished` of a step carries it."""
         error = b"null"
         if self.failure is not None:
             error = json.dumps(self.failure.__dict__).encode()
-        return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f}' % (
+        usage = b',"usage":' + self.usage.render() if with_usage and self.usage is not None else b""
+        output = b',"output":' + self.output if with_output and self.output is not None else b""
+        return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f%s%s}' % (
             self.event.encode(),
             self.fence,
             self.outcome.encode(),
             self.result or b"",
             error,
             max(0.0, self.wall_s),
+            usage,
+            output,
         )
 
 
@@ -135,6 +170,7 @@ class Renewal:
     stop: Optional[Stop]
     token: Optional[str] = field(repr=False)
     is_held: bool = False
+    watched: Sequence[str] = ()
 
 
 def render_enrolment(
@@ -156,15 +192,23 @@ def render_enrolment(
     ).encode()
 
 
-def render_step(call: int, finished: Sequence[Handed], *, want: int, wait_s: float) -> bytes:
+def render_step(
+    call: int,
+    finished: Sequence[Handed],
+    *,
+    want: int,
+    wait_s: float,
+    with_usage: bool = True,
+    with_output: bool = True,
+) -> bytes:
     """The request of `protocol.STEP`."""
-    attempts = b",".join(one.render() for one in finished)
+    attempts = b",".join(one.render(with_usage=with_usage, with_output=with_output) for one in finished)
     return b'{"call":%d,"finished":[%s],"want":%d,"wait_s":%.3f}' % (call, attempts, want, wait_s)
 
 
-def render_renewal(held: Sequence[Tuple[str, int]]) -> bytes:
-    """The request of `protocol.RENEW`."""
-    return json.dumps({"held": held}).encode()
+def render_renewal(held: Sequence[Tuple[str, int]], tails: Sequence[Mapping[str, object]] = ()) -> bytes:
+    """The request of `protocol.RENEW`. `tails`: of `live`; where there are none, the word is left out, as a service of before wants it."""
+    return json.dumps({"held": held, "tails": tails} if tails else {"held": held}).encode()
 
 
 def render_leave(reason: str) -> bytes:
@@ -202,6 +246,8 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         lease_s=_parse_lease(answer),
         batch=max(1, _get(answer, "batch", int)),
         task=plan,
+        takes_usage=answer.get("takes_usage") is True,
+        takes_output=answer.get("takes_output") is True,
     )
 
 
@@ -227,6 +273,7 @@ def parse_renewal(raw: bytes) -> Renewal:
         stop=_parse_stop(answer),
         token=token if isinstance(token, str) and token else None,
         is_held=answer.get("held") is True,
+        watched=[str(event) for event in answer.get("watched") or ()],
     )
 
 

@@ -227,7 +227,7 @@ class Pilot:
             self._ending.note_enrolment_refused(error)
         elif call.kind == "step" and self._crew is not None:
             self._log.tell("call refused", status=error.status, attempts=len(call.finished))
-            if len(call.finished) > 1:
+            if len(call.finished) > 1 or any(one.has_extras for one in call.finished):
                 self._crew.desk.hand_in_again(call.finished, alone=True)
             elif call.finished and isinstance(call.finished[0], Left):
                 self._log.tell("a result on disk is refused", why=str(error), event=call.finished[0].event)
@@ -274,7 +274,13 @@ class Pilot:
         self._epoch += 1
         self._number = 0
         self._ask_at = 0.0
-        self._session = Session(self._epoch, enrolled.token, enrolled.lease_s)
+        self._session = Session(
+            self._epoch,
+            enrolled.token,
+            enrolled.lease_s,
+            takes_usage=enrolled.takes_usage,
+            takes_output=enrolled.takes_output,
+        )
         self._log.tell("enrolled", session=enrolled.session, epoch=self._epoch, task=enrolled.task.task_id)
         if self._crew is None and not self._ending.has_begun:
             self._start_crew(enrolled)

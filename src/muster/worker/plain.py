@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Optional, Tuple
 
 from muster.worker.capture import Capture
@@ -12,11 +12,15 @@ from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
 from muster.worker.folders import AttemptFolder, Folders
 from muster.worker.launch import Launcher
+from muster.worker.live import Live
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Failure, Lease, TaskPlan
+from muster.worker.printed import render_printed
 from muster.worker.reaper import Reaper
 from muster.worker.results import ResultError, read_outfile
 from muster.worker.runtime import CANCELLED, DONE, FAILED, Ended, make_complaint, make_failure, make_timeout
+from muster.worker.spent import Spent
+from muster.worker.usage import make_usage
 from muster.worker.watched import WatchList
 
 
@@ -31,6 +35,7 @@ class Workshop:
     task_start_s: float
     log: LogLines
     watched: WatchList
+    live: Live = field(default_factory=Live)
 
 
 def end_cancelled(child: Child, excess: "Optional[Tuple[str, str]]", *, wall_s: float) -> Ended:
@@ -75,15 +80,21 @@ class PlainCommand:
         child: Optional[Child] = None
         try:
             child = self._start(folder, mark, kind)
-            self._shop.watched.watch(child.pid, cancel, folder.path)
+            shop.watched.watch(child.pid, cancel, folder.path)
+            shop.live.show(lease.event, lease.fence, child.stdout, child.stderr)
             ended = self._watch(child, folder, cancel, began)
         except StartError as error:
             ended = Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=time.monotonic() - began)
+        shop.live.hide(lease.event)
+        usage = make_usage(Spent(), bytes_in=len(lease.body))
         if child is not None:
-            self._shop.watched.forget(child.pid)
+            spent = child.spent if shop.launcher.holds_processes else None
+            usage = make_usage(spent, bytes_in=len(lease.body), peak_bytes=shop.watched.take_peak(child.pid))
+            shop.watched.forget(child.pid)
         printed = (child.stdout, child.stderr) if child is not None else (Capture(), Capture())
         shop.folders.settle(folder, is_good=ended.outcome != FAILED, stdout=printed[0], stderr=printed[1])
-        return ended
+        output = render_printed(*printed) if ended.outcome == FAILED else None
+        return replace(ended, usage=usage, output=output)
 
     def close(self) -> None:
         """Nothing is kept between events."""

@@ -19,6 +19,7 @@ Answer: `protocol`, `session` (string), `token`, `token_ttl_s`, `lease_s`, `batc
 `slots`, `n_cores`, `n_outputs` (how many queues results go to; 0: results are kept with the event, nothing is sent on),
 `memory_bytes`, `disk_bytes` (what the tasks of a worker may use together; 0, and where it is missing: any number),
 `gpus` (how many a worker needs; missing: 0).
+`takes_usage` (true: attempts may carry `usage`; where it is missing they must not), `takes_output` (the same of `output`).
 """
 
 STEP = "/muster/v1/worker/step"
@@ -26,7 +27,10 @@ STEP = "/muster/v1/worker/step"
 
 Request: `call` (1, 2, ...; a retry repeats the number and the body), `finished` (array of `event`, `fence`, `outcome`
 (`done`, `failed`, `released`), `results` (array of `kind`, `body`), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`,
-`exit_code`; null unless failed), `wall_s`), `want` (events to lease at most), `wait_s` (how long to park when there are none).
+`exit_code`; null unless failed), `wall_s`, `usage` (`cpu_s`, `memory_bytes`, `bytes_in`: each a number, or null where it is not
+known; it may be left out), `output` (only with `failed`, and may be left out: `stdout`, `stderr`, each null where nothing was printed,
+or `data` (base64 of zlib, at most `OUTPUT_BYTES_MAX` bytes: the beginning and the end) and `size_bytes` of all that was printed)),
+`want` (events to lease at most), `wait_s` (how long to park when there are none).
 A call made while an earlier one is parked ends the parked one, which then answers without events.
 Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events` (array of `event`, `fence`, `attempt`,
 `limit`, `key` (or null), `kind`, `body` (a string), `alone` (true: workers died with it; hold nothing else while it is at work)),
@@ -40,11 +44,20 @@ UNHURRIED_S = 31_622_400.0
 """A `grace_s` as good as none: tasks at work end when they end. A shorter one that follows counts from when it is said."""
 
 RENEW = "/muster/v1/worker/renew"
-"""Request: `held` (array of `[event, fence]`). Answer: `lease_s`, `lost` (array of events no longer held: stop their tasks,
-hand nothing in), `stop`, `held` (as in STEP), `token` (a fresh one, or null while the old one has more than half of its time)."""
+"""Request: `held` (array of `[event, fence]`), `tails` (array of `event`, `fence`, `stdout`, `stderr`: each `data`, base64 of at most the
+last `TAIL_BYTES_MAX` bytes that were printed, and `size_bytes` of all of it; only for events that the last answer named in `watched`).
+Answer: `lease_s`, `lost` (array of events no longer held: stop their tasks, hand nothing in), `stop`, `held` (as in STEP), `token` (a fresh
+one, or null while the old one has more than half of its time), `watched` (array of events whose output somebody looks at; it may be
+missing)."""
 
 LEAVE = "/muster/v1/worker/leave"
 """Request: `reason`. What the session still holds goes back uncounted. Answer: `{}`."""
+
+OUTPUT_BYTES_MAX = 1 << 16
+"""Of each stream that a failed attempt printed, compressed."""
+
+TAIL_BYTES_MAX = 1 << 14
+"""Of each stream of a task at work."""
 
 SESSION_ENDED = 410
 """Status of STEP, RENEW and LEAVE when the session is over. Enrol again (the same start) unless told to stop; attempts finished meanwhile

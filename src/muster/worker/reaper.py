@@ -9,11 +9,22 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
+import threading
 import time
-from typing import Callable, List, Optional, Set
+from typing import Callable, Dict, List, Optional, Set
 
-from muster.worker.procfs import MARK, find_descendants, find_process, list_processes, read_environment, read_mark
+from muster.worker.procfs import (
+    MARK,
+    Process,
+    find_descendants,
+    find_process,
+    list_processes,
+    read_environment,
+    read_mark,
+)
+from muster.worker.spent import Spent
 
 _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN_BYTES = 1 << 16
@@ -33,7 +44,10 @@ class Reaper:
         self._pid = os.getpid()
         self._names = b"=" + os.fsencode(folder) + b"/"  # a variable that begins with it
         self._children_file: Optional[int] = None
-        self._running: Set[str] = set()
+        self._running: Dict[str, int] = {}  # by mark: its first process
+        self._spent: Dict[str, Spent] = {}  # by mark: what adopted processes of it took that were awaited
+        self._found: Dict[int, str] = {}  # by process: whose it was found to be
+        self._noting = threading.Lock()
         if adopts and _become_subreaper():
             try:
                 self._children_file = os.open(
@@ -42,13 +56,17 @@ class Reaper:
             except FileNotFoundError:
                 self._children_file = None  # a kernel without CONFIG_PROC_CHILDREN
 
-    def note_start(self, mark: str) -> None:
-        """An attempt with this mark is at work."""
-        self._running.add(mark)
+    def note_start(self, mark: str, pid: int) -> None:
+        """An attempt with this mark is at work. `pid`: its first process, the leader of a session."""
+        with self._noting:
+            self._running[mark] = pid
 
-    def note_end(self, mark: str) -> None:
-        """Its process was awaited, and what it left is gone."""
-        self._running.discard(mark)
+    def note_end(self, mark: str) -> Spent:
+        """Its process was awaited, and what it left is gone. Returns what that took, as far as it can be told whose it was."""
+        with self._noting:
+            self._running.pop(mark, None)
+            self._found = {pid: of for pid, of in self._found.items() if of != mark}
+            return self._spent.pop(mark, Spent())
 
     def clear_up(self, mark: str) -> List[int]:
         """After an attempt's process has ended: stop what it left. Returns the pids of what would not die in time."""
@@ -62,6 +80,7 @@ class Reaper:
             if not left or time.monotonic() > end:
                 self._list_adopted()  # one that has died within the look is awaited, too
                 return sorted(left)
+            self._note_found(mark, left)
             _kill(left)
             time.sleep(0.001)  # a killed process needs a moment, and there is no handle on those that are not ours
 
@@ -79,7 +98,9 @@ class Reaper:
         while True:
             left = self._find_tree(mark, pid)
             if not left:
+                self._list_adopted()  # those that were dead by now are awaited, too
                 return []
+            self._note_found(mark, left)
             _kill(left)
             reap()
             self._list_adopted()
@@ -110,7 +131,36 @@ class Reaper:
         words = said.split()
         if len(said) == _CHILDREN_BYTES:
             words.pop()  # it may have been cut off; it is seen once these are gone
-        return [pid for pid in map(int, words) if not _reap(pid)]
+        return [pid for pid in map(int, words) if not self._reap(pid)]
+
+    def _reap(self, pid: int) -> bool:
+        """Await an adopted process if it is dead. True: it is gone."""
+        process = find_process(pid)
+        if process is None:
+            return True
+        if not process.is_zombie:
+            return False
+        try:
+            awaited, _, told = os.wait4(pid, os.WNOHANG)
+        except ChildProcessError:
+            return True  # another thread was faster
+        if awaited:
+            self._note_spent(process, told)
+        return True
+
+    def _note_found(self, mark: str, pids: Set[int]) -> None:
+        with self._noting:
+            self._found.update(dict.fromkeys(pids, mark))
+
+    def _note_spent(self, process: Process, told: resource.struct_rusage) -> None:
+        """Whose was it? As it was found while it lived; else by its session, in which an attempt begins; else that of the only one."""
+        with self._noting:
+            mark = self._found.pop(process.pid, None)
+            if mark is None:
+                marks = [one for one, pid in self._running.items() if pid == process.session] or list(self._running)
+                mark = marks[0] if len(marks) == 1 else None
+            if mark in self._running:
+                self._spent.setdefault(mark, Spent()).add(told)
 
     def _find_left(self, mark: str) -> Set[int]:
         """What of the adopted, and of what came from them, is the attempt's. One without a mark (its variables were cleared)
@@ -119,7 +169,8 @@ class Reaper:
         adopted = self._list_adopted()
         if not adopted:
             return set()
-        is_alone = not self._running - {mark}
+        with self._noting:
+            is_alone = not self._running.keys() - {mark}
         processes = list_processes()
         left: Set[int] = set()
         for pid in adopted:
@@ -162,20 +213,6 @@ def _become_subreaper() -> bool:
         return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
     except (OSError, AttributeError):
         return False  # not Linux, or an odd C library: processes are then found by their marks alone
-
-
-def _reap(pid: int) -> bool:
-    """Await a child if it is dead. True: it is gone."""
-    process = find_process(pid)
-    if process is None:
-        return True
-    if not process.is_zombie:
-        return False
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return True  # another thread was faster
-    return True
 
 
 def _kill(pids: Set[int]) -> None:

@@ -8,7 +8,7 @@ from typing import Optional, Protocol
 
 from muster.worker.child import Cancel
 from muster.worker.fingerprint import NO_STDERR, clip, extract_cause, make_fingerprint
-from muster.worker.messages import Failure, Lease
+from muster.worker.messages import Failure, Lease, Usage
 
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 
@@ -22,12 +22,16 @@ class Ended:
         result: rendered by `results`; None for a task that left none.
         failure: with FAILED only.
         wall_s: how long the task worked at it, a process's start not counted for a warm one.
+        usage: what it took.
+        output: what it printed, rendered by `printed`; with FAILED only.
     """
 
     outcome: str
     result: Optional[bytes] = field(default=None, repr=False)
     failure: Optional[Failure] = None
     wall_s: float = 0.0
+    usage: Optional[Usage] = None
+    output: Optional[bytes] = field(default=None, repr=False)
 
 
 class Runtime(Protocol):

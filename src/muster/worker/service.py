@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Optional, Tuple, TypeVar
+from typing import Callable, Optional, Sequence, Tuple, TypeVar
 
 from muster.worker import protocol
 from muster.worker.link import Address, Link, LinkError, Reply
@@ -48,12 +48,17 @@ class Session:
         epoch: counts them.
         token: is replaced by renewals.
         stepped_at: when the last step was sent that was answered (monotonic): from then on the session had a whole lease.
+        takes_usage, takes_output: see `messages.Enrolled`.
+        watched: events whose output somebody looks at, as the last renewal said.
     """
 
     epoch: int
     token: str
     lease_s: float
     stepped_at: float = 0.0
+    takes_usage: bool = False
+    takes_output: bool = False
+    watched: Sequence[str] = ()
 
 
 class Patience:

@@ -33,11 +33,21 @@ Key = Tuple[str, int]
 
 @dataclass(frozen=True)
 class Left(Handed):
-    """An attempt that a former start has left. `result` holds all of it as it was rendered then."""
+    """An attempt that a former start has left. `result` holds it as it was rendered then, but for usage and output, which are `rest`."""
 
-    def render(self) -> bytes:
+    rest: Tuple[Optional[bytes], Optional[bytes]] = (None, None)
+
+    @property
+    def has_extras(self) -> bool:
+        """See `Handed.has_extras`."""
+        return self.rest != (None, None)
+
+    def render(self, *, with_usage: bool = True, with_output: bool = True) -> bytes:
         """See `Handed.render`."""
-        return self.result or b""
+        usage, output = self.rest
+        more = b',"usage":' + usage if with_usage and usage is not None else b""
+        more += b',"output":' + output if with_output and output is not None else b""
+        return (self.result or b"{}")[:-1] + more + b"}"
 
 
 class TornError(Exception):
@@ -160,9 +170,12 @@ class Spool:
         return f"{self._folder}/{event.replace('/', '_')}.{fence}"
 
     def _write(self, one: Handed) -> int:
-        rendered = one.render()
+        rendered = one.render(with_usage=False, with_output=False)
         about = {"taskforce": self._taskforce, "event": one.event, "fence": one.fence, "outcome": one.outcome}
-        content = json.dumps({**about, "wall_s": one.wall_s}).encode() + b"\n" + rendered
+        usage = None if one.usage is None else one.usage.render().decode()
+        output = None if one.output is None else one.output.decode()
+        said = {**about, "wall_s": one.wall_s, "usage": usage, "output": output}
+        content = json.dumps(said).encode() + b"\n" + rendered
         place = self._place(one.event, one.fence)
         draft = place + _DRAFT
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -203,10 +216,15 @@ def _parse(raw: bytes) -> "Tuple[str, Left]":
             outcome=str(said["outcome"]),
             result=rendered,
             wall_s=float(said["wall_s"]),
+            rest=(_encode(said["usage"]), _encode(said["output"])),
         )
         return str(said["taskforce"]), left
     except (ValueError, KeyError, TypeError) as error:
         raise TornError(f"{type(error).__name__}: {error}") from None
+
+
+def _encode(text: object) -> Optional[bytes]:
+    return None if text is None else str(text).encode()
 
 
 def _sync(folder: str) -> None:

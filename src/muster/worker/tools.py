@@ -62,6 +62,7 @@ class Apptainer:
     run: Run
 
     name = APPTAINER
+    holds_processes = True
     hands_on_descriptors = True
 
     def prepare(self, image: str) -> Image:
@@ -110,6 +111,7 @@ class Docker:
     store: ImageStore
     run: Run
 
+    holds_processes = False  # of Docker they are a daemon's, and Podman's leave it
     hands_on_descriptors = False
 
     def prepare(self, image: str) -> Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import Callable, Optional
 
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
@@ -11,8 +12,9 @@ from muster.worker.child import EXITED, READY, TIMED_OUT, Cancel, Child, StartEr
 from muster.worker.fingerprint import clip, extract_cause, make_fingerprint
 from muster.worker.folders import AttemptFolder
 from muster.worker.frames import Answer, Answered, FrameError, FrameReader, check_hello, parse_answer, render_event
-from muster.worker.messages import Failure, Lease
+from muster.worker.messages import Failure, Lease, Usage
 from muster.worker.plain import Workshop, end_cancelled, make_mark
+from muster.worker.printed import render_printed
 from muster.worker.results import ResultError, render_bytes, render_json
 from muster.worker.runtime import (
     DONE,
@@ -23,6 +25,8 @@ from muster.worker.runtime import (
     make_failure,
     make_timeout,
 )
+from muster.worker.spent import Spent
+from muster.worker.usage import Meter, make_usage
 
 END_S = 5.0
 """Seconds that a process may take to end after its last event."""
@@ -73,11 +77,13 @@ class _WarmProcess:
         finally:
             os.close(events)
             os.close(answers)
+        self.meter = Meter(self.child.pid)
 
     def greet(self, *, until: float, cancel: Cancel) -> None:
         """Wait until it asks for events. Raises _StoppedError, FrameError."""
         header, _ = self._receive(until, cancel)
         check_hello(header)
+        self.meter.start()
 
     def ask(self, lease: Lease, *, until: Optional[float], cancel: Cancel) -> Answer:
         """Give it one event, and take its answer. Raises _StoppedError, FrameError.
@@ -168,7 +174,12 @@ class WarmCommand:
         try:
             process = self._process or self._start(lease, cancel)
         except StartError as error:
-            return Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=self._clock() - began)
+            return Ended(
+                FAILED,
+                failure=make_complaint("start", str(error)),
+                wall_s=self._clock() - began,
+                usage=make_usage(Spent(), bytes_in=len(lease.body)),
+            )
         except _StoppedError as stopped:
             return self._give_up(stopped, lease, began, cancel, is_starting=True)
         except FrameError as error:
@@ -177,13 +188,21 @@ class WarmCommand:
         timeout_s = self._shop.plan.timeout_s
         until = None if timeout_s is None else began + timeout_s
         process.child.forget_prints()
+        process.meter.begin()
+        self._shop.live.show(lease.event, lease.fence, process.child.stdout, process.child.stderr)
         try:
             answer = process.ask(lease, until=until, cancel=cancel)
         except _StoppedError as stopped:
             return self._give_up(stopped, lease, began, cancel)
         except FrameError as error:
             return self._give_up(_StoppedError("frame", str(error)), lease, began, cancel)
+        finally:
+            self._shop.live.hide(lease.event)
         ended = self._judge(answer, process, self._clock() - began)
+        peak_bytes = self._shop.watched.take_peak(process.child.pid)
+        usage = self._measure(process.meter.end(), peak_bytes, lease)
+        output = _render_output(process.child) if ended.outcome == FAILED else None
+        ended = replace(ended, usage=usage, output=output)
         process.n_events += 1
         if process.n_events >= self._shop.plan.max_events:
             self.close()
@@ -235,23 +254,31 @@ class WarmCommand:
             raise ValueError(f"{lease.event} has no process")
         process.close_pipes()
         child = process.child
+        peak_bytes = self._shop.watched.take_peak(child.pid)
         self._shop.watched.forget(child.pid)
         excess = cancel.excess
         status = child.finish() if stopped.happened == EXITED else child.kill()
         wall_s = self._clock() - began
+        spent = Spent(max(0.0, child.spent.cpu_s - process.meter.cpu_s), child.spent.memory_bytes)
+        usage = self._measure(spent, peak_bytes, lease)
         is_cancelled = stopped.happened == CHILD_CANCELLED
         is_good = is_cancelled and excess is None
         self._shop.folders.settle(process.folder, is_good=is_good, stdout=child.stdout, stderr=child.stderr)
         if is_cancelled:
-            return end_cancelled(child, excess, wall_s=wall_s)
+            output = None if is_good else _render_output(child)
+            return replace(end_cancelled(child, excess, wall_s=wall_s), usage=usage, output=output)
         tails = {"stdout_tail": child.stdout.tail_text(), "stderr_tail": child.stderr.tail_text()}
         if stopped.happened == TIMED_OUT and not is_starting:
-            return Ended(FAILED, failure=make_timeout(self._shop.plan.timeout_s or 0.0, **tails), wall_s=wall_s)
-        if stopped.happened == EXITED and status != 0:
+            failure = make_timeout(self._shop.plan.timeout_s or 0.0, **tails)
+        elif stopped.happened == EXITED and status != 0:
             failure = make_failure(status, child.stderr.text(), **tails)
         else:
             failure = make_complaint("warm", self._explain(stopped, status, is_starting=is_starting), **tails)
-        return Ended(FAILED, failure=failure, wall_s=wall_s)
+        return Ended(FAILED, failure=failure, wall_s=wall_s, usage=usage, output=_render_output(child))
+
+    def _measure(self, spent: Spent, peak_bytes: int, lease: Lease) -> Usage:
+        is_ours = self._shop.launcher.holds_processes
+        return make_usage(spent if is_ours else None, bytes_in=len(lease.body), peak_bytes=peak_bytes)
 
     def _explain(self, stopped: _StoppedError, status: int, *, is_starting: bool) -> str:
         hint = "a warm task calls muster.task.run(handle), see docs/reference/task.md"
@@ -262,3 +289,7 @@ class WarmCommand:
         if stopped.happened == TIMED_OUT:
             return f"it did not ask for an event within {self._shop.task_start_s:g} s; {hint}"
         return f"{stopped.text}; {hint}"
+
+
+def _render_output(child: Child) -> Optional[bytes]:
+    return render_printed(child.stdout, child.stderr)

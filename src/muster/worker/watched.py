@@ -22,17 +22,38 @@ class WatchList:
 
     def __init__(self) -> None:
         self._watched: Dict[int, Watched] = {}
+        self._peaks: Dict[int, int] = {}
         self._lock = threading.Lock()
 
     def watch(self, pid: int, cancel: Cancel, folder: str) -> None:
         """A task's process has begun."""
         with self._lock:
             self._watched[pid] = Watched(cancel, folder)
+            self._peaks[pid] = 0
 
     def forget(self, pid: int) -> None:
         """It has ended."""
         with self._lock:
             self._watched.pop(pid, None)
+            self._peaks.pop(pid, None)
+
+    def find_peak(self, pid: int) -> int:
+        """The most memory that was seen of what came of it, since that was taken last; in bytes."""
+        with self._lock:
+            return self._peaks.get(pid, 0)
+
+    def note_peak(self, pid: int, size: int) -> None:
+        """So much was seen of it just now."""
+        with self._lock:
+            if pid in self._peaks:
+                self._peaks[pid] = max(self._peaks[pid], size)
+
+    def take_peak(self, pid: int) -> int:
+        """As `find_peak`, and it begins anew; 0: nobody has looked meanwhile."""
+        with self._lock:
+            peak = self._peaks.get(pid, 0)
+            self._peaks[pid] = 0
+            return peak
 
     def list(self) -> Mapping[int, Watched]:
         """Those that are at work."""

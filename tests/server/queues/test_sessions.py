@@ -42,6 +42,8 @@ async def test_a_worker_is_told_how_to_run_its_task(door: Door) -> None:
             "disk_bytes": 2 << 30,
             "gpus": 2,
         },
+        "takes_usage": True,
+        "takes_output": True,
     }
     assert session.isdigit()
     assert token not in {"", enrolment_secret(KEY, door.layout.taskforce_uuid)}
@@ -199,7 +201,14 @@ async def test_renewing_names_what_was_lost_and_gives_a_fresh_token_in_time(door
     worker.enrolled["token"] = renewed["token"]
     good = await worker.ask("renew", {"held": []})
 
-    assert early == {"lease_s": 60.0, "lost": [two["event"]], "stop": None, "token": None, "held": False}
+    assert early == {
+        "lease_s": 60.0,
+        "lost": [two["event"]],
+        "stop": None,
+        "token": None,
+        "held": False,
+        "watched": [],
+    }
     assert renewed["token"]
     assert (expired.status_code, expired.json()["code"]) == (401, "unauthenticated")
     assert good.status_code == 200

@@ -1,11 +1,15 @@
 """Do the worker's messages and the door's fit each other, and does no body change between them?"""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.json_texts import HARD, TEXTS
+from muster.domain.errors import InvalidError
 from muster.domain.ids import render_event_id
+from muster.domain.usage import NO_USAGE, Usage
 from muster.server.doors.muster.workers import views
 from muster.server.ports.queue_engine import Body, BodyKind, Leased
 from muster.server.services.step_worker import WorkerAnswer
@@ -45,6 +49,47 @@ def test_the_door_reads_the_results_that_the_worker_sends(bodies: list[Body]) ->
     call = views.parse_step(messages.render_step(1, handed, want=0, wait_s=0))
 
     assert [list(one.results) for one in call.finished] == [[body] for body in bodies]
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (messages.Usage(1.5, 1 << 30, 12), Usage(1.5, 1 << 30, 12)),
+        (messages.Usage(None, None, 0), Usage(None, None, 0)),
+        (None, NO_USAGE),
+    ],
+)
+def test_what_an_attempt_took_travels_with_it(sent: messages.Usage | None, read: Usage) -> None:
+    handed = Handed(render_event_id(1), 1, "done", wall_s=2.0, usage=sent)
+
+    [told] = views.parse_step(messages.render_step(1, [handed], want=0, wait_s=0)).finished
+    [untold] = views.parse_step(messages.render_step(1, [handed], want=0, wait_s=0, with_usage=False)).finished
+
+    assert [told.usage, untold.usage] == [read, NO_USAGE]
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"cpu_s": -1},
+        {"cpu_s": 1e300},
+        {"cpu_s": "much"},
+        {"memory_bytes": -1},
+        {"memory_bytes": 1 << 70},
+        {"memory_bytes": 0.5},
+        {"bytes_in": 1 << 60},
+        {"gpu_s": 1},
+        [],
+    ],
+)
+def test_a_usage_that_makes_no_sense_is_refused_by_name(usage: object) -> None:
+    attempt = {"event": render_event_id(1), "fence": 1, "outcome": "done", "usage": usage}
+
+    with pytest.raises(InvalidError) as refused:
+        views.parse_step(json.dumps({"call": 1, "finished": [attempt]}).encode())
+
+    [finding] = refused.value.findings
+    assert finding.field.startswith("finished[0].usage")
 
 
 @pytest.mark.anyio

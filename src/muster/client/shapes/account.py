@@ -1,6 +1,7 @@
 """How do the account of a workflow and its errors look?"""
 
 from muster.client.shapes.message import Answer
+from muster.client.shapes.usage import UsageSumsView
 
 
 class CountsView(Answer):
@@ -18,12 +19,21 @@ class CountsView(Answer):
     duplicates: int = 0
 
 
+class UsageRecount(Answer):
+    """The sums of what attempts took beside the rows. They may differ where a service of before folded some; `adds_up` is of events."""
+
+    kept: UsageSumsView
+    counted: UsageSumsView
+    agrees: bool
+
+
 class RecountView(Answer):
     """Counters beside rows counted afresh."""
 
     kept: CountsView
     counted: CountsView
     agrees: bool
+    usage: UsageRecount | None = None
 
 
 class QueueAccount(Answer):

@@ -44,6 +44,18 @@ class AttemptErrorView(Answer):
     exit_code: int | None
 
 
+class AttemptUsageView(Answer):
+    """What an attempt took; null: not known. `cpu_s`: user and system together, of all its processes. `memory_bytes`: at the largest.
+
+    `bytes_in`: of the event's body; `bytes_out`: of its results.
+    """
+
+    cpu_s: float | None = None
+    memory_bytes: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+
+
 class AttemptView(Answer):
     """One attempt. `outcome`: done, failed, released, expired, abandoned, late, duplicate (docs/glossary.md).
 
@@ -60,6 +72,55 @@ class AttemptView(Answer):
     wall_s: float
     error: AttemptErrorView | None
     revision: int | None = None
+    usage: AttemptUsageView = field(default_factory=AttemptUsageView)
+
+
+class StreamView(Answer):
+    """What an attempt printed to one stream. `size_bytes`: of all of it; `is_whole`: `text` has all of it, else what is left out."""
+
+    text: str
+    size_bytes: int
+    is_whole: bool
+
+
+class AttemptLogView(Answer):
+    """GET /muster/v1/events/{event}/logs?attempt=
+
+    `attempt`: counted as in the event's `history`. `stdout`, `stderr`: null where it printed nothing. `has_ends_only`: no more is kept than
+    the ends that its error has, of whose beginning nothing is known (`size_bytes` is that of what is kept, and `is_whole` false). `kept`:
+    the attempts at this event of which more is.
+    """
+
+    event: str
+    attempt: int
+    outcome: str
+    stdout: StreamView | None
+    stderr: StreamView | None
+    has_ends_only: bool
+    kept: list[int]
+
+
+class LiveStreamView(Answer):
+    """The end of what was printed to one stream, base64; `size_bytes`: how much that was in all."""
+
+    data: str
+    size_bytes: int
+
+
+class TailView(Answer):
+    """GET /muster/v1/events/{event}/tail
+
+    What the task that is at work at the event has printed; each look has its worker asked for half a minute more, and answers with what it
+    brought last. `state`: of the event. `lease`: counts the attempts; null, as `stdout`, `stderr` and `at` (when it was brought): nothing
+    was brought yet.
+    """
+
+    event: str
+    state: str
+    lease: int | None
+    stdout: LiveStreamView | None
+    stderr: LiveStreamView | None
+    at: float | None
 
 
 class EventSummary(Answer):

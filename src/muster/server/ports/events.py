@@ -6,6 +6,7 @@ from typing import Protocol
 
 from muster.domain.attempt import AttemptEnd, AttemptError, CauseOfDeath
 from muster.domain.event_state import EventState
+from muster.domain.usage import NO_USAGE, Usage
 from muster.server.ports.queue_engine import Body
 
 
@@ -44,6 +45,7 @@ class AttemptRow:
     wall_s: float
     error: AttemptError | None
     revision: int | None = None
+    usage: Usage = NO_USAGE
 
 
 @dataclass(frozen=True, slots=True)

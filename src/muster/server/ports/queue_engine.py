@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from muster.domain.attempt import AttemptError, Outcome, Verdict
+from muster.domain.usage import NO_USAGE, Usage
 
 
 class BodyKind(IntEnum):
@@ -40,6 +41,7 @@ class Finished:
         results: bodies for the task's output queues: every result goes to every output queue. Only with `Outcome.DONE`.
         error: only with `Outcome.FAILED`.
         wall_s: how long the task ran.
+        usage: what it took; its results are measured here.
     """
 
     event: int
@@ -48,6 +50,7 @@ class Finished:
     results: Sequence[Body] = ()
     error: AttemptError | None = None
     wall_s: float = 0.0
+    usage: Usage = NO_USAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ from muster.domain.room import InUse, Resource, Wants
 from muster.domain.sharing import Share
 from muster.domain.standing import Standings
 from muster.domain.taskforce_phase import Phase
+from muster.domain.usage import NO_SUMS, UsageSums
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
+from muster.server.ports.attempt_logs import AttemptLogs
 from muster.server.ports.census import Census
 from muster.server.ports.events import Events
 from muster.server.ports.finder import Finder
@@ -209,11 +211,14 @@ class Recount:
 
     Args:
         counted_twice: events of the queue with more than one result that counted.
+        usage_kept, usage_counted: the sums of what attempts took; without the memory, which is no sum.
     """
 
     kept: Counts
     counted: Counts
     counted_twice: int
+    usage_kept: UsageSums = NO_SUMS
+    usage_counted: UsageSums = NO_SUMS
 
 
 class Queues(Protocol):
@@ -221,6 +226,9 @@ class Queues(Protocol):
 
     def counts(self, numbers: Sequence[int]) -> Mapping[int, Counts]:
         """The account of each, from counters and deltas in one statement, so in one snapshot for all of them."""
+
+    def usage(self, numbers: Sequence[int]) -> Mapping[int, UsageSums]:
+        """What the attempts at the events of each took together, as `counts`."""
 
     def has_ready(self, numbers: Sequence[int]) -> bool:
         """Does any of them have an event that can be leased now (not one that waits for its next attempt)?"""
@@ -298,6 +306,8 @@ class Transaction(Protocol):
     def queues(self) -> Queues: ...
     @property
     def events(self) -> Events: ...
+    @property
+    def attempt_logs(self) -> AttemptLogs: ...
     @property
     def holders(self) -> Holders: ...
     @property

@@ -12,6 +12,7 @@ from muster.server.ports.holders import Session
 from muster.server.ports.store import Transaction
 from muster.server.services.host_book import Place
 from muster.server.services.parts import Parts
+from muster.server.services.read_usage import read_asked
 from muster.server.services.task_settings import GPUS, parse_gpus
 from muster.server.services.worker_desk import TaskPlan
 from muster.server.services.worker_token import WorkerClaims, is_enrolment_secret, make_token
@@ -54,6 +55,7 @@ class Enrolled:
         n_outputs: how many queues its results go to.
         gpus: how many a worker needs.
         memory_bytes, disk_bytes: what its tasks may use together; 0: any number.
+        takes_output: what failed attempts print is kept.
     """
 
     session: int
@@ -67,6 +69,7 @@ class Enrolled:
     memory_bytes: int
     disk_bytes: int
     gpus: int
+    takes_output: bool
 
 
 async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
@@ -85,6 +88,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
     parts.desk.plans.keep(taskforce.taskforce_uuid, plan)
     parts.hosts.book.keep_place(number, Place(enrolment.host, enrolment.site))
     parts.measures.tokens["worker"] += 1
+    asked = read_asked(taskforce, slots=directive.slots)
     expires_at = int(parts.desk.clock() + parts.settings.token_ttl_s)
     return Enrolled(
         session=number,
@@ -93,11 +97,12 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         lease_s=plan.lease_s,
         batch=BATCH,
         directive=directive,
-        n_cores=_n_cores(taskforce),
+        n_cores=asked.n_cores,
         n_outputs=len(plan.outputs),
-        memory_bytes=_read_size(taskforce, "worker_memory"),
+        memory_bytes=asked.memory_bytes,
         disk_bytes=_read_size(taskforce, "worker_disk"),
         gpus=_read_gpus(taskforce),
+        takes_output=parts.settings.outputs_kept.wants_any,
     )
 
 
@@ -184,11 +189,6 @@ def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> Ta
         brake_rule=directive.brake_rule,
         revision=directive.revision,
     )
-
-
-def _n_cores(taskforce: Taskforce) -> int:
-    n_cores = taskforce.worker_config.get("n_cores", 1)
-    return n_cores if isinstance(n_cores, int) and n_cores >= 1 else 1
 
 
 def _read_size(taskforce: Taskforce, name: str) -> int:

@@ -20,6 +20,7 @@ from muster.server.ports.waking import Waking
 from muster.server.services.horizon_age import HorizonAge
 from muster.server.services.host_book import HostBook
 from muster.server.services.key_book import KeyBook
+from muster.server.services.live_tails import LiveTails
 from muster.server.services.lookout import Lookouts
 from muster.server.services.measures import Measures
 from muster.server.services.note_asking import Noted
@@ -113,5 +114,7 @@ class Parts:
     """Which agents this process has written down lately."""
     lookouts: Lookouts[Any] = field(default_factory=Lookouts)
     """The workflows that somebody follows in this process, by id."""
+    live_tails: LiveTails = field(default_factory=LiveTails)
+    """What tasks print that somebody looks at through this process."""
     horizon: HorizonAge = field(default_factory=HorizonAge)
     """For how long notices have been held back."""

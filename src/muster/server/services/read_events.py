@@ -1,11 +1,13 @@
 """What became of the events? Lists by queue and state, one event with its history, dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 from operator import attrgetter
 
+from muster.domain.attempt_output import AttemptOutput
 from muster.domain.caller import Caller
+from muster.domain.errors import NotFoundError
 from muster.domain.event_state import EventState
 from muster.domain.queue import Queue
 from muster.domain.workflow import Workflow
@@ -85,6 +87,60 @@ async def get_event(parts: Parts, caller: Caller, event: int) -> EventHistory:
         return EventHistory(workflow, queue, row, tx.events.list_attempts(event))
 
     return await parts.store.read(look)
+
+
+@dataclass(frozen=True)
+class AttemptLog:
+    """What one attempt at an event printed.
+
+    Args:
+        number: of the attempt, as the event's history counts them, from 1.
+        output: None: no more is kept of it than the ends in its error.
+        kept: numbers of the attempts of which more is kept.
+    """
+
+    number: int
+    row: AttemptRow
+    output: AttemptOutput | None
+    kept: Sequence[int]
+
+
+async def get_attempt_log(parts: Parts, caller: Caller, event: int, attempt: int | None) -> AttemptLog:
+    """What an attempt printed. `attempt` None: the last one of which there is anything.
+
+    Raises NotFoundError: there is no such event or attempt, or nothing is kept of what it printed; ForbiddenError for others than owner
+    and operators.
+    """
+
+    def look(tx: Transaction) -> AttemptLog:
+        row = tx.events.get(event)
+        workflow = tx.workflows.get(tx.queues.get(row.queue).workflow_id)
+        require_owner(caller, workflow.owner, what=f"workflow {workflow.workflow_id}", group=workflow.owner_group)
+        attempts = dict(enumerate(tx.events.list_attempts(event), 1))
+        fences = set(tx.attempt_logs.list_fences(event))
+        kept = [number for number, one in attempts.items() if one.fence in fences]
+        number = attempt if attempt is not None else _find_last(attempts, kept)
+        if number is None or number not in attempts:
+            raise NotFoundError(_say_what_there_is(number, attempts))
+        chosen = attempts[number]
+        output = tx.attempt_logs.find(event, chosen.fence) if chosen.fence in fences else None
+        if output is None and chosen.error is None:
+            raise NotFoundError(f"attempt {number} did not fail: what it printed is not kept")
+        return AttemptLog(number, chosen, output, kept)
+
+    return await parts.store.read(look)
+
+
+def _find_last(attempts: Mapping[int, AttemptRow], kept: Sequence[int]) -> int | None:
+    with_error = [number for number, one in attempts.items() if one.error is not None]
+    return max((*kept, *with_error), default=None)
+
+
+def _say_what_there_is(number: int | None, attempts: Mapping[int, AttemptRow]) -> str:
+    if number is None:
+        return "no attempt at it has failed: what attempts print is kept of those that failed alone"
+    there = f"it has those from 1 to {len(attempts)}" if attempts else "it has none that ended"
+    return f"the event has no attempt {number}: {there}"
 
 
 def _list_rows(tx: Transaction, page: Page) -> Sequence[tuple[Queue, EventRow]]:

@@ -10,11 +10,13 @@ from typing import Literal
 from muster.domain.attempt import Outcome, Verdict
 from muster.domain.errors import NotFoundError
 from muster.domain.workflow import WorkflowState
+from muster.server.ports.attempt_logs import NewLog
 from muster.server.ports.queue_engine import Finished, Leased, SessionEndedError, Step, StepAnswer
 from muster.server.ports.store import Transaction
 from muster.server.services.brake_workflow import trip_brake
 from muster.server.services.enrol_worker import get_plan
 from muster.server.services.host_book import Place
+from muster.server.services.live_tails import Tail
 from muster.server.services.park import Errand
 from muster.server.services.parts import Parts
 from muster.server.services.worker_desk import TaskPlan, Word
@@ -27,17 +29,19 @@ REST_S_MAX = 60.0
 WANT_MAX = 1024
 """Events that one call may lease at most; asking for more is asking for this many."""
 
+_FAILED_ATTEMPTS = frozenset({Verdict.REQUEUED, Verdict.DEAD})
 _ENDED_AN_EVENT = frozenset({Verdict.DONE, Verdict.LATE, Verdict.DEAD})
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerCall:
-    """A worker's step. `wait_s` is how long it would be parked when there are no events."""
+    """A worker's step. `wait_s` is how long it would be parked when there are no events; `outputs` are of failed attempts among those."""
 
     call: int
     finished: Sequence[Finished]
     want: int
     wait_s: float
+    outputs: Sequence[NewLog] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +78,17 @@ class WorkerAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """`lost`: events that the worker no longer holds. `token`: a fresh one, or None while the old one has time. `is_held`: as in a step."""
+    """`lost`: events that the worker no longer holds. `token`: a fresh one, or None while the old one has time. `is_held`: as in a step.
+
+    `watched`: events of it whose output somebody looks at.
+    """
 
     lease_s: float
     lost: Sequence[int]
     stop: Stop | None
     token: str | None
     is_held: bool
+    watched: Sequence[int] = ()
 
 
 async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> WorkerAnswer:
@@ -95,6 +103,8 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     step = _make_step(claims, plan, asked, want=asked.want if word.is_free and not rest_s else 0)
     answer = await parts.engine.step(step)
     reach("server.step.committed")
+    if asked.outputs:
+        await _keep_outputs(parts, asked, answer.verdicts)
     if plan.finishes_itself and not answer.leased and not _ENDED_AN_EVENT.isdisjoint(answer.verdicts):
         parts.waking.wake("drain")  # this may have been the last event: see at once whether the workflow is done
     parts.hosts.book.note_call(plan.task_id, place)
@@ -150,6 +160,22 @@ async def _watch(parts: Parts, plan: TaskPlan, finished: Sequence[Finished], *, 
         await trip_brake(parts, plan.workflow_id, plan.task_id, trip)
 
 
+async def _keep_outputs(parts: Parts, asked: WorkerCall, verdicts: Sequence[Verdict]) -> None:
+    """Before the call is answered: where the service ends between the two, the worker repeats it, and then they are kept.
+
+    Raises UnavailableError.
+    """
+    counted = {
+        (one.event, one.fence)
+        for one, verdict in zip(asked.finished, verdicts, strict=True)
+        if verdict in _FAILED_ATTEMPTS
+    }
+    logs = [one for one in asked.outputs if (one.event, one.fence) in counted]
+    kept = parts.settings.outputs_kept
+    if logs and kept.wants_any:
+        await parts.store.write(lambda tx: tx.attempt_logs.keep(logs, kept), group="attempt logs")
+
+
 async def find_come_back(parts: Parts, claims: WorkerClaims, answer: WorkerAnswer) -> WorkerAnswer | None:
     """When the worker shall ask again, where as many calls of its task are parked as may be; None where it may be parked."""
     plan = await _get_plan(parts, claims)
@@ -191,17 +217,33 @@ async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, an
     return replace(answer, leased=woken.leased)
 
 
-async def renew_worker(parts: Parts, claims: WorkerClaims, held: Sequence[tuple[int, int]]) -> Renewed:
-    """Prolong a session. `held`: (event, fence) of what the worker believes to hold. Raises SessionEndedError."""
+async def renew_worker(
+    parts: Parts, claims: WorkerClaims, held: Sequence[tuple[int, int]], tails: Sequence[Tail] = ()
+) -> Renewed:
+    """Prolong a session.
+
+    Args:
+        held: (event, fence) of what the worker believes to hold.
+        tails: what its tasks print; those of events that it does not hold are nobody's.
+
+    Raises SessionEndedError.
+    """
     plan = await _get_plan(parts, claims)
     lost = await parts.engine.renew(claims.session, held, lease_s=plan.lease_s)
+    ours = dict(held)
+    for event in lost:
+        ours.pop(event, None)
+    for tail in tails:
+        if ours.get(tail.event) == tail.fence:
+            parts.live_tails.keep(replace(tail, at=parts.desk.clock()))
     now, ttl_s = parts.desk.clock(), parts.settings.token_ttl_s
     token = None
     if is_half_spent(claims, now_s=now, ttl_s=ttl_s):
         parts.measures.tokens["worker"] += 1
         token = make_token(parts.worker_key, replace(claims, expires_at=int(now + ttl_s)))
     word = await _find_word(parts, claims, plan)
-    return Renewed(plan.lease_s, lost, _render_stop(parts, word), token, word.is_braked)
+    watched = parts.live_tails.list_watched(list(ours))
+    return Renewed(plan.lease_s, lost, _render_stop(parts, word), token, word.is_braked, watched)
 
 
 async def leave_worker(parts: Parts, claims: WorkerClaims, *, reason: str) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, func, literal, null, select
+from sqlalchemy import Column, Row, Select, Table, delete, func, literal, null, select
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd, AttemptError, CauseOfDeath
 from muster.domain.errors import NotFoundError
 from muster.domain.event_state import EventState
+from muster.domain.usage import Usage
 from muster.server.adapters.sql.deltas import add_delta
 from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.rows import Session
@@ -183,6 +184,7 @@ class SqlEvents:
                 attempt.c.at,
                 attempt.c.wall_s,
                 attempt.c.error,
+                *_usage_of(attempt),
                 holder,
                 taskforce.c.revision,
             )
@@ -198,6 +200,7 @@ class SqlEvents:
                 finished.c.at,
                 finished.c.wall_s,
                 null().label("error"),
+                *_usage_of(finished),
                 holder,
                 taskforce.c.revision,
             )
@@ -336,7 +339,17 @@ def _read_attempt(row: Row[Any]) -> AttemptRow:
         wall_s=row.wall_s,
         error=_read_error(row.error),
         revision=row.revision,
+        usage=Usage(
+            cpu_s=None if row.cpu_us is None else row.cpu_us / 1e6,
+            memory_bytes=row.memory_bytes,
+            bytes_in=row.bytes_in,
+            bytes_out=row.bytes_out,
+        ),
     )
+
+
+def _usage_of(table: Table) -> list[Column[Any]]:
+    return [table.c[name] for name in ("cpu_us", "memory_bytes", "bytes_in", "bytes_out")]
 
 
 def _read_error(text: str | None) -> AttemptError | None:

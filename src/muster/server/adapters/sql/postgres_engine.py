@@ -23,7 +23,7 @@ HOT_TABLES = ("ready", "delayed", "leased", "holder", "holder_live", "delta", "c
 VACUUM_S_MAX = 300.0
 
 _SETTINGS = "SET idle_in_transaction_session_timeout = '30s'; SET jit = off;"
-_STEP = f"SELECT * FROM pg_temp.muster_step({', '.join(f'${i}' for i in range(1, 27))})"  # noqa: S608 - numbers
+_STEP = f"SELECT * FROM pg_temp.muster_step({', '.join(f'${i}' for i in range(1, 31))})"  # noqa: S608 - numbers
 _RENEW = "SELECT o_of, o_event, o_fence FROM pg_temp.muster_renew($1, $2, $3, $4, $5)"
 _REAP = "SELECT o_holders, o_requeued, o_dead, o_queues, o_delayed FROM pg_temp.muster_reap($1, $2)"
 _REQUEUE_DUE = "SELECT o_events, o_queues, o_next_s FROM pg_temp.muster_requeue_due($1)"

@@ -8,7 +8,7 @@ import asyncpg
 
 from muster.domain.attempt import Outcome, Verdict
 from muster.domain.ids import EventIds
-from muster.server.adapters.sql.step_rules import WANT_MAX, clean_wall_s, may_exist, render_error
+from muster.server.adapters.sql.step_rules import WANT_MAX, may_exist, measure, render_error
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased, SessionEndedError, Step, StepAnswer
 
 RESCAN_S = 1.0
@@ -97,7 +97,7 @@ class StepArrays:
             [call.is_more for call in self.calls],
             [min(step.want, WANT_MAX) for step in steps],
             [self.groups.get(_queues_of(call), 0) for call in self.calls],
-            *_columns(self.attempts, 12),
+            *_columns(self.attempts, 16),
             *_columns(self.results, 5),
             *_columns(queues, 3),
         ]
@@ -113,6 +113,7 @@ class StepArrays:
             named.add(finished.event)
             new = ids.take(len(finished.results) * len(outputs), now_s=time.time()) if finished.results else []
             kept = finished.results[0] if finished.results and not outputs else None
+            taken = measure(finished)
             self.attempts.append(
                 (
                     number,
@@ -120,12 +121,13 @@ class StepArrays:
                     finished.fence,
                     _OUTCOMES[finished.outcome],
                     is_plain,
-                    clean_wall_s(finished),
+                    taken.wall_s,
                     *render_error(finished.error),
                     len(new),
                     new[0] if new else None,
                     int(kept.kind) if kept else None,
                     kept.data if kept else None,
+                    *taken[1:],
                 )
             )
             self._add_results(finished, outputs, new)

@@ -20,12 +20,14 @@ $function$;
 -- Outcomes: 1 done, 2 failed, 3 released. Ends: domain.attempt.AttemptEnd.
 -- Verdicts: 1 done, 2 late, 3 duplicate, 4 requeued, 5 dead, 6 stale, 7 unknown. o_waiting ... o_duplicates: what to count.
 -- o_delayed: the event waits, and for a while not in its queue.
+-- o_usage: what to add to the sums of usage, in their order: wall, lost, measured, CPU, bytes in, bytes out, memory (which is no sum).
 CREATE FUNCTION pg_temp.muster_judge(
     p_now float8, p_holder bigint, p_event bigint, p_fence integer, p_outcome smallint, p_wall_s float8,
     p_fingerprint text, p_error text, p_results smallint, p_first_result bigint, p_kind smallint, p_result bytea,
+    p_cpu_us bigint, p_memory_bytes bigint, p_bytes_in bigint, p_bytes_out bigint,
     OUT o_verdict smallint, OUT o_queue integer,
     OUT o_waiting integer, OUT o_in_work integer, OUT o_done integer, OUT o_dead integer,
-    OUT o_failed integer, OUT o_duplicates integer, OUT o_delayed boolean
+    OUT o_failed integer, OUT o_duplicates integer, OUT o_delayed boolean, OUT o_usage bigint[]
 ) LANGUAGE plpgsql VOLATILE AS $function$
 DECLARE
     v_lease leased%ROWTYPE;
@@ -35,8 +37,14 @@ DECLARE
     v_attempts smallint;
     v_limit integer;
     v_retry_s float8;
+    v_wall_us CONSTANT bigint := round(p_wall_s * 1e6);
+    v_taken CONSTANT bigint[] := ARRAY[v_wall_us, v_wall_us, CASE WHEN p_cpu_us IS NULL THEN 0 ELSE v_wall_us END,
+        coalesce(p_cpu_us, 0), coalesce(p_bytes_in, 0), p_bytes_out, coalesce(p_memory_bytes, 0)];
+    v_wall_before bigint;
+    v_before bigint[] := '{0,0,0,0,0,0}';  -- what the sums have of it already
 BEGIN
     o_delayed := false;
+    o_usage := '{0,0,0,0,0,0,0}';
     o_waiting := 0; o_in_work := 0; o_done := 0; o_dead := 0; o_failed := 0; o_duplicates := 0;
     <<ladder>>
     FOR v_try IN 1..101 LOOP
@@ -52,9 +60,11 @@ BEGIN
                 o_verdict := 1;
                 EXIT ladder;
             END IF;
-            INSERT INTO attempt (event, fence, queue, holder, "end", since, at, wall_s, fingerprint, error)
+            INSERT INTO attempt (event, fence, queue, holder, "end", since, at, wall_s, fingerprint, error,
+                cpu_us, memory_bytes, bytes_in, bytes_out)
             VALUES (p_event, p_fence, v_lease.queue, p_holder, p_outcome - 1, v_lease.since, p_now, p_wall_s,
-                    p_fingerprint, p_error);
+                p_fingerprint, p_error, p_cpu_us, p_memory_bytes, p_bytes_in, p_bytes_out);
+            o_usage := v_taken;
             v_attempts := v_lease.attempts - CASE WHEN p_outcome = 3 THEN 1 ELSE 0 END;
             o_failed := CASE WHEN p_outcome = 2 THEN 1 ELSE 0 END;
             SELECT q.attempts, q.retry_s INTO STRICT v_limit, v_retry_s FROM queue q WHERE q.number = v_lease.queue;
@@ -115,6 +125,12 @@ BEGIN
             RETURN;
         END IF;
 
+        IF v_attempt.bytes_out IS NOT NULL THEN
+            v_wall_before := round(v_attempt.wall_s * 1e6);
+            v_before := ARRAY[v_wall_before, v_wall_before, CASE WHEN v_attempt.cpu_us IS NULL THEN 0 ELSE v_wall_before END,
+                coalesce(v_attempt.cpu_us, 0), coalesce(v_attempt.bytes_in, 0), v_attempt.bytes_out];
+        END IF;
+
         -- A result of a lease that had ended: it counts unless the event is done. Wherever the event is, take it from there.
         v_lease.queue := v_attempt.queue; v_lease.holder := v_attempt.holder; v_lease.since := v_attempt.since;
         o_queue := v_attempt.queue; o_verdict := 2;
@@ -143,12 +159,14 @@ BEGIN
         SELECT * INTO v_finished FROM finished WHERE event = p_event;
         CONTINUE ladder WHEN NOT FOUND;  -- it moved between two of these statements
         CONTINUE ladder WHEN v_finished.fence = p_fence;  -- by this attempt, handed in twice at once
-        UPDATE attempt SET "end" = 5, at = p_now, wall_s = p_wall_s
-        WHERE event = p_event AND fence = p_fence AND "end" = v_attempt."end";
-        CONTINUE ladder WHEN NOT FOUND;  -- handed in twice at once: the other one counted it
         o_verdict := 3;
-        IF v_attempt."end" <> 5 THEN
+        IF v_attempt."end" <> 5 THEN  -- else it was handed in before, and is kept as it was then
+            UPDATE attempt SET "end" = 5, at = p_now, wall_s = p_wall_s, cpu_us = p_cpu_us, memory_bytes = p_memory_bytes,
+                bytes_in = p_bytes_in, bytes_out = p_bytes_out
+            WHERE event = p_event AND fence = p_fence AND "end" = v_attempt."end";
+            CONTINUE ladder WHEN NOT FOUND;  -- handed in twice at once: the other one counted it
             o_duplicates := 1; o_failed := CASE WHEN v_attempt."end" = 3 THEN -1 ELSE 0 END;
+            o_usage := pg_temp.muster_less(v_taken, v_before);
         END IF;
         RETURN;
     END LOOP;
@@ -156,13 +174,24 @@ BEGIN
     -- Done, by this attempt, now. (One that had expired had been counted as failed.)
     IF o_verdict = 2 THEN
         o_failed := CASE WHEN v_attempt."end" = 3 THEN -1 ELSE 0 END;
-        UPDATE attempt SET "end" = 4, at = p_now, wall_s = p_wall_s WHERE event = p_event AND fence = p_fence;
+        UPDATE attempt SET "end" = 4, at = p_now, wall_s = p_wall_s, cpu_us = p_cpu_us, memory_bytes = p_memory_bytes,
+            bytes_in = p_bytes_in, bytes_out = p_bytes_out
+        WHERE event = p_event AND fence = p_fence;
     END IF;
-    INSERT INTO finished (event, queue, holder, fence, attempts, late, since, at, wall_s, results, first_result, kind, result)
+    INSERT INTO finished (event, queue, holder, fence, attempts, late, since, at, wall_s, results, first_result, kind, result,
+        cpu_us, memory_bytes, bytes_in, bytes_out)
     VALUES (p_event, v_lease.queue, v_lease.holder, p_fence, greatest(1, v_lease.attempts), o_verdict = 2, v_lease.since,
-            p_now, p_wall_s, p_results, p_first_result, p_kind, p_result);
+            p_now, p_wall_s, p_results, p_first_result, p_kind, p_result, p_cpu_us, p_memory_bytes, p_bytes_in, p_bytes_out);
     o_done := 1;
+    o_usage := pg_temp.muster_less(v_taken, v_before);
+    o_usage[2] := o_usage[2] - v_wall_us;  -- it was not lost
 END
+$function$;
+
+-- What is to be added where another attempt's usage was counted before: all of it but the memory, which is no sum.
+CREATE FUNCTION pg_temp.muster_less(p_usage bigint[], p_before bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $function$
+    SELECT ARRAY[p_usage[1] - p_before[1], p_usage[2] - p_before[2], p_usage[3] - p_before[3], p_usage[4] - p_before[4],
+        p_usage[5] - p_before[5], p_usage[6] - p_before[6], p_usage[7]]
 $function$;
 
 -- Was a lease given to this session, or to another of the same taskforce (or of the same person's queue)?
@@ -188,7 +217,7 @@ CREATE FUNCTION pg_temp.muster_step(
     p_holder bigint[], p_call bigint[], p_lease_s float8[], p_more boolean[], p_want integer[], p_group integer[],
     f_of integer[], f_event bigint[], f_fence integer[], f_outcome smallint[], f_plain boolean[], f_wall_s float8[],
     f_fingerprint text[], f_error text[], f_results smallint[], f_first_result bigint[], f_kind smallint[],
-    f_result bytea[],
+    f_result bytea[], f_cpu_us bigint[], f_memory_bytes bigint[], f_bytes_in bigint[], f_bytes_out bigint[],
     r_of integer[], r_event bigint[], r_queue integer[], r_kind smallint[], r_body bytea[],
     q_group integer[], q_number integer[], q_from bigint[]
 ) RETURNS TABLE (
@@ -225,6 +254,13 @@ DECLARE
     d_dead integer[] := '{}';
     d_failed integer[] := '{}';
     d_duplicates integer[] := '{}';
+    u_wall_us bigint[] := '{}';  -- the usage to count, shorter where there is none: attempts are counted first
+    u_lost_us bigint[] := '{}';
+    u_measured_us bigint[] := '{}';
+    u_cpu_us bigint[] := '{}';
+    u_bytes_in bigint[] := '{}';
+    u_bytes_out bigint[] := '{}';
+    u_memory_bytes bigint[] := '{}';
 BEGIN
     -- The sessions.
     WITH locked AS MATERIALIZED (
@@ -242,19 +278,22 @@ BEGIN
     -- Attempts that are done under the lease in force: all at once.
     IF true = ANY (f_plain) THEN
         WITH f AS MATERIALIZED (
-            SELECT * FROM unnest(f_of, f_event, f_fence, f_plain, f_wall_s, f_results, f_first_result, f_kind, f_result)
-                WITH ORDINALITY AS f (of, event, fence, plain, wall_s, results, first_result, kind, result, i)
+            SELECT * FROM unnest(f_of, f_event, f_fence, f_plain, f_wall_s, f_results, f_first_result, f_kind, f_result,
+                    f_cpu_us, f_memory_bytes, f_bytes_in, f_bytes_out)
+                WITH ORDINALITY AS f (of, event, fence, plain, wall_s, results, first_result, kind, result, cpu_us, memory_bytes,
+                    bytes_in, bytes_out, i)
             WHERE f.plain AND v_newest[f.of] IS NOT NULL
         ), taken AS (
             DELETE FROM leased l USING f
             WHERE l.event = f.event AND l.fence = f.fence AND l.holder = p_holder[f.of] AND l.event = ANY (f_event)
             RETURNING f.i::integer AS i, l.event, l.queue, l.holder, l.fence, l.attempts, l.since,
-                f.wall_s, f.results, f.first_result, f.kind, f.result
+                f.wall_s, f.results, f.first_result, f.kind, f.result, f.cpu_us, f.memory_bytes, f.bytes_in, f.bytes_out
         ), done AS (
             INSERT INTO finished
-                (event, queue, holder, fence, attempts, late, since, at, wall_s, results, first_result, kind, result)
+                (event, queue, holder, fence, attempts, late, since, at, wall_s, results, first_result, kind, result,
+                cpu_us, memory_bytes, bytes_in, bytes_out)
             SELECT t.event, t.queue, t.holder, t.fence, t.attempts, false, t.since, v_now, t.wall_s, t.results,
-                t.first_result, t.kind, t.result
+                t.first_result, t.kind, t.result, t.cpu_us, t.memory_bytes, t.bytes_in, t.bytes_out
             FROM taken t
         ), keyed AS MATERIALIZED (  -- looked up once for all: a result carries the key of its source
             SELECT e.id, e.key FROM event e WHERE e.id = ANY (f_event)
@@ -269,17 +308,29 @@ BEGIN
         ), placed AS (
             INSERT INTO ready (queue, event, attempts, fence) SELECT m.queue, m.event, 0, 0 FROM made m
         ), counted AS (
-            SELECT m.queue, count(*)::integer AS made, 0 AS done FROM made m GROUP BY m.queue
-            UNION ALL SELECT t.queue, 0, count(*)::integer FROM taken t GROUP BY t.queue
+            SELECT m.queue, count(*)::integer AS made, 0 AS done, 0::bigint AS wall_us, 0::bigint AS measured_us,
+                0::bigint AS cpu_us, 0::bigint AS bytes_in, 0::bigint AS bytes_out, 0::bigint AS memory_bytes
+            FROM made m GROUP BY m.queue
+            UNION ALL SELECT t.queue, 0, count(*)::integer, sum(round(t.wall_s * 1e6)::bigint)::bigint,
+                coalesce(sum(round(t.wall_s * 1e6)::bigint) FILTER (WHERE t.cpu_us IS NOT NULL), 0)::bigint,
+                coalesce(sum(t.cpu_us), 0)::bigint, coalesce(sum(t.bytes_in), 0)::bigint, sum(t.bytes_out)::bigint,
+                coalesce(max(t.memory_bytes), 0)
+            FROM taken t GROUP BY t.queue
         )
         SELECT (SELECT array_agg(t.i) FROM taken t) AS i, array_agg(c.queue) AS queue, array_agg(c.made) AS made,
-            array_agg(-c.done) AS undone, array_agg(c.done) AS done, array_agg(0) AS zero
+            array_agg(-c.done) AS undone, array_agg(c.done) AS done, array_agg(0) AS zero,
+            array_agg(c.wall_us) AS wall_us, array_agg(0::bigint) AS none, array_agg(c.measured_us) AS measured_us,
+            array_agg(c.cpu_us) AS cpu_us, array_agg(c.bytes_in) AS bytes_in, array_agg(c.bytes_out) AS bytes_out,
+            array_agg(c.memory_bytes) AS memory_bytes
         INTO v_counted FROM counted c;
         IF v_counted.i IS NOT NULL THEN
             v_done := v_counted.i;
             d_queue := v_counted.queue; d_published := v_counted.made; d_waiting := v_counted.made;
             d_in_work := v_counted.undone; d_done := v_counted.done; d_dead := v_counted.zero;
             d_failed := v_counted.zero; d_duplicates := v_counted.zero;
+            u_wall_us := v_counted.wall_us; u_lost_us := v_counted.none; u_measured_us := v_counted.measured_us;
+            u_cpu_us := v_counted.cpu_us; u_bytes_in := v_counted.bytes_in; u_bytes_out := v_counted.bytes_out;
+            u_memory_bytes := v_counted.memory_bytes;
         END IF;
     END IF;
 
@@ -287,15 +338,15 @@ BEGIN
     IF cardinality(v_done) < cardinality(f_of) THEN
         FOR v_attempt IN
             SELECT f.* FROM unnest(f_of, f_event, f_fence, f_outcome, f_wall_s, f_fingerprint, f_error, f_results,
-                    f_first_result, f_kind, f_result)
+                    f_first_result, f_kind, f_result, f_cpu_us, f_memory_bytes, f_bytes_in, f_bytes_out)
                 WITH ORDINALITY AS f (of, event, fence, outcome, wall_s, fingerprint, error, results, first_result, kind,
-                    result, i)
+                    result, cpu_us, memory_bytes, bytes_in, bytes_out, i)
             WHERE v_newest[f.of] IS NOT NULL AND NOT f.i = ANY (v_done) ORDER BY f.i
         LOOP
             SELECT * INTO v_judged FROM pg_temp.muster_judge(
                 v_now, p_holder[v_attempt.of], v_attempt.event, v_attempt.fence, v_attempt.outcome, v_attempt.wall_s,
                 v_attempt.fingerprint, v_attempt.error, v_attempt.results, v_attempt.first_result, v_attempt.kind,
-                v_attempt.result);
+                v_attempt.result, v_attempt.cpu_us, v_attempt.memory_bytes, v_attempt.bytes_in, v_attempt.bytes_out);
             o_what := 2; o_of := v_attempt.i; o_event := v_attempt.event; o_fence := v_judged.o_done;
             o_attempts := v_judged.o_verdict; o_limit := v_judged.o_delayed::integer; o_kind := 0;
             o_queue := CASE WHEN v_judged.o_waiting = 1 AND NOT v_judged.o_delayed THEN v_judged.o_queue END;
@@ -311,6 +362,10 @@ BEGIN
                 d_waiting := d_waiting || v_judged.o_waiting; d_in_work := d_in_work || v_judged.o_in_work;
                 d_done := d_done || v_judged.o_done; d_dead := d_dead || v_judged.o_dead;
                 d_failed := d_failed || v_judged.o_failed; d_duplicates := d_duplicates || v_judged.o_duplicates;
+                u_wall_us := u_wall_us || v_judged.o_usage[1]; u_lost_us := u_lost_us || v_judged.o_usage[2];
+                u_measured_us := u_measured_us || v_judged.o_usage[3]; u_cpu_us := u_cpu_us || v_judged.o_usage[4];
+                u_bytes_in := u_bytes_in || v_judged.o_usage[5]; u_bytes_out := u_bytes_out || v_judged.o_usage[6];
+                u_memory_bytes := u_memory_bytes || v_judged.o_usage[7];
             END IF;
         END LOOP;
         IF cardinality(v_late) > 0 THEN
@@ -400,14 +455,20 @@ BEGIN
     END LOOP;
 
     IF cardinality(d_queue) > 0 THEN
-        INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates)
+        INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates,
+            wall_us, lost_us, measured_us, cpu_us, bytes_in, bytes_out, memory_bytes)
         SELECT d.queue, sum(d.published), sum(d.waiting), sum(d.in_work), sum(d.done), sum(d.dead), sum(d.failed),
-            sum(d.duplicates)
-        FROM unnest(d_queue, d_published, d_waiting, d_in_work, d_done, d_dead, d_failed, d_duplicates)
-            AS d (queue, published, waiting, in_work, done, dead, failed, duplicates)
+            sum(d.duplicates), coalesce(sum(d.wall_us), 0), coalesce(sum(d.lost_us), 0), coalesce(sum(d.measured_us), 0),
+            coalesce(sum(d.cpu_us), 0), coalesce(sum(d.bytes_in), 0), coalesce(sum(d.bytes_out), 0),
+            coalesce(max(d.memory_bytes), 0)
+        FROM unnest(d_queue, d_published, d_waiting, d_in_work, d_done, d_dead, d_failed, d_duplicates,
+                u_wall_us, u_lost_us, u_measured_us, u_cpu_us, u_bytes_in, u_bytes_out, u_memory_bytes)
+            AS d (queue, published, waiting, in_work, done, dead, failed, duplicates,
+                wall_us, lost_us, measured_us, cpu_us, bytes_in, bytes_out, memory_bytes)
         GROUP BY d.queue
         HAVING (sum(d.published), sum(d.waiting), sum(d.in_work), sum(d.done), sum(d.dead), sum(d.failed),
-            sum(d.duplicates)) <> (0, 0, 0, 0, 0, 0, 0);
+            sum(d.duplicates)) <> (0, 0, 0, 0, 0, 0, 0) OR sum(d.wall_us) <> 0 OR sum(d.cpu_us) <> 0
+            OR sum(d.bytes_in) <> 0 OR sum(d.bytes_out) <> 0 OR max(d.memory_bytes) <> 0;
     END IF;
     IF cardinality(l_event) > 0 THEN
         RETURN QUERY
@@ -525,18 +586,27 @@ END
 $function$;
 
 -- Add what was counted to the counters. Takes only what is committed, so it is exact without any cursor.
+-- Sums of usage stop at 4 * 10^18: nobody's nonsense may keep the others' counters from being folded.
 CREATE FUNCTION pg_temp.muster_fold() RETURNS integer LANGUAGE sql VOLATILE AS $function$
     WITH gone AS (
-        DELETE FROM delta RETURNING queue, published, waiting, in_work, done, dead, failed, duplicates
+        DELETE FROM delta RETURNING queue, published, waiting, in_work, done, dead, failed, duplicates,
+            wall_us, lost_us, measured_us, cpu_us, bytes_in, bytes_out, memory_bytes
     ), added AS (
-        INSERT INTO counter AS c (queue, published, waiting, in_work, done, dead, failed, duplicates)
+        INSERT INTO counter AS c (queue, published, waiting, in_work, done, dead, failed, duplicates,
+            wall_us, lost_us, measured_us, cpu_us, bytes_in, bytes_out, memory_bytes)
         SELECT g.queue, sum(g.published), sum(g.waiting), sum(g.in_work), sum(g.done), sum(g.dead), sum(g.failed),
-            sum(g.duplicates)
+            sum(g.duplicates), least(sum(g.wall_us), 4e18), least(sum(g.lost_us), 4e18), least(sum(g.measured_us), 4e18),
+            least(sum(g.cpu_us), 4e18), least(sum(g.bytes_in), 4e18), least(sum(g.bytes_out), 4e18), max(g.memory_bytes)
         FROM gone g GROUP BY g.queue ORDER BY g.queue
         ON CONFLICT (queue) DO UPDATE SET published = c.published + excluded.published,
             waiting = c.waiting + excluded.waiting, in_work = c.in_work + excluded.in_work,
             done = c.done + excluded.done, dead = c.dead + excluded.dead, failed = c.failed + excluded.failed,
-            duplicates = c.duplicates + excluded.duplicates
+            duplicates = c.duplicates + excluded.duplicates,
+            wall_us = least(c.wall_us + excluded.wall_us, 4e18), lost_us = least(c.lost_us + excluded.lost_us, 4e18),
+            measured_us = least(c.measured_us + excluded.measured_us, 4e18),
+            cpu_us = least(c.cpu_us + excluded.cpu_us, 4e18), bytes_in = least(c.bytes_in + excluded.bytes_in, 4e18),
+            bytes_out = least(c.bytes_out + excluded.bytes_out, 4e18),
+            memory_bytes = greatest(c.memory_bytes, excluded.memory_bytes)
     )
     SELECT count(*)::integer FROM gone
 $function$;

@@ -1,7 +1,7 @@
 """Rows of queues, and their accounts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import Column, Integer, Row, Table, bindparam, func, select, union_all, update
@@ -10,6 +10,7 @@ from sqlalchemy import Sequence as DatabaseSequence
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Counts, Queue
+from muster.domain.usage import UsageSums
 from muster.server.adapters.sql.new_rows import NewRows
 from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
 from muster.server.adapters.sql.rows import LookUp, Session
@@ -25,6 +26,7 @@ from muster.server.adapters.sql.schema import (
     queue,
     ready,
 )
+from muster.server.adapters.sql.usage_sums import read_usage, recount_usage
 from muster.server.ports.store import Recount
 
 _PARTS = tuple(field.name for field in fields(Counts))
@@ -108,6 +110,9 @@ class SqlQueues:
         }
         return {number: found.get(number, Counts()) for number in numbers}
 
+    def usage(self, numbers: Sequence[int]) -> Mapping[int, UsageSums]:
+        return read_usage(self._session, numbers)
+
     def has_ready(self, numbers: Sequence[int]) -> bool:
         query = select(ready.c.event).where(ready.c.queue.in_(numbers)).limit(1)
         return self._session.connection.scalar(query) is not None
@@ -131,11 +136,14 @@ class SqlQueues:
             for part in PURGED_PARTS:
                 counted[row.queue][part] += getattr(row, part)
         twice = self._count_twice(numbers)
+        usage, usage_counted = self.usage(numbers), recount_usage(self._session, numbers)
         return {
             number: Recount(
                 kept=kept[number],
                 counted=Counts(**counted[number]),
                 counted_twice=twice.get(number, 0),
+                usage_kept=replace(usage[number], memory_bytes=0),
+                usage_counted=usage_counted[number],
             )
             for number in numbers
         }

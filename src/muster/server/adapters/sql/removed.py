@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, or_, s
 
 from muster.domain.ids import NODE_BITS, SERIAL_BITS
 from muster.server.adapters.sql.partitions import drop_unwanted_partition
-from muster.server.adapters.sql.retention_schema import purged, removed_queue
+from muster.server.adapters.sql.retention_schema import attempt_log, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     attempt,
@@ -32,7 +32,7 @@ MARGIN = 3_600_000 << (NODE_BITS + SERIAL_BITS)
 """An hour of event numbers: by so much the clocks of services may differ that gave those of one workflow."""
 _ANY = (1 << 63) - 1
 """No number is higher."""
-_OF_QUEUES = (ready, delayed, dead, event_key, attempt)
+_OF_QUEUES = (ready, delayed, dead, event_key, attempt, attempt_log)
 """Tables with an index by queue."""
 
 

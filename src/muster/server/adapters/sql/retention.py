@@ -36,7 +36,7 @@ from muster.server.adapters.sql.hosts_schema import host_record
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.removed import MARGIN
 from muster.server.adapters.sql.replicas import find_last_number
-from muster.server.adapters.sql.retention_schema import PURGED_PARTS, purged, removed_queue
+from muster.server.adapters.sql.retention_schema import PURGED_PARTS, USAGE_SUMMED, attempt_log, purged, removed_queue
 from muster.server.adapters.sql.rows import Session
 from muster.server.adapters.sql.schema import (
     asking,
@@ -60,6 +60,7 @@ from muster.server.adapters.sql.schema import (
     taskforce,
     workflow,
 )
+from muster.server.adapters.sql.usage_sums import USAGE, sum_parts, sum_rows
 from muster.server.ports.queue_engine import BodyKind
 from muster.server.ports.retention import After, Due, Manner, Standing, Swept
 
@@ -240,14 +241,14 @@ class SqlRetention:
         """Those that were in this table still, which is what says that they are to go."""
         if not events:
             return []
-        rows = self._session.execute(
-            delete(table).where(table.c.event.in_(events)).returning(table.c.event, table.c.queue)
-        ).all()
+        told = [table.c.event, table.c.queue, *(finished.c[name] for name in USAGE if table is finished)]
+        rows = self._session.execute(delete(table).where(table.c.event.in_(events)).returning(*told)).all()
         gone = [row.event for row in rows]
         self._session.execute(delete(event).where(event.c.id.in_(gone)))
         for number in sorted({row.queue for row in rows}):
-            count = sum(row.queue == number for row in rows)
-            self._note(number, {"published": count, part: count})
+            of_queue = [row for row in rows if row.queue == number]
+            counts = {"published": len(of_queue), part: len(of_queue)}
+            self._note(number, counts | (sum_rows(of_queue) if table is finished else {}))
         return gone
 
     def _remove_attempts(self, events: Sequence[int], *, is_dry: bool) -> int:
@@ -258,12 +259,15 @@ class SqlRetention:
         count = func.count()
         failed = func.sum(case((attempt.c.end.in_(FAILED_ENDS), 1), else_=0))
         duplicates = func.sum(case((attempt.c.end == AttemptEnd.DUPLICATE, 1), else_=0))
-        query = select(attempt.c.queue, count, failed, duplicates).where(of_these).group_by(attempt.c.queue)
+        query = select(attempt.c.queue, count, failed, duplicates, *sum_parts(attempt)).where(of_these)
+        query = query.group_by(attempt.c.queue)
         rows = self._session.execute(query.order_by(attempt.c.queue)).all()
         if not is_dry and rows:
             self._session.execute(delete(attempt).where(of_these))
-            for number, _, of_failed, of_duplicates in rows:
-                self._note(number, {"failed": int(of_failed), "duplicates": int(of_duplicates)})
+            self._session.execute(delete(attempt_log).where(attempt_log.c.event.in_(events)))
+            for number, _, of_failed, of_duplicates, *taken in rows:
+                usage = dict(zip(USAGE_SUMMED, map(int, taken), strict=True))
+                self._note(number, {"failed": int(of_failed), "duplicates": int(of_duplicates)} | usage)
         return sum(row[1] for row in rows)
 
     def _empty(self, events: Sequence[int], *, is_dry: bool) -> int:

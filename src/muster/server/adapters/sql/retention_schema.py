@@ -1,8 +1,29 @@
-"""Which tables know of what is not kept any more? A part of the declared schema (`schema.py`), known by whoever opens a database."""
+"""Which tables know of what is not kept any more, and hold what is kept in part?
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, Table, Text, text
+A part of the declared schema (`schema.py`), known by whoever opens a database.
+"""
 
+from dataclasses import fields
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+from muster.domain.usage import UsageSums
 from muster.server.adapters.sql.schema import metadata
+
+USAGE_SUMMED = tuple(field.name for field in fields(UsageSums) if field.name != "memory_bytes")
+"""What is summed of attempts' usage, as `domain.usage.UsageSums` calls it."""
 
 purged = Table(
     "purged",
@@ -13,10 +34,28 @@ purged = Table(
     Column("dead", BigInteger, nullable=False),
     Column("failed", BigInteger, nullable=False),
     Column("duplicates", BigInteger, nullable=False),
+    *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in USAGE_SUMMED),
 )
-"""How many rows of a queue are not kept any more (`retention`), of those that its counters have counted."""
-PURGED_PARTS = tuple(column.name for column in purged.c if column is not purged.c.queue)
+"""How many rows of a queue are not kept any more (`retention`), of those that its counters have counted; and what these took."""
+PURGED_PARTS = tuple(column.name for column in purged.c if column.name not in {"queue", *USAGE_SUMMED})
 """Parts of an account, as `domain.queue.Counts` calls them."""
+
+attempt_log = Table(
+    "attempt_log",
+    metadata,
+    Column("event", BigInteger, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("queue", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False),  # of the attempt; empty where it has none
+    Column("at", Double, nullable=False),
+    Column("stdout", LargeBinary),  # packed by its worker; null: it printed nothing
+    Column("stdout_bytes", BigInteger, nullable=False),  # all that it printed
+    Column("stderr", LargeBinary),
+    Column("stderr_bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("event", "fence"),
+    Index("attempt_log_by_cause", "queue", "fingerprint"),
+)
+"""What failed attempts printed, of a bounded number of each cause; append-only, and gone with the attempt or its workflow."""
 
 removed_queue = Table(
     "removed_queue",

@@ -22,6 +22,8 @@ from sqlalchemy import (
     text,
 )
 
+from muster.server.adapters.sql.usage_columns import make_sums, make_usage
+
 metadata = MetaData()
 
 WIDE = BigInteger().with_variant(Integer, "sqlite")
@@ -256,6 +258,7 @@ delta = Table(
     Column("dead", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
     Column("duplicates", Integer, nullable=False),
+    *make_sums(),
 )
 """Changes of the counters, not yet folded into them."""
 
@@ -270,6 +273,7 @@ counter = Table(
     Column("dead", BigInteger, nullable=False),
     Column("failed", BigInteger, nullable=False),  # attempts that failed or expired
     Column("duplicates", BigInteger, nullable=False),  # second results
+    *make_sums(),
 )
 
 HOT = (ready, delayed, leased, holder, holder_live, delta, counter)
@@ -292,6 +296,7 @@ finished = Table(
     Column("first_result", BigInteger),  # their ids: those with this event as parent, from here on
     Column("kind", SmallInteger),  # the result itself, only where the task has no output queue
     Column("result", LargeBinary),
+    *make_usage(),
     postgresql_partition_by="RANGE (event)",
 )
 """Its primary key is the last gate against counting an event twice."""
@@ -320,6 +325,7 @@ attempt = Table(
     Column("wall_s", Double, nullable=False),
     Column("fingerprint", Text),
     Column("error", Text),  # JSON of domain.attempt.AttemptError
+    *make_usage(),
     PrimaryKeyConstraint("event", "fence"),
     Index("attempt_by_cause", "queue", "fingerprint"),
 )
@@ -344,16 +350,12 @@ outbox = Table(
     "outbox",
     metadata,
     Column("number", WIDE, primary_key=True, autoincrement=True),
-    Column(
-        "txid", BigInteger, nullable=False
-    ),  # PostgreSQL: pg_current_xact_id(); SQLite: 0 (commits are in order of number)
+    Column("txid", BigInteger, nullable=False),  # pg_current_xact_id(); SQLite: 0, since commits are in order of number
     Column("subject", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("data", Text, nullable=False),  # JSON
-    Column(
-        "era", Integer, nullable=False, server_default=text("0")
-    ),  # in which it was written; a transaction's id means nothing in another
+    Column("era", Integer, nullable=False, server_default=text("0")),  # in which `txid` means something
     Index("outbox_in_commit_order", "era", "txid", "number"),
     Index("outbox_of_subject", "subject", "era", "txid", "number"),
 )

@@ -4,15 +4,15 @@ One writer: what a rung has seen cannot change before the next is tried.
 """
 
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd, Outcome, Verdict
 from muster.domain.retry import next_pause
 from muster.server.adapters.sql.sql_blocks import read_blocks
-from muster.server.adapters.sql.step_rules import clean_wall_s, may_exist, render_error
+from muster.server.adapters.sql.step_rules import Taken, may_exist, measure, render_error
 from muster.server.ports.queue_engine import Finished
 
 SQL: Mapping[str, str] = read_blocks("sqlite_step.sql")
@@ -21,11 +21,15 @@ PLAIN_MIN = 4
 """So many attempts of one step are looked at as a set."""
 
 
+_NOTHING = (0, 0, 0, 0, 0, 0, 0)
+
+
 class Deltas:
     """Changes of the counters, added up: one row a queue and transaction."""
 
     def __init__(self) -> None:
         self._rows: dict[int, list[int]] = {}
+        self._usage: dict[int, list[int]] = {}
 
     def add(
         self,
@@ -43,9 +47,31 @@ class Deltas:
         for place, change in enumerate((published, waiting, in_work, done, dead, failed, duplicates)):
             row[place] += change
 
+    def add_usage(self, queue: int, attempts: Iterable[Taken], *, is_lost: bool, sign: int = 1) -> None:
+        """Add what attempts took; with `sign` -1, take it off again. `is_lost`: they did not end their events."""
+        wall = measured = cpu = sent = made = most = 0
+        for wall_us, cpu_us, memory_bytes, bytes_in, bytes_out in attempts:
+            wall += wall_us
+            if cpu_us is not None:
+                measured += wall_us
+                cpu += cpu_us
+            sent += bytes_in or 0
+            made += bytes_out
+            if memory_bytes is not None and memory_bytes > most:
+                most = memory_bytes
+        row = self._usage.setdefault(queue, list(_NOTHING))
+        for place, change in enumerate((wall, wall if is_lost else 0, measured, cpu, sent, made)):
+            row[place] += sign * change
+        row[6] = max(row[6], most)
+
     def write(self, connection: sqlite3.Connection) -> None:
         """Insert those that change anything."""
-        connection.executemany(SQL["delta"], [(queue, *row) for queue, row in self._rows.items() if any(row)])
+        rows: list[tuple[int, ...]] = []
+        for queue in dict.fromkeys((*self._rows, *self._usage)):
+            changes = (*self._rows.get(queue, _NOTHING), *self._usage.get(queue, _NOTHING))
+            if any(changes):
+                rows.append((queue, *changes))
+        connection.executemany(SQL["delta"], rows)
 
 
 class Rule(NamedTuple):
@@ -54,6 +80,8 @@ class Rule(NamedTuple):
     limit: int
     retry_s: float
 
+
+_UNKNOWN: tuple[int | None, ...] = (None, None, None, None)
 
 _PLACES_TO_LEAVE: Sequence[tuple[str, Mapping[str, int]]] = (
     ("take_ready", {"waiting": -1}),
@@ -71,6 +99,24 @@ class Lease:
     attempts: int
     fence: int
     since: float
+
+
+class Ended(NamedTuple):
+    """How an attempt ended without ending its event, and what its row says that it took."""
+
+    end: AttemptEnd
+    wall_s: float
+    cpu_us: int | None
+    memory_bytes: int | None
+    bytes_in: int | None
+    bytes_out: int | None
+
+    @property
+    def taken(self) -> Taken | None:
+        """What the sums know of it."""
+        if self.bytes_out is None:
+            return None
+        return Taken(round(self.wall_s * 1e6), self.cpu_us, self.memory_bytes, self.bytes_in, self.bytes_out)
 
 
 @dataclass(slots=True)
@@ -141,8 +187,8 @@ class Ladder:
             return self._confirm(finished, holder=row[0], is_late=bool(row[1]))
         row = self.connection.execute(SQL["find_attempt"], (event, fence)).fetchone()
         if row is not None:
-            holder, end, queue, since = row
-            return self._judge_ended(finished, AttemptEnd(end), Lease(queue, holder, 0, fence, since))
+            holder, end, queue, since, *took = row
+            return self._judge_ended(finished, Ended(AttemptEnd(end), *took), Lease(queue, holder, 0, fence, since))
         return Verdict.UNKNOWN
 
     # -- the attempt is in force -----------------------------------------------------------------------------------------
@@ -177,10 +223,26 @@ class Ladder:
         """Keep how an attempt ended that did not end its event."""
         self.deltas.add(lease.queue, failed=end in FAILED_ENDS)
         fingerprint, error = render_error(finished.error if finished else None)
-        wall_s = clean_wall_s(finished) if finished else 0.0
+        wall_s, usage = 0.0, _UNKNOWN
+        if finished is not None:
+            taken = measure(finished)
+            wall_s, usage = taken.wall_s, taken[1:]
+            self.deltas.add_usage(lease.queue, [taken], is_lost=True)
         self.connection.execute(
             SQL["attempt"],
-            (event, lease.fence, lease.queue, lease.holder, end, lease.since, self.now, wall_s, fingerprint, error),
+            (
+                event,
+                lease.fence,
+                lease.queue,
+                lease.holder,
+                end,
+                lease.since,
+                self.now,
+                wall_s,
+                fingerprint,
+                error,
+                *usage,
+            ),
         )
 
     def _finish(self, ended: Sequence[tuple[Finished, Lease]], *, is_late: bool) -> None:
@@ -189,6 +251,7 @@ class Ladder:
         total = sum(len(finished.results) for finished, _ in ended)
         new = iter(self.take_ids(total * len(outputs)) if total and outputs else ())
         rows: list[tuple[object, ...]] = []
+        taken_of: defaultdict[int, list[Taken]] = defaultdict(list)
         made: list[tuple[int, int, int, int, bytes]] = []
         for finished, lease in ended:
             bodies = finished.results
@@ -198,14 +261,18 @@ class Ladder:
                 (next(new), queue, finished.event, int(body.kind), body.data) for body in bodies for queue in outputs
             ]
             kept = bodies[0] if bodies and not outputs else None
+            taken = measure(finished)
+            taken_of[lease.queue].append(taken)
             rows.append(
                 (finished.event, lease.queue, lease.holder, lease.fence, lease.attempts, int(is_late), lease.since)
-                + (self.now, clean_wall_s(finished), len(made) - first, made[first][0] if len(made) > first else None)
+                + (self.now, taken.wall_s, len(made) - first, made[first][0] if len(made) > first else None)
                 + ((int(kept.kind), kept.data) if kept else (None, None))
+                + taken[1:]
             )
         self.connection.executemany(SQL["finish"], rows)
-        for queue, count in Counter(lease.queue for _, lease in ended).items():
-            self.deltas.add(queue, done=count)
+        for queue, attempts in taken_of.items():
+            self.deltas.add(queue, done=len(attempts))
+            self.deltas.add_usage(queue, attempts, is_lost=False)
         if made:
             self.connection.executemany(SQL["publish"], made)
             self.connection.executemany(SQL["ready"], [(queue, event, 0, 0) for event, queue, *_ in made])
@@ -237,12 +304,13 @@ class Ladder:
             return Verdict.STALE
         return Verdict.LATE if is_late else Verdict.DONE
 
-    def _judge_ended(self, finished: Finished, end: AttemptEnd, lease: Lease) -> Verdict:
+    def _judge_ended(self, finished: Finished, ended: Ended, lease: Lease) -> Verdict:
         """The attempt had ended without ending its event. A word said before is confirmed, a result still counts if it can."""
         if not self._is_kin(lease.holder):
             return Verdict.UNKNOWN
+        end = ended.end
         if finished.outcome is Outcome.DONE and end is not AttemptEnd.FAILED:
-            return self._judge_result(finished, lease, end)
+            return self._judge_result(finished, lease, ended)
         if finished.outcome is Outcome.FAILED and end is AttemptEnd.FAILED:
             key = (lease.queue, finished.event, lease.fence)
             is_dead = self.connection.execute(SQL["find_dead"], key).fetchone() is not None
@@ -251,16 +319,16 @@ class Ladder:
             return Verdict.REQUEUED
         return Verdict.STALE
 
-    def _judge_result(self, finished: Finished, lease: Lease, end: AttemptEnd) -> Verdict:
+    def _judge_result(self, finished: Finished, lease: Lease, ended: Ended) -> Verdict:
         """A result of a lease that had ended. It counts unless the event is done."""
         attempts = self._take_wherever_it_is(finished.event, lease.queue)
         if attempts is None:
             is_done = self.connection.execute(SQL["is_finished"], (finished.event,)).fetchone() is not None
             if is_done:
-                self._end_attempt(finished, lease.queue, end, AttemptEnd.DUPLICATE)
+                self._end_attempt(finished, lease.queue, ended, AttemptEnd.DUPLICATE)
             return Verdict.DUPLICATE if is_done else Verdict.UNKNOWN
         lease.attempts = max(1, attempts)
-        self._end_attempt(finished, lease.queue, end, AttemptEnd.LATE)
+        self._end_attempt(finished, lease.queue, ended, AttemptEnd.LATE)
         self._finish([(finished, lease)], is_late=True)
         return Verdict.LATE
 
@@ -279,9 +347,19 @@ class Ladder:
                 return int(row[0])
         return None
 
-    def _end_attempt(self, finished: Finished, queue: int, before: AttemptEnd, end: AttemptEnd) -> None:
+    def _end_attempt(self, finished: Finished, queue: int, ended: Ended, end: AttemptEnd) -> None:
         """What was kept of how the attempt ended is put right: it had a result."""
-        key = (finished.event, finished.fence)
-        second = (end is AttemptEnd.DUPLICATE) - (before is AttemptEnd.DUPLICATE)
-        self.deltas.add(queue, failed=-(before in FAILED_ENDS), duplicates=second)
-        self.connection.execute(SQL["end_attempt"], (end, self.now, clean_wall_s(finished), *key))
+        if ended.end is end:
+            return  # it was handed in before, and is kept as it was then
+        is_second = end is AttemptEnd.DUPLICATE
+        taken = measure(finished)
+        self.deltas.add(
+            queue, failed=-(ended.end in FAILED_ENDS), duplicates=is_second - (ended.end is AttemptEnd.DUPLICATE)
+        )
+        if (before := ended.taken) is not None:
+            self.deltas.add_usage(queue, [before], is_lost=True, sign=-1)
+        if is_second:  # else its event was ended by it, and there it counts
+            self.deltas.add_usage(queue, [taken], is_lost=True)
+        self.connection.execute(
+            SQL["end_attempt"], (end, self.now, taken.wall_s, *taken[1:], finished.event, finished.fence)
+        )

@@ -62,7 +62,7 @@ SELECT holder FROM leased WHERE event = ? AND fence = ?;
 SELECT holder, late FROM finished WHERE event = ? AND fence = ?;
 
 -- name: find_attempt
-SELECT holder, "end", queue, since FROM attempt WHERE event = ? AND fence = ?;
+SELECT holder, "end", queue, since, wall_s, cpu_us, memory_bytes, bytes_in, bytes_out FROM attempt WHERE event = ? AND fence = ?;
 
 -- name: deaths
 SELECT count(*) FROM attempt WHERE event = ? AND "end" IN (3, 6);
@@ -80,8 +80,9 @@ WHERE a.number = ? AND (a.number = b.number OR a.taskforce_uuid = b.taskforce_uu
 
 -- name: finish
 INSERT INTO finished
-    (event, queue, holder, fence, attempts, late, since, at, wall_s, results, first_result, kind, result)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    (event, queue, holder, fence, attempts, late, since, at, wall_s, results, first_result, kind, result,
+    cpu_us, memory_bytes, bytes_in, bytes_out)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: publish
 -- A result carries the key of the event that it comes from.
@@ -107,14 +108,17 @@ SELECT min(due) FROM delayed;
 INSERT INTO dead (queue, event, attempts, fence, at) VALUES (?, ?, ?, ?, ?);
 
 -- name: attempt
-INSERT INTO attempt (event, fence, queue, holder, "end", since, at, wall_s, fingerprint, error)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO attempt (event, fence, queue, holder, "end", since, at, wall_s, fingerprint, error,
+    cpu_us, memory_bytes, bytes_in, bytes_out)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: end_attempt
-UPDATE attempt SET "end" = ?, at = ?, wall_s = ? WHERE event = ? AND fence = ?;
+UPDATE attempt SET "end" = ?, at = ?, wall_s = ?, cpu_us = ?, memory_bytes = ?, bytes_in = ?, bytes_out = ? WHERE event = ? AND fence = ?;
 
 -- name: delta
-INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO delta (queue, published, waiting, in_work, done, dead, failed, duplicates,
+    wall_us, lost_us, measured_us, cpu_us, bytes_in, bytes_out, memory_bytes)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: expired
 SELECT h.number, h.at_once FROM holder_live AS v JOIN holder AS h ON h.number = v.number
@@ -127,12 +131,24 @@ UPDATE holder SET ended = ? WHERE number = ? AND ended IS NULL;
 DELETE FROM holder_live WHERE number = ?;
 
 -- name: fold
-INSERT INTO counter (queue, published, waiting, in_work, done, dead, failed, duplicates)
-SELECT queue, sum(published), sum(waiting), sum(in_work), sum(done), sum(dead), sum(failed), sum(duplicates)
+-- total() where sum() would fail: nobody's nonsense may keep the others' counters from being folded. It is exact up to 285 years at once.
+INSERT INTO counter (queue, published, waiting, in_work, done, dead, failed, duplicates,
+    wall_us, lost_us, measured_us, cpu_us, bytes_in, bytes_out, memory_bytes)
+SELECT queue, sum(published), sum(waiting), sum(in_work), sum(done), sum(dead), sum(failed), sum(duplicates),
+    CAST(min(total(wall_us), 4e18) AS INTEGER), CAST(min(total(lost_us), 4e18) AS INTEGER),
+    CAST(min(total(measured_us), 4e18) AS INTEGER), CAST(min(total(cpu_us), 4e18) AS INTEGER),
+    CAST(min(total(bytes_in), 4e18) AS INTEGER), CAST(min(total(bytes_out), 4e18) AS INTEGER), max(memory_bytes)
 FROM delta WHERE true GROUP BY queue
 ON CONFLICT (queue) DO UPDATE SET published = published + excluded.published, waiting = waiting + excluded.waiting,
     in_work = in_work + excluded.in_work, done = done + excluded.done, dead = dead + excluded.dead,
-    failed = failed + excluded.failed, duplicates = duplicates + excluded.duplicates;
+    failed = failed + excluded.failed, duplicates = duplicates + excluded.duplicates,
+    wall_us = min(wall_us + excluded.wall_us, 4000000000000000000),
+    lost_us = min(lost_us + excluded.lost_us, 4000000000000000000),
+    measured_us = min(measured_us + excluded.measured_us, 4000000000000000000),
+    cpu_us = min(cpu_us + excluded.cpu_us, 4000000000000000000),
+    bytes_in = min(bytes_in + excluded.bytes_in, 4000000000000000000),
+    bytes_out = min(bytes_out + excluded.bytes_out, 4000000000000000000),
+    memory_bytes = max(memory_bytes, excluded.memory_bytes);
 
 -- name: folded
 DELETE FROM delta;

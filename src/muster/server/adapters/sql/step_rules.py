@@ -4,15 +4,20 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import NamedTuple
 
 from muster.domain.attempt import AttemptError, Outcome
 from muster.domain.errors import TooLargeError
+from muster.domain.usage import NO_USAGE
 from muster.server.ports.queue_engine import Finished, Step
 
 WANT_MAX = 4096
 """Events that one step leases, at most."""
 RESULTS_MAX = (1 << 15) - 1
 """Events that one result list may become: results times output queues (a 16-bit column counts them)."""
+_SECONDS_MAX = 9e8
+_BYTES_MAX = 1 << 48
+"""Of one attempt: a step's ten thousand of them add up to less than 2^63 microseconds, or bytes."""
 _INT32 = 1 << 31
 _INT64 = 1 << 63
 
@@ -52,9 +57,44 @@ def may_exist(event: int, fence: int) -> bool:
     return 0 <= event < _INT64 and 0 < fence < _INT32
 
 
-def clean_wall_s(finished: Finished) -> float:
-    """The time the task ran; 0 where a worker's clock made no sense."""
-    return finished.wall_s if math.isfinite(finished.wall_s) and finished.wall_s > 0 else 0.0
+class Taken(NamedTuple):
+    """What an attempt took, as its row keeps it; None: not known."""
+
+    wall_us: int
+    cpu_us: int | None
+    memory_bytes: int | None
+    bytes_in: int | None
+    bytes_out: int
+
+    @property
+    def wall_s(self) -> float:
+        """The same in seconds."""
+        return self.wall_us / 1e6
+
+
+def measure(finished: Finished) -> Taken:
+    """What a worker says that an attempt took, within bounds: what makes no sense is nothing, or as much as can be added up."""
+    usage = finished.usage
+    bytes_out = 0
+    for body in finished.results:  # every event passes here: a sum of a generator takes four times as long
+        bytes_out += len(body.data)
+    if usage is NO_USAGE:
+        return Taken(_count_us(finished.wall_s), None, None, None, bytes_out)
+    cpu_s, memory_bytes, bytes_in = usage.cpu_s, usage.memory_bytes, usage.bytes_in
+    return Taken(
+        _count_us(finished.wall_s),
+        None if cpu_s is None else _count_us(cpu_s),
+        memory_bytes if memory_bytes is None or 0 <= memory_bytes <= _BYTES_MAX else _BYTES_MAX,
+        bytes_in if bytes_in is None or 0 <= bytes_in <= _BYTES_MAX else _BYTES_MAX,
+        bytes_out,
+    )
+
+
+def _count_us(seconds: float) -> int:
+    """Whole microseconds; 0 where a worker's clock made no sense."""
+    if 0 < seconds < _SECONDS_MAX:
+        return int(seconds * 1e6 + 0.5)
+    return int(_SECONDS_MAX * 1e6) if 0 < seconds < math.inf else 0
 
 
 def clean_text(text: str) -> str:

@@ -10,6 +10,7 @@ from muster.domain.errors import MusterError
 from muster.domain.sharing import Share
 from muster.server.adapters.sql.answers import SqlAnswers
 from muster.server.adapters.sql.askings import SqlAskings
+from muster.server.adapters.sql.attempt_logs import SqlAttemptLogs
 from muster.server.adapters.sql.census import SqlCensus
 from muster.server.adapters.sql.events import SqlEvents
 from muster.server.adapters.sql.finder import SqlFinder
@@ -55,6 +56,10 @@ class SqlTransaction:
     @cached_property
     def events(self) -> SqlEvents:
         return SqlEvents(self._session)
+
+    @cached_property
+    def attempt_logs(self) -> SqlAttemptLogs:
+        return SqlAttemptLogs(self._session)
 
     @cached_property
     def holders(self) -> SqlHolders:

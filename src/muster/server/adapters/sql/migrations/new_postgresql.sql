@@ -476,4 +476,75 @@ CREATE INDEX ix_host_record_rests_until ON host_record (rests_until);
 
 CREATE INDEX ix_host_record_trusted_at ON host_record (trusted_at);
 
-INSERT INTO alembic_version (version_num) VALUES ('0015');
+ALTER TABLE finished ADD COLUMN cpu_us BIGINT;
+
+ALTER TABLE finished ADD COLUMN memory_bytes BIGINT;
+
+ALTER TABLE finished ADD COLUMN bytes_in BIGINT;
+
+ALTER TABLE finished ADD COLUMN bytes_out BIGINT;
+
+ALTER TABLE attempt ADD COLUMN cpu_us BIGINT;
+
+ALTER TABLE attempt ADD COLUMN memory_bytes BIGINT;
+
+ALTER TABLE attempt ADD COLUMN bytes_in BIGINT;
+
+ALTER TABLE attempt ADD COLUMN bytes_out BIGINT;
+
+ALTER TABLE delta ADD COLUMN wall_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE delta ADD COLUMN lost_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE delta ADD COLUMN measured_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE delta ADD COLUMN cpu_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE delta ADD COLUMN bytes_in BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE delta ADD COLUMN bytes_out BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE delta ADD COLUMN memory_bytes BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE counter ADD COLUMN wall_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE counter ADD COLUMN lost_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE counter ADD COLUMN measured_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE counter ADD COLUMN cpu_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE counter ADD COLUMN bytes_in BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE counter ADD COLUMN bytes_out BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE counter ADD COLUMN memory_bytes BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE purged ADD COLUMN wall_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE purged ADD COLUMN lost_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE purged ADD COLUMN measured_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE purged ADD COLUMN cpu_us BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE purged ADD COLUMN bytes_in BIGINT DEFAULT 0 NOT NULL;
+
+ALTER TABLE purged ADD COLUMN bytes_out BIGINT DEFAULT 0 NOT NULL;
+
+CREATE TABLE attempt_log (
+    event BIGINT NOT NULL,
+    fence INTEGER NOT NULL,
+    queue INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    stdout BYTEA,
+    stdout_bytes BIGINT NOT NULL,
+    stderr BYTEA,
+    stderr_bytes BIGINT NOT NULL,
+    PRIMARY KEY (event, fence)
+);
+
+CREATE INDEX attempt_log_by_cause ON attempt_log (queue, fingerprint);
+
+INSERT INTO alembic_version (version_num) VALUES ('0016');

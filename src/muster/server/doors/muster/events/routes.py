@@ -10,12 +10,14 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from msgspec import UNSET
 
 from muster.client.shapes.events import (
+    AttemptLogView,
     DeadLetterPage,
     EventBodyPage,
     EventPage,
     EventView,
     Replay,
     Replayed,
+    TailView,
 )
 from muster.domain.errors import Finding, InvalidError, NotFoundError, TooLargeError
 from muster.domain.event_state import EventState
@@ -26,14 +28,24 @@ from muster.server.doors.muster.events.views import (
     render_body_page,
     render_dead_letters,
     render_history,
+    render_log,
     render_page,
     render_replay,
     render_summary,
+    render_tail,
     render_with_body,
 )
 from muster.server.doors.reading import parse_id, read_body, read_key
 from muster.server.services.parts import Parts
-from muster.server.services.read_events import Page, get_event, list_dead_letters, list_event_bodies, list_events
+from muster.server.services.read_events import (
+    Page,
+    get_attempt_log,
+    get_event,
+    list_dead_letters,
+    list_event_bodies,
+    list_events,
+)
+from muster.server.services.read_tail import look_at_tail
 from muster.server.services.replay_dead_letters import REPLAY_MAX, Replaying, replay_dead_letters
 
 LIMIT_DEFAULT = 100
@@ -119,7 +131,30 @@ async def get_(request: SignedIn, parts: NamedDependency[Parts], event: FromPath
     return Response(render_history(await get_event(parts, request.user, number)), media_type=MediaType.JSON)
 
 
-handlers: Sequence[HTTPRouteHandler] = (list_, list_dead, replay, get_)
+@get("/events/{event:str}/logs")
+async def get_logs(
+    request: SignedIn,
+    parts: NamedDependency[Parts],
+    event: FromPath[str],
+    attempt: Annotated[
+        int | None, QueryParameter(ge=1, le=100_000, description="Counted as in the event's history.")
+    ] = None,
+) -> AttemptLogView:
+    """What an attempt at an event printed: that one, or the last that failed."""
+    if (number := parse_event_id(event)) is None:
+        raise NotFoundError("no event is named so")
+    return render_log(number, await get_attempt_log(parts, request.user, number, attempt))
+
+
+@get("/events/{event:str}/tail")
+async def get_tail(request: SignedIn, parts: NamedDependency[Parts], event: FromPath[str]) -> TailView:
+    """What the task that is at work at an event prints right now; its worker is asked for it for half a minute."""
+    if (number := parse_event_id(event)) is None:
+        raise NotFoundError("no event is named so")
+    return render_tail(number, await look_at_tail(parts, request.user, number))
+
+
+handlers: Sequence[HTTPRouteHandler] = (list_, list_dead, replay, get_, get_logs, get_tail)
 
 
 def _parse_state(text: str | None, findings: list[Finding]) -> EventState | None:

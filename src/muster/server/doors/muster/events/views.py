@@ -1,8 +1,12 @@
 """How do events look on our door?"""
 
+import base64
+
 from muster.client.shapes.consumers import LeasedEvent
 from muster.client.shapes.events import (
     AttemptErrorView,
+    AttemptLogView,
+    AttemptUsageView,
     AttemptView,
     DeadLetterPage,
     DeadLetterView,
@@ -12,15 +16,21 @@ from muster.client.shapes.events import (
     EventView,
     EventWithBody,
     KeptResult,
+    LiveStreamView,
     Replayed,
+    StreamView,
+    TailView,
 )
 from muster.domain.attempt import AttemptEnd, AttemptError
+from muster.domain.attempt_output import Stream
 from muster.domain.ids import render_event_id
 from muster.domain.queue import Queue
 from muster.server.ports.events import AttemptRow, DeadLetter, EventRow
 from muster.server.ports.queue_engine import Leased
 from muster.server.services.event_body import render_body, render_kind
-from muster.server.services.read_events import EventHistory
+from muster.server.services.live_tails import LiveStream
+from muster.server.services.read_events import AttemptLog, EventHistory
+from muster.server.services.read_tail import Look
 from muster.server.services.replay_dead_letters import ReplayAnswer
 
 
@@ -93,6 +103,54 @@ def render_history(history: EventHistory) -> EventView:
     )
 
 
+def render_log(event: int, log: AttemptLog) -> AttemptLogView:
+    """What an attempt printed; where no more is kept, the ends in its error."""
+    output, error = log.output, log.row.error
+    if output is not None:
+        stdout, stderr = _render_stream(output.stdout), _render_stream(output.stderr)
+    else:
+        stdout, stderr = (
+            _render_tail(text) for text in ((error.stdout_tail, error.stderr_tail) if error else ("", ""))
+        )
+    return AttemptLogView(
+        event=render_event_id(event),
+        attempt=log.number,
+        outcome=_render_end(log.row.end),
+        stdout=stdout,
+        stderr=stderr,
+        has_ends_only=output is None,
+        kept=list(log.kept),
+    )
+
+
+def _render_stream(stream: Stream | None) -> StreamView | None:
+    if stream is None:
+        return None
+    content = stream.unpack()
+    return StreamView(content.decode("utf-8", "replace"), stream.size_bytes, len(content) == stream.size_bytes)
+
+
+def _render_tail(text: str) -> StreamView | None:
+    return StreamView(text, len(text.encode("utf-8", "replace")), is_whole=False) if text else None
+
+
+def render_tail(event: int, look: Look) -> TailView:
+    """What a task at work has printed."""
+    tail = look.tail
+    return TailView(
+        event=render_event_id(event),
+        state=look.state.value,
+        lease=None if tail is None else tail.fence,
+        stdout=None if tail is None else _render_live(tail.stdout),
+        stderr=None if tail is None else _render_live(tail.stderr),
+        at=None if tail is None else tail.at,
+    )
+
+
+def _render_live(stream: LiveStream) -> LiveStreamView:
+    return LiveStreamView(base64.b64encode(stream.data).decode("ascii"), stream.size_bytes)
+
+
 def render_dead_letters(letters: list[tuple[Queue, DeadLetter]], *, limit: int) -> DeadLetterPage:
     """A page of dead letters; a full one may have a next one."""
     views = [
@@ -130,6 +188,7 @@ def _render_attempt(number: int, row: AttemptRow) -> AttemptView:
         wall_s=row.wall_s,
         error=_render_error(row.error),
         revision=row.revision,
+        usage=AttemptUsageView(row.usage.cpu_s, row.usage.memory_bytes, row.usage.bytes_in, row.usage.bytes_out),
     )
 
 

@@ -20,8 +20,8 @@ from muster.server.doors.muster.workers.views import (
     StepAnswerMessage,
     StepRequest,
     parse_enrolment,
-    parse_held,
     parse_leave,
+    parse_renewal,
     parse_step,
     render_enrolled,
     render_renewed,
@@ -80,7 +80,8 @@ async def step(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -
 async def renew(request: Request[Any, Any, Any], parts: NamedDependency[Parts]) -> Response[bytes]:
     """Prolong a session and all that it holds."""
     claims = _claims(request, parts)
-    return _reply(render_renewed(await renew_worker(parts, claims, parse_held(await request.body()))))
+    held, tails = parse_renewal(await request.body())
+    return _reply(render_renewed(await renew_worker(parts, claims, held, tails)))
 
 
 @post("/worker/leave", status_code=200, opt=_TOKEN, operation_class=takes(LeaveRequest))

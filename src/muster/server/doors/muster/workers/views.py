@@ -18,9 +18,19 @@ from muster.domain.ids import parse_event_id, render_event_id
 from muster.domain.lease import goes_alone
 from muster.domain.queue import PUBLISH_EVENTS_MAX
 from muster.server.doors.broken_text import parse_message
+from muster.server.doors.muster.workers.attempts import (
+    OutputMessage,
+    Seconds,
+    TailMessage,
+    UsageMessage,
+    parse_output,
+    parse_tail,
+    parse_usage,
+)
 from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased
 from muster.server.services.enrol_worker import Enrolled, Enrolment
 from muster.server.services.event_body import BodyTooLargeError, parse_body, render_kind
+from muster.server.services.live_tails import Tail
 from muster.server.services.step_worker import Renewed, Stop, WorkerAnswer, WorkerCall
 from muster.worker import protocol
 
@@ -33,7 +43,6 @@ TAIL_CHARS_MAX = 8192
 Name = Annotated[str, Meta(max_length=200)]
 Fence = Annotated[int, Meta(ge=0, le=_INT31)]
 Exit = Annotated[int, Meta(ge=-_INT31, le=_INT31)]
-Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 class EnrolRequest(Request):
@@ -83,6 +92,8 @@ class EnrolAnswer(msgspec.Struct):
     lease_s: float
     batch: int
     task: TaskMessage
+    takes_usage: bool
+    takes_output: bool
 
 
 class ResultMessage(Request):
@@ -111,6 +122,8 @@ class FinishedMessage(Request):
     results: list[ResultMessage] = msgspec.field(default_factory=list)
     error: ErrorMessage | None = None
     wall_s: Seconds = 0.0
+    usage: UsageMessage | None = None
+    output: OutputMessage | None = None
 
 
 class StepRequest(Request):
@@ -157,6 +170,7 @@ class RenewRequest(Request):
     """POST /muster/v1/worker/renew"""
 
     held: list[tuple[str, Fence]] = msgspec.field(default_factory=list)
+    tails: list[TailMessage] = msgspec.field(default_factory=list)
 
 
 class RenewAnswer(msgspec.Struct):
@@ -167,6 +181,7 @@ class RenewAnswer(msgspec.Struct):
     stop: StopMessage | None
     token: str | None
     held: bool
+    watched: list[str]
 
 
 class LeaveRequest(Request):
@@ -224,6 +239,8 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
         lease_s=enrolled.lease_s,
         batch=enrolled.batch,
         task=task,
+        takes_usage=True,
+        takes_output=enrolled.takes_output,
     )
     return msgspec.json.encode(answer)
 
@@ -236,6 +253,11 @@ def parse_step(raw: bytes) -> WorkerCall:
     finished = [
         _parse_finished(one, f"finished[{index}]", findings, oversized) for index, one in enumerate(message.finished)
     ]
+    outputs = [
+        parse_output(one.output, place, f"finished[{index}].output", findings)
+        for index, (one, place) in enumerate(zip(message.finished, finished, strict=True))
+        if one.output is not None
+    ]
     if findings:
         raise InvalidError(findings)
     if oversized:
@@ -243,7 +265,7 @@ def parse_step(raw: bytes) -> WorkerCall:
     results = sum(len(one.results) for one in finished)
     if max(results, len(finished)) > PUBLISH_EVENTS_MAX:
         raise TooLargeError(f"finished: {len(finished)} attempts with {results} results; at most {PUBLISH_EVENTS_MAX}")
-    return WorkerCall(message.call, finished, message.want, message.wait_s)
+    return WorkerCall(message.call, finished, message.want, message.wait_s, outputs)
 
 
 def render_step(answer: WorkerAnswer) -> bytes:
@@ -260,23 +282,28 @@ def render_step(answer: WorkerAnswer) -> bytes:
     )
 
 
-def parse_held(raw: bytes) -> list[tuple[int, int]]:
-    """What a renewal believes to hold, as (event, fence). Raises UnreadableError, InvalidError."""
+def parse_renewal(raw: bytes) -> tuple[list[tuple[int, int]], list[Tail]]:
+    """What a renewal believes to hold, as (event, fence), and what its tasks print. Raises UnreadableError, InvalidError."""
     message = parse_message(raw, RenewRequest)
     findings: list[Finding] = []
     held = [
         (_parse_event(event, f"held[{index}]", findings), fence) for index, (event, fence) in enumerate(message.held)
     ]
+    tails = [
+        parse_tail(one, _parse_event(one.event, f"tails[{index}].event", findings), f"tails[{index}]", findings)
+        for index, one in enumerate(message.tails)
+    ]
     if findings:
         raise InvalidError(findings)
-    return held
+    return held, tails
 
 
 def render_renewed(renewed: Renewed) -> bytes:
     """The answer of `renew`."""
     lost = [render_event_id(event) for event in renewed.lost]
+    watched = [render_event_id(event) for event in renewed.watched]
     return _ENCODER.encode(
-        RenewAnswer(renewed.lease_s, lost, _render_stop(renewed.stop), renewed.token, renewed.is_held)
+        RenewAnswer(renewed.lease_s, lost, _render_stop(renewed.stop), renewed.token, renewed.is_held, watched)
     )
 
 
@@ -317,7 +344,7 @@ def _parse_finished(message: FinishedMessage, path: str, findings: list[Finding]
     error = None
     if outcome is Outcome.FAILED:
         error = _parse_error(message.error or ErrorMessage(text="the worker gave no reason"))
-    return Finished(event, message.fence, outcome, results, error, message.wall_s)
+    return Finished(event, message.fence, outcome, results, error, message.wall_s, parse_usage(message.usage))
 
 
 def _parse_results(

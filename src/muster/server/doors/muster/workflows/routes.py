@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 from muster.client.shapes.account import Account, Errors
 from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.new_workflow import NewWorkflow
+from muster.client.shapes.usage import WorkflowUsageView
 from muster.client.shapes.workflows import (
     BrakedView,
     BrakeWorkflow,
@@ -44,6 +45,7 @@ from muster.server.doors.muster.workflows.policy import (
     parse_resume,
     parse_state,
 )
+from muster.server.doors.muster.workflows.usage import render_usage
 from muster.server.doors.muster.workflows.views import (
     render_account,
     render_braked,
@@ -62,6 +64,7 @@ from muster.server.services.explain_workflow import explain_workflow
 from muster.server.services.follow_progress import follow_progress
 from muster.server.services.parts import Parts
 from muster.server.services.read_account import get_account, get_errors
+from muster.server.services.read_usage import get_usage
 from muster.server.services.stream_workflow import Message, open_stream
 from muster.server.services.submit_workflow import Submission, submit_workflow
 
@@ -201,6 +204,13 @@ async def account(
     return render_account(await get_account(parts, workflow_id, recount=recount))
 
 
+@get("/workflows/{workflow_id:str}/usage")
+async def usage(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> WorkflowUsageView:
+    """What its tasks took of machines, and what they could ask for instead."""
+    _check(workflow_id)
+    return render_usage(await get_usage(parts, workflow_id))
+
+
 @get("/workflows/{workflow_id:str}/errors")
 async def errors(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Errors:
     """Failed attempts by cause, and taskforces in trouble."""
@@ -228,6 +238,7 @@ handlers: Sequence[HTTPRouteHandler] = (
     drain,
     resume,
     account,
+    usage,
     errors,
     explanation,
 )

@@ -33,6 +33,7 @@ from muster.domain.workflow import Workflow
 from muster.server.doors.event_stream import SIGN_OF_LIFE, render_event, render_id
 from muster.server.doors.muster.taskforces.views import render_taskforce
 from muster.server.doors.muster.tasks.views import render_task
+from muster.server.doors.muster.workflows.usage import render_usage_recount
 from muster.server.ports.store import Recount
 from muster.server.services.brake_workflow import Braked
 from muster.server.services.deactivate_workflow import Ended
@@ -192,7 +193,8 @@ def _render_recount(recount: Recount | None) -> RecountView | None:
     if recount is None:
         return None
     agrees = recount.kept == recount.counted
-    return RecountView(render_counts(recount.kept), render_counts(recount.counted), agrees)
+    usage = render_usage_recount(recount)
+    return RecountView(render_counts(recount.kept), render_counts(recount.counted), agrees, usage)
 
 
 def render_errors(errors: WorkflowErrors) -> Errors:
