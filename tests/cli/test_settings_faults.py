@@ -40,7 +40,7 @@ def test_mounts_are_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SiteSettings().mounts == ("/cvmfs", "/data")
 
     monkeypatch.setenv("MUSTER_SITE_MOUNTS", "/cvmfs,data")
-    assert "'data' is none" in _faults(SiteSettings)["MUSTER_SITE_MOUNTS"]
+    assert "number 2 is none" in _faults(SiteSettings)["MUSTER_SITE_MOUNTS"]
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def test_paths_are_read_as_people_write_them(text: str, paths: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("cvmfs", "must be absolute paths of folders, separated by commas, and 'cvmfs' is none"),
-        ("/a/../etc", "must be absolute paths of folders, separated by commas, and '/a/../etc' is none"),
+        ("cvmfs", "must be absolute paths of folders, separated by commas, and number 1 is none"),
+        ("/a/../etc", "must be absolute paths of folders, separated by commas, and number 1 is none"),
         ("/a,/a/", "names /a twice"),
         ("/proc/self", "may not name /proc/self: nothing of /proc, /dev, /sys, /run, /boot is mounted"),
         ("/dev", "may not name /dev: nothing of /proc, /dev, /sys, /run, /boot is mounted"),
