@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,7 +17,7 @@ from muster.worker.calls import Calls
 from muster.worker.desk import Desk
 from muster.worker.link import parse_address
 from muster.worker.log_lines import LogLines
-from muster.worker.messages import Failure, Handed
+from muster.worker.messages import Failure, Handed, Usage
 from muster.worker.pace import Pace
 from muster.worker.safekeeping import LATE_S, Safekeeping
 from muster.worker.service import Patience, Session
@@ -336,3 +337,15 @@ def test_one_that_the_service_will_never_have_is_dropped(start: Start, script: S
         service.wait(lambda: "is refused" in second.said, "it says so")
         service.wait(lambda: len(service.events["EV-0000000000000001"].leased_at) == 2, "the event is run again")
         assert not list((second.folder / "spool").iterdir())
+
+
+def test_what_a_former_start_has_left_is_handed_in_as_it_was_with_and_without_its_extras(disk: Disk) -> None:
+    done = replace(DONE, usage=Usage(cpu_s=1.5, memory_bytes=7, bytes_in=1))
+    failed = replace(FAILED, output=b'{"stdout":null}')
+    disk.open().keep([done, failed])
+
+    left = disk.open().read()
+
+    assert [one.render() for one in left] == [done.render(), failed.render()]
+    assert [one.without_extras().render() for one in left] == [DONE.render(), FAILED.render()]
+    assert [(one.has_extras, one.without_extras().has_extras) for one in left] == [(True, False)] * 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Callable, Deque, Dict, List, Optional, Sequence, Set, Tuple
 
 from muster.worker.child import Cancel
@@ -176,7 +176,7 @@ class Desk:
         with self._lock:
             if alone:
                 self._travels_alone.update((one.event, one.fence) for one in finished)
-                finished = [replace(one, usage=None, output=None) for one in finished]
+                finished = [one.without_extras() for one in finished]
             self._finished_at = 0.0
             self._finished[:0] = finished
             self._flying -= len(finished)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from muster.worker import protocol
@@ -122,6 +122,10 @@ class Handed:
     def has_extras(self) -> bool:
         """Is there anything that a service of before refuses, and only the account would miss?"""
         return self.usage is not None or self.output is not None
+
+    def without_extras(self) -> "Handed":
+        """The attempt as a service of before takes it."""
+        return replace(self, usage=None, output=None)
 
     def render(self, *, with_usage: bool = True, with_output: bool = True) -> bytes:
         """As `finished` of a step carries it."""

@@ -12,7 +12,7 @@ import json
 import os
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Dict, Iterable, List, Optional, Tuple
 
 from muster.worker.log_lines import LogLines
@@ -41,6 +41,10 @@ class Left(Handed):
     def has_extras(self) -> bool:
         """See `Handed.has_extras`."""
         return self.rest != (None, None)
+
+    def without_extras(self) -> "Left":
+        """See `Handed.without_extras`."""
+        return replace(self, rest=(None, None))
 
     def render(self, *, with_usage: bool = True, with_output: bool = True) -> bytes:
         """See `Handed.render`."""
