@@ -85,6 +85,26 @@ def test_tasks_joined_by_queues_in_a_chain_of_three(chain: Stack, tmp_path: Path
         check_account(client, workflow, published=200, done=200)
 
 
+def test_each_line_of_an_output_is_an_event_of_the_next_task(chain: Stack, tmp_path: Path) -> None:
+    tally = Tally(tmp_path / "tally.jsonl")
+    splits = "python -c 'import json, sys; n = json.load(open(sys.argv[1])); open(sys.argv[2], chr(119)).writelines(f"
+    splits += '"{json.dumps(dict(n=n * 10 + one))}{chr(10)}"' + " for one in range(10))' {{INFILE}} {{OUTFILE}}"
+    with chain.client() as client:
+        tasks = [
+            a_task(task_args=splits, input_files=[], output_queue_aliases=["parts"], output="lines", n_workers=1),
+            a_task(task_env=tally.environment, warm=True, input_queue_aliases=["parts"], n_workers=1),
+        ]
+        new = NewWorkflow(tasks=tasks, public_queue_aliases=["in", "out"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        client.publish(workflow, "in", range(5), close=True)
+
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself")
+
+        assert sorted(value["n"] for value in consume_values(client, workflow, "out")) == list(range(50))
+        assert tally.runs() == dict.fromkeys(range(50), 1)
+        check_account(client, workflow, published=55, done=55)
+
+
 def test_the_same_creation_twice_at_once_is_one_workflow(chain: Stack) -> None:
     new = NewWorkflow(tasks=[a_task()], public_queue_aliases=["in", "out"])
     made: list[str] = []

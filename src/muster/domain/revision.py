@@ -13,7 +13,7 @@ REVISIONS_MAX = 100
 REVISABLE = frozenset(
     {
         *("task_image", "task_args", "task_env", "init_image", "init_args", "init_env"),
-        *("timeout_s", "warm", "max_events", "infile_ext", "outfile_ext", "slots"),
+        *("timeout_s", "warm", "max_events", "infile_ext", "outfile_ext", "output", "slots"),
         *("brake_attempts", "brake_share"),
     }
 )

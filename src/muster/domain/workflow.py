@@ -112,6 +112,7 @@ class TaskDirective:
         attempts, retry_s: how often an event is tried, and the pause after its first failure (`domain.retry`).
         timeout_s, warm, max_events, infile_ext, outfile_ext, slots: how the worker runs it. `timeout_s` None
             is no limit; `max_events` is how many events one warm process serves; `slots` is events at once a worker.
+        output: `file`, or `lines`: each line of its output is an event.
         brake_attempts, brake_share: when its failures stop the workflow (`domain.brake`).
         revision: by which these are its fields. revisions: all that were made since it was submitted.
     """
@@ -139,6 +140,7 @@ class TaskDirective:
     slots: int = 1
     brake_attempts: int = 100
     brake_share: float = 0.5
+    output: str = "file"
     revision: int = FIRST
     revisions: tuple[Revision, ...] = ()
 

@@ -26,6 +26,9 @@ CALL_ATTEMPTS_MAX = 1000
 CALL_BYTES_MAX = 8 << 20
 """Attempts, and bytes of results, of one call (one more result may come on top)."""
 
+CALL_RESULTS_MAX = 10_000
+"""What the service takes in one call."""
+
 LOST, STOPPED = "lost", "stopped"
 
 
@@ -114,6 +117,7 @@ class Desk:
                     ended.wall_s,
                     ended.usage,
                     ended.output,
+                    ended.n_results,
                 )
             self._hand_in(handed)
 
@@ -293,9 +297,12 @@ class Desk:
 
     def _take_finished(self) -> List[Handed]:
         taken: List[Handed] = []
-        size_bytes = 0
+        size_bytes = n_results = 0
         while self._finished and len(taken) < CALL_ATTEMPTS_MAX and size_bytes < CALL_BYTES_MAX:
             one = self._finished[0]
+            n_results += one.n_results
+            if taken and n_results > CALL_RESULTS_MAX:
+                break
             travels_alone = (one.event, one.fence) in self._travels_alone
             if travels_alone and taken:
                 break

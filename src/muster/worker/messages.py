@@ -41,6 +41,8 @@ class TaskPlan:
     disk_bytes: int = 0
     """What the tasks of a worker may use together; 0: any number."""
     gpus: int = 0
+    output: str = protocol.OUTPUT_FILE
+    """What makes an event of what a task leaves: the whole of it, or each line."""
     """How many GPUs a worker needs."""
 
 
@@ -106,7 +108,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Handed:
-    """One attempt to hand in. `result`: rendered by `results`; only with `done`. `failure`: only with `failed`."""
+    """One attempt to hand in. `result`: rendered by `results`, `n_results` of them; only with `done`. `failure`: only with `failed`."""
 
     event: str
     fence: int
@@ -117,6 +119,7 @@ class Handed:
     usage: Optional[Usage] = None
     output: Optional[bytes] = field(default=None, repr=False)
     """Rendered by `printed`; only with `failed`."""
+    n_results: int = 1
 
     @property
     def has_extras(self) -> bool:
@@ -242,6 +245,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         n_outputs=_get(task, "n_outputs", int),
         memory_bytes=max(0, _get(task, "memory_bytes", int)) if "memory_bytes" in task else 0,
         disk_bytes=max(0, _get(task, "disk_bytes", int)) if "disk_bytes" in task else 0,
+        output=_get(task, "output", str) if "output" in task else protocol.OUTPUT_FILE,
         gpus=max(0, _get(task, "gpus", int)) if "gpus" in task else 0,
     )
     return Enrolled(

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, replace
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 from muster.worker.capture import Capture
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
 from muster.worker.folders import AttemptFolder, Folders
 from muster.worker.launch import Launcher
+from muster.worker.lines import read_lines
 from muster.worker.live import Live
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Failure, Lease, TaskPlan
 from muster.worker.printed import render_printed
+from muster.worker.protocol import OUTPUT_LINES
 from muster.worker.reaper import Reaper
 from muster.worker.results import ResultError, read_outfile
-from muster.worker.runtime import CANCELLED, DONE, FAILED, Ended, make_complaint, make_failure, make_timeout
+from muster.worker.runtime import CANCELLED, FAILED, Ended, make_complaint, make_done, make_failure, make_timeout
 from muster.worker.spent import Spent
 from muster.worker.usage import make_usage
 from muster.worker.watched import WatchList
@@ -125,25 +127,32 @@ class PlainCommand:
             return Ended(FAILED, failure=failure, wall_s=time.monotonic() - began)
         status = child.finish()
         wall_s = time.monotonic() - began
-        result, problem = self._read(child, folder, status)
-        return Ended(DONE if problem is None else FAILED, result, problem, wall_s)
+        results, problem = self._read(child, folder, status)
+        return make_done(results, wall_s=wall_s) if problem is None else Ended(FAILED, None, problem, wall_s)
 
     def _kill(self, child: Child, folder: AttemptFolder) -> None:
         child.kill()
         self._shop.launcher.end(folder)
 
-    def _read(self, child: Child, folder: AttemptFolder, status: int) -> "Tuple[Optional[bytes], Optional[Failure]]":
+    def _read_results(self, path: str) -> Sequence[bytes]:
+        extension = self._shop.plan.outfile_ext
+        if self._shop.plan.output == OUTPUT_LINES:
+            return read_lines(path, extension)
+        result = read_outfile(path, extension)
+        return () if result is None else (result,)
+
+    def _read(self, child: Child, folder: AttemptFolder, status: int) -> "Tuple[Sequence[bytes], Optional[Failure]]":
         if status != 0:
-            return None, make_failure(
+            return (), make_failure(
                 status,
                 child.stderr.text(),
                 stdout_tail=child.stdout.tail_text(),
                 stderr_tail=child.stderr.tail_text(),
             )
         try:
-            return read_outfile(folder.outfile, self._shop.plan.outfile_ext), None
+            return self._read_results(folder.outfile), None
         except ResultError as error:
-            return None, make_complaint(
+            return (), make_complaint(
                 "result",
                 str(error),
                 stdout_tail=child.stdout.tail_text(),

@@ -9,6 +9,9 @@ example of each message, is `docs/reference/worker-protocol.md`. Both sides impo
 VERSION = 1
 """Sent with `enrol`. The service refuses (422) a version that it does not speak, and says which it does."""
 
+OUTPUT_FILE, OUTPUT_LINES = "file", "lines"
+"""What of a task's output is one event: all of it, or each line."""
+
 ENROL = "/muster/v1/worker/enrol"
 """No token; the enrolment secret is in the body.
 
@@ -18,7 +21,8 @@ Answer: `protocol`, `session` (string), `token`, `token_ttl_s`, `lease_s`, `batc
 `env`, `init_image`, `init_args`, `init_env`, `timeout_s` (or null), `warm`, `max_events`, `infile_ext`, `outfile_ext`,
 `slots`, `n_cores`, `n_outputs` (how many queues results go to; 0: results are kept with the event, nothing is sent on),
 `memory_bytes`, `disk_bytes` (what the tasks of a worker may use together; 0, and where it is missing: any number),
-`gpus` (how many a worker needs; missing: 0).
+`gpus` (how many a worker needs; missing: 0), `output` (`file`, and where it is missing; or `lines`: each line of the output file, each item
+of a list that a helper gives, is a result).
 `takes_usage` (true: attempts may carry `usage`; where it is missing they must not), `takes_output` (the same of `output`).
 """
 

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import stat
-from typing import NoReturn, Optional
+from typing import NoReturn, Optional, Tuple
 
 from muster.worker.body_rules import find_excess
 
@@ -59,17 +59,22 @@ def render_bytes(data: bytes, name: str) -> bytes:
     return b'{"kind":"bytes","body":"' + base64.b64encode(data) + b'"}'
 
 
+def read_output(path: str, name: str, *, bytes_max: int) -> "Tuple[Optional[bytes], Optional[bytes]]":
+    """What a task left as its output, and the word that `muster.task` left beside it; None for what there is not. Raises ResultError."""
+    data = _read_regular(path, name, bytes_max=bytes_max)
+    return data, None if data is None else _read_regular(f"{path}.kind", name)
+
+
 def read_outfile(path: str, extension: str) -> Optional[bytes]:
     """What a task left as its output, as messages carry it; None when it left nothing.
 
     By the word that `muster.task` leaves beside it, else by the extension: JSON for `json`; else text, or bytes where it is not UTF-8.
     Raises ResultError.
     """
-    name = f"output file of extension .{extension}"
-    data = _read_regular(path, name)
+    name = name_outfile(extension)
+    data, word = read_output(path, name, bytes_max=BODY_BYTES_MAX)
     if data is None:
         return None
-    word = _read_regular(f"{path}.kind", name)
     if word == b"json" or (word is None and extension.lower() == "json"):
         return render_json(data, name)
     if word == b"bytes":
@@ -80,7 +85,12 @@ def read_outfile(path: str, extension: str) -> Optional[bytes]:
         return render_bytes(data, name)
 
 
-def _read_regular(path: str, name: str) -> Optional[bytes]:
+def name_outfile(extension: str) -> str:
+    """What an output file is called in errors."""
+    return f"output file of extension .{extension}"
+
+
+def _read_regular(path: str, name: str, *, bytes_max: int = BODY_BYTES_MAX) -> Optional[bytes]:
     """A file's content; a pipe or a device in its place is an error, not something to wait for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -92,17 +102,17 @@ def _read_regular(path: str, name: str) -> Optional[bytes]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ResultError(f"{name} is no regular file")
-        _check_size(status.st_size, name)
+        _check_size(status.st_size, name, bytes_max=bytes_max)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(BODY_BYTES_MAX + 1)
+            return file.read(bytes_max + 1)
     finally:
         os.close(descriptor)
 
 
-def _check_size(size_bytes: int, name: str) -> None:
-    if size_bytes > BODY_BYTES_MAX:
+def _check_size(size_bytes: int, name: str, *, bytes_max: int = BODY_BYTES_MAX) -> None:
+    if size_bytes > bytes_max:
         raise ResultError(
-            f"{name} is {size_bytes} bytes; a result may have {BODY_BYTES_MAX}. Put larger ones where others can "
+            f"{name} is {size_bytes} bytes; a result may have {bytes_max}. Put larger ones where others can "
             "read them and return the place"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
-from typing import Optional, Protocol
+from typing import Optional, Protocol, Sequence
 
 from muster.worker.child import Cancel
 from muster.worker.fingerprint import NO_STDERR, clip, extract_cause, make_fingerprint
@@ -19,7 +19,8 @@ class Ended:
 
     Args:
         outcome: DONE, FAILED or CANCELLED.
-        result: rendered by `results`; None for a task that left none.
+        result: rendered by `results`, several with commas between; None for a task that left none.
+        n_results: how many these are.
         failure: with FAILED only.
         wall_s: how long the task worked at it, a process's start not counted for a warm one.
         usage: what it took.
@@ -32,6 +33,12 @@ class Ended:
     wall_s: float = 0.0
     usage: Optional[Usage] = None
     output: Optional[bytes] = field(default=None, repr=False)
+    n_results: int = 1
+
+
+def make_done(results: Sequence[bytes], *, wall_s: float) -> Ended:
+    """The end of an attempt that left these results, each rendered by `results`."""
+    return Ended(DONE, b",".join(results) if results else None, wall_s=wall_s, n_results=len(results))
 
 
 class Runtime(Protocol):

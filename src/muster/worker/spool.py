@@ -178,7 +178,7 @@ class Spool:
         about = {"taskforce": self._taskforce, "event": one.event, "fence": one.fence, "outcome": one.outcome}
         usage = None if one.usage is None else one.usage.render().decode()
         output = None if one.output is None else one.output.decode()
-        said = {**about, "wall_s": one.wall_s, "usage": usage, "output": output}
+        said = {**about, "wall_s": one.wall_s, "usage": usage, "output": output, "n_results": one.n_results}
         content = json.dumps(said).encode() + b"\n" + rendered
         place = self._place(one.event, one.fence)
         draft = place + _DRAFT
@@ -221,6 +221,7 @@ def _parse(raw: bytes) -> "Tuple[str, Left]":
             result=rendered,
             wall_s=float(said["wall_s"]),
             rest=(_encode(said["usage"]), _encode(said["output"])),
+            n_results=int(said["n_results"]),
         )
         return str(said["taskforce"]), left
     except (ValueError, KeyError, TypeError) as error:

@@ -12,16 +12,18 @@ from muster.worker.child import EXITED, READY, TIMED_OUT, Cancel, Child, StartEr
 from muster.worker.fingerprint import clip, extract_cause, make_fingerprint
 from muster.worker.folders import AttemptFolder
 from muster.worker.frames import Answer, Answered, FrameError, FrameReader, check_hello, parse_answer, render_event
+from muster.worker.lines import split_list
 from muster.worker.messages import Failure, Lease, Usage
 from muster.worker.plain import Workshop, end_cancelled, make_mark
 from muster.worker.printed import render_printed
+from muster.worker.protocol import OUTPUT_LINES
 from muster.worker.results import ResultError, render_bytes, render_json
 from muster.worker.runtime import (
-    DONE,
     FAILED,
     Ended,
     describe_status,
     make_complaint,
+    make_done,
     make_failure,
     make_timeout,
 )
@@ -226,12 +228,14 @@ class WarmCommand:
 
     def _judge(self, answer: Answer, process: _WarmProcess, wall_s: float) -> Ended:
         if answer.outcome == "none":
-            return Ended(DONE, wall_s=wall_s)
+            return make_done((), wall_s=wall_s)
+        name, of_lines = "the task's result", self._shop.plan.output == OUTPUT_LINES
         try:
             if answer.outcome == "json":
-                return Ended(DONE, render_json(answer.body, "the task's result"), wall_s=wall_s)
+                results = split_list(answer.body, name) if of_lines else [render_json(answer.body, name)]
+                return make_done(results, wall_s=wall_s)
             if answer.outcome == "bytes":
-                return Ended(DONE, render_bytes(answer.body, "the task's result"), wall_s=wall_s)
+                return make_done([render_bytes(answer.body, name)], wall_s=wall_s)
         except ResultError as error:
             return Ended(FAILED, failure=make_complaint("result", str(error)), wall_s=wall_s)
         process.child.drain()  # what was printed before the answer is in the pipes by now

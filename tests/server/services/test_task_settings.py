@@ -19,7 +19,10 @@ def resolve(environment: dict[str, Any], **fields: Any) -> tuple[TaskSettings, l
 
 
 def test_nothing_said_is_the_defaults() -> None:
-    assert resolve({"OTHER": "1"}) == (TaskSettings(5, 2.0, None, False, 10_000, "in", "out", 1, 60.0, 100, 0.5), [])
+    assert resolve({"OTHER": "1"}) == (
+        TaskSettings(5, 2.0, None, False, 10_000, "in", "out", 1, 60.0, 100, 0.5, "file"),
+        [],
+    )
 
 
 def test_variables_become_settings() -> None:
@@ -33,13 +36,14 @@ def test_variables_become_settings() -> None:
             "MUSTER_TASK_LEASE_S": "30",
             "MUSTER_TASK_BRAKE_ATTEMPTS": 50,
             "MUSTER_TASK_BRAKE_SHARE": "0.9",
+            "MUSTER_TASK_OUTPUT": "Lines",
             "EWMS_PILOT_MAX_CONCURRENT_TASKS": "4",
             "EWMS_PILOT_INFILE_EXT": "..json",
             "EWMS_PILOT_OUTFILE_EXT": ".tar.gz",
         }
     )
     assert findings == []
-    assert settings == TaskSettings(3, 0.25, 1.5, True, 10, "json", "tar.gz", 4, 30.0, 50, 0.9)
+    assert settings == TaskSettings(3, 0.25, 1.5, True, 10, "json", "tar.gz", 4, 30.0, 50, 0.9, "lines")
 
 
 def test_fields_may_have_the_dot_in_front() -> None:

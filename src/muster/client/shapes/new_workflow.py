@@ -32,7 +32,8 @@ class NewTask(Request):
     """One task of a new workflow.
 
     `task_args` for an empty `task_image` is the command itself. `timeout_s` null: no limit. `retry_s`: seconds before an event
-    whose first attempt failed is tried again, twice as many after each further one. `slots`: events at once a worker.
+    whose first attempt failed is tried again, twice as many after each further one. `slots`: events at once a worker. `output`: what of a
+    task's output is one event of its output queues: all of it, or each line (each item of a list that `muster.task` gives).
     `max_events`: events that one warm process serves. `brake_attempts`, `brake_share`: the workflow stops itself when of its last
     so many attempts more than this share have failed; 0 attempts: it never does. `input_files`: files at the location's access
     point that appear in the task's working directory.
@@ -58,6 +59,7 @@ class NewTask(Request):
     max_events: int = 10_000
     infile_ext: str = "in"
     outfile_ext: str = "out"
+    output: Literal["file", "lines"] = "file"
     slots: int = 1
     lease_s: float = 60.0
     brake_attempts: int = 100

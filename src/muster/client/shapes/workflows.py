@@ -1,6 +1,6 @@
 """How do a workflow, its tasks, its queues and its taskforces look? Source of the words: wms.md sections 4 and 5."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
@@ -73,6 +73,7 @@ class TaskView(Answer, kw_only=True):
     slots: int
     brake_attempts: int = 0
     brake_share: float = 0.5
+    output: str = "file"
     revisions: list[RevisionView] = field(default_factory=list)
 
 
@@ -160,6 +161,7 @@ class ReviseTask(Request):
     max_events: int | UnsetType = UNSET
     infile_ext: str | UnsetType = UNSET
     outfile_ext: str | UnsetType = UNSET
+    output: Literal["file", "lines"] | UnsetType = UNSET
     slots: int | UnsetType = UNSET
     brake_attempts: int | UnsetType = UNSET
     brake_share: float | UnsetType = UNSET

@@ -262,6 +262,7 @@ def _make_directive(
         slots=settings.slots,
         brake_attempts=settings.brake_attempts,
         brake_share=settings.brake_share,
+        output=settings.output,
     )
 
 

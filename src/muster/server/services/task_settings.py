@@ -13,6 +13,7 @@ import msgspec
 
 from muster.client.shapes.new_workflow import NewTask
 from muster.domain.errors import Finding
+from muster.worker.protocol import OUTPUT_FILE, OUTPUT_LINES
 from muster.worker.settings import find_fault
 
 PREFIX = "MUSTER_TASK_"
@@ -50,6 +51,7 @@ class TaskSettings:
     lease_s: float
     brake_attempts: int
     brake_share: float
+    output: str
 
 
 def parse_integer(text: str) -> int:
@@ -72,6 +74,14 @@ def parse_flag(text: str) -> bool:
     if word not in _TRUE | _FALSE:
         raise ValueError("must be true or false")
     return word in _TRUE
+
+
+def parse_output(text: str) -> str:
+    """What of a task's output is one event. Raises ValueError with half a sentence."""
+    word = text.strip().lower()
+    if word not in (OUTPUT_FILE, OUTPUT_LINES):
+        raise ValueError(f"must be {OUTPUT_FILE} or {OUTPUT_LINES}")
+    return word
 
 
 def parse_extension(text: str) -> str:
@@ -98,6 +108,7 @@ VARIABLES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "MUSTER_TASK_MAX_EVENTS": ("max_events", parse_integer),
     "MUSTER_TASK_SLOTS": ("slots", parse_integer),
     "MUSTER_TASK_LEASE_S": ("lease_s", parse_number),
+    "MUSTER_TASK_OUTPUT": ("output", parse_output),
     "MUSTER_TASK_BRAKE_ATTEMPTS": ("brake_attempts", parse_integer),
     "MUSTER_TASK_BRAKE_SHARE": ("brake_share", parse_number),
     "EWMS_PILOT_INFILE_EXT": ("infile_ext", parse_extension),

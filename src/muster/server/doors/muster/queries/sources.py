@@ -26,7 +26,7 @@ WORKFLOW_SOURCES: Final[Mapping[str, Source]] = {
 }
 _NOT_BY_EVERY_VERSION = (
     *("attempts", "retry_s", "timeout_s", "warm", "max_events", "infile_ext", "outfile_ext", "slots"),
-    *("brake_attempts", "brake_share", "revisions"),
+    *("brake_attempts", "brake_share", "output", "revisions"),
 )
 TASK_SOURCES: Final[Mapping[str, Source]] = {
     **_as_they_are("task_id", "workflow_id", "created_at", "cluster_locations", "task_image", "task_args", "task_env"),

@@ -32,6 +32,7 @@ def render_task(task: TaskDirective, aliases: Mapping[str, str]) -> TaskView:
         slots=task.slots,
         brake_attempts=task.brake_attempts,
         brake_share=task.brake_share,
+        output=task.output,
         revisions=[_render_revision(one) for one in task.revisions],
     )
 

@@ -80,6 +80,7 @@ class TaskMessage(msgspec.Struct):
     memory_bytes: int
     disk_bytes: int
     gpus: int
+    output: str
 
 
 class EnrolAnswer(msgspec.Struct):
@@ -230,6 +231,7 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
         memory_bytes=enrolled.memory_bytes,
         disk_bytes=enrolled.disk_bytes,
         gpus=enrolled.gpus,
+        output=directive.output,
     )
     answer = EnrolAnswer(
         protocol=protocol.VERSION,
