@@ -12,6 +12,7 @@ from muster.worker.link import AddressError, Link, LinkError, parse_address
 from muster.worker.messages import MalformedError, parse_enrolled, parse_problem, parse_step_answer
 from muster.worker.settings import (
     BATCH,
+    IDLE_S,
     INIT_TIMEOUT_S,
     KEEP_TASK_FILES,
     KEPT_FAILURES,
@@ -86,6 +87,7 @@ def test_what_a_user_may_set_is_read_as_it_was_judged(environ: dict[str, str]) -
         KEEP_TASK_FILES: "Yes",
         KEPT_FAILURES: "0",
         INIT_TIMEOUT_S: "60",
+        IDLE_S: "600",
         MOUNTS: "/cvmfs",
     }
     assert {name for name, one in VARIABLES.items() if one.is_users} == set(theirs)

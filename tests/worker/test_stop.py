@@ -139,6 +139,40 @@ def test_a_worker_whose_workflow_is_stopped_for_a_while_gives_back_what_waits_an
         assert worker.wait() == 0
 
 
+def test_an_idle_worker_that_was_at_work_ends_at_once(start: Start, script: Script) -> None:
+    """Its last results went with the call that is parked."""
+    with FakeService(args="true") as service:
+        service.publish(*range(5))
+        worker = start(service)
+        service.wait_for(done=5)
+        service.wait(lambda: service.parked == 1, "it is parked")
+        worker.terminate()
+        assert worker.wait(5) == 0
+        assert worker.ended["why"] == "asked to end by SIGTERM"
+        assert worker.ended["counts"] == {"done": 5}
+
+
+def test_a_worker_without_an_event_for_as_long_as_it_may_be_ends_by_itself(start: Start, script: Script) -> None:
+    with FakeService(args="true") as service:
+        service.publish(*range(5))
+        worker = start(service, IDLE_S=0.5)
+        assert worker.wait() == 0
+        assert [event.state for event in service.events.values()] == ["done"] * 5
+        assert worker.ended["why"] == "no event for 0.5 s (MUSTER_WORKER_IDLE_S)"
+        assert service.sessions[0].left == worker.ended["why"]
+
+
+def test_a_long_task_is_not_idle(start: Start, script: Script, tmp_path: Path) -> None:
+    with FakeService(args=script(GATED)) as service:
+        (event,) = service.publish(gated(tmp_path, 1))
+        worker = start(service, IDLE_S=0.1)
+        at_work(service, tmp_path, 1)
+        service.wait(lambda: time.monotonic() - event.leased_at[0] > 0.5, "it goes on for longer than it may be idle")
+        (tmp_path / "gate").touch()
+        assert worker.wait() == 0
+        assert event.state == "done"
+
+
 def test_an_idle_worker_ends_at_once(start: Start, script: Script) -> None:
     with FakeService() as service:
         worker = start(service)

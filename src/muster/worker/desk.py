@@ -242,6 +242,11 @@ class Desk:
             self._is_closed = True
             self._taking.notify_all()
 
+    def has_any(self) -> bool:
+        """Is there anything in hand: at work, waiting, or to be handed in? (What is on its way may be answered only when more comes.)"""
+        with self._lock:
+            return bool(self._working or self._ready or self._finished)
+
     def n_working(self) -> int:
         """How many events are at work."""
         with self._lock:

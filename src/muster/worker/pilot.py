@@ -25,7 +25,7 @@ from muster.worker.outfit import CannotWorkError
 from muster.worker.reaper import Reaper
 from muster.worker.safekeeping import Safekeeping
 from muster.worker.service import Caller, GaveUpError, Patience, RefusedError, Session, SessionEndedError
-from muster.worker.settings import Settings
+from muster.worker.settings import IDLE_S, Settings
 from muster.worker.slots import Ready
 from muster.worker.spool import Left, Spool
 
@@ -83,6 +83,7 @@ class Pilot:
         self._is_ready = False
         self._has_leased = False
         self._has_worked = False
+        self._idle_since: Optional[float] = None
         self._is_wake_due = False
         self._ask_at = 0.0
         self._empty_answers = 0
@@ -93,7 +94,8 @@ class Pilot:
         try:
             while not self._ending.is_due(has_session=self._session is not None):
                 now = time.monotonic()
-                self._listen(_earlier(self._send(now), self._safe.look(now)))
+                idle_until = self._note_idleness(now)
+                self._listen(_earlier(_earlier(self._send(now), self._safe.look(now)), idle_until))
                 self._tell_where()
         finally:
             self._safe.keep_all()
@@ -106,6 +108,19 @@ class Pilot:
     def counts(self) -> Mapping[str, int]:
         """How many attempts ended how."""
         return dict(self._crew.desk.counts) if self._crew is not None else {}
+
+    def _note_idleness(self, now: float) -> Optional[float]:
+        """End when there was nothing to do for as long as a setting says. Returns when that would be."""
+        idle_s, crew = self._settings.idle_s, self._crew
+        if not idle_s or crew is None or not self._is_ready or self._ending.has_begun:
+            return None
+        if crew.desk.has_any():
+            self._idle_since = None
+            return None
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        if now - self._idle_since >= idle_s:
+            self._ending.stop(Exit(0, f"no event for {idle_s:g} s ({IDLE_S})"), is_abort=False)
+        return self._idle_since + idle_s
 
     def _tell_where(self) -> None:
         """Say where the worker is, when that has changed."""
@@ -323,7 +338,9 @@ class Pilot:
                 return free_at
         may_ask = self._is_ready and now >= self._ask_at
         errand = crew.desk.plan(now, is_asking=bool(steps), may_ask=may_ask, is_stopping=is_stopping)
-        if not errand.is_due:
+        # What was handed in with a call that is parked is answered when that ends: the next one ends it.
+        is_over = is_stopping and any(call.wait_s for call in steps)
+        if not errand.is_due and not is_over:
             due = [errand.again_at] if errand.again_at is not None else []
             if not is_stopping and self._is_ready and not steps and self._ask_at > now:
                 due.append(self._ask_at)

@@ -50,6 +50,7 @@ MOUNTS = f"{PREFIX}MOUNTS"
 MOUNTS_ALLOWED = f"{PREFIX}MOUNTS_ALLOWED"
 IMAGES_KEPT_S = f"{PREFIX}IMAGES_KEPT_S"
 INIT_TIMEOUT_S = f"{PREFIX}INIT_TIMEOUT_S"
+IDLE_S = f"{PREFIX}IDLE_S"
 CHIRP = f"{PREFIX}CHIRP"
 CHIRP_S = f"{PREFIX}CHIRP_S"
 
@@ -156,6 +157,7 @@ VARIABLES: Mapping[str, Variable] = {
     KEEP_TASK_FILES: Variable(parse_flag, is_users=True),
     KEPT_FAILURES: Variable(parse_count, is_users=True),
     INIT_TIMEOUT_S: Variable(parse_seconds, is_users=True),
+    IDLE_S: Variable(parse_seconds, is_users=True),
     CONTAINERS: Variable(parse_tool),
     IMAGE_DIR: Variable(parse_folder),
     IMAGES_KEPT_S: Variable(parse_seconds),
@@ -213,6 +215,7 @@ class Settings:
         keep_task_files: keep the folders of attempts that ended well, too.
         failures_kept: how many folders of failed attempts are kept.
         init_timeout_s: seconds that the init command may take; None: any time.
+        idle_s: seconds without an event after which it ends by itself; None, and 0: it waits for as long as its workflow may have some.
         containers: what runs images: one of `TOOLS`, its path, or `NONE`; None: the first of them that is there.
         image_dir: where the images of this execution point are; None: `images.default_folder`.
         images_kept_s: seconds after which an image that nobody uses is deleted; 0: never.
@@ -240,6 +243,7 @@ class Settings:
     keep_task_files: bool = False
     failures_kept: int = 20
     init_timeout_s: Optional[float] = None
+    idle_s: Optional[float] = None
     containers: Optional[str] = None
     image_dir: Optional[Path] = None
     images_kept_s: float = MONTH_S
@@ -273,6 +277,7 @@ def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = Non
         keep_task_files=_read(given, KEEP_TASK_FILES, False),
         failures_kept=_read(given, KEPT_FAILURES, 20),
         init_timeout_s=_read(given, INIT_TIMEOUT_S, None),
+        idle_s=_read(given, IDLE_S, None),
         containers=_read(given, CONTAINERS, None),
         image_dir=_read(given, IMAGE_DIR, None),
         images_kept_s=_read(given, IMAGES_KEPT_S, MONTH_S),
