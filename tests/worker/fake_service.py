@@ -87,6 +87,7 @@ class FakeService:
         self.stop: dict[str, Any] | None = None
         self.come_back_s: float | None = None
         self.is_ended = False
+        self.secret = SECRET
         self.is_held = False
         self.takes_usage = self.takes_output = True
         self.is_of_before = False
@@ -199,7 +200,7 @@ class FakeService:
         assert set(asked) == {
             *("protocol", "taskforce", "secret", "cluster", "proc", "start", "host", "site", "worker_version"),
         }
-        if asked["secret"] != SECRET:
+        if asked["secret"] != self.secret:
             return 403, {"code": "forbidden", "error": "the enrolment secret is not that of the taskforce"}
         if self.is_ended:
             return 403, {"code": "taskforce-ended", "error": "the taskforce takes no workers"}
