@@ -1,6 +1,7 @@
 """What is a file? A body too large for a message: its name, and by what it is known to be whole."""
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,14 @@ class Content(StrEnum):
     JSON = "json"  # one JSON value
     TEXT = "text"  # UTF-8, without quotes
     BYTES = "bytes"
+
+
+class FileState(StrEnum):
+    """How far a file has come."""
+
+    PROMISED = "promised"  # its size and checksum are known; its bytes are to come
+    STORED = "stored"  # it is in the store, whole
+    GOING = "going"  # nobody may refer to it any more: it is being removed
 
 
 class Checksum(Protocol):
@@ -54,3 +63,18 @@ class FileRef:
     size_bytes: int
     checksum: str
     content: Content
+
+
+def render_reference(ref: FileRef) -> bytes:
+    """The body of an event that refers to a file, as JSON. Always the same text of the same file: by it is found whether an event does."""
+    told = {"file": ref.file, "size_bytes": ref.size_bytes, "checksum": ref.checksum, "content": ref.content.value}
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+def parse_reference(body: bytes) -> FileRef:
+    """Read the body of an event that refers to a file. Raises ValueError for what `render_reference` never wrote."""
+    try:
+        told = json.loads(body)
+        return FileRef(str(told["file"]), int(told["size_bytes"]), str(told["checksum"]), Content(str(told["content"])))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this is no reference to a file: {error}") from None

@@ -22,6 +22,7 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Workflow
 from muster.server.ports.census import Census
 from muster.server.ports.events import Events
+from muster.server.ports.file_rows import FileRows
 from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
 from muster.server.ports.hosts import Hosts
@@ -298,6 +299,8 @@ class Transaction(Protocol):
     def queues(self) -> Queues: ...
     @property
     def events(self) -> Events: ...
+    @property
+    def files(self) -> FileRows: ...
     @property
     def holders(self) -> Holders: ...
     @property

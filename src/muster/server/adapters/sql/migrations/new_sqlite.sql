@@ -457,4 +457,24 @@ CREATE INDEX ix_host_record_rests_until ON host_record (rests_until);
 
 CREATE INDEX ix_host_record_trusted_at ON host_record (trusted_at);
 
-INSERT INTO alembic_version (version_num) VALUES ('0015');
+CREATE TABLE file (
+    file TEXT NOT NULL,
+    workflow_id TEXT NOT NULL,
+    made_by TEXT NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    checksum TEXT NOT NULL,
+    content TEXT NOT NULL,
+    state TEXT NOT NULL,
+    touched_at DOUBLE NOT NULL,
+    is_referred BOOLEAN NOT NULL,
+    PRIMARY KEY (file)
+)
+ WITHOUT ROWID;
+
+CREATE INDEX file_of_workflow ON file (workflow_id, checksum);
+
+CREATE INDEX event_of_file ON event (body) WHERE kind = 3;
+
+CREATE INDEX finished_of_file ON finished (result) WHERE kind = 3;
+
+INSERT INTO alembic_version (version_num) VALUES ('0018');
