@@ -71,9 +71,12 @@ async def serving(tmp_path: Path, database_url: str) -> AsyncIterator[tuple[str,
             group.start_soon(run)
             with anyio.fail_after(30):
                 await is_ready.wait()
-            yield addresses[0], (tmp_path / "token").read_text().strip(), tmp_path / "files"
-            scope.cancel()
-            await is_over.wait()
+            try:
+                yield addresses[0], (tmp_path / "token").read_text().strip(), tmp_path / "files"
+            finally:
+                scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await is_over.wait()
 
 
 @pytest.fixture(params=["plain", "asynchronous"])

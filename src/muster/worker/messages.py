@@ -53,11 +53,14 @@ class Enrolled:
     lease_s: float
     batch: int
     task: TaskPlan
+    file_bytes_max: int = 0
+    """How large a body may be that is a file; 0: there are none."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """One event on lease. `body`: the very JSON text that was published (UTF-8) for the kind `json`, the bytes for `bytes`.
+    """One event on lease. `body`: the very JSON text that was published (UTF-8) for the kind `json`, the bytes for `bytes`, the JSON
+    text of a reference for `file`.
 
     `is_alone`: workers died with it, so nothing else is to be held while it is at work.
     """
@@ -202,6 +205,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         lease_s=_parse_lease(answer),
         batch=max(1, _get(answer, "batch", int)),
         task=plan,
+        file_bytes_max=max(0, _get(answer, "file_bytes_max", int)) if "file_bytes_max" in answer else 0,
     )
 
 
@@ -259,7 +263,7 @@ def _parse_lease_of_event(message: object) -> Lease:
 def _parse_body(kind: str, text: str) -> bytes:
     """JSON text is never parsed here: a number such as 1.10 would not come out of it as it went in."""
     try:
-        if kind == "json":
+        if kind in ("json", "file"):
             return text.encode()
         if kind == "bytes":
             return base64.b64decode(text, validate=True)

@@ -10,6 +10,7 @@ from typing import Optional, Tuple
 from muster.worker.capture import Capture
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
+from muster.worker.courier import BrokenOffError, BroughtNothingError, Courier, find_content, find_large
 from muster.worker.folders import AttemptFolder, Folders
 from muster.worker.launch import Launcher
 from muster.worker.log_lines import LogLines
@@ -31,6 +32,7 @@ class Workshop:
     task_start_s: float
     log: LogLines
     watched: WatchList
+    courier: Optional[Courier] = None
 
 
 def end_cancelled(child: Child, excess: "Optional[Tuple[str, str]]", *, wall_s: float) -> Ended:
@@ -58,6 +60,21 @@ def render_infile(lease: Lease, extension: str) -> "Tuple[bytes, str]":
     return lease.body, lease.kind
 
 
+def place_input(lease: Lease, infile: str, cancel: Cancel, *, extension: str, shop: Workshop) -> str:
+    """Write an event's body where its task reads it, and say what it is.
+
+    Raises BroughtNothingError, BrokenOffError, ExecutionPointError.
+    """
+    if lease.kind != "file":
+        data, kind = render_infile(lease, extension)
+        shop.folders.write(infile, data)
+        return kind
+    courier = shop.courier
+    if courier is None:
+        raise BroughtNothingError("its body is a file, and this worker cannot bring files")
+    return shop.folders.fill(infile, lambda: courier.bring(lease.body, infile, cancel))
+
+
 class PlainCommand:
     """Runs a process for each event."""
 
@@ -68,17 +85,21 @@ class PlainCommand:
         """See `Runtime.run`."""
         shop = self._shop
         folder = shop.folders.make(shop.plan.infile_ext, shop.plan.outfile_ext)
-        data, kind = render_infile(lease, shop.plan.infile_ext)
-        shop.folders.write(folder.infile, data)
         mark = make_mark(lease)
         began = time.monotonic()
         child: Optional[Child] = None
         try:
+            kind = place_input(lease, folder.infile, cancel, extension=shop.plan.infile_ext, shop=shop)
+            began = time.monotonic()
             child = self._start(folder, mark, kind)
             self._shop.watched.watch(child.pid, cancel, folder.path)
             ended = self._watch(child, folder, cancel, began)
         except StartError as error:
             ended = Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=time.monotonic() - began)
+        except BroughtNothingError as error:
+            ended = Ended(FAILED, failure=make_complaint("body", str(error)), wall_s=time.monotonic() - began)
+        except BrokenOffError:
+            ended = Ended(CANCELLED, wall_s=time.monotonic() - began)
         if child is not None:
             self._shop.watched.forget(child.pid)
         printed = (child.stdout, child.stderr) if child is not None else (Capture(), Capture())
@@ -114,14 +135,16 @@ class PlainCommand:
             return Ended(FAILED, failure=failure, wall_s=time.monotonic() - began)
         status = child.finish()
         wall_s = time.monotonic() - began
-        result, problem = self._read(child, folder, status)
+        result, problem = self._read(child, folder, status, cancel)
         return Ended(DONE if problem is None else FAILED, result, problem, wall_s)
 
     def _kill(self, child: Child, folder: AttemptFolder) -> None:
         child.kill()
         self._shop.launcher.end(folder)
 
-    def _read(self, child: Child, folder: AttemptFolder, status: int) -> "Tuple[Optional[bytes], Optional[Failure]]":
+    def _read(
+        self, child: Child, folder: AttemptFolder, status: int, cancel: Cancel
+    ) -> "Tuple[Optional[bytes], Optional[Failure]]":
         if status != 0:
             return None, make_failure(
                 status,
@@ -130,7 +153,10 @@ class PlainCommand:
                 stderr_tail=child.stderr.tail_text(),
             )
         try:
-            return read_outfile(folder.outfile, self._shop.plan.outfile_ext), None
+            extension, courier = self._shop.plan.outfile_ext, self._shop.courier
+            if courier is not None and courier.bytes_max and find_large(folder.outfile):
+                return courier.send(folder.outfile, find_content(folder.outfile, extension), cancel), None
+            return read_outfile(folder.outfile, extension), None
         except ResultError as error:
             return None, make_complaint(
                 "result",

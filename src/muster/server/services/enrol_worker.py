@@ -52,6 +52,7 @@ class Enrolled:
 
     Args:
         n_outputs: how many queues its results go to.
+        file_bytes_max: how large a body may be that is a file; 0: there are none.
         gpus: how many a worker needs.
         memory_bytes, disk_bytes: what its tasks may use together; 0: any number.
     """
@@ -67,6 +68,7 @@ class Enrolled:
     memory_bytes: int
     disk_bytes: int
     gpus: int
+    file_bytes_max: int = 0
 
 
 async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
@@ -98,6 +100,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         memory_bytes=_read_size(taskforce, "worker_memory"),
         disk_bytes=_read_size(taskforce, "worker_disk"),
         gpus=_read_gpus(taskforce),
+        file_bytes_max=0 if parts.files is None else parts.settings.file_bytes_max,
     )
 
 
