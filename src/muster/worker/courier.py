@@ -18,6 +18,7 @@ from typing import BinaryIO, Callable, Optional
 
 from muster.worker import protocol
 from muster.worker.child import Cancel
+from muster.worker.crash_points import reach
 from muster.worker.folders import DiskError
 from muster.worker.link import Address, CutOffError, Link, LinkError, Reply
 from muster.worker.log_lines import LogLines
@@ -108,6 +109,7 @@ class Courier:
         size_bytes, checksum = _measure(path)
         if size_bytes > self.bytes_max:
             raise ResultError(f"the result is {size_bytes} bytes; the service takes {self.bytes_max}")
+        tries = 0
         promise = json.dumps({"size_bytes": size_bytes, "checksum": checksum, "content": content}).encode()
         while True:
             promised = _judge(self._persist("POST", protocol.FILES, cancel, body=promise))
@@ -116,9 +118,12 @@ class Courier:
                 with _Source(path, cancel) as source:
                     place = f"{protocol.FILES}/{file}"
                     reply = self._persist("PUT", place, cancel, source=source, size_bytes=size_bytes)
-                if reply.status == 404:
-                    continue  # it was sent for so long that it was given up: it is promised anew
+                if reply.status == 404:  # it was sent for so long that it was given up: it is promised anew
+                    self._wait(tries, cancel, place, "it was given up meanwhile")
+                    tries += 1
+                    continue
                 _judge(reply)
+            reach("worker.file.sent")
             return b'{"kind":"file","body":"' + file.encode() + b'"}'
 
     def _persist(

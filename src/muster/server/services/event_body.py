@@ -42,7 +42,7 @@ def parse_body(kind: str, raw: bytes) -> Body:
     if kind == "file":
         return Body(BodyKind.FILE, _parse_file(raw))
     if len(raw) > BODY_BYTES_MAX:
-        raise BodyTooLargeError(f"is {len(raw)} bytes; at most {BODY_BYTES_MAX} are allowed")
+        raise BodyTooLargeError(_tell_limit(len(raw)))
     if (reason := find_flaw(raw)) is not None:
         raise ValueError(reason)
     return Body(BodyKind.JSON, raw)
@@ -71,6 +71,10 @@ def find_flaw(raw: bytes) -> str | None:
     return find_excess(raw)
 
 
+def _tell_limit(size_bytes: int) -> str:
+    return f"is {size_bytes} bytes; at most {BODY_BYTES_MAX} are allowed: send what is larger as a file, and name that"
+
+
 def _parse_file(raw: bytes) -> bytes:
     """The id alone; what else there is to the file is known."""
     try:
@@ -90,5 +94,5 @@ def _parse_base64(raw: bytes) -> bytes:
     except (msgspec.MsgspecError, UnicodeError, binascii.Error):
         raise ValueError("must be a string of base64 for the kind `bytes`") from None
     if len(data) > BODY_BYTES_MAX:
-        raise BodyTooLargeError(f"is {len(data)} bytes; at most {BODY_BYTES_MAX} are allowed")
+        raise BodyTooLargeError(_tell_limit(len(data)))
     return data

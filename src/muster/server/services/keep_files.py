@@ -23,6 +23,7 @@ from muster.server.ports.store import Transaction
 from muster.server.services.parts import Parts
 from muster.server.services.queue_access import get_owned_workflow
 from muster.server.services.worker_token import WorkerClaims
+from muster.worker.crash_points import reach
 
 NO_STORE = "this service keeps no bodies over 1 MiB: MUSTER_FILES_DIR is not set there"
 
@@ -103,7 +104,9 @@ async def promise_file(parts: Parts, enter: Enter, promised: FileRef) -> FileRow
         tx.files.insert(row)
         return row
 
-    return await parts.store.write(promise)
+    row = await parts.store.write(promise)
+    reach("server.file.promised")
+    return row
 
 
 async def store_file(parts: Parts, enter: Enter, file: str, chunks: AsyncIterator[bytes]) -> FileRow:
@@ -127,7 +130,10 @@ async def store_file(parts: Parts, enter: Enter, file: str, chunks: AsyncIterato
 
     row = await parts.store.write(begin)
     await store.put(file, chunks, size_bytes=row.ref.size_bytes, checksum=row.ref.checksum)
-    return await parts.store.write(confirm)
+    reach("server.file.put")
+    row = await parts.store.write(confirm)
+    reach("server.file.stored")
+    return row
 
 
 async def find_file(parts: Parts, caller: Caller, workflow_id: str, file: str) -> FileRow:
