@@ -12,7 +12,7 @@ import pytest
 from contracts.file_store_contract import ONE, SMALL, Age, FileStoreContract, list_all, put, read
 from harness.namespaces import on_small_disk
 from muster.domain.errors import InvalidError, NotFoundError
-from muster.server.adapters.folder.files import DRAFTS, open_folder
+from muster.server.adapters.folder.files import DRAFTS, check_folder, open_folder
 from muster.server.ports.files import FileStore, StoredFile
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ from pathlib import Path
 import anyio
 from contracts.file_store_contract import LARGE, ONE, SMALL, TWO, list_all, put
 from muster.domain.errors import NoRoomError
-from muster.server.adapters.folder.files import DRAFTS, open_folder
+from muster.server.adapters.folder.files import DRAFTS, check_folder, open_folder
 
 async def main() -> None:
     root = Path(sys.argv[1]) / "files"
@@ -173,17 +173,27 @@ def test_a_full_disk_is_told_nothing_is_left_and_the_store_goes_on(tmp_path: Pat
     ], ended.stderr
 
 
-def test_a_folder_into_which_others_may_look_is_refused_with_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("look", [open_folder, check_folder])
+def test_a_folder_into_which_others_may_look_is_refused_with_the_remedy(
+    tmp_path: Path, look: Callable[[Path], object]
+) -> None:
     root = tmp_path / "open to all"
     root.mkdir(mode=0o755)
     root.chmod(0o755)
 
     with pytest.raises(InvalidError, match=r"files_dir: others may look into .*: say `chmod 700 '.*open to all'`"):
-        open_folder(root)
+        look(root)
 
 
-def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("look", [open_folder, check_folder])
+def test_a_file_in_the_folders_place_is_refused(tmp_path: Path, look: Callable[[Path], object]) -> None:
     (tmp_path / "files").write_text("")
 
-    with pytest.raises(InvalidError, match=r"files_dir: .*files cannot be used: File exists: name a folder"):
-        open_folder(tmp_path / "files")
+    with pytest.raises(InvalidError, match=r"files_dir: .*files cannot be used: .*name a folder"):
+        look(tmp_path / "files")
+
+
+def test_looking_at_a_folder_that_is_missing_makes_nothing(tmp_path: Path) -> None:
+    check_folder(tmp_path / "files")
+
+    assert list(tmp_path.iterdir()) == []

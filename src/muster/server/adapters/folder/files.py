@@ -166,20 +166,34 @@ def open_folder(root: Path) -> FolderFileStore:
     """The store in a folder, which is made (0700) where it is missing. Raises InvalidError with the remedy."""
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_folder(root)
         (root / DRAFTS).mkdir(mode=0o700, exist_ok=True)
-        mode = root.stat().st_mode
-        is_writable = os.access(root, os.R_OK | os.W_OK | os.X_OK)
     except OSError as error:
-        reason = f"{error.filename or root} cannot be used: {error.strerror}: name a folder that this user may write"
-        raise InvalidError([Finding(_FIELD, reason)]) from error
-    if not is_writable:
+        raise _make_unusable(root, error) from error
+    return FolderFileStore(root)
+
+
+def check_folder(root: Path) -> None:
+    """Look at a folder, and make nothing; one that is missing is made when it is opened. Raises InvalidError with the remedy."""
+    try:
+        mode = root.stat().st_mode
+        is_usable = stat.S_ISDIR(mode) and os.access(root, os.R_OK | os.W_OK | os.X_OK)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _make_unusable(root, error) from error
+    if not is_usable:
         raise InvalidError([Finding(_FIELD, f"{root} cannot be used: name a folder that this user may write")])
     if mode & 0o077:
         remedy = shlex.join(["chmod", "700", str(root)])
         raise InvalidError(
             [Finding(_FIELD, f"others may look into {root}, and it holds events' bodies: say `{remedy}`")]
         )
-    return FolderFileStore(root)
+
+
+def _make_unusable(root: Path, error: OSError) -> InvalidError:
+    reason = f"{error.filename or root} cannot be used: {error.strerror}: name a folder that this user may write"
+    return InvalidError([Finding(_FIELD, reason)])
 
 
 async def _in_thread(work: Callable[[], T], file: str = "") -> T:
