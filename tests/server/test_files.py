@@ -247,6 +247,17 @@ async def test_a_worker_uploads_for_its_taskforce_and_reads_nothing_that_it_does
     assert (others.status_code, others.json()["code"]) == (404, "not-found")
 
 
+async def test_a_worker_uploads_what_it_has_in_hand_at_the_workflows_end(stand: Stand, workflow: Json) -> None:
+    order = await stand.start(workflow)
+    worker = await stand.enrol(order["taskforce_uuid"])
+    await stand.end(workflow, "finish")
+
+    promised = await stand.post("/muster/v1/worker/files", promise_of(b"a result"), by=worker["token"])
+    sent = await send(stand, f"/muster/v1/worker/files/{promised['file']}", b"a result", by=worker["token"])
+
+    assert ok(sent)["state"] == "stored"
+
+
 async def test_a_worker_whose_session_is_over_uploads_nothing(stand: Stand, workflow: Json) -> None:
     order = await stand.start(workflow)
     worker = await stand.enrol(order["taskforce_uuid"])

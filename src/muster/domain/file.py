@@ -12,6 +12,8 @@ FILE_ID = re.compile(r"[0-9a-f]{32}")
 CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
 UNPUBLISHED_MAX = 1000
 """Files that one who uploads may have at once to which no event refers yet."""
+UNPUBLISHED_OF_TASKFORCE_MAX = 10_000
+"""The same of all workers of a taskforce together."""
 GRACE_S = 6 * 3600.0
 """Seconds that a file is kept to which no event refers: so long may pass between its upload and its event."""
 

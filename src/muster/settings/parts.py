@@ -148,7 +148,7 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
 
     files_dir: Path | None = Field(default=None)
     """Folder in which bodies over 1 MiB are kept as files (made 0700), the same for every service of the database; without it they are
-    refused. Name it when no service of an older version is left."""
+    refused. Name it when no service and no worker of an older version is left."""
 
     file_bytes_max: int = Field(default=1 << 30, ge=1)
     """Bytes that one of these files may have."""

@@ -15,7 +15,14 @@ from muster.domain.errors import (
     TooLargeError,
     UnavailableError,
 )
-from muster.domain.file import UNPUBLISHED_MAX, FileRef, FileState, begin_checksum, render_checksum
+from muster.domain.file import (
+    UNPUBLISHED_MAX,
+    UNPUBLISHED_OF_TASKFORCE_MAX,
+    FileRef,
+    FileState,
+    begin_checksum,
+    render_checksum,
+)
 from muster.server.ports.file_rows import FileRow
 from muster.server.ports.files import FileStore
 from muster.server.ports.queue_engine import SessionEndedError
@@ -30,10 +37,15 @@ NO_STORE = "this service keeps no bodies over 1 MiB: MUSTER_FILES_DIR is not set
 
 @dataclass(frozen=True)
 class Uploader:
-    """Who uploads, and to which workflow, as a transaction has found."""
+    """Who uploads, and to which workflow, as a transaction has found.
+
+    Args:
+        files_max: how many files of theirs may be there to which no event refers.
+    """
 
     workflow_id: str
     name: str
+    files_max: int
 
 
 Enter = Callable[[Transaction], Uploader]
@@ -41,12 +53,19 @@ Enter = Callable[[Transaction], Uploader]
 
 
 def as_owner(caller: Caller, workflow_id: str) -> Enter:
-    """A person, to one of their workflows. Locked, so that the same promise twice at once is one file."""
-    return lambda tx: Uploader(get_owned_workflow(tx, caller, workflow_id, lock=True).workflow_id, caller.name)
+    """A person, to one of their workflows while it is active. Locked, so that the same promise twice at once is one file."""
+
+    def enter(tx: Transaction) -> Uploader:
+        workflow = get_owned_workflow(tx, caller, workflow_id, lock=True)
+        if not workflow.is_active:
+            raise ConflictError(f"workflow {workflow_id} is over ({workflow.state}): it takes no more files")
+        return Uploader(workflow_id, caller.name, UNPUBLISHED_MAX)
+
+    return enter
 
 
 def as_worker(claims: WorkerClaims) -> Enter:
-    """A worker, to the workflow of its taskforce, as long as its session lives."""
+    """A worker, to the workflow of its taskforce, as long as its session lives: what it has in hand at the workflow's end still counts."""
 
     def enter(tx: Transaction) -> Uploader:
         try:
@@ -57,7 +76,7 @@ def as_worker(claims: WorkerClaims) -> Enter:
             raise SessionEndedError from None
         if is_over:
             raise SessionEndedError
-        return Uploader(workflow_id, claims.taskforce_uuid)
+        return Uploader(workflow_id, claims.taskforce_uuid, UNPUBLISHED_OF_TASKFORCE_MAX)
 
     return enter
 
@@ -85,12 +104,9 @@ async def promise_file(parts: Parts, enter: Enter, promised: FileRef) -> FileRow
         if (same := tx.files.find_same(uploader.workflow_id, promised)) is not None:
             tx.files.touch(same.ref.file)
             return same
-        workflow = tx.workflows.get(uploader.workflow_id)
-        if not workflow.is_active:
-            raise ConflictError(f"workflow {workflow.workflow_id} is over ({workflow.state}): it takes no more files")
-        if tx.files.count_unreferred(uploader.workflow_id, uploader.name) >= UNPUBLISHED_MAX:
+        if tx.files.count_unreferred(uploader.workflow_id, uploader.name) >= uploader.files_max:
             raise ConflictError(
-                f"{uploader.name} has promised {UNPUBLISHED_MAX} files to which no event refers: publish those, or wait "
+                f"{uploader.name} has promised {uploader.files_max} files to which no event refers: publish those, or wait "
                 "until they are removed"
             )
         row = FileRow(
@@ -113,7 +129,7 @@ async def store_file(parts: Parts, enter: Enter, file: str, chunks: AsyncIterato
     """Take the bytes of a file that was promised. Once is as good as twice.
 
     Raises:
-        NotFoundError: it was not promised to this workflow, or was removed meanwhile.
+        NotFoundError: it was not promised to this workflow, or was removed meanwhile. ConflictError: the workflow is over.
         MismatchError: what came is not what was promised. NoRoomError, UnavailableError: of the store.
     """
     store = get_store(parts)
