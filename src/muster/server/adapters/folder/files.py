@@ -163,12 +163,14 @@ class _Draft:
 
 
 def open_folder(root: Path) -> FolderFileStore:
-    """The store in a folder, which is made (0700) where it is missing. Raises InvalidError with the remedy."""
+    """The store in a folder, which is made (0700) where it is missing. Raises InvalidError with the remedy; NoRoomError."""
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_folder(root)
         (root / DRAFTS).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
+        if error.errno in _FULL:
+            raise NoRoomError(f"the file store has no room: {root}: {error.strerror}") from error
         raise _make_unusable(root, error) from error
     return FolderFileStore(root)
 
