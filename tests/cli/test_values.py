@@ -85,15 +85,36 @@ def test_a_key_is_a_text_or_a_whole_number() -> None:
 
 
 def test_files_that_cannot_be_events(tmp_path: Path) -> None:
-    big = tmp_path / "big"
-    big.write_bytes(b"x" * (BODY_BYTES_MAX + 1))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
 
     with pytest.raises(NotFoundError, match="nowhere"):
         check_whole_files([tmp_path / "nowhere"], with_keys=True)
-    with pytest.raises(InvalidError, match=r"is a folder.*an event may have"):
-        check_whole_files([tmp_path, big], with_keys=True)
+    with pytest.raises(InvalidError, match=r"is a folder.*is no regular file"):
+        check_whole_files([tmp_path, pipe], with_keys=True)
     with pytest.raises(InvalidError, match="is a folder"):
         check_file(tmp_path, LineReader("x"))
+
+
+def refuse(path: Path) -> str:
+    raise AssertionError(f"{path} is small")
+
+
+def test_a_file_that_is_too_large_for_a_message_is_uploaded_and_named(tmp_path: Path) -> None:
+    largest, larger = tmp_path / "largest", tmp_path / "larger"
+    largest.write_bytes(b"x" * BODY_BYTES_MAX)
+    larger.write_bytes(b"x" * (BODY_BYTES_MAX + 1))
+    uploaded: list[Path] = []
+
+    def upload(path: Path) -> str:
+        uploaded.append(path)
+        return "0" * 32
+
+    events = list(read_whole_files([largest, larger], with_keys=True, upload=upload))
+
+    assert uploaded == [larger]
+    assert [(one.kind, one.key) for one in events] == [("bytes", str(largest)), ("file", str(larger))]
+    assert bytes(events[1].body) == b'"' + b"0" * 32 + b'"'
 
 
 def test_the_key_of_a_file_is_its_path_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +122,8 @@ def test_the_key_of_a_file_is_its_path_as_given(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "one").write_bytes(b"\x00\xff")
     paths = [Path("one"), tmp_path / "one"]
 
-    with_keys = list(read_whole_files(paths, with_keys=True))
-    without = list(read_whole_files(paths, with_keys=False))
+    with_keys = list(read_whole_files(paths, with_keys=True, upload=refuse))
+    without = list(read_whole_files(paths, with_keys=False, upload=refuse))
 
     assert [(one.kind, bytes(one.body), one.key) for one in with_keys] == [
         ("bytes", b'"AP8="', "one"),

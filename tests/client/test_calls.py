@@ -9,12 +9,13 @@ import msgspec
 import pytest
 
 from harness.route_table import read_table
-from muster.client import calls
+from muster.client import calls, file_calls
 from muster.client.call import Call
 from muster.client.making import BASE
 from muster.client.routes import Route, Routes
 from muster.client.shapes.consumers import Consume
 from muster.client.shapes.events import Publish
+from muster.client.shapes.files import NewFile
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.service import Whoami
 from muster.client.shapes.sites import Claim, Completed, Removed, SiteFailure, SiteReport, Submitted
@@ -22,8 +23,11 @@ from muster.client.shapes.workflows import ReviseTask
 
 TF = "TF-1-2-3-4"
 WF = "WF-1-2"
+FILE = "0123456789abcdef" * 2
 HEARD = "open_stream"
 """Is not sent for an answer: the conversations of `muster.client.live` hear it."""
+STREAMED = ("send_file", "fetch_file")
+"""Are made by `upload_file` and `download_file`: their bytes do not stand in the call."""
 EXAMPLES: dict[str, Call[Any]] = {
     "submit_workflow": calls.submit_workflow(NewWorkflow(tasks=[])),
     "list_workflows": calls.list_workflows(),
@@ -51,6 +55,9 @@ EXAMPLES: dict[str, Call[Any]] = {
     "open_consumer": calls.open_consumer(WF, "in"),
     "step_consumer": calls.step_consumer("C1", Consume(call=1)),
     "close_consumer": calls.close_consumer("C1"),
+    "promise_file": file_calls.promise_file(WF, NewFile(1, "sha256:")),
+    "send_file": file_calls.send_file(WF, FILE, size_bytes=1),
+    "fetch_file": file_calls.fetch_file(WF, FILE),
     "get_event": calls.get_event("EV-1"),
     "get_event_tail": calls.get_event_tail("EV-1"),
     "get_event_logs": calls.get_event_logs("EV-1", attempt=2),
@@ -87,7 +94,7 @@ def _documented() -> set[tuple[str, str]]:
 
 
 def _described() -> set[tuple[str, str]]:
-    ids = re.compile(r"(?<=/)(WF-1-2|TF-1-2-3-4|TK-1-2-3|C1|EV-1|in)(?=/|$)")
+    ids = re.compile(r"(?<=/)(WF-1-2|[0-9a-f]{32}|TF-1-2-3-4|TK-1-2-3|C1|EV-1|in)(?=/|$)")
     queries = [calls.query(what) for what in get_args(calls.Queried)]
     sent = [*EXAMPLES.values(), *queries]
     return {(call.method, ids.sub("{}", call.path.removeprefix(BASE))) for call in sent}
@@ -100,11 +107,12 @@ def test_every_documented_route_is_a_call_and_every_call_is_a_documented_route()
 def test_every_call_is_a_method_of_the_clients() -> None:
     builders = {
         name
-        for name, one in inspect.getmembers(calls, inspect.isfunction)
-        if not name.startswith("_") and one.__module__ == calls.__name__
+        for module in (calls, file_calls)
+        for name, one in inspect.getmembers(module, inspect.isfunction)
+        if not name.startswith("_") and one.__module__ == module.__name__
     }
     methods = {name for name, one in vars(Routes).items() if isinstance(one, Route)}
-    assert methods | {HEARD} == builders == set(EXAMPLES)
+    assert methods | {HEARD, *STREAMED} == builders == set(EXAMPLES)
 
 
 @pytest.mark.parametrize("name", ["submit_workflow", "publish_events", "replay_dead_letters", "add_workers"])

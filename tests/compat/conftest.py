@@ -71,6 +71,7 @@ def settings(folder: Path, database_url: str, host: str) -> ServerSettings:
         database_url=database_url,
         host=host,
         token_file=folder / "token",
+        files_dir=folder / "files",
         query_bytes_max=1 << 20,
         park_s_max=0.5,
         broker_url="broker.example.org",

@@ -4,16 +4,19 @@ Every crash point of the registry is walked, twice each: the process that reache
 reaches it again and kills itself again. Meanwhile a user goes on: submits, publishes, waits, consumes, aborts, mends and replays.
 """
 
+import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
+from msgspec import Raw
 
 from harness.processes import workers_alive
 from harness.stack import Stack
 from harness.tally import Tally, check_account, check_after_fault, consume_values
 from harness.waiting import wait_for
+from muster.client.shapes.events import NewEventBody
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.shapes.workflows import ReviseTask
 from muster.client.synchronous import Client
@@ -50,6 +53,8 @@ def test_twice_at_every_crash_point_nothing_is_lost_or_doubled(stack: Stack, poi
         if part == "server":
             _mend_and_replay(client, tmp_path / "needed.txt")
             _stop_for_a_while(client, stack, Tally(tmp_path / "stopped.jsonl"))
+        if ".file." in point:
+            _carry_files(client, tmp_path)
         # asking is not enough: the walk must have come through the point, twice
         crashes = stack.root / f"crashes-{point}"
         wait_for(lambda: crashes.read_text() == "0", f"{point} is reached twice (left: {crashes.read_text()})")
@@ -101,6 +106,37 @@ def _stop_for_a_while(client: Client, stack: Stack, tally: Tally) -> None:
     check_after_fault(stack, client, workflow, tally, done=EVENTS)
     [task] = client.get_workflow(workflow).tasks
     assert [one.changes for one in task.revisions] == [{"timeout_s": 60}, {"timeout_s": 61}]
+
+
+def _carry_files(client: Client, folder: Path) -> None:
+    """Large bodies go in, through a task and out again: each is one event, whole."""
+    task = NewTask(
+        cluster_locations=["local"],
+        task_image="",
+        task_args="cp {{INFILE}} {{OUTFILE}}",
+        input_queue_aliases=["in"],
+        output_queue_aliases=["out"],
+        lease_s=2.0,
+        retry_s=0.1,
+        n_workers=1,
+    )
+    new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+    workflow = client.submit_workflow(new).workflow_id
+    bodies = [bytes([number]) + b"\xff" * (2 << 20) for number in range(3)]
+    for body in bodies:
+        path = folder / "sent"
+        path.write_bytes(body)
+        file = client.upload_file(workflow, path).file
+        client.publish(workflow, "in", [NewEventBody(Raw(f'"{file}"'.encode()), kind="file")])
+    client.close_queue(workflow, "in")
+    wait_for(lambda: client.get_workflow(workflow).state == "finished", "the workflow finishes itself", deadline_s=90)
+
+    check_account(client, workflow, published=3, done=3)
+    fetched = []
+    for event in client.consume(workflow, "out"):
+        client.download_file(workflow, json.loads(bytes(event.body))["file"], folder / "fetched")
+        fetched.append((folder / "fetched").read_bytes())
+    assert sorted(fetched) == bodies
 
 
 def _mend_and_replay(client: Client, needed: Path) -> None:

@@ -12,7 +12,7 @@ def read_table() -> set[tuple[str, str]]:
     routes: set[tuple[str, str]] = set()
     for line in (DOCS / "design" / "conventions.md").read_text().splitlines():
         cell = line.split("|")[1] if line.startswith("| ") else ""
-        match = re.match(r"\s*(GET|POST) `", cell)
+        match = re.match(r"\s*(GET|POST|PUT) `", cell)
         if match is None:
             continue
         paths = [one.partition("?")[0] for one in re.findall(r"`([^`]+)`", cell) if one != "Idempotency-Key"]

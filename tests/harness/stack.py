@@ -91,6 +91,7 @@ class Stack:
             MUSTER_PORT=str(port),
             MUSTER_DATABASE_URL=self.database_url or f"sqlite:///{self.state / 'muster.db'}",
             MUSTER_TOKEN_FILE=str(self.state / "token"),
+            MUSTER_FILES_DIR=str(self.state / "files"),
             MUSTER_LOCATIONS=json.dumps({"local": {"schedd": "local"}}),
             **variables,
         )

@@ -12,6 +12,7 @@ from muster.domain.caller import Caller, Role
 from muster.domain.errors import UnauthenticatedError
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 from muster.domain.queue_token import Broker
+from muster.server.adapters.folder.files import open_folder
 from muster.server.adapters.sql.database import open_database
 from muster.server.app import make_app
 from muster.server.ports.identity import Identity
@@ -204,6 +205,7 @@ async def open_stand(
             version="0.1.0",
             broker=broker,
             queue_keys=queue_keys,
+            files=None if chosen.files_dir is None else open_folder(chosen.files_dir),
         )
         app = make_app(parts)
         transport = httpx.ASGITransport(app=cast("Any", app))

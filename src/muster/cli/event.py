@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import sys
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -23,6 +24,7 @@ from muster.cli.console import (
 from muster.cli.event_logs import EXAMPLES as EXAMPLES_OF_LOGS
 from muster.cli.event_logs import logs
 from muster.cli.failure import OK
+from muster.cli.large_bodies import fetch_body, put_large_body
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.queue import render_result
@@ -102,6 +104,9 @@ def show(event: str, /, *, body: bool = False, service: Service = HERE) -> int:
     """
     with connect(service) as client:
         view = client.get_event(check_event_id(event))
+        if body and view.kind == "file":
+            put_large_body(client, view.workflow_id, view.body)
+            return OK
     if body and view.kind == "purged":
         raise NotFoundError(
             f"the body of {view.event} is not kept any more: the service keeps it for a while after its event is done"
@@ -133,6 +138,7 @@ def export(
     alias: str,
     /,
     *,
+    files: Path | None = None,
     state: list[State] | None = None,
     with_ids: bool = False,
     service: Service = HERE,
@@ -141,11 +147,12 @@ def export(
 
     The lines are what `muster queue publish` reads. With `--with-ids` on both commands keys are kept, and bytes stay bytes.
 
-    Bytes are written as {"base64": "…"}.
+    Bytes are written as {"base64": "…"}; a body over 1 MiB as {"file": id, …}, and its bytes with --files.
 
     Args:
         workflow: its id, or `latest`.
         alias: the queue's name in the workflow: results are in the output queue, whether consumed (done) or not (waiting).
+        files: folder into which bodies over 1 MiB are written, each by its id.
         state: only those in this state; may be given again for others. One that changes its state meanwhile may be left out.
         with_ids: write {"event": id, "key": key, "kind": "json", "body": body}; bytes have the kind bytes and a base64 text as body.
     """
@@ -161,6 +168,8 @@ def export(
                         if event.kind == "purged":
                             n_purged += 1
                             continue
+                        if files is not None and event.kind == "file":
+                            fetch_body(client, workflow_id, event.body, files)
                         put_data(render_result(event, with_ids=with_ids) + b"\n")
                         count += 1
                         n_bytes += event.kind == "bytes"

@@ -36,6 +36,11 @@ class Home:
         return self.directory / "muster.db"
 
     @property
+    def files(self) -> Path:
+        """Of large bodies."""
+        return self.directory / "files"
+
+    @property
     def site(self) -> Path:
         return self.directory / "site"
 

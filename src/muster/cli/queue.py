@@ -16,6 +16,7 @@ from cyclopts import App, Parameter
 from muster.cli.console import put, put_data, put_json, put_table, say
 from muster.cli.failure import OK, UsageError
 from muster.cli.going_on import Again, render_break_off
+from muster.cli.large_bodies import fetch_body, make_upload
 from muster.cli.lookup import get_workflow_id
 from muster.cli.service import HERE, Service, connect
 from muster.cli.values import (
@@ -76,7 +77,8 @@ def publish(
         workflow: its id, or `latest`.
         alias: the queue's name in the workflow.
         files: JSON lines; - is standard input. With --bytes: any files.
-        bytes: each file is one event, as it is. Its key is its path as given, so a path published twice is one event.
+        bytes: each file is one event, as it is. Its key is its path as given, so a path published twice is one event. What is over
+            1 MiB is brought to the service first, and the event refers to it.
         no_keys: with --bytes: the events have no keys; a path published twice is two events.
         key_field: the field of each line whose value is its key.
         with_ids: the lines are what `muster event export --with-ids` writes: bodies and keys are published, bytes as bytes.
@@ -103,12 +105,13 @@ def publish(
                 )
             ]
         )
-    values: Iterator[object] = read_whole_files(files, with_keys=not no_keys)
-    if not bytes:
-        values = _read_all(files, lines, is_flushed=idempotency_key is None)
     key = idempotency_key or uuid.uuid4().hex
     with connect(service) as client:
         workflow_id = get_workflow_id(client, workflow)
+        values: Iterator[object] = _read_all(files, lines, is_flushed=idempotency_key is None)
+        if bytes:
+            upload = make_upload(client, workflow_id)
+            values = read_whole_files(files, with_keys=not no_keys, upload=upload)
         answer = _publish(
             client,
             Publication(workflow_id, alias, values, batch=batch, close=close, idempotency_key=key),
@@ -146,6 +149,7 @@ def consume(
     alias: str,
     /,
     *,
+    files: Path | None = None,
     max: int | None = None,  # noqa: A002 - the option's name
     no_wait: bool = False,
     with_ids: bool = False,
@@ -156,11 +160,12 @@ def consume(
     Each event is given once: the same command again gives only what has come since. `muster event export` gives all of them, each time.
 
     A line is written before its event is acknowledged: if this command dies, what it had not written is given again. Bytes are
-    written as {"base64": "…"}.
+    written as {"base64": "…"}; a body over 1 MiB as {"file": id, …}, and its bytes with --files, or by `muster event show --body`.
 
     Args:
         workflow: its id, or `latest`.
         alias: the queue's name in the workflow.
+        files: folder into which bodies over 1 MiB are written, before their event is acknowledged; each by its id.
         max: end after so many.
         no_wait: end when the queue has none at the moment.
         with_ids: write {"event": id, "key": key, "kind": "json", "body": body}; bytes have the kind bytes and a base64 text as body.
@@ -173,6 +178,8 @@ def consume(
         with contextlib.closing(client.consume(workflow_id, alias, limit=max, wait=not no_wait)) as events:
             try:
                 for event in events:
+                    if files is not None and event.kind == "file":
+                        fetch_body(client, workflow_id, event.body, files)
                     put_data(render_result(event, with_ids=with_ids) + b"\n")
                     count += 1
             except BrokenPipeError:

@@ -181,6 +181,7 @@ class Run:
             tls_certificate_file=None,
             tls_key_file=None,
             token_file=home.token,
+            files_dir=home.files,
             locations={LOCATION: LocationSettings(schedd=LOCATION, containers=self._has_containers())},
             log_level=self._crew.log_level,
         )

@@ -2,7 +2,7 @@
 
 import os
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -120,11 +120,6 @@ def check_whole_files(paths: Sequence[Path], *, with_keys: bool) -> int:
             findings.append(
                 Finding(str(path), "is no regular file (a pipe or a device): its length is not known before it is read")
             )
-        elif (size_bytes := path.stat().st_size) > BODY_BYTES_MAX:
-            limit = (
-                f"an event may have {BODY_BYTES_MAX}. Of larger files publish the paths, for tasks that can read them"
-            )
-            findings.append(Finding(str(path), f"has {size_bytes} bytes; {limit}"))
         elif with_keys and (reason := _find_fault_of_path(str(path))) is not None:
             findings.append(Finding(str(path), f"{reason}; with --no-keys it is published without"))
     if findings:
@@ -132,11 +127,18 @@ def check_whole_files(paths: Sequence[Path], *, with_keys: bool) -> int:
     return len(paths)
 
 
-def read_whole_files(paths: Sequence[Path], *, with_keys: bool) -> Iterator[NewEventBody]:
-    """Each file's content as an event; its path, as given, is its key."""
+def read_whole_files(
+    paths: Sequence[Path], *, with_keys: bool, upload: Callable[[Path], str]
+) -> Iterator[NewEventBody]:
+    """Each file's content as an event; its path, as given, is its key. `upload` brings one that is too large for a message to the
+    service, and gives its id.
+    """
     for path in paths:
-        content = msgspec.Raw(msgspec.json.encode(path.read_bytes()))
-        yield NewEventBody(body=content, kind="bytes", key=str(path) if with_keys else None)
+        key = str(path) if with_keys else None
+        if path.stat().st_size > BODY_BYTES_MAX:
+            yield NewEventBody(body=msgspec.Raw(msgspec.json.encode(upload(path))), kind="file", key=key)
+        else:
+            yield NewEventBody(body=msgspec.Raw(msgspec.json.encode(path.read_bytes())), kind="bytes", key=key)
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -156,7 +158,7 @@ class _Exported(msgspec.Struct):
 
     body: msgspec.Raw
     key: str | None = None
-    kind: Literal["json", "bytes"] = "json"
+    kind: Literal["json", "bytes", "file"] = "json"
 
 
 def _read_exported(line: bytes, where: str) -> NewEventBody | Finding:

@@ -3,12 +3,15 @@
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import anyio
+import anyio.to_thread
 import httpx
 
+from muster.client import file_calls
 from muster.client.address import (
     Token,
     http_options,
@@ -20,8 +23,10 @@ from muster.client.address import (
 )
 from muster.client.call import Call
 from muster.client.conversations import Delivery, Hear, Leaving, Listen, Opened, Pause, Publication, SilentError, Turns
+from muster.client.file_transfer import CHECKSUM_HEADER, TRIES, AsyncPieces, BrokenOffError, Landing, measure
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
+from muster.client.shapes.files import Content, FileView
 from muster.domain.errors import MusterError, UnavailableError
 
 T = TypeVar("T")
@@ -142,6 +147,32 @@ class AsyncClient(Routes):
         async for _ in self.hold(publication.turns()):
             raise AssertionError("a publication delivers nothing")
         return publication
+
+    async def upload_file(self, workflow_id: str, path: Path, *, content: Content = "bytes") -> FileView:
+        """Bring a file to the service, for an event to refer to; one that is there already is not sent again. Raises OSError, too."""
+        promise = await anyio.to_thread.run_sync(measure, path, content)
+        view = await self.send(file_calls.promise_file(workflow_id, promise))
+        if view.state == "stored":
+            return view
+        call = file_calls.send_file(workflow_id, view.file, size_bytes=promise.size_bytes)
+        request = self._http.build_request(**request_options(call) | {"content": AsyncPieces(path)})
+        return call.read((await self._ask(call, request)).content)
+
+    async def download_file(self, workflow_id: str, file: str, path: Path) -> None:
+        """Write a file's bytes to a disk: whole and checked, or nothing. Raises OSError, too."""
+        call = file_calls.fetch_file(workflow_id, file)
+        for left in reversed(range(TRIES)):
+            response = await self._ask(call, self._http.build_request(**request_options(call)), is_stream=True)
+            try:
+                async with aclosing(response):
+                    with Landing(path) as landing:
+                        async for piece in response.aiter_bytes():
+                            await anyio.to_thread.run_sync(landing.write, piece)
+                        return landing.finish(response.headers.get(CHECKSUM_HEADER, ""))
+            except (httpx.RequestError, BrokenOffError) as error:
+                if not left:
+                    raise BrokenOffError(f"{call.subject} broke off: {str(error) or type(error).__name__}") from error
+        return None
 
     async def aclose(self) -> None:
         """Give the connections back."""

@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from muster.client import calls, conversations, live
+from muster.client import calls, conversations, file_calls, live
 from muster.client.call import Call
 from muster.client.conversations import Publication, Turns
 
@@ -122,6 +122,7 @@ class Routes:
     list_dead_letters = Route(calls.list_dead_letters)
     replay_dead_letters = Route(calls.replay_dead_letters)
     publish_events = Route(calls.publish_events)
+    promise_file = Route(file_calls.promise_file)
     close_queue = Route(calls.close_queue)
     get_queue_access = Route(calls.get_queue_access)
     open_consumer = Route(calls.open_consumer)

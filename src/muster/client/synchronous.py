@@ -4,11 +4,13 @@ import random
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 
+from muster.client import file_calls
 from muster.client.address import (
     Token,
     http_options,
@@ -20,8 +22,10 @@ from muster.client.address import (
 )
 from muster.client.call import Call
 from muster.client.conversations import Delivery, Hear, Leaving, Listen, Opened, Pause, Publication, SilentError, Turns
+from muster.client.file_transfer import CHECKSUM_HEADER, TRIES, BrokenOffError, Landing, Pieces, measure
 from muster.client.patience import Patience, Tries
 from muster.client.routes import Routes
+from muster.client.shapes.files import Content, FileView
 from muster.domain.errors import MusterError, UnavailableError
 
 T = TypeVar("T")
@@ -131,6 +135,31 @@ class Client(Routes):
         for _ in self.hold(publication.turns()):
             raise AssertionError("a publication delivers nothing")
         return publication
+
+    def upload_file(self, workflow_id: str, path: Path, *, content: Content = "bytes") -> FileView:
+        """Bring a file to the service, for an event to refer to; one that is there already is not sent again. Raises OSError, too."""
+        promise = measure(path, content)
+        view = self.send(file_calls.promise_file(workflow_id, promise))
+        if view.state == "stored":
+            return view
+        call = file_calls.send_file(workflow_id, view.file, size_bytes=promise.size_bytes)
+        request = self._http.build_request(**request_options(call) | {"content": Pieces(path)})
+        return call.read(self._ask(call, request).content)
+
+    def download_file(self, workflow_id: str, file: str, path: Path) -> None:
+        """Write a file's bytes to a disk: whole and checked, or nothing. Raises OSError, too."""
+        call = file_calls.fetch_file(workflow_id, file)
+        for left in reversed(range(TRIES)):
+            response = self._ask(call, self._http.build_request(**request_options(call)), is_stream=True)
+            try:
+                with closing(response), Landing(path) as landing:
+                    for piece in response.iter_bytes():
+                        landing.write(piece)
+                    return landing.finish(response.headers.get(CHECKSUM_HEADER, ""))
+            except (httpx.RequestError, BrokenOffError) as error:
+                if not left:
+                    raise BrokenOffError(f"{call.subject} broke off: {str(error) or type(error).__name__}") from error
+        return None
 
     def close(self) -> None:
         """Give the connections back."""

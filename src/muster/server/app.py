@@ -24,6 +24,7 @@ from muster.domain.location import Agent, index_locations
 from muster.domain.loopback import is_loopback
 from muster.domain.queue_token import Broker
 from muster.server.adapters.certificate_files.certificate import RELOAD_S, find_certificate
+from muster.server.adapters.folder.files import open_folder
 from muster.server.adapters.local_token.identity import LocalToken, read_or_make_token
 from muster.server.adapters.no_sign_in.identity import NoSignIn
 from muster.server.adapters.sql.database import open_database
@@ -37,6 +38,7 @@ from muster.server.daemons.reap import reap_sessions
 from muster.server.daemons.retry import FLOOR_S as RETRY_FLOOR_S
 from muster.server.daemons.retry import requeue_due
 from muster.server.daemons.rhythm import Every, WhenRung
+from muster.server.daemons.sweep_files import sweep_all_files
 from muster.server.daemons.watch_horizon import watch_horizon
 from muster.server.doors import metrics
 from muster.server.doors.access import guard
@@ -49,6 +51,7 @@ from muster.server.doors.mqs import routes as mqs
 from muster.server.doors.muster.admin import routes as admin
 from muster.server.doors.muster.consumers import routes as consumers
 from muster.server.doors.muster.events import routes as events
+from muster.server.doors.muster.files import routes as files
 from muster.server.doors.muster.health import routes as health
 from muster.server.doors.muster.hosts import routes as hosts
 from muster.server.doors.muster.limits import routes as limits
@@ -105,6 +108,7 @@ _OURS = (
     events,
     consumers,
     workers,
+    files,
 )
 
 
@@ -192,6 +196,7 @@ def make_daemons(parts: Parts) -> Sequence[Daemon]:
         WhenRung(waking, KEYS, "publishing of keys", net_s, partial(store_noted_keys, parts)),
         Every(EXPIRY_S, "expiry of keys", partial(expire_keys, parts)),
         Every(settings.purge_interval_s, "purge", partial(purge_all, parts)),
+        Every(settings.file_sweep_interval_s, "sweep of files", partial(sweep_all_files, parts)),
         Every(REFRESH_S, "refresh of sign-in keys", parts.identity.refresh),
         Every(HORIZON_S, "look at the outbox's horizon", partial(watch_horizon, store, parts.horizon)),
         Every(KEEP_S, "keeping of hosts", partial(keep_hosts, parts)),
@@ -244,6 +249,7 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
             version=version("muster-compute"),
             broker=broker,
             queue_keys=queue_keys,
+            files=None if settings.files_dir is None else open_folder(settings.files_dir),
             measures=measures,
             use=database.use,
         )

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from muster.domain.errors import Finding, InvalidError, UnavailableError
 from muster.domain.location import Agent
 from muster.server.adapters.certificate_files.certificate import find_certificate
+from muster.server.adapters.folder.files import check_folder
 from muster.server.adapters.local_token.identity import TokenFileError, check_token
 from muster.server.adapters.sql.database import check_address
 from muster.server.services.pilot_tag import FOLDER, list_pilot_tags
@@ -73,6 +74,11 @@ async def _check_sign_in(settings: ServerSettings) -> None:
             pass
 
 
+async def _check_files(settings: ServerSettings) -> None:
+    if settings.files_dir is not None:
+        check_folder(settings.files_dir)
+
+
 async def _check_pilot(settings: ServerSettings) -> None:
     """Only upstream's agent runs the image that a tag names; at the locations for tests nobody does."""
     theirs = [name for name, one in settings.locations.items() if one.agent is Agent.UPSTREAM]
@@ -106,5 +112,6 @@ _CHECKS: tuple[Check, ...] = (
     _check_sign_in,
     _check_broker,
     _check_queue_keys,
+    _check_files,
     _check_pilot,
 )

@@ -146,6 +146,16 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     pilot_images_dir: Path | None = Field(default=None)
     """Folder with the images of upstream's pilot, `ewms-pilot:<tag>`; it must be named where upstream's agent serves a location."""
 
+    files_dir: Path | None = Field(default=None)
+    """Folder in which bodies over 1 MiB are kept as files (made 0700), the same for every service of the database; without it they are
+    refused. Name it when no service and no worker of an older version is left."""
+
+    file_bytes_max: int = Field(default=1 << 30, ge=1)
+    """Bytes that one of these files may have."""
+
+    file_sweep_interval_s: float = Field(default=600.0, gt=0)
+    """Seconds between two looks for files to which no event refers."""
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         try:

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import Callable, List, Optional, Sequence
 
 from muster.worker.calls import Renewer
+from muster.worker.courier import Courier
 from muster.worker.desk import Desk
 from muster.worker.disk import DiskGuard
 from muster.worker.folders import Folders
@@ -50,6 +51,7 @@ def start_crew(
     *,
     reaper: Reaper,
     caller: Caller,
+    courier: Courier,
     session: Callable[[], Optional[Session]],
     wake: Callable[[], None],
     on_init: Callable[[], None],
@@ -59,7 +61,7 @@ def start_crew(
     """Set everything up for the task of an enrolment.
 
     Args:
-        caller: for renewals. session: the one that is to be renewed now.
+        caller: for renewals. courier: for large bodies. session: the one that is to be renewed now.
         wake, inbox: the pilot's: see `Desk`, `Slot`, `Renewer`.
         on_init: called when the init command is due, by another thread.
 
@@ -78,7 +80,7 @@ def start_crew(
     guards: List[threading.Thread] = [MemoryGuard(plan.memory_bytes, watched)]
     if plan.disk_bytes:
         guards.append(DiskGuard(plan.disk_bytes, folders, watched))
-    shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log, watched)
+    shop = Workshop(plan, outfit.make_launcher(), folders, reaper, settings.task_start_s, log, watched, courier=courier)
     preparation = Preparation(
         shop, init=outfit.make_init_launcher(), timeout_s=settings.init_timeout_s, on_init=on_init
     )

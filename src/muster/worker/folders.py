@@ -21,13 +21,24 @@ import sys
 import uuid
 from collections import deque
 from pathlib import Path
-from typing import Callable, Deque, List, Optional, Tuple
+from typing import Callable, Deque, List, Optional, Tuple, TypeVar, Union
 
 from muster.worker.capture import Capture
 from muster.worker.child import ExecutionPointError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+T = TypeVar("T")
 _ATTEMPT = re.compile(r"[0-9]{20,40}")
+
+
+class DiskError(Exception):
+    """A disk of this machine does not do. Not an OSError: where connections are at work too, one would be taken for theirs."""
+
+    def __init__(self, number: Optional[int], text: Optional[str]) -> None:
+        super().__init__(text or "the disk does not do")
+        self.errno = number
+        self.strerror = text
+
 
 _HELPER = '''"""Lends `muster.task` to a task whose Python has no Muster; hides nothing of one that has."""
 
@@ -157,7 +168,19 @@ class Folders:
         except OSError as error:
             raise ExecutionPointError(f"{path}: {error.strerror}") from None
 
-    def _make_room(self, error: OSError) -> bool:
+    def fill(self, path: str, fill: Callable[[], T]) -> T:
+        """Have somebody write a file; once more with room made, if the disk was full."""
+        try:
+            try:
+                return fill()
+            except DiskError as error:
+                if not self._make_room(error):
+                    raise
+                return fill()
+        except DiskError as error:
+            raise ExecutionPointError(f"{path}: {error.strerror}") from None
+
+    def _make_room(self, error: "Union[OSError, DiskError]") -> bool:
         """On a full disk: delete what is kept of failed attempts. False: that was not the trouble, or nothing is kept."""
         if error.errno not in _FULL or self.drop_oldest_kept() is None:
             return False

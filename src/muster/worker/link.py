@@ -8,7 +8,7 @@ import ipaddress
 import ssl
 import urllib.request
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Protocol, Union
 from urllib.parse import unquote, urlsplit
 
 from muster.worker.settings import CA_FILE, URL
@@ -16,6 +16,12 @@ from muster.worker.settings import CA_FILE, URL
 ANSWER_BYTES_MAX = 640 << 20
 CONNECT_S = 20.0
 _PIECE_BYTES = 1 << 20
+
+
+class SupportsRead(Protocol):
+    """What is sent a piece at a time."""
+
+    def read(self, size_bytes: int = ..., /) -> bytes: ...
 
 
 class AddressError(ValueError):
@@ -28,6 +34,10 @@ class LinkError(Exception):
     def __init__(self, text: str, *, is_stale: bool = False) -> None:
         super().__init__(text)
         self.is_stale = is_stale
+
+
+class CutOffError(LinkError):
+    """A good answer had begun, and did not come to its end."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,40 @@ class Link:
             self.close()
             raise LinkError(_tell(error)) from None
 
+    def carry(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str,
+        timeout_s: float,
+        body: "Union[bytes, SupportsRead]",
+        size_bytes: int,
+        sink: Optional[Callable[[bytes], None]] = None,
+    ) -> Reply:
+        """Send what may be too much for memory, or get it: with `sink` the bytes of a good answer go there.
+
+        Raises LinkError; CutOffError for an answer that breaks off in the middle; and what `sink` and `body` raise.
+        """
+        headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
+        if method != "GET":
+            headers["Content-Length"] = str(size_bytes)
+            headers["Content-Type"] = "application/json" if isinstance(body, bytes) else "application/octet-stream"
+        try:
+            connection = self._connect()
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout_s)
+            connection.request(
+                method, self._address.prefix + path, body=None if method == "GET" else body, headers=headers
+            )
+            response = connection.getresponse()
+            if sink is None or response.status != 200:
+                return Reply(response.status, _read_bounded(response))
+            _pour(response, sink)
+            return Reply(response.status, b"")
+        except (OSError, http.client.HTTPException) as error:
+            raise LinkError(_tell(error)) from None
+
     def close(self) -> None:
         """Drop the connection; the next post makes a new one."""
         connection, self._connection = self._connection, None
@@ -144,6 +188,16 @@ class Link:
         connection.connect()
         self._connection = connection
         return connection
+
+
+def _pour(response: http.client.HTTPResponse, sink: Callable[[bytes], None]) -> None:
+    try:
+        while part := response.read(_PIECE_BYTES):
+            sink(part)
+    except (OSError, http.client.HTTPException) as error:
+        raise CutOffError(_tell(error)) from None
+    if response.length:
+        raise CutOffError(f"{response.length} bytes did not come")
 
 
 def _read_bounded(response: http.client.HTTPResponse) -> bytes:

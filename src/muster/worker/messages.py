@@ -58,11 +58,14 @@ class Enrolled:
     takes_usage: bool = False
     takes_output: bool = False
     """The service knows the field `usage`, and wants `output`; one of before refuses what it does not know."""
+    file_bytes_max: int = 0
+    """How large a body may be that is a file; 0: there are none."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """One event on lease. `body`: the very JSON text that was published (UTF-8) for the kind `json`, the bytes for `bytes`.
+    """One event on lease. `body`: the very JSON text that was published (UTF-8) for the kind `json`, the bytes for `bytes`, the JSON
+    text of a reference for `file`.
 
     `is_alone`: workers died with it, so nothing else is to be held while it is at work.
     """
@@ -256,6 +259,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         task=plan,
         takes_usage=answer.get("takes_usage") is True,
         takes_output=answer.get("takes_output") is True,
+        file_bytes_max=max(0, _get(answer, "file_bytes_max", int)) if "file_bytes_max" in answer else 0,
     )
 
 
@@ -314,7 +318,7 @@ def _parse_lease_of_event(message: object) -> Lease:
 def _parse_body(kind: str, text: str) -> bytes:
     """JSON text is never parsed here: a number such as 1.10 would not come out of it as it went in."""
     try:
-        if kind == "json":
+        if kind in ("json", "file"):
             return text.encode()
         if kind == "bytes":
             return base64.b64decode(text, validate=True)

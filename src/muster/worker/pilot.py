@@ -14,6 +14,7 @@ from typing import Callable, Mapping, Optional
 from muster.worker.calls import Call, Calls, Fault, Renewed, SessionOver
 from muster.worker.child import ExecutionPointError
 from muster.worker.chirp import Status
+from muster.worker.courier import Courier
 from muster.worker.crash_points import reach
 from muster.worker.crew import Crew, start_crew
 from muster.worker.ending import Ending, Exit
@@ -307,6 +308,13 @@ class Pilot:
                 self._settings,
                 reaper=self._reaper,
                 caller=Caller(self._address, self._patience, self._log),
+                courier=Courier(
+                    self._address,
+                    session=lambda: self._session,
+                    patience=self._patience,
+                    bytes_max=enrolled.file_bytes_max,
+                    log=self._log,
+                ),
                 session=lambda: self._session,
                 wake=self._wake,
                 on_init=lambda: self._tell(Status.INIT),

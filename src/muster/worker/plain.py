@@ -10,6 +10,7 @@ from typing import Optional, Sequence, Tuple
 from muster.worker.capture import Capture
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
+from muster.worker.courier import BrokenOffError, BroughtNothingError, Courier, find_content, find_large
 from muster.worker.folders import AttemptFolder, Folders
 from muster.worker.launch import Launcher
 from muster.worker.lines import read_lines
@@ -38,6 +39,7 @@ class Workshop:
     log: LogLines
     watched: WatchList
     live: Live = field(default_factory=Live)
+    courier: Optional[Courier] = None
 
 
 def end_cancelled(child: Child, excess: "Optional[Tuple[str, str]]", *, wall_s: float) -> Ended:
@@ -65,6 +67,26 @@ def render_infile(lease: Lease, extension: str) -> "Tuple[bytes, str]":
     return lease.body, lease.kind
 
 
+def count_bytes(lease: Lease) -> int:
+    """How large an event's body is, wherever it lies."""
+    return int(json.loads(lease.body)["size_bytes"]) if lease.kind == "file" else len(lease.body)
+
+
+def place_input(lease: Lease, infile: str, cancel: Cancel, *, extension: str, shop: Workshop) -> str:
+    """Write an event's body where its task reads it, and say what it is.
+
+    Raises BroughtNothingError, BrokenOffError, ExecutionPointError.
+    """
+    if lease.kind != "file":
+        data, kind = render_infile(lease, extension)
+        shop.folders.write(infile, data)
+        return kind
+    courier = shop.courier
+    if courier is None:
+        raise BroughtNothingError("its body is a file, and this worker cannot bring files")
+    return shop.folders.fill(infile, lambda: courier.bring(lease.body, infile, cancel))
+
+
 class PlainCommand:
     """Runs a process for each event."""
 
@@ -75,23 +97,27 @@ class PlainCommand:
         """See `Runtime.run`."""
         shop = self._shop
         folder = shop.folders.make(shop.plan.infile_ext, shop.plan.outfile_ext)
-        data, kind = render_infile(lease, shop.plan.infile_ext)
-        shop.folders.write(folder.infile, data)
         mark = make_mark(lease)
         began = time.monotonic()
         child: Optional[Child] = None
         try:
+            kind = place_input(lease, folder.infile, cancel, extension=shop.plan.infile_ext, shop=shop)
+            began = time.monotonic()
             child = self._start(folder, mark, kind)
             shop.watched.watch(child.pid, cancel, folder.path)
             shop.live.show(lease.event, lease.fence, child.stdout, child.stderr)
             ended = self._watch(child, folder, cancel, began)
         except StartError as error:
             ended = Ended(FAILED, failure=make_complaint("start", str(error)), wall_s=time.monotonic() - began)
+        except BroughtNothingError as error:
+            ended = Ended(FAILED, failure=make_complaint("body", str(error)), wall_s=time.monotonic() - began)
+        except BrokenOffError:
+            ended = Ended(CANCELLED, wall_s=time.monotonic() - began)
         shop.live.hide(lease.event)
-        usage = make_usage(Spent(), bytes_in=len(lease.body))
+        usage = make_usage(Spent(), bytes_in=count_bytes(lease))
         if child is not None:
             spent = child.spent if shop.launcher.holds_processes else None
-            usage = make_usage(spent, bytes_in=len(lease.body), peak_bytes=shop.watched.take_peak(child.pid))
+            usage = make_usage(spent, bytes_in=count_bytes(lease), peak_bytes=shop.watched.take_peak(child.pid))
             shop.watched.forget(child.pid)
         printed = (child.stdout, child.stderr) if child is not None else (Capture(), Capture())
         shop.folders.settle(folder, is_good=ended.outcome != FAILED, stdout=printed[0], stderr=printed[1])
@@ -127,21 +153,25 @@ class PlainCommand:
             return Ended(FAILED, failure=failure, wall_s=time.monotonic() - began)
         status = child.finish()
         wall_s = time.monotonic() - began
-        results, problem = self._read(child, folder, status)
+        results, problem = self._read(child, folder, status, cancel)
         return make_done(results, wall_s=wall_s) if problem is None else Ended(FAILED, None, problem, wall_s)
 
     def _kill(self, child: Child, folder: AttemptFolder) -> None:
         child.kill()
         self._shop.launcher.end(folder)
 
-    def _read_results(self, path: str) -> Sequence[bytes]:
-        extension = self._shop.plan.outfile_ext
+    def _read_results(self, path: str, cancel: Cancel) -> Sequence[bytes]:
+        extension, courier = self._shop.plan.outfile_ext, self._shop.courier
         if self._shop.plan.output == OUTPUT_LINES:
             return read_lines(path, extension)
+        if courier is not None and courier.bytes_max and find_large(path):
+            return (courier.send(path, find_content(path, extension), cancel),)
         result = read_outfile(path, extension)
         return () if result is None else (result,)
 
-    def _read(self, child: Child, folder: AttemptFolder, status: int) -> "Tuple[Sequence[bytes], Optional[Failure]]":
+    def _read(
+        self, child: Child, folder: AttemptFolder, status: int, cancel: Cancel
+    ) -> "Tuple[Sequence[bytes], Optional[Failure]]":
         if status != 0:
             return (), make_failure(
                 status,
@@ -150,7 +180,7 @@ class PlainCommand:
                 stderr_tail=child.stderr.tail_text(),
             )
         try:
-            return self._read_results(folder.outfile), None
+            return self._read_results(folder.outfile, cancel), None
         except ResultError as error:
             return (), make_complaint(
                 "result",

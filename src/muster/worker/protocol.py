@@ -17,7 +17,8 @@ ENROL = "/muster/v1/worker/enrol"
 
 Request: `protocol`, `taskforce`, `secret`, `cluster` (string), `proc`, `start` (integers; a higher start of a proc ends the
 sessions of the lower ones), `host`, `site`, `worker_version` (strings).
-Answer: `protocol`, `session` (string), `token`, `token_ttl_s`, `lease_s`, `batch`, and `task`: `task_id`, `image`, `args`,
+Answer: `protocol`, `session` (string), `token`, `token_ttl_s`, `lease_s`, `batch`, `file_bytes_max` (how large a file of FILES
+may be; 0, and where it is missing: there are none), and `task`: `task_id`, `image`, `args`,
 `env`, `init_image`, `init_args`, `init_env`, `timeout_s` (or null), `warm`, `max_events`, `infile_ext`, `outfile_ext`,
 `slots`, `n_cores`, `n_outputs` (how many queues results go to; 0: results are kept with the event, nothing is sent on),
 `memory_bytes`, `disk_bytes` (what the tasks of a worker may use together; 0, and where it is missing: any number),
@@ -62,6 +63,11 @@ OUTPUT_BYTES_MAX = 1 << 16
 
 TAIL_BYTES_MAX = 1 << 14
 """Of each stream of a task at work."""
+FILES = "/muster/v1/worker/files"
+"""Bodies over 1 MiB. POST: `size_bytes`, `checksum` (`sha256:` and hex digits), `content` (`json`, `text`, `bytes`): what will be sent.
+Answer: `file`, `state` (`promised`: to be sent; `stored`: it is there). PUT `FILES/<file>`: the bytes. GET `FILES/<file>`: the bytes of
+an event that the session holds. An event with such a body has the kind `file`, and as body the JSON text of `file`, `size_bytes`,
+`checksum`, `content`; a result travels as `{"kind": "file", "body": "<file>"}` once it is sent."""
 
 SESSION_ENDED = 410
 """Status of STEP, RENEW and LEAVE when the session is over. Enrol again (the same start) unless told to stop; attempts finished meanwhile

@@ -35,6 +35,12 @@ END_S = 5.0
 REPEATED_MAX = 100
 """Answers to earlier events that a process may give again while it works at one: beyond that it does nothing else."""
 _CHUNK = 1 << 16
+NO_FILES = "its body is over 1 MiB, and a warm task gets no such bodies: run it as a plain command (without `warm`)"
+
+
+def _refuse_file(lease: Lease) -> None:
+    if lease.kind == "file":
+        raise StartError(NO_FILES)
 
 
 class _StoppedError(Exception):
@@ -174,6 +180,7 @@ class WarmCommand:
         """See `Runtime.run`. A process that crashes or is stopped costs this event's attempt only."""
         began = self._clock()
         try:
+            _refuse_file(lease)
             process = self._process or self._start(lease, cancel)
         except StartError as error:
             return Ended(

@@ -22,6 +22,7 @@ async def test_a_worker_is_told_how_to_run_its_task(door: Door) -> None:
         "token_ttl_s": 3600.0,
         "lease_s": 60.0,
         "batch": 16,
+        "file_bytes_max": 0,
         "task": {
             "task_id": door.layout.task_id,
             "image": "",

@@ -8,10 +8,10 @@ from muster.client.shapes.message import Answer, Request
 
 
 class NewEventBody(Request):
-    """One event to publish: `kind` json: `body` is any JSON value; bytes: `body` is base64 text."""
+    """One event to publish: `kind` json: `body` is any JSON value; bytes: base64 text; file: the id of a file that was sent."""
 
     body: Raw
-    kind: Literal["json", "bytes"] = "json"
+    kind: Literal["json", "bytes", "file"] = "json"
     key: str | None = None
 
 
@@ -135,14 +135,15 @@ class EventSummary(Answer):
 
 
 class KeptResult(Answer):
-    """The result of a task that has no output queue. `kind`: json or bytes."""
+    """The result of a task that has no output queue. `kind`: json, bytes or file."""
 
     kind: str
     body: Raw
 
 
 class EventView(EventSummary):
-    """GET /muster/v1/events/{event}. `kind`: json, bytes, or purged: then the body is not kept any more, and is null.
+    """GET /muster/v1/events/{event}. `kind`: json, bytes, file (the body is a reference: `file`, `size_bytes`, `checksum`, `content`), or
+    purged: then the body is not kept any more, and is null.
 
     `results`: events that it made in output queues; `result`: its result where its task has no output queue, as long as its body is kept.
     """

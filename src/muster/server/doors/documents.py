@@ -17,7 +17,15 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody
+from litestar.openapi.spec import (
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+)
 
 from muster.server.doors.access import ANYONE, CHECKED_BY_ROUTE, PUBLIC
 from muster.server.doors.event_stream import MEDIA_TYPE
@@ -47,6 +55,24 @@ def takes(type_: type[msgspec.Struct], *, is_needed: bool = True) -> type[Operat
             self.request_body = RequestBody(content=content, required=is_needed)
 
     return Takes
+
+
+@cache
+def takes_bytes(media_type: str) -> type[Operation]:
+    """An operation whose body is any bytes."""
+
+    @dataclass
+    class TakesBytes(Operation):
+        def __post_init__(self) -> None:
+            schema = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+            self.request_body = RequestBody(content={media_type: OpenAPIMediaType(schema=schema)}, required=True)
+
+    return TakesBytes
+
+
+def sends_bytes(media_type: str) -> dict[int, ResponseSpec]:
+    """An answer of any bytes."""
+    return {HTTPStatus.OK: ResponseSpec(bytes, generate_examples=False, description="bytes", media_type=media_type)}
 
 
 def gives(status: int, type_: type[msgspec.Struct]) -> dict[int, ResponseSpec]:

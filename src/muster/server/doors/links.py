@@ -19,6 +19,7 @@ _NAMED_BY: Final[Mapping[str, str]] = {
     "alias": "alias",
     "event": "event",
     "consumer": "consumer",
+    "file": "file",
     "mqid": "mqid",
 }
 """Field of an answer → parameter of a path."""

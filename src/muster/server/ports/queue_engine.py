@@ -21,6 +21,7 @@ class BodyKind(IntEnum):
     JSON = 0  # UTF-8 JSON text, one value
     BYTES = 1
     PURGED = 2  # there was one, and it is not kept any more: only ever of an event that is done
+    FILE = 3  # a reference to a file (`domain.file.render_reference`): the body itself is in the file store
 
 
 @dataclass(frozen=True, slots=True)

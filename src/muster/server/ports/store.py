@@ -24,6 +24,7 @@ from muster.domain.workflow import PhaseLogEntry, TaskDirective, Taskforce, Work
 from muster.server.ports.attempt_logs import AttemptLogs
 from muster.server.ports.census import Census
 from muster.server.ports.events import Events
+from muster.server.ports.file_rows import FileRows
 from muster.server.ports.finder import Finder
 from muster.server.ports.holders import Holders
 from muster.server.ports.hosts import Hosts
@@ -308,6 +309,8 @@ class Transaction(Protocol):
     def events(self) -> Events: ...
     @property
     def attempt_logs(self) -> AttemptLogs: ...
+    @property
+    def files(self) -> FileRows: ...
     @property
     def holders(self) -> Holders: ...
     @property

@@ -53,6 +53,7 @@ class Enrolled:
 
     Args:
         n_outputs: how many queues its results go to.
+        file_bytes_max: how large a body may be that is a file; 0: there are none.
         gpus: how many a worker needs.
         memory_bytes, disk_bytes: what its tasks may use together; 0: any number.
         takes_output: what failed attempts print is kept.
@@ -70,6 +71,7 @@ class Enrolled:
     disk_bytes: int
     gpus: int
     takes_output: bool
+    file_bytes_max: int = 0
 
 
 async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
@@ -103,6 +105,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         disk_bytes=_read_size(taskforce, "worker_disk"),
         gpus=_read_gpus(taskforce),
         takes_output=parts.settings.outputs_kept.wants_any,
+        file_bytes_max=0 if parts.files is None else parts.settings.file_bytes_max,
     )
 
 

@@ -10,9 +10,16 @@ import binascii
 
 import msgspec
 
+from muster.domain.file import FILE_ID
 from muster.domain.queue import BODY_BYTES_MAX
 from muster.server.ports.queue_engine import Body, BodyKind
 from muster.worker.body_rules import find_excess
+
+
+class _Reference(msgspec.Struct):
+    """As `domain.file.render_reference` writes it; only the id counts."""
+
+    file: str
 
 
 class BodyTooLargeError(ValueError):
@@ -23,8 +30,8 @@ def parse_body(kind: str, raw: bytes) -> Body:
     """Read one body.
 
     Args:
-        kind: `json` or `bytes`.
-        raw: one JSON value, structurally sound; for `bytes` a string of base64.
+        kind: `json`, `bytes` or `file`.
+        raw: one JSON value, structurally sound; for `bytes` a string of base64, for `file` a file's id, or its reference as it is shown.
 
     Raises:
         BodyTooLargeError: over 1 MiB.
@@ -32,8 +39,10 @@ def parse_body(kind: str, raw: bytes) -> Body:
     """
     if kind == "bytes":
         return Body(BodyKind.BYTES, _parse_base64(raw))
+    if kind == "file":
+        return Body(BodyKind.FILE, _parse_file(raw))
     if len(raw) > BODY_BYTES_MAX:
-        raise BodyTooLargeError(f"is {len(raw)} bytes; at most {BODY_BYTES_MAX} are allowed")
+        raise BodyTooLargeError(_tell_limit(len(raw)))
     if (reason := find_flaw(raw)) is not None:
         raise ValueError(reason)
     return Body(BodyKind.JSON, raw)
@@ -43,13 +52,13 @@ def render_body(body: Body) -> msgspec.Raw:
     """The JSON value that carries a body; null where it is not kept any more."""
     if body.kind is BodyKind.PURGED:
         return msgspec.Raw(b"null")
-    if body.kind is BodyKind.JSON:
+    if body.kind in {BodyKind.JSON, BodyKind.FILE}:
         return msgspec.Raw(body.data)
     return msgspec.Raw(b'"' + base64.b64encode(body.data) + b'"')
 
 
 def render_kind(kind: BodyKind) -> str:
-    """`json`, `bytes` or `purged`."""
+    """`json`, `bytes`, `purged` or `file`."""
     return kind.name.lower()
 
 
@@ -62,6 +71,22 @@ def find_flaw(raw: bytes) -> str | None:
     return find_excess(raw)
 
 
+def _tell_limit(size_bytes: int) -> str:
+    return f"is {size_bytes} bytes; at most {BODY_BYTES_MAX} are allowed: send what is larger as a file, and name that"
+
+
+def _parse_file(raw: bytes) -> bytes:
+    """The id alone; what else there is to the file is known."""
+    try:
+        named = msgspec.json.decode(raw, type=str | _Reference)
+    except msgspec.MsgspecError:
+        named = ""
+    file = named if isinstance(named, str) else named.file
+    if FILE_ID.fullmatch(file) is None:
+        raise ValueError("must be the id of a file (32 hex digits), or a reference to one, for the kind `file`")
+    return file.encode()
+
+
 def _parse_base64(raw: bytes) -> bytes:
     try:
         text = msgspec.json.decode(raw, type=str)
@@ -69,5 +94,5 @@ def _parse_base64(raw: bytes) -> bytes:
     except (msgspec.MsgspecError, UnicodeError, binascii.Error):
         raise ValueError("must be a string of base64 for the kind `bytes`") from None
     if len(data) > BODY_BYTES_MAX:
-        raise BodyTooLargeError(f"is {len(data)} bytes; at most {BODY_BYTES_MAX} are allowed")
+        raise BodyTooLargeError(_tell_limit(len(data)))
     return data

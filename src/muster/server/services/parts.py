@@ -12,6 +12,7 @@ from muster.domain.queue_token import Broker
 from muster.domain.room import Obstacle, Resource
 from muster.domain.standing import Standings
 from muster.server.ports.census import DatabaseUse
+from muster.server.ports.files import FileStore
 from muster.server.ports.identity import Identity
 from muster.server.ports.mq import QueueKeys
 from muster.server.ports.queue_engine import QueueEngine
@@ -95,6 +96,8 @@ class Parts:
     """The broker that people's programs use."""
     queue_keys: QueueKeys | None = None
     """Sign the tokens for it."""
+    files: FileStore | None = None
+    """Keeps bodies that are too large for a message."""
     random: Callable[[int], str] = random_hex
     stopping: Stopping = field(default_factory=Stopping)
     tally: Tally = field(default_factory=Tally)

@@ -12,6 +12,7 @@ from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.parts import Parts
 from muster.server.services.queue_access import get_owned_workflow, get_queue, require_public_input
+from muster.server.services.refer_files import has_files, refer_events
 from muster.worker.crash_points import reach
 
 SMALL_BYTES = 1 << 16
@@ -66,7 +67,8 @@ async def publish_once(
 
         return answer_once(tx, key, status=200, work=do)[0], new
 
-    group = f"publish {publication.workflow_id} {caller.name}" if size_bytes <= SMALL_BYTES else None
+    is_small = size_bytes <= SMALL_BYTES and not has_files([one.body for one in publication.events])
+    group = f"publish {publication.workflow_id} {caller.name}" if is_small else None
     answer, new = await parts.store.write(work, group=group)
     reach("server.publish.committed")
     parts.measures.published["people"] += new
@@ -80,6 +82,7 @@ def publish(tx: Transaction, caller: Caller, publication: Publication) -> Public
         NotFoundError: the workflow, or the queue.
         ForbiddenError: the caller is not the owner, or the queue is not public.
         ConflictError: the workflow is over, the queue is closed, or no task reads it.
+        InvalidError: an event names a file that is not there.
     """
     # Locked: a workflow that finishes itself, or a queue that is closed, does so before these events or after.
     workflow = get_owned_workflow(tx, caller, publication.workflow_id, lock=True)
@@ -91,7 +94,8 @@ def publish(tx: Transaction, caller: Caller, publication: Publication) -> Public
         raise ConflictError(f"workflow {workflow.workflow_id} is over ({workflow.state}): it takes no more events")
     if queue.closed_at is not None:
         raise ConflictError(f"queue {queue.alias} is closed: it takes no more events")
-    published = tx.events.publish(queue.number, publication.events) if publication.events else ()
+    events = refer_events(tx, publication.workflow_id, publication.events)
+    published = tx.events.publish(queue.number, events) if events else ()
     if publication.close:
         mark_closed(tx, queue)
     return PublicationAnswer(published, closed=publication.close)

@@ -19,6 +19,7 @@ from muster.server.services.host_book import Place
 from muster.server.services.live_tails import Tail
 from muster.server.services.park import Errand
 from muster.server.services.parts import Parts
+from muster.server.services.refer_files import has_files, refer_results
 from muster.server.services.worker_desk import TaskPlan, Word
 from muster.server.services.worker_token import WorkerClaims, is_half_spent, make_token
 from muster.worker.crash_points import reach
@@ -92,7 +93,7 @@ class Renewed:
 
 
 async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> WorkerAnswer:
-    """Hand in and lease, at once. Raises SessionEndedError (410), UnavailableError."""
+    """Hand in and lease, at once. Raises SessionEndedError (410), UnavailableError; InvalidError: a result's file is not there."""
     plan = await _get_plan(parts, claims)
     word = await _find_word(parts, claims, plan)
     if (lot := parts.desk.find_lot(plan.task_id)) is not None:
@@ -100,6 +101,8 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     place = await _find_place(parts, claims)
     rest_s = parts.hosts.book.find_rest(plan.task_id, place.host)
     # A taskforce that is to stop, or to wait, gets no new events; what its workers bring is still taken.
+    if any(has_files(one.results) for one in asked.finished):
+        asked = replace(asked, finished=await _refer(parts, plan, asked.finished))
     step = _make_step(claims, plan, asked, want=asked.want if word.is_free and not rest_s else 0)
     answer = await parts.engine.step(step)
     reach("server.step.committed")
@@ -123,6 +126,11 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
         stop=stop,
         is_held=word.is_braked or rest_s > 0,
     )
+
+
+async def _refer(parts: Parts, plan: TaskPlan, finished: Sequence[Finished]) -> Sequence[Finished]:
+    """In a transaction before the step's: no file to which somebody has referred goes in the hours after it."""
+    return await parts.store.write(lambda tx: refer_results(tx, plan.workflow_id, finished))
 
 
 def _note_ends(parts: Parts, plan: TaskPlan, place: Place, finished: Sequence[Finished]) -> None:

@@ -32,6 +32,7 @@ from muster.domain.location import Agent
 from muster.domain.retention import GONE_S, Kept
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import WorkflowState
+from muster.server.adapters.sql.file_schema import file
 from muster.server.adapters.sql.hosts_schema import host_record
 from muster.server.adapters.sql.mq_schema import jwk, mq_group, mq_profile
 from muster.server.adapters.sql.removed import MARGIN
@@ -65,8 +66,8 @@ from muster.server.ports.queue_engine import BodyKind
 from muster.server.ports.retention import After, Due, Manner, Standing, Swept
 
 _ENDED = (WorkflowState.FINISHED, WorkflowState.ABORTED)
-_OF_WORK = tuple(table for table in metadata.sorted_tables if table not in {jwk, replica, secret, asking})
-"""All but what a service is known by, and who looked for work."""
+_OF_WORK = tuple(table for table in metadata.sorted_tables if table not in {jwk, replica, secret, asking, file})
+"""All but what a service is known by, who looked for work, and what is in the file store: that goes as what no event refers to."""
 _IS_NOT_NEWEST = outbox.c.number < select(func.max(outbox.alias("every").c.number)).scalar_subquery()
 """The newest notice stays: SQLite counts on from the highest number that is there, and a place must never come again."""
 

@@ -13,6 +13,7 @@ from muster.server.adapters.sql.askings import SqlAskings
 from muster.server.adapters.sql.attempt_logs import SqlAttemptLogs
 from muster.server.adapters.sql.census import SqlCensus
 from muster.server.adapters.sql.events import SqlEvents
+from muster.server.adapters.sql.files import SqlFiles
 from muster.server.adapters.sql.finder import SqlFinder
 from muster.server.adapters.sql.holders import SqlHolders
 from muster.server.adapters.sql.hosts import SqlHosts
@@ -60,6 +61,10 @@ class SqlTransaction:
     @cached_property
     def attempt_logs(self) -> SqlAttemptLogs:
         return SqlAttemptLogs(self._session)
+
+    @cached_property
+    def files(self) -> SqlFiles:
+        return SqlFiles(self._session)
 
     @cached_property
     def holders(self) -> SqlHolders:

@@ -547,4 +547,23 @@ CREATE TABLE attempt_log (
 
 CREATE INDEX attempt_log_by_cause ON attempt_log (queue, fingerprint);
 
-INSERT INTO alembic_version (version_num) VALUES ('0016');
+CREATE TABLE file (
+    file TEXT NOT NULL,
+    workflow_id TEXT NOT NULL,
+    made_by TEXT NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    checksum TEXT NOT NULL,
+    content TEXT NOT NULL,
+    state TEXT NOT NULL,
+    touched_at DOUBLE PRECISION NOT NULL,
+    is_referred BOOLEAN NOT NULL,
+    PRIMARY KEY (file)
+);
+
+CREATE INDEX file_of_workflow ON file (workflow_id, checksum);
+
+CREATE INDEX event_of_file ON event (body) WHERE kind = 3;
+
+CREATE INDEX finished_of_file ON finished (result) WHERE kind = 3;
+
+INSERT INTO alembic_version (version_num) VALUES ('0017');

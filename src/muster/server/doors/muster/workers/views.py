@@ -92,16 +92,17 @@ class EnrolAnswer(msgspec.Struct):
     token_ttl_s: float
     lease_s: float
     batch: int
+    file_bytes_max: int
     task: TaskMessage
     takes_usage: bool
     takes_output: bool
 
 
 class ResultMessage(Request):
-    """A body: any JSON value, or base64 text."""
+    """A body: any JSON value, base64 text, or a file's id."""
 
     body: Raw
-    kind: Literal["json", "bytes"] = "json"
+    kind: Literal["json", "bytes", "file"] = "json"
 
 
 class ErrorMessage(Request):
@@ -137,7 +138,10 @@ class StepRequest(Request):
 
 
 class EventMessage(msgspec.Struct):
-    """An event on lease. `body`: JSON text or base64, as `kind` says; a string either way. `alone`: hold nothing else beside it."""
+    """An event on lease. `body`: JSON text (for `file`, of a reference) or base64, as `kind` says; a string either way.
+
+    `alone`: hold nothing else beside it.
+    """
 
     event: str
     fence: int
@@ -240,6 +244,7 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
         token_ttl_s=enrolled.token_ttl_s,
         lease_s=enrolled.lease_s,
         batch=enrolled.batch,
+        file_bytes_max=enrolled.file_bytes_max,
         task=task,
         takes_usage=True,
         takes_output=enrolled.takes_output,
@@ -325,7 +330,7 @@ def _render_event(leased: Leased, *, slots: int) -> EventMessage:
         attempt=leased.attempt,
         limit=leased.limit,
         kind=render_kind(body.kind),
-        body=body.data.decode() if body.kind is BodyKind.JSON else base64.b64encode(body.data).decode("ascii"),
+        body=body.data.decode() if body.kind is not BodyKind.BYTES else base64.b64encode(body.data).decode("ascii"),
         key=leased.key,
         alone=goes_alone(leased.deaths, limit=leased.limit, slots=slots),
     )

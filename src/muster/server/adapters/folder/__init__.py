@@ -1,0 +1,1 @@
+"""Files in a folder of this machine, or one that all machines of the service have mounted."""

@@ -1,0 +1,1 @@
+"""Files: bodies that are too large for a message."""

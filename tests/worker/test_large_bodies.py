@@ -1,0 +1,179 @@
+"""Do bodies over 1 MiB reach tasks and leave them, with a real service, and what becomes of an event whose file is not what it was?"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from harness.waiting import wait_for
+from muster.client.shapes.consumers import LeasedEvent
+from muster.client.shapes.events import NewEventBody
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow
+from muster.client.shapes.sites import Claim, Submitted
+from muster.client.synchronous import Client
+from server.test_files_wire import serving
+from worker.conftest import Worker
+
+pytestmark = pytest.mark.system
+
+Start = Callable[..., Worker]
+Script = Callable[[str], str]
+
+REVERSES = """
+import os, sys
+with open(os.environ["EWMS_TASK_INFILE"], "rb") as file:
+    data = file.read()
+with open(os.environ["EWMS_TASK_OUTFILE"], "wb") as file:
+    file.write(data[::-1])
+print(os.environ["MUSTER_EVENT_KIND"], len(data), file=sys.stderr)
+"""
+TELLS_LENGTH = """
+import json, os
+with open(os.environ["EWMS_TASK_INFILE"], "rb") as file:
+    data = file.read()
+with open(os.environ["EWMS_TASK_OUTFILE"], "w") as file:
+    json.dump([os.environ["MUSTER_EVENT_KIND"], len(data)], file)
+"""
+REPEATS = """
+import json, os
+with open(os.environ["EWMS_TASK_INFILE"]) as file:
+    times = json.load(file)
+with open(os.environ["EWMS_TASK_OUTFILE"], "w") as file:
+    json.dump(["0123456789"] * times, file)
+"""
+WARM = """
+from muster import task
+task.run(lambda event: event)
+"""
+LARGE = bytes(range(256)) * (20 << 10)  # 5 MiB, no UTF-8
+
+
+@dataclass
+class Bench:
+    """A service, a workflow, and a worker of its task."""
+
+    client: Client
+    workflow_id: str
+    files_dir: Path
+    folder: Path
+    work: Callable[[], Worker]
+
+    def publish(self, *events: NewEventBody) -> None:
+        self.client.publish(self.workflow_id, "in", events, close=True)
+
+    def publish_file(self, data: bytes, content: Any = "bytes") -> str:
+        path = self.folder / "published"
+        path.write_bytes(data)
+        file = self.client.upload_file(self.workflow_id, path, content=content).file
+        self.publish(NewEventBody(msgspec.Raw(json.dumps(file).encode()), kind="file"))
+        return file
+
+    def consume_one(self) -> LeasedEvent:
+        with closing(self.client.consume(self.workflow_id, "out")) as events:
+            return next(events)
+
+    def fetch(self, event: LeasedEvent) -> bytes:
+        path = self.folder / "fetched"
+        self.client.download_file(self.workflow_id, json.loads(bytes(event.body))["file"], path)
+        return path.read_bytes()
+
+    def wait_for_error(self) -> str:
+        groups = wait_for(lambda: self.client.get_errors(self.workflow_id).groups, "an attempt failed")
+        return groups[0].example_text
+
+
+@contextmanager
+def bench(tmp_path: Path, start: Start, args: str, **task: Any) -> Iterator[Bench]:
+    database_url = f"sqlite:///{tmp_path / 'muster.db'}"
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serving(tmp_path, database_url)) as (url, token, files_dir),
+        Client(url, token) as client,
+    ):
+        new = NewTask(
+            cluster_locations=["local"],
+            task_image="",
+            task_args=args,
+            input_queue_aliases=["in"],
+            output_queue_aliases=["out"],
+            **task,
+        )
+        workflow = client.submit_workflow(NewWorkflow(tasks=[new], public_queue_aliases=["in", "out"]))
+        [order] = client.claim(Claim(agent="a", locations=["local"], wait_s=20.0)).start
+        client.submitted(
+            order.taskforce_uuid, Submitted(agent="a", fence=order.fence, cluster_id=7, n_workers=order.n_workers)
+        )
+
+        def work() -> Worker:
+            service = SimpleNamespace(url=url)
+            return start(service, taskforce=order.taskforce_uuid, secret=order.secret, cluster="7")
+
+        yield Bench(client, workflow.workflow_id, files_dir, tmp_path, work)
+
+
+def test_a_large_body_is_the_tasks_input_file_and_its_large_output_the_result(
+    tmp_path: Path, start: Start, script: Script
+) -> None:
+    with bench(tmp_path, start, script(REVERSES)) as on:
+        on.publish_file(LARGE)
+        on.work()
+        event = on.consume_one()
+
+        assert event.kind == "file"
+        assert json.loads(bytes(event.body))["content"] == "bytes"
+        assert on.fetch(event) == LARGE[::-1]
+
+
+def test_a_small_event_may_have_a_large_json_result(tmp_path: Path, start: Start, script: Script) -> None:
+    with bench(tmp_path, start, script(REPEATS), outfile_ext="json") as on:
+        on.publish(NewEventBody(msgspec.Raw(b"200000")))
+        on.work()
+        event = on.consume_one()
+
+        assert json.loads(bytes(event.body))["content"] == "json"
+        assert json.loads(on.fetch(event)) == ["0123456789"] * 200_000
+
+
+@pytest.mark.parametrize("content", ["json", "text", "bytes"])
+def test_a_task_is_told_what_its_large_body_is(tmp_path: Path, start: Start, script: Script, content: str) -> None:
+    data = b'"' + b"x" * (2 << 20) + b'"'
+    with bench(tmp_path, start, script(TELLS_LENGTH), outfile_ext="json") as on:
+        on.publish_file(data, content)
+        on.work()
+
+        assert json.loads(bytes(on.consume_one().body)) == [content, len(data)]
+
+
+def test_a_damaged_body_is_the_error_of_its_attempt(tmp_path: Path, start: Start, script: Script) -> None:
+    with bench(tmp_path, start, script(REVERSES)) as on:
+        file = on.publish_file(LARGE)
+        [place] = on.files_dir.rglob(file)
+        place.write_bytes(LARGE[:-1] + b"\0")
+        on.work()
+
+        assert "its body does not come whole" in on.wait_for_error()
+
+
+def test_a_body_that_is_gone_is_the_error_of_its_attempt(tmp_path: Path, start: Start, script: Script) -> None:
+    with bench(tmp_path, start, script(REVERSES)) as on:
+        file = on.publish_file(LARGE)
+        [place] = on.files_dir.rglob(file)
+        place.unlink()
+        on.work()
+
+        assert "its body is not there" in on.wait_for_error()
+
+
+def test_a_warm_task_is_given_no_large_body_and_says_so(tmp_path: Path, start: Start, script: Script) -> None:
+    with bench(tmp_path, start, script(WARM), warm=True) as on:
+        on.publish_file(LARGE)
+        on.work()
+
+        assert "a warm task gets no such bodies" in on.wait_for_error()
