@@ -68,7 +68,7 @@ async def begin(stand: Stand, *hosts: str, events: int = 100) -> Hosts:
 
 async def test_a_host_that_fails_at_once_is_given_nothing_while_others_are_there(stand: Stand) -> None:
     clock = Clock()
-    stand.parts.hosts.book = HostBook(clock=clock)
+    stand.parts.hosts.book = HostBook(clock=clock, monotonic=clock)
     hosts = await begin(stand, "good", "bad")
 
     await hosts.try_some("bad", STREAK, failed)

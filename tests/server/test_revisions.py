@@ -234,3 +234,12 @@ async def test_who_follows_is_told(stand: Stand) -> None:
         return [dict(one.data) for _, one in newest.notices if one.kind == "task.revised"]
 
     assert await stand.parts.store.read(look) == [{"task_id": task_id, "revision": 2, "by": "ada", "reason": "numbers"}]
+
+
+async def test_a_task_whose_location_is_no_more_is_judged_as_any_other(stand: Stand) -> None:
+    _, task_id, _ = await start(stand)
+    stand.parts.locations.pop("local")  # type: ignore[attr-defined]
+
+    [(field, reason)] = await findings(stand, task_id, {"task_args": ""})
+
+    assert (field, "must be a command" in reason) == ("task_args", True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.worker.lines import RESULTS_MAX, split_lines, split_list
+from muster.worker.lines import OUTPUT_BYTES_MAX, RESULTS_MAX, split_lines, split_list
 from muster.worker.results import ResultError
 from worker.conftest import Worker
 from worker.fake_service import FakeService
@@ -73,6 +73,16 @@ def test_lines_that_are_no_json_are_texts_or_bytes() -> None:
 def test_a_bad_line_is_named(data: bytes, text: str) -> None:
     with pytest.raises(ResultError, match=text.replace("(", "\\(")):
         split_lines(data, "json", "x")
+
+
+def test_what_all_lines_make_together_is_bounded_as_it_travels() -> None:
+    data = b"\n".join(["\u0436".encode() * 170_000] * 30)
+    assert len(data) < OUTPUT_BYTES_MAX
+
+    with pytest.raises(
+        ResultError, match=r"x makes results of [0-9]+ bytes as they travel; those of one attempt may have"
+    ):
+        split_lines(data, "txt", "x")
 
 
 def test_a_result_that_is_no_list_is_no_lines() -> None:

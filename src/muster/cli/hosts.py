@@ -46,14 +46,19 @@ def put_places(found: Hosts, by: Literal["host", "site"], service: Service) -> i
 
 
 def put_hosts(found: Hosts, service: Service) -> None:
-    """Write how each host does, for all tasks together."""
+    """Write how each host does; for each task, where there are several."""
     if not found.hosts:
         say("no attempt has ended so far")
         return
+    tasks = {one.task_id for one in found.hosts}
     put_table(
-        ("host", "site", "done", "failed", "share", "others could do", "rests until", "last failure"),
+        (
+            *(("task",) if len(tasks) > 1 else ()),
+            *("host", "site", "done", "failed", "share", "others could do", "rests until", "last failure"),
+        ),
         [
             (
+                *((one.task_id,) if len(tasks) > 1 else ()),
                 one.host,
                 one.site or "-",
                 one.done,

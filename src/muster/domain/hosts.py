@@ -35,11 +35,11 @@ class HostRecord:
 
     Args:
         site: where it last said that it is.
-        done, failed: attempts, since the workflow began.
+        done, failed: attempts, since the workflow began, as far as a service noted them: a call that a worker repeats counts twice.
         blamed: events that failed there and were done by others.
         recent_done, recent_blamed: those that are weighed.
         fingerprint, failed_at: of the last failure; the time in seconds since the epoch.
-        rests_until: it is given nothing until then; None: it is.
+        rests_until: it is given nothing until then; None: it is given events.
         rests: how often it has rested for the sure rule since somebody trusted it.
         reason: why it rests, or last did.
         trusted_at, trusted_by: who said last that it is all right.
@@ -143,7 +143,7 @@ class HostWatch:
         return 0 if seen is None else seen.streak
 
     def find_pause(self, host: str, *, at: float) -> float:
-        """Seconds for which it is given nothing; 0: it is."""
+        """Seconds for which it is given nothing; 0: it is given events."""
         seen = self._hosts.get(host)
         return 0.0 if seen is None else max(0.0, seen.paused_until - at)
 

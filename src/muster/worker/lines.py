@@ -14,6 +14,9 @@ from muster.worker.results import ResultError, name_outfile, read_output, render
 RESULTS_MAX = 1000
 """Results of one attempt."""
 OUTPUT_BYTES_MAX = 16 << 20
+"""An output file."""
+RENDERED_BYTES_MAX = 24 << 20
+"""Its results as they travel: characters that are no ASCII, and bytes, become longer."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 
@@ -29,7 +32,7 @@ def split_lines(data: bytes, extension: str, name: str) -> List[bytes]:
     """
     lines = [(number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip()]
     _check_count(len(lines), name)
-    return [_render_line(line, extension, f"line {number} of the {name}") for number, line in lines]
+    return _check_size([_render_line(line, extension, f"line {number} of the {name}") for number, line in lines], name)
 
 
 def read_lines(path: str, extension: str) -> List[bytes]:
@@ -52,7 +55,9 @@ def split_list(raw: bytes, name: str) -> List[bytes]:
     text = raw.decode("utf-8-sig")
     items = list(_find_items(text, name))
     _check_count(len(items), name)
-    return [render_json(item.encode(), f"item {number} of {name}") for number, item in enumerate(items, start=1)]
+    return _check_size(
+        [render_json(item.encode(), f"item {number} of {name}") for number, item in enumerate(items, start=1)], name
+    )
 
 
 def _render_line(line: bytes, extension: str, name: str) -> bytes:
@@ -89,6 +94,15 @@ def _skip(text: str, place: int) -> int:
 def _check_count(count: int, name: str) -> None:
     if count > RESULTS_MAX:
         raise ResultError(f"{name} makes {count} events; one attempt may make {RESULTS_MAX}")
+
+
+def _check_size(results: List[bytes], name: str) -> List[bytes]:
+    size_bytes = sum(map(len, results))
+    if size_bytes > RENDERED_BYTES_MAX:
+        raise ResultError(
+            f"{name} makes results of {size_bytes} bytes as they travel; those of one attempt may have {RENDERED_BYTES_MAX}"
+        )
+    return results
 
 
 _DECODER = json.JSONDecoder()

@@ -41,9 +41,9 @@ class TaskPlan:
     disk_bytes: int = 0
     """What the tasks of a worker may use together; 0: any number."""
     gpus: int = 0
+    """How many GPUs a worker needs."""
     output: str = protocol.OUTPUT_FILE
     """What makes an event of what a task leaves: the whole of it, or each line."""
-    """How many GPUs a worker needs."""
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,7 @@ class Pilot:
             write_worked(str(self._settings.workdir), self._settings.start, self._log)
 
     def _note_hold(self, *, is_held: bool) -> None:
-        """The workflow is stopped for a while: what waits here could be begun by mistake."""
+        """The workflow is stopped for a while, or this host rests: what waits here could be begun by mistake."""
         if is_held and self._crew is not None:
             self._crew.desk.give_back_ready()
 

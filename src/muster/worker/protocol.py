@@ -42,7 +42,8 @@ Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events
 `come_back_s` (a number when the service would rather not park: ask again then; else null), `stop` (null, or `how` and `grace_s`:
 hand in or give back what is held, then leave. `how`: `finish` or `abort`. `grace_s`: how long the tasks at work may go on, in
 seconds from the first word of the end, also where that was a signal; 0 with `abort`; `UNHURRIED_S` of workers that are let go),
-`held` (true: the workflow is stopped for a while; give back what waits, and ask on).
+`held` (true: no event is to be begun for now, since the workflow is stopped for a while or the worker's host rests; give back what
+waits, and ask on, when `come_back_s` says where it is a number).
 """
 
 UNHURRIED_S = 31_622_400.0

@@ -26,7 +26,7 @@ AGAIN_S = 10.0
 _FORM = b"muster-spool-1 "
 _DRAFT = ".new"
 _FILE_BYTES_MAX = 32 << 20
-"""More than any attempt has."""
+"""More than any attempt has (`lines.RENDERED_BYTES_MAX` and what it printed)."""
 
 Key = Tuple[str, int]
 

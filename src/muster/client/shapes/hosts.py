@@ -11,8 +11,8 @@ class HostView(Answer):
     """What became of a task's attempts at one host, to within some seconds.
 
     `site`: where it says that it is. `blamed`: events that failed there and were done by others. `fingerprint`, `failed_at`: of the last
-    failure. `rests_until`: it is given no events of the task until then, for `reason`; null: it is. `trusted_at`, `trusted_by`: who said
-    last that it is all right.
+    failure. `rests_until`: it is given no events of the task until then, for `reason`; null: it is given some. `trusted_at`, `trusted_by`:
+    who said last that it is all right.
     """
 
     task_id: str

@@ -65,10 +65,17 @@ class News:
 
 
 class HostBook:
-    """The memory of one service process. Times are seconds since the epoch, by its own clock."""
+    """The memory of one service process.
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        clock: seconds since the epoch. monotonic: seconds, of a clock that nobody sets back.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
+        self._monotonic = monotonic
         self._places: OrderedDict[int, Place] = OrderedDict()
         self._watches: OrderedDict[str, HostWatch] = OrderedDict()
         self._notes: dict[Key, Note] = {}
@@ -91,11 +98,11 @@ class HostBook:
 
     def note_call(self, task_id: str, place: Place) -> None:
         """A worker has called: its host is one of those that are there."""
-        self._watch(task_id).note_call(place.host, at=self._clock())
+        self._watch(task_id).note_call(place.host, at=self._monotonic())
 
     def note_done(self, task_id: str, place: Place, event: int, *, is_first: bool) -> None:
         """An attempt has ended its event. `is_first`: nobody can have failed it before."""
-        self._watch(task_id).note(place.host, failed=False, at=self._clock())
+        self._watch(task_id).note(place.host, failed=False, at=self._monotonic())
         self._note(task_id, place).done += 1
         if not is_first:
             self._redone.append(Redone(task_id, event, place.host))
@@ -105,16 +112,15 @@ class HostBook:
         now, watch, note = self._clock(), self._watch(task_id), self._note(task_id, place)
         note.failed += 1
         note.fingerprint, note.failed_at = fingerprint, now
-        if (pause_s := watch.note(place.host, failed=True, at=now)) is not None:
+        if (pause_s := watch.note(place.host, failed=True, at=self._monotonic())) is not None:
             note.rests_until = now + pause_s
             note.reason = f"its last {watch.streak(place.host)} attempts failed, and those of others do not"
 
     def find_rest(self, task_id: str, host: str) -> float:
-        """Seconds for which a host is given nothing; 0: it is."""
-        now = self._clock()
+        """Seconds for which a host is given nothing; 0: it is given events."""
         watch = self._watches.get(task_id)
-        pause_s = 0.0 if watch is None else watch.find_pause(host, at=now)
-        return max(pause_s, self._resting.get(Key(task_id, host), 0.0) - now, 0.0)
+        pause_s = 0.0 if watch is None else watch.find_pause(host, at=self._monotonic())
+        return max(pause_s, self._resting.get(Key(task_id, host), 0.0) - self._clock(), 0.0)
 
     def trust(self, task_id: str, host: str) -> None:
         """Somebody says that it is all right."""

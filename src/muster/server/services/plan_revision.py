@@ -10,7 +10,7 @@ from msgspec import UNSET
 from muster.client.shapes.new_workflow import NewTask, PilotConfig, WorkerConfig
 from muster.client.shapes.workflows import ReviseTask
 from muster.domain.errors import Finding, InvalidError
-from muster.domain.location import Agent, Location
+from muster.domain.location import Location
 from muster.domain.queue import Queue
 from muster.domain.revision import REVISABLE, Revision
 from muster.domain.workflow import TaskDirective
@@ -45,7 +45,7 @@ class Present:
 
 
 def plan_revision(present: Present, asked: ReviseTask, *, at: float, by: str) -> Revision:
-    """The next revision of the task.
+    """The next revision of a task that our own workers run.
 
     Raises:
         InvalidError: what it would be breaks a rule, or it would be what it is; every fault is a finding.
@@ -55,8 +55,7 @@ def plan_revision(present: Present, asked: ReviseTask, *, at: float, by: str) ->
     findings: list[Finding] = []
     settings = resolve_task_settings(new, PATH, findings)
     findings.extend(_judge_queue_settings(present, settings))
-    is_ours = any(one.agent is Agent.MUSTER for one in present.places)
-    findings.extend(judge_task(new, PATH, is_ours=is_ours, is_upstreams=not is_ours))
+    findings.extend(judge_task(new, PATH, is_ours=True))
     findings.extend(judge_image(new, PATH, present.places))
     if findings:
         raise InvalidError([replace(one, field=one.field.removeprefix(f"{PATH}.")) for one in findings])

@@ -31,6 +31,8 @@ WANT_MAX = 1024
 """Events that one call may lease at most; asking for more is asking for this many."""
 
 _FAILED_ATTEMPTS = frozenset({Verdict.REQUEUED, Verdict.DEAD})
+_NOT_COUNTED = frozenset({Verdict.STALE, Verdict.UNKNOWN, Verdict.DUPLICATE})
+"""Attempts that say nothing of how the task, or its host, does by now."""
 _ENDED_AN_EVENT = frozenset({Verdict.DONE, Verdict.LATE, Verdict.DEAD})
 
 
@@ -79,9 +81,9 @@ class WorkerAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """`lost`: events that the worker no longer holds. `token`: a fresh one, or None while the old one has time. `is_held`: as in a step.
+    """`lost`: events that the worker no longer holds. `token`: a fresh one, or None while the old one has time.
 
-    `watched`: events of it whose output somebody looks at.
+    `is_held`: the workflow is stopped for a while. `watched`: events of it whose output somebody looks at.
     """
 
     lease_s: float
@@ -111,10 +113,10 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     if plan.finishes_itself and not answer.leased and not _ENDED_AN_EVENT.isdisjoint(answer.verdicts):
         parts.waking.wake("drain")  # this may have been the last event: see at once whether the workflow is done
     parts.hosts.book.note_call(plan.task_id, place)
-    if asked.finished:
-        _note_ends(parts, plan, place, asked.finished)
-    if asked.finished and plan.brake_rule.attempts:
-        await _watch(parts, plan, asked.finished, is_free=word.is_free)
+    counted = [one for one, what in zip(asked.finished, answer.verdicts, strict=True) if what not in _NOT_COUNTED]
+    _note_ends(parts, plan, place, counted)
+    if counted and plan.brake_rule.attempts:
+        await _watch(parts, plan, counted, is_free=word.is_free)
     stop = _render_stop(parts, word)
     come_back_s = parts.desk.spread(min(rest_s, REST_S_MAX)) if rest_s else None
     return WorkerAnswer(

@@ -27,7 +27,7 @@ async def list_(parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Ho
 
 @post("/workflows/{workflow_id:str}/hosts/actions/trust", status_code=200, operation_class=takes(TrustHost))
 async def trust(request: SignedIn, parts: NamedDependency[Parts], workflow_id: FromPath[str]) -> Hosts:
-    """Give a host that rests events at once, for all tasks of the workflow, and judge it afresh. One that does not rest stays as it is."""
+    """Give a host that rests events at once, for all tasks of the workflow, and judge it afresh; likewise one that does not rest."""
     parse_id(WORKFLOW_ID, workflow_id, what="workflow")
     host = (await read_body(request, TrustHost)).host
     if "\0" in host:
