@@ -1,5 +1,6 @@
 """Is a host that fails what others can do given nothing for a while, and one that is not to blame left alone?"""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,15 +9,20 @@ from muster.domain.hosts import (
     OTHERS_S,
     PAUSE_S_FIRST,
     PAUSE_S_MAX,
+    QUIET_S,
     RECENT_MAX,
     REST_S_FIRST,
     REST_S_MAX,
+    RESTING_SHARE_MAX,
     STREAK,
     HostRecord,
     HostWatch,
+    Others,
 )
 
 NEW = HostRecord("TK-1", "c7")
+GOOD = Others(hosts=20, done=1000, blamed=3)
+"""The others hardly ever fail."""
 
 
 def fail(watch: HostWatch, count: int, *, at: float, host: str = "bad") -> list[float | None]:
@@ -79,35 +85,60 @@ def test_somebody_may_say_that_it_is_all_right() -> None:
 
 
 def test_what_others_could_do_is_evidence_and_what_nobody_could_is_none() -> None:
-    assert NEW.add(done=0, failed=1000, blamed=0).judge(at=1.0).rests_until is None
-    assert NEW.add(done=0, failed=9, blamed=BLAMED_MIN - 1).judge(at=1.0).rests_until is None
+    assert NEW.add(done=0, failed=1000, blamed=0).judge(GOOD, at=1.0).rests_until is None
+    assert NEW.add(done=0, failed=9, blamed=BLAMED_MIN - 1).judge(GOOD, at=1.0).rests_until is None
 
-    rested = NEW.add(done=0, failed=9, blamed=BLAMED_MIN).judge(at=1.0)
+    rested = NEW.add(done=0, failed=9, blamed=BLAMED_MIN).judge(GOOD, at=1.0)
 
     assert rested.rests_until == 1.0 + REST_S_FIRST
     assert rested.reason == f"{BLAMED_MIN} events failed there that others could do, and did none itself"
-    assert rested.judge(at=2.0) == rested, "the same evidence counts once"
+    assert rested.judge(GOOD, at=2.0) == rested, "the same evidence counts once"
+    late = rested.add(done=0, failed=60, blamed=60).judge(GOOD, at=3.0)
+    assert (late.rests, late.rests_until) == (1, rested.rests_until), "what comes in while it rests is of before"
 
 
 def test_who_does_more_than_it_is_blamed_for_goes_on() -> None:
-    assert NEW.add(done=10, failed=9, blamed=9).judge(at=1.0).rests_until is None
-    assert NEW.add(done=8, failed=9, blamed=9).judge(at=1.0).rests_until is not None
+    assert NEW.add(done=10, failed=9, blamed=9).judge(GOOD, at=1.0).rests_until is None
+    assert NEW.add(done=8, failed=9, blamed=9).judge(GOOD, at=1.0).rests_until is not None
 
 
 def test_it_rests_longer_each_time_and_no_longer_than_hours_until_somebody_trusts_it() -> None:
-    record, rests = NEW, []
+    record, rests, at = NEW, [], 0.0
     for _ in range(12):
-        record = record.add(done=0, failed=3, blamed=3).judge(at=0.0)
+        record = record.add(done=0, failed=3, blamed=3).judge(GOOD, at=at)
         assert record.rests_until is not None
-        rests.append(record.rests_until)
+        rests.append(record.rests_until - at)
+        at = record.rests_until
     assert rests[:3] == [REST_S_FIRST, 2 * REST_S_FIRST, 4 * REST_S_FIRST]
     assert rests[-1] == REST_S_MAX
+
+    quiet = record.add(done=0, failed=3, blamed=3).judge(GOOD, at=at + 20 * QUIET_S)
+    assert quiet.rests_until == at + 20 * QUIET_S + REST_S_FIRST, "after a quiet time it begins anew"
 
     trusted = record.trust(at=5.0, by="ada")
 
     assert (trusted.is_resting(at=5.0), trusted.trusted_by) == (False, "ada")
-    assert trusted.add(done=0, failed=3, blamed=3).judge(at=5.0).rests_until == 5.0 + REST_S_FIRST
+    assert trusted.add(done=0, failed=3, blamed=3).judge(GOOD, at=5.0).rests_until == 5.0 + REST_S_FIRST
     assert (trusted.failed, trusted.blamed) == (36, 36), "the record stays"
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.5, 0.7])
+def test_a_task_that_fails_often_everywhere_lets_none_rest(rate: float) -> None:
+    others = Others(hosts=50, done=round(1000 * (1 - rate)), blamed=round(1000 * rate))
+    usual = NEW.add(done=round(20 * (1 - rate)), failed=20, blamed=round(20 * rate))
+
+    assert usual.judge(others, at=1.0).rests_until is None
+    assert NEW.add(done=0, failed=3, blamed=3).judge(others, at=1.0).rests_until is None, "that may be chance"
+    assert NEW.add(done=0, failed=40, blamed=40).judge(others, at=1.0).rests_until is not None
+
+
+def test_no_more_than_a_share_of_the_hosts_rest_at_once() -> None:
+    bad = NEW.add(done=0, failed=9, blamed=9)
+
+    assert bad.judge(Others(hosts=9, resting=1, done=100), at=1.0).rests_until is not None
+    assert bad.judge(Others(hosts=9, resting=2, done=100), at=1.0).rests_until is None
+    assert bad.judge(Others(hosts=1, resting=0, done=3), at=1.0).rests_until is not None
+    assert RESTING_SHARE_MAX < 0.5
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30)), max_size=30))

@@ -111,6 +111,30 @@ async def test_events_that_others_could_do_are_evidence(stand: Stand) -> None:
     assert answer["come_back_s"] is not None
 
 
+async def test_what_a_mended_task_can_do_says_nothing_of_who_failed_before(stand: Stand) -> None:
+    hosts = await begin(stand, "good", "bad")
+    await hosts.try_some("bad", BLAMED_MIN, failed)
+    task_id = hosts.workflow["tasks"][0]["task_id"]
+    await stand.post(f"/muster/v1/tasks/{task_id}/revisions", {"task_args": "cat -n {{INFILE}}"})
+    order = await stand.start(hosts.workflow, cluster_id=8)
+    new = Hosts(stand, hosts.workflow, {"good": await stand.enrol(order["taskforce_uuid"], host="good")})
+
+    await new.try_some("good", BLAMED_MIN, done)
+
+    assert [(one["blamed"], one["rests_until"]) for one in await hosts.list()] == [(0, None), (0, None)]
+
+
+async def test_what_failed_before_a_host_was_trusted_is_no_evidence_any_more(stand: Stand) -> None:
+    hosts = await begin(stand, "good", "bad")
+    await hosts.try_some("bad", BLAMED_MIN, failed)
+    await hosts.list()
+    await hosts.trust("bad")
+
+    await hosts.try_some("good", BLAMED_MIN, done)
+
+    assert [one["rests_until"] for one in await hosts.list()] == [None, None]
+
+
 async def test_events_that_nobody_can_do_are_none(stand: Stand) -> None:
     hosts = await begin(stand, "good", "bad")
     await hosts.try_some("bad", BLAMED_MIN, failed)

@@ -4,13 +4,14 @@ The quick one: after some failures in a row, while workers of other hosts are th
 seconds, then for longer and longer, until it has done something. It knows nothing of why: a broken host fails in a second, and would be at
 the head of the queue again before anybody else has ended one event. Where the others fail as well it is no host's fault.
 
-The sure one: events that failed there and were done elsewhere are evidence; where that is more than what the host has done itself, it rests
-for minutes, and longer each time.
+The sure one: events that failed there and were done elsewhere are evidence; where that is more than what the host has done itself, and far
+more than is usual at the task's other hosts, it rests for minutes, and longer each time. A task that fails often everywhere lets none rest.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import sqrt
 
 STREAK = 5
 """Failures in a row after which a host is given nothing for a while."""
@@ -26,7 +27,13 @@ BLAMED_MIN = 3
 """Events that others could do, before a host is taken to be the reason."""
 RECENT_MAX = 40
 """As many are weighed; when there are more, the old ones count half."""
+DEVIATIONS = 3.0
+"""So many standard deviations above what is usual elsewhere."""
 REST_S_FIRST, REST_S_MAX = 300.0, 6 * 3600.0
+QUIET_S = 3600.0
+"""After each such time without a rest, those of before count half."""
+RESTING_SHARE_MAX = 0.2
+"""Of a task's hosts, at most so many rest for the sure rule; one always may."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +92,71 @@ class HostRecord:
             return self
         return replace(self, rests_until=until, reason=reason)
 
-    def judge(self, *, at: float) -> "HostRecord":
+    def judge(self, others: "Others", *, at: float) -> "HostRecord":
         """By the sure rule, where there is new evidence: it rests, or stays as it is."""
-        if self.recent_blamed < BLAMED_MIN or self.recent_blamed <= self.recent_done:
+        if self.is_resting(at=at):
+            return replace(self, recent_done=0, recent_blamed=0)  # what comes in now is of before
+        ended = self.recent_done + self.recent_blamed
+        usual = ended * others.rate
+        far = usual + DEVIATIONS * sqrt(usual * (1 - others.rate))
+        if self.recent_blamed < BLAMED_MIN or self.recent_blamed <= self.recent_done or self.recent_blamed < far:
             return self
-        rest_s = min(REST_S_MAX, REST_S_FIRST * 2.0 ** min(self.rests, 20))
+        if not others.has_room:
+            return self
+        rests = (
+            self.rests if self.rests_until is None else self.rests >> min(60, int((at - self.rests_until) / QUIET_S))
+        )
+        rest_s = min(REST_S_MAX, REST_S_FIRST * 2.0 ** min(rests, 20))
         done = "and did none itself" if not self.recent_done else f"and did {self.recent_done}"
         reason = f"{self.recent_blamed} events failed there that others could do, {done}"
-        rested = replace(self, recent_done=0, recent_blamed=0, rests=self.rests + 1)
+        rested = replace(self, recent_done=0, recent_blamed=0, rests=rests + 1)
         return rested.rest(until=at + rest_s, reason=reason)
 
     def trust(self, *, at: float, by: str) -> "HostRecord":
         """Somebody says that it is all right: it is given events at once, and is judged afresh."""
         return replace(self, recent_done=0, recent_blamed=0, rests_until=None, rests=0, trusted_at=at, trusted_by=by)
+
+
+@dataclass(frozen=True)
+class Others:
+    """How the other hosts of a task do.
+
+    Args:
+        hosts: how many there are; resting: how many of them rest.
+        done, blamed: as of `HostRecord`, of all of them.
+    """
+
+    hosts: int = 0
+    resting: int = 0
+    done: int = 0
+    blamed: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Of what ends there, the share that somebody else had to do. Where little is known it is not taken for nothing."""
+        return (self.blamed + 1) / (self.blamed + self.done + 2)
+
+    def along_with(self, record: HostRecord, *, at: float) -> "Others":
+        """With one host more."""
+        return self._count(record, 1, at=at)
+
+    def without(self, record: HostRecord, *, at: float) -> "Others":
+        """Without this host, as its record is among them; a new one has none, and counts for nothing."""
+        is_new = not (record.done or record.failed or record.blamed)
+        return self if is_new else self._count(record, -1, at=at)
+
+    def _count(self, record: HostRecord, times: int, *, at: float) -> "Others":
+        return Others(
+            hosts=max(0, self.hosts + times),
+            resting=max(0, self.resting + times * record.is_resting(at=at)),
+            done=max(0, self.done + times * record.done),
+            blamed=max(0, self.blamed + times * record.blamed),
+        )
+
+    @property
+    def has_room(self) -> bool:
+        """May one more host rest?"""
+        return self.resting < max(1, RESTING_SHARE_MAX * (self.hosts + 1))
 
 
 @dataclass

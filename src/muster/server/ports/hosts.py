@@ -1,9 +1,20 @@
 """What does the server keep of execution points? How a task's attempts ended at each host, and which of them rest."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from muster.domain.hosts import HostRecord
+from muster.domain.hosts import HostRecord, Others
+
+
+@dataclass(frozen=True)
+class FailedThere:
+    """An attempt that failed at a host. `revision`: of the task, that its worker ran. `at`: seconds since the epoch."""
+
+    event: int
+    host: str
+    revision: int
+    at: float
 
 
 class Hosts(Protocol):
@@ -24,5 +35,8 @@ class Hosts(Protocol):
     def list_trusted(self, *, since: float) -> Sequence[HostRecord]:
         """Those that somebody has trusted since then."""
 
-    def list_failing(self, events: Collection[int]) -> Mapping[int, Sequence[str]]:
-        """At which hosts an attempt at each of these events failed; events without any are left out."""
+    def list_failing(self, events: Collection[int]) -> Sequence[FailedThere]:
+        """The attempts at these events that failed."""
+
+    def add_up(self, task_ids: Collection[str], *, at: float) -> Mapping[str, Others]:
+        """How all hosts of each task do together, those that rest at that time counted; tasks without any are left out."""

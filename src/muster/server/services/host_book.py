@@ -49,11 +49,12 @@ class Note:
 
 @dataclass(frozen=True)
 class Redone:
-    """An event that was done at a further attempt: whoever failed it before is to be found out."""
+    """An event that was done at a further attempt, by this revision of the task: whoever failed it before is to be found out."""
 
     task_id: str
     event: int
     host: str
+    revision: int
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,12 @@ class HostBook:
         """A worker has called: its host is one of those that are there."""
         self._watch(task_id).note_call(place.host, at=self._monotonic())
 
-    def note_done(self, task_id: str, place: Place, event: int, *, is_first: bool) -> None:
+    def note_done(self, task_id: str, place: Place, event: int, *, revision: int, is_first: bool) -> None:
         """An attempt has ended its event. `is_first`: nobody can have failed it before."""
         self._watch(task_id).note(place.host, failed=False, at=self._monotonic())
         self._note(task_id, place).done += 1
         if not is_first:
-            self._redone.append(Redone(task_id, event, place.host))
+            self._redone.append(Redone(task_id, event, place.host, revision))
 
     def note_failed(self, task_id: str, place: Place, fingerprint: str) -> None:
         """An attempt has failed."""

@@ -1,14 +1,15 @@
 """Who writes down how hosts do, and judges them? Each service what was handed in to it; all of them learn from the same rows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from muster.domain.caller import Caller
 from muster.domain.errors import NotFoundError, UnavailableError
-from muster.domain.hosts import HostRecord
+from muster.domain.hosts import HostRecord, Others
 from muster.domain.outbox import Notice
+from muster.server.ports.hosts import FailedThere
 from muster.server.ports.store import Transaction
 from muster.server.services.host_book import Key, News, Note
 from muster.server.services.parts import Parts
@@ -49,23 +50,47 @@ def _look(tx: Transaction, *, since: float) -> tuple[dict[Key, float], list[Key]
 def _keep(tx: Transaction, *, news: News) -> None:
     tx.take_turn(TURN)
     now = tx.now()
-    blamed = _find_blamed(tx, news)
-    keys = {*news.notes, *blamed}
+    failures = _list_failures(tx, news)
+    keys = {*news.notes, *(key for key, _ in failures)}
     known = tx.hosts.find(keys)
+    blamed = _count_blamed(failures, known)
     tasks = tx.workflows.find_directives({key.task_id for key in keys})
-    records: list[HostRecord] = []
-    for key in sorted(keys):
-        if key.task_id not in tasks:
-            continue  # its workflow was purged meanwhile
-        before = known.get(key) or HostRecord(*key)
-        after = _add(before, news.notes.get(key, Note()), blamed=blamed[key]).judge(at=now)
-        records.append(after)
-        if after.is_resting(at=now) and after.rests_until != before.rests_until:
-            workflow_id = tasks[key.task_id].workflow_id
-            data = {"task_id": key.task_id, "host": key.host, "until": after.rests_until, "reason": after.reason}
+    # Those of workflows that were purged meanwhile are nobody's.
+    before = {key: known.get(key) or HostRecord(*key) for key in sorted(keys) if key.task_id in tasks}
+    added = {key: _add(one, news.notes.get(key, Note()), blamed=blamed[key]) for key, one in before.items()}
+    records = _judge(tx, before, added, blamed, now=now)
+    for one in records:
+        if one.is_resting(at=now) and one.rests_until != before[Key(one.task_id, one.host)].rests_until:
+            workflow_id = tasks[one.task_id].workflow_id
+            data = {"task_id": one.task_id, "host": one.host, "until": one.rests_until, "reason": one.reason}
             tx.outbox.insert(Notice(workflow_id, "host.rests", now, data))
             tx.wake(f"workflow:{workflow_id}")
     tx.hosts.put(records)
+
+
+def _judge(
+    tx: Transaction,
+    before: Mapping[Key, HostRecord],
+    added: Mapping[Key, HostRecord],
+    blamed: Mapping[Key, int],
+    *,
+    now: float,
+) -> list[HostRecord]:
+    """By the sure rule, those of which there is new evidence, each beside the others of its task as they are by now."""
+    to_judge = [key for key in added if blamed.get(key)]
+    if not to_judge:
+        return list(added.values())
+    together = dict(tx.hosts.add_up({key.task_id for key in to_judge}, at=now))
+    for key in added:
+        if key.task_id in together or blamed.get(key):
+            sums = together.get(key.task_id, Others())
+            together[key.task_id] = sums.without(before[key], at=now).along_with(added[key], at=now)
+    judged = dict(added)
+    for key in to_judge:
+        others = together[key.task_id].without(added[key], at=now)
+        judged[key] = added[key].judge(others, at=now)
+        together[key.task_id] = others.along_with(judged[key], at=now)
+    return list(judged.values())
 
 
 def _add(record: HostRecord, note: Note, *, blamed: int) -> HostRecord:
@@ -74,15 +99,33 @@ def _add(record: HostRecord, note: Note, *, blamed: int) -> HostRecord:
         added = replace(added, site=note.site)
     if note.failed_at is not None:
         added = replace(added, fingerprint=note.fingerprint, failed_at=note.failed_at)
-    return added if note.rests_until is None else added.rest(until=note.rests_until, reason=note.reason)
+    is_of_before = record.trusted_at is not None and (note.failed_at or 0.0) <= record.trusted_at
+    if note.rests_until is None or is_of_before:
+        return added
+    return added.rest(until=note.rests_until, reason=note.reason)
 
 
-def _find_blamed(tx: Transaction, news: News) -> Counter[Key]:
-    """At which hosts others failed what was done since; each event counts once against a host."""
-    failing = tx.hosts.list_failing({one.event for one in news.redone}) if news.redone else {}
-    return Counter(
-        Key(one.task_id, host) for one in news.redone for host in failing.get(one.event, ()) if host != one.host
-    )
+def _list_failures(tx: Transaction, news: News) -> set[tuple[Key, FailedThere]]:
+    """Failures, elsewhere, of what was done since by the same revision of its task: what a mended task can do says nothing of a host."""
+    done = {one.event: one for one in news.redone}
+    failing = tx.hosts.list_failing(done) if done else ()
+    return {
+        (Key(done[one.event].task_id, one.host), one)
+        for one in failing
+        if one.host != done[one.event].host and one.revision == done[one.event].revision
+    }
+
+
+def _count_blamed(
+    failures: Collection[tuple[Key, FailedThere]], known: Mapping[tuple[str, str], HostRecord]
+) -> Counter[Key]:
+    """Each event counts once against a host, and not what was before somebody trusted it."""
+
+    def counts(key: Key, failure: FailedThere) -> bool:
+        record = known.get(key)
+        return record is None or record.trusted_at is None or failure.at > record.trusted_at
+
+    return Counter(key for key, _ in {(key, one.event) for key, one in failures if counts(key, one)})
 
 
 async def list_hosts(parts: Parts, workflow_id: str) -> tuple[Sequence[HostRecord], float]:

@@ -42,12 +42,12 @@ class Errand:
 
     Args:
         session: number of the session; a later call of the same session ends this wait.
-        take: leases; called by the head only, one at a time.
+        take: leases; called by the head only, one at a time. None: it did not look, since it may not have any at the moment.
         is_over: is there no use in waiting on? Looked at before each `take` and about once a second.
     """
 
     session: int
-    take: Callable[[], Awaitable[StepAnswer]]
+    take: Callable[[], Awaitable[StepAnswer | None]]
     is_over: Callable[[], Awaitable[bool]]
 
 
@@ -108,7 +108,7 @@ class Lot:
         while not (seat.is_dismissed or await errand.is_over()):
             if self._maybe:
                 answer = await self._ask(errand)
-                if answer.leased or answer.superseded:
+                if answer is not None and (answer.leased or answer.superseded):
                     return answer
             left_s = deadline - anyio.current_time()
             if left_s <= 0 or seat.is_dismissed:
@@ -130,7 +130,7 @@ class Lot:
             self._maybe = True
             raise
 
-    async def _ask(self, errand: Errand) -> StepAnswer:
+    async def _ask(self, errand: Errand) -> StepAnswer | None:
         # Cleared before asking: a ring that comes meanwhile sets it again.
         self._maybe = False
         self._asked_at = anyio.current_time()
@@ -139,7 +139,7 @@ class Lot:
         except BaseException:
             self._maybe = True
             raise
-        if answer.leased or answer.superseded:
+        if answer is None or answer.leased or answer.superseded:
             self._maybe = True  # there may be more than this call wanted: the next one asks
         return answer
 

@@ -118,13 +118,12 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     if counted and plan.brake_rule.attempts:
         await _watch(parts, plan, counted, is_free=word.is_free)
     stop = _render_stop(parts, word)
-    come_back_s = parts.desk.spread(min(rest_s, REST_S_MAX)) if rest_s else None
     return WorkerAnswer(
         asked.call,
         answer.verdicts,
         answer.leased,
         plan.slots,
-        come_back_s=come_back_s,
+        come_back_s=_spread_rest(parts, rest_s),
         stop=stop,
         is_held=word.is_braked or rest_s > 0,
     )
@@ -135,11 +134,16 @@ async def _refer(parts: Parts, plan: TaskPlan, finished: Sequence[Finished]) -> 
     return await parts.store.write(lambda tx: refer_results(tx, plan.workflow_id, finished))
 
 
+def _spread_rest(parts: Parts, rest_s: float) -> float | None:
+    """When workers of a host that rests so long shall ask again."""
+    return parts.desk.spread(min(rest_s, REST_S_MAX)) if rest_s else None
+
+
 def _note_ends(parts: Parts, plan: TaskPlan, place: Place, finished: Sequence[Finished]) -> None:
     """How attempts ended, for judging their host."""
     for one in finished:
         if one.outcome is Outcome.DONE:
-            parts.hosts.book.note_done(plan.task_id, place, one.event, is_first=one.fence <= 1)
+            parts.hosts.book.note_done(plan.task_id, place, one.event, revision=plan.revision, is_first=one.fence <= 1)
         elif one.outcome is Outcome.FAILED:
             parts.hosts.book.note_failed(plan.task_id, place, "" if one.error is None else one.error.fingerprint)
 
@@ -166,8 +170,8 @@ async def _watch(parts: Parts, plan: TaskPlan, finished: Sequence[Finished], *, 
         if one.outcome is not Outcome.RELEASED:
             watch.note(one.event, None if one.error is None else one.error.fingerprint)
     if (trip := watch.judge()) is not None:
-        watch.forget()
         await trip_brake(parts, plan.workflow_id, plan.task_id, trip)
+        watch.forget()
 
 
 async def _keep_outputs(parts: Parts, asked: WorkerCall, verdicts: Sequence[Verdict]) -> None:
@@ -209,20 +213,29 @@ async def await_events(parts: Parts, claims: WorkerClaims, asked: WorkerCall, an
     lot = parts.desk.get_lot(plan.task_id, parts.waking, queues=plan.inputs, topics=topics, net_s=net_s)
     step = _make_step(claims, plan, replace(asked, finished=()), want=asked.want)
 
-    async def take() -> StepAnswer:
-        place = await _find_place(parts, claims)
-        if (await _find_word(parts, claims, plan)).is_braked or parts.hosts.book.find_rest(plan.task_id, place.host):
-            return StepAnswer((), ())  # it waits on: the end of a brake rings, and a host that rests asks again
+    place = await _find_place(parts, claims)
+
+    async def take() -> StepAnswer | None:
+        if (await _find_word(parts, claims, plan)).is_braked:
+            return None  # it waits on: the end of that rings
         return await parts.engine.lease_more(step)
 
     async def is_over() -> bool:
-        return parts.stopping.asked or _render_stop(parts, await _find_word(parts, claims, plan)) is not None
+        if parts.stopping.asked or parts.hosts.book.find_rest(plan.task_id, place.host):
+            return True  # a host that rests is told when to come back, and leaves the ring to others
+        return _render_stop(parts, await _find_word(parts, claims, plan)) is not None
 
     wait_s = min(asked.wait_s, parts.settings.park_s_max)
     woken = await lot.wait(Errand(claims.session, take, is_over), timeout_s=wait_s)
     if woken is None:
         word = await _find_word(parts, claims, plan)
-        return replace(answer, stop=_render_stop(parts, word), is_held=word.is_braked)
+        rest_s = parts.hosts.book.find_rest(plan.task_id, place.host)
+        return replace(
+            answer,
+            stop=_render_stop(parts, word),
+            is_held=word.is_braked or rest_s > 0,
+            come_back_s=_spread_rest(parts, rest_s),
+        )
     reach("server.step.committed")
     return replace(answer, leased=woken.leased)
 

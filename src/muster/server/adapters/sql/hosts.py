@@ -4,14 +4,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Row, Select, select, tuple_
+from sqlalchemy import Row, Select, case, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from muster.domain.attempt import AttemptEnd
-from muster.domain.hosts import HostRecord
+from muster.domain.hosts import HostRecord, Others
 from muster.server.adapters.sql.hosts_schema import host_record
 from muster.server.adapters.sql.rows import Session, keepable
-from muster.server.adapters.sql.schema import attempt, holder
+from muster.server.adapters.sql.schema import attempt, holder, taskforce
+from muster.server.ports.hosts import FailedThere
 
 CHUNK = 400
 """Keys that one statement names."""
@@ -55,19 +56,33 @@ class SqlHosts:
     def list_trusted(self, *, since: float) -> Sequence[HostRecord]:
         return self._list(select(host_record).where(host_record.c.trusted_at >= since))
 
-    def list_failing(self, events: Collection[int]) -> Mapping[int, Sequence[str]]:
-        found: dict[int, list[str]] = {}
+    def list_failing(self, events: Collection[int]) -> Sequence[FailedThere]:
+        found: list[FailedThere] = []
         ordered = sorted(events)
         for start in range(0, len(ordered), CHUNK):
             query = (
-                select(attempt.c.event, holder.c.host)
-                .distinct()
+                select(attempt.c.event, holder.c.host, taskforce.c.revision, attempt.c.at)
                 .join(holder, holder.c.number == attempt.c.holder)
+                .join(taskforce, taskforce.c.taskforce_uuid == holder.c.taskforce_uuid)
                 .where(attempt.c.event.in_(ordered[start : start + CHUNK]), attempt.c.end == AttemptEnd.FAILED)
             )
-            for event, host in self._session.execute(query):
-                found.setdefault(event, []).append(host)
+            found += [FailedThere(*row) for row in self._session.execute(query)]
         return found
+
+    def add_up(self, task_ids: Collection[str], *, at: float) -> Mapping[str, Others]:
+        resting = func.sum(case((host_record.c.rests_until > at, 1), else_=0))
+        query = (
+            select(
+                host_record.c.task_id,
+                func.count(),
+                resting,
+                func.sum(host_record.c.done),
+                func.sum(host_record.c.blamed),
+            )
+            .where(host_record.c.task_id.in_(task_ids))
+            .group_by(host_record.c.task_id)
+        )
+        return {task_id: Others(*map(int, sums)) for task_id, *sums in self._session.execute(query)}
 
     def _list(self, query: Select[Any]) -> list[HostRecord]:
         return [_read(row) for row in self._session.execute(query)]
