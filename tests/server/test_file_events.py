@@ -1,13 +1,16 @@
 """Do events whose body is a file go the way of all events, and does the file go with the last of them?"""
 
+import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import update
 
+from muster.domain.errors import UnavailableError
 from muster.domain.file import GRACE_S
 from muster.server.adapters.sql.file_schema import file as file_table
 from muster.server.adapters.sql.transaction import SqlTransaction
@@ -238,7 +241,7 @@ async def test_a_removal_that_broke_off_in_the_middle_is_ended_by_the_next_pass(
     assert ok(await send(stand, path_of(workflow, again["file"]), LARGE))["state"] == "stored"
 
 
-async def test_what_has_no_row_goes_after_a_day(stand: Stand, workflow: Json, files_dir: Path) -> None:
+async def test_what_has_no_row_is_told_after_a_day_and_stays(stand: Stand, workflow: Json, files_dir: Path) -> None:
     stored = await upload(stand, workflow, LARGE)
     await publish(stand, workflow, {"kind": "file", "body": stored["file"]})
     stray = files_dir / NOWHERE[:2] / NOWHERE[2:4] / NOWHERE
@@ -248,6 +251,30 @@ async def test_what_has_no_row_goes_after_a_day(stand: Stand, workflow: Json, fi
     assert await sweep_files(stand.parts) == NOTHING
     await make_older(stand, files_dir, STRAY_S + 60)
     assert await sweep_files(stand.parts) == FilesSwept(files=0, strays=1, drafts=0)
+    assert stray.exists()
+    assert LARGE in list_files(files_dir)
+
+
+@pytest.mark.parametrize("harm", ["lost", "cut", "damaged"])
+async def test_bytes_that_the_store_has_lost_can_be_sent_again(
+    stand: Stand, workflow: Json, files_dir: Path, harm: str
+) -> None:
+    stored = await upload(stand, workflow, LARGE)
+    await publish(stand, workflow, {"kind": "file", "body": stored["file"]})
+    place = files_dir / stored["file"][:2] / stored["file"][2:4] / stored["file"]
+    match harm:
+        case "lost":
+            place.unlink()
+        case "cut":
+            place.write_bytes(LARGE[:-1])
+        case _:
+            place.write_bytes(LARGE[:-1] + b"!")
+            with contextlib.suppress(httpx.HTTPError, AssertionError, UnavailableError):
+                await stand.ask("GET", path_of(workflow, stored["file"]))
+
+    again = await upload(stand, workflow, LARGE)
+
+    assert (again["file"], again["state"]) == (stored["file"], "stored")
     assert list_files(files_dir) == [LARGE]
 
 

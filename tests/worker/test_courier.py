@@ -1,5 +1,6 @@
 """Do large bodies come through trouble: a service that is away, answers that break off, sessions that end, tasks that are stopped?"""
 
+import errno
 import hashlib
 import io
 import json
@@ -13,10 +14,14 @@ import pytest
 
 from muster.worker.child import Cancel
 from muster.worker.courier import BrokenOffError, BroughtNothingError, Courier, find_content, find_large
+from muster.worker.folders import DiskError, Folders
 from muster.worker.link import parse_address
 from muster.worker.log_lines import LogLines
+from muster.worker.messages import Lease
+from muster.worker.plain import Workshop, place_input
 from muster.worker.results import BODY_BYTES_MAX, ResultError
 from muster.worker.service import Patience, Session
+from muster.worker.watched import WatchList
 
 DATA = bytes(range(256)) * (8 << 10)
 FILE = "0123456789abcdef" * 2
@@ -258,3 +263,26 @@ def test_large_is_what_no_message_takes(place: Path) -> None:
     assert not find_large(str(place))
     place.write_bytes(b"x" * (BODY_BYTES_MAX + 1))
     assert find_large(str(place))
+
+
+def test_a_body_for_which_there_is_no_room_is_its_events_error_and_no_workers_end(tmp_path: Path) -> None:
+    """It may be as large as a disk, and would take down one worker after another."""
+    folders = Folders(tmp_path, input_dir=None, failures_kept=0)
+    tries: list[int] = []
+
+    class FullDisk:
+        def bring(self, *_: object) -> str:
+            tries.append(1)
+            (tmp_path / "infile").write_bytes(b"half of it")
+            raise DiskError(errno.ENOSPC, "No space left on device")
+
+    shop = Workshop(None, None, folders, None, 1.0, None, WatchList(), courier=FullDisk())  # type: ignore[arg-type]
+    lease = Lease("EV-1", 1, 1, "file", json.dumps({"file": "0" * 32, "size_bytes": 1 << 40}).encode())
+
+    with pytest.raises(
+        BroughtNothingError, match=r"its body of 1099511627776 bytes cannot be kept here: No space left"
+    ):
+        place_input(lease, str(tmp_path / "infile"), Cancel(), extension="json", shop=shop)
+
+    assert not (tmp_path / "infile").exists()
+    assert len(tries) == 1

@@ -158,7 +158,10 @@ def test_a_damaged_body_is_the_error_of_its_attempt(tmp_path: Path, start: Start
         place.write_bytes(LARGE[:-1] + b"\0")
         on.work()
 
-        assert "its body does not come whole" in on.wait_for_error()
+        # The first look finds it out; from then on the service says so before it gives out a byte.
+        error = on.wait_for_error()
+        assert "its body is not there: " in error
+        assert "was damaged" in error
 
 
 def test_a_body_that_is_gone_is_the_error_of_its_attempt(tmp_path: Path, start: Start, script: Script) -> None:

@@ -14,7 +14,7 @@ UNPUBLISHED_MAX = 1000
 """Files that one who uploads may have at once to which no event refers yet."""
 UNPUBLISHED_OF_TASKFORCE_MAX = 10_000
 """The same of all workers of a taskforce together."""
-GRACE_S = 6 * 3600.0
+GRACE_S = 3 * 24 * 3600.0
 """Seconds that a file is kept to which no event refers: so long may pass between its upload and its event."""
 
 

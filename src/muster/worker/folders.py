@@ -11,6 +11,7 @@ Layout and names: pilot.md section 5.1; `scratch` is ours.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pkgutil
@@ -168,17 +169,19 @@ class Folders:
         except OSError as error:
             raise ExecutionPointError(f"{path}: {error.strerror}") from None
 
-    def fill(self, path: str, fill: Callable[[], T]) -> T:
-        """Have somebody write a file; once more with room made, if the disk was full."""
+    def fill(self, fill: Callable[[], T]) -> T:
+        """Have somebody write a file; once more with room made, if the disk was full. Raises DiskError: it has no room for this one."""
         try:
-            try:
-                return fill()
-            except DiskError as error:
-                if not self._make_room(error):
-                    raise
-                return fill()
+            return fill()
         except DiskError as error:
-            raise ExecutionPointError(f"{path}: {error.strerror}") from None
+            if not self._make_room(error):
+                raise
+            return fill()
+
+    def drop(self, path: str) -> None:
+        """Delete a file, should it be there."""
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
     def _make_room(self, error: "Union[OSError, DiskError]") -> bool:
         """On a full disk: delete what is kept of failed attempts. False: that was not the trouble, or nothing is kept."""

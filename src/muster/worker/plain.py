@@ -11,7 +11,7 @@ from muster.worker.capture import Capture
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
 from muster.worker.courier import BrokenOffError, BroughtNothingError, Courier, find_content, find_large
-from muster.worker.folders import AttemptFolder, Folders
+from muster.worker.folders import AttemptFolder, DiskError, Folders
 from muster.worker.launch import Launcher
 from muster.worker.lines import read_lines
 from muster.worker.live import Live
@@ -84,7 +84,14 @@ def place_input(lease: Lease, infile: str, cancel: Cancel, *, extension: str, sh
     courier = shop.courier
     if courier is None:
         raise BroughtNothingError("its body is a file, and this worker cannot bring files")
-    return shop.folders.fill(infile, lambda: courier.bring(lease.body, infile, cancel))
+    try:
+        return shop.folders.fill(lambda: courier.bring(lease.body, infile, cancel))
+    except DiskError as error:
+        # A body may be as large as a disk: so it is to blame, or it would take down one worker after another.
+        shop.folders.drop(infile)
+        raise BroughtNothingError(
+            f"its body of {count_bytes(lease)} bytes cannot be kept here: {error.strerror}"
+        ) from None
 
 
 class PlainCommand:

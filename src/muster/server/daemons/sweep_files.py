@@ -13,5 +13,7 @@ async def sweep_all_files(parts: Parts) -> None:
     if parts.files is None:
         return
     swept = await sweep_files(parts)
-    if swept.files or swept.strays or swept.drafts:
-        log.info("files removed", files=swept.files, strays=swept.strays, drafts=swept.drafts)
+    if swept.files or swept.drafts:
+        log.info("files removed", files=swept.files, drafts=swept.drafts)
+    if swept.strays:
+        log.warning("files of which this database knows nothing", strays=swept.strays)

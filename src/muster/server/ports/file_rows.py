@@ -48,8 +48,8 @@ class FileRows(Protocol):
     def has_in_hand(self, session: int, ref: FileRef) -> bool:
         """Does the session hold an event that refers to the file?"""
 
-    def count_unreferred(self, workflow_id: str, made_by: str) -> int:
-        """How many files of one who uploads no event has referred to."""
+    def count_unreferred(self, workflow_id: str, made_by: str, *, limit: int) -> int:
+        """How many files of one who uploads no event has referred to; counted up to the limit."""
 
     def list_idle(self, *, before: float, after: str, limit: int) -> Sequence[FileRow]:
         """Files with an id above `after` that were not used since, by id; those that are going, too."""

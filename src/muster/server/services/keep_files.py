@@ -101,10 +101,11 @@ async def promise_file(parts: Parts, enter: Enter, promised: FileRef) -> FileRow
 
     def promise(tx: Transaction) -> FileRow:
         uploader = enter(tx)
-        if (same := tx.files.find_same(uploader.workflow_id, promised)) is not None:
-            tx.files.touch(same.ref.file)
+        same = tx.files.find_same(uploader.workflow_id, promised)
+        if same is not None and tx.files.touch(same.ref.file):  # else it is on its way out
             return same
-        if tx.files.count_unreferred(uploader.workflow_id, uploader.name) >= uploader.files_max:
+        unreferred = tx.files.count_unreferred(uploader.workflow_id, uploader.name, limit=uploader.files_max)
+        if unreferred >= uploader.files_max:
             raise ConflictError(
                 f"{uploader.name} has promised {uploader.files_max} files to which no event refers: publish those, or wait "
                 "until they are removed"
@@ -121,8 +122,28 @@ async def promise_file(parts: Parts, enter: Enter, promised: FileRef) -> FileRow
         return row
 
     row = await parts.store.write(promise)
+    if row.state is FileState.STORED and not await _is_there(parts, row.ref):
+        row = await _take_back(parts, row.ref)
     reach("server.file.promised")
     return row
+
+
+async def _is_there(parts: Parts, ref: FileRef) -> bool:
+    """Does the store have a file of that length under its id? It may have been restored without it."""
+    try:
+        return (await get_store(parts).head(ref.file)).size_bytes == ref.size_bytes
+    except NotFoundError:
+        return False
+
+
+async def _take_back(parts: Parts, ref: FileRef) -> FileRow:
+    """The bytes of a file are not what they were: whoever has them may send them again."""
+
+    def take_back(tx: Transaction) -> FileRow:
+        tx.files.touch(ref.file, state=FileState.PROMISED)
+        return tx.files.get(ref.file)
+
+    return await parts.store.write(take_back)
 
 
 async def store_file(parts: Parts, enter: Enter, file: str, chunks: AsyncIterator[bytes]) -> FileRow:
@@ -187,6 +208,7 @@ async def read_file(parts: Parts, ref: FileRef) -> AsyncGenerator[bytes, None]:
                 yield kept_back
             kept_back = chunk
     if render_checksum(taken) != ref.checksum:
+        await _take_back(parts, ref)
         raise UnavailableError(f"file {ref.file} is damaged in the file store")
     if kept_back:
         yield kept_back
@@ -204,7 +226,7 @@ async def _find_stored(parts: Parts, look: Callable[[Transaction], FileRow]) -> 
     store = get_store(parts)
     row = await parts.store.read(look)
     if row.state is not FileState.STORED:
-        raise NotFoundError(f"there is no file {row.ref.file}: it was not sent whole, or is being removed")
+        raise NotFoundError(f"there is no file {row.ref.file}: it was not sent whole, was damaged, or is being removed")
     if (await store.head(row.ref.file)).size_bytes != row.ref.size_bytes:
         raise NotFoundError(f"file {row.ref.file} is damaged in the file store: it is not as long as it was")
     return row

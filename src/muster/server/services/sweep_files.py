@@ -1,7 +1,7 @@
 """Which files may go? Those to which no event refers, some hours after anybody used them.
 
-A file's row is marked before it is deleted, and goes after it: wherever a pass breaks off, the next one goes on. What is in the store
-and has no row belongs to nobody: a database that was restored or emptied does not know of it.
+A file's row is marked before it is deleted, and goes after it: wherever a pass breaks off, the next one goes on. What is in the store and
+has no row is counted, and left: this database may have been restored, or emptied, or be a second one over the same folder by mistake.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from muster.server.services.parts import Parts
 
 AT_ONCE = 200
 STRAY_S = 24 * 3600.0
-"""Seconds after which drafts of uploads, and files without a row, are nobody's."""
+"""Seconds after which drafts of uploads are nobody's, and files without a row are told."""
 
 
 @dataclass(frozen=True)
 class FilesSwept:
-    """What a pass removed: files, files without a row, and drafts."""
+    """What a pass removed: files, and drafts. `strays`: files without a row, which it left."""
 
     files: int
     strays: int
@@ -29,7 +29,7 @@ async def sweep_files(parts: Parts) -> FilesSwept:
     """One pass through all that nobody has used lately. Two services may make one at once. Raises RejectedError, UnavailableError."""
     return FilesSwept(
         files=await _remove_unreferred(parts),
-        strays=await _remove_strays(parts),
+        strays=await _count_strays(parts),
         drafts=await get_store(parts).sweep(older_s=STRAY_S),
     )
 
@@ -55,16 +55,13 @@ async def _remove_unreferred(parts: Parts) -> int:
     return count
 
 
-async def _remove_strays(parts: Parts) -> int:
+async def _count_strays(parts: Parts) -> int:
     store = get_store(parts)
     after = ""
     count = 0
     while page := await store.list_page(after=after, older_s=STRAY_S, limit=AT_ONCE):
         names = [one.file for one in page]
         known = await parts.store.read(lambda tx, names=tuple(names): tx.files.find_known(names))  # type: ignore[misc]
-        for file in names:
-            if file not in known:
-                await store.delete(file)
-                count += 1
+        count += sum(file not in known for file in names)
         after = names[-1]
     return count

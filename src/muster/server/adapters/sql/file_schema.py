@@ -7,6 +7,9 @@ from muster.server.adapters.sql.schema import event, finished, metadata
 IS_REFERENCE = text("kind = 3")
 """queue_engine.BodyKind.FILE. Written out, so that the databases see that their indexes of references do."""
 
+IS_UNREFERRED = text("is_referred = 0"), text("NOT is_referred")
+"""As the queries have it, on SQLite and on PostgreSQL."""
+
 file = Table(
     "file",
     metadata,
@@ -20,6 +23,9 @@ file = Table(
     Column("touched_at", Double, nullable=False),
     Column("is_referred", Boolean, nullable=False),
     Index("file_of_workflow", "workflow_id", "checksum"),
+    Index(
+        "file_unreferred", "workflow_id", "made_by", sqlite_where=IS_UNREFERRED[0], postgresql_where=IS_UNREFERRED[1]
+    ),
     sqlite_with_rowid=False,
 )
 """ports.file_rows.FileRow"""

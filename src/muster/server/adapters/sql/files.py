@@ -81,13 +81,14 @@ class SqlFiles:
         )
         return self._session.execute(query.limit(1)).one_or_none() is not None
 
-    def count_unreferred(self, workflow_id: str, made_by: str) -> int:
-        query = (
-            select(func.count())
-            .select_from(file)
+    def count_unreferred(self, workflow_id: str, made_by: str, *, limit: int) -> int:
+        some = (
+            select(file.c.file)
             .where(file.c.workflow_id == workflow_id, file.c.made_by == made_by, ~file.c.is_referred)
+            .limit(limit)
+            .subquery()
         )
-        return self._session.connection.scalar(query) or 0
+        return self._session.connection.scalar(select(func.count()).select_from(some)) or 0
 
     def list_idle(self, *, before: float, after: str, limit: int) -> Sequence[FileRow]:
         query = select(file).where(file.c.file > after, file.c.touched_at < before)

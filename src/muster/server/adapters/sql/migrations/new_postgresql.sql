@@ -562,6 +562,8 @@ CREATE TABLE file (
 
 CREATE INDEX file_of_workflow ON file (workflow_id, checksum);
 
+CREATE INDEX file_unreferred ON file (workflow_id, made_by) WHERE NOT is_referred;
+
 CREATE INDEX event_of_file ON event (body) WHERE kind = 3;
 
 CREATE INDEX finished_of_file ON finished (result) WHERE kind = 3;

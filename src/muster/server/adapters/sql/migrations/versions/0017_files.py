@@ -29,5 +29,12 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("file_of_workflow", "file", ["workflow_id", "checksum"])
+    op.create_index(
+        "file_unreferred",
+        "file",
+        ["workflow_id", "made_by"],
+        sqlite_where=sa.text("is_referred = 0"),
+        postgresql_where=sa.text("NOT is_referred"),
+    )
     for name, table, column in (("event_of_file", "event", "body"), ("finished_of_file", "finished", "result")):
         op.create_index(name, table, [column], sqlite_where=IS_REFERENCE, postgresql_where=IS_REFERENCE)
