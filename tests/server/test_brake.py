@@ -136,6 +136,18 @@ async def test_a_drained_workflow_gets_new_workers_like_its_first_ones_when_it_g
     assert (await stand.post(path(workflow, "actions/resume")))["n_taskforces"] == 1
 
 
+async def test_a_cluster_of_which_no_worker_is_up_is_removed_when_it_is_drained(stand: Stand) -> None:
+    workflow = await stand.submit()
+    order = await stand.start(workflow)
+
+    assert (await pause(stand, workflow, "drain"))["n_taskforces"] == 1
+
+    [taskforce] = (await stand.show(workflow))["taskforces"]
+    assert (taskforce["phase"], taskforce["let_go_at"]) == ("pending-stopper", None)
+    [stop] = (await stand.claim(held=[order["taskforce_uuid"]]))["stop"]
+    assert stop["taskforce_uuid"] == order["taskforce_uuid"]
+
+
 async def test_what_was_not_started_when_it_was_drained_is_not_started(stand: Stand) -> None:
     workflow = await stand.submit()
     await stand.advance()  # it is offered to agents

@@ -4,7 +4,7 @@ Paused: no event is begun, what is at work goes on to its end, and the workers w
 nothing in hand, and the pool is free for others. Resumed: the workers that wait go on at once; for those that went, new ones come.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,6 +22,8 @@ from muster.server.services.queue_access import get_owned_workflow
 from muster.server.services.reopen_workflow import insert_wanted, list_wanted
 from muster.worker.crash_points import reach
 
+LIVE_AT_ONCE = 1000
+"""Taskforces of which one statement counts the workers."""
 DRAINED = "User drained workflow"
 RESUMED = "Created when the workflow was resumed, in the place of one that was drained."
 
@@ -104,7 +106,7 @@ def _keep(tx: Transaction, workflow: Workflow, *, by: str) -> None:
 
 
 def let_go(tx: Transaction, taskforces: Sequence[Taskforce], *, context: str) -> int:
-    """Workers that are up go by themselves once they have nothing in hand; what has none yet is called off.
+    """Workers that are up go by themselves once they have nothing in hand; a taskforce of which none is up is called off, or removed.
 
     Args:
         taskforces: of a workflow that is locked; those that are ending, or were let go, stay as they are.
@@ -113,15 +115,25 @@ def let_go(tx: Transaction, taskforces: Sequence[Taskforce], *, context: str) ->
     Returns how many that changed.
     """
     staying = [one for one in taskforces if one.phase not in ENDING and one.let_go_at is None]
-    up = [one for one in staying if one.phase is Phase.CONDOR_SUBMIT]
+    placed = [one for one in staying if one.phase is Phase.CONDOR_SUBMIT]
+    live = _count_live(tx, [one.taskforce_uuid for one in placed])
+    # One that waits in a pool's queue would only start to hear that it is to go; held there, it would never leave.
+    up = [one for one in placed if live.get(one.taskforce_uuid)]
     if up:
         tx.taskforces.update(*(replace(one, let_go_at=tx.now()) for one in up))
     happened = Happened(PhaseEvent.DEACTIVATED, DEACTIVATOR, context)
-    others = [(one, happened) for one in staying if one.phase is not Phase.CONDOR_SUBMIT]
+    others = [(one, happened) for one in staying if one not in up]
     for one in advance_all(tx, others, claim_until=None, held_reason=None):
         tx.wake(f"stop:{one.schedd}")
         tx.wake(f"start:{one.schedd}")
     return len(staying)
+
+
+def _count_live(tx: Transaction, taskforce_uuids: Sequence[str]) -> Mapping[str, int]:
+    found: dict[str, int] = {}
+    for start in range(0, len(taskforce_uuids), LIVE_AT_ONCE):
+        found |= tx.holders.count_live_of(taskforce_uuids[start : start + LIVE_AT_ONCE])
+    return found
 
 
 def _bring_back(tx: Transaction, parts: Parts, workflow: Workflow) -> int:
