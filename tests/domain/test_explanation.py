@@ -123,7 +123,7 @@ def test_what_no_release_can_mend_is_told_with_how_to_mend_the_workflow() -> Non
     [reason] = explain(a_case(WAIT, held)).reasons
 
     assert reason.text == "no taskforce can be started: no containers here; its site cannot start it as it is"
-    assert (reason.last_error, reason.remedies) == ("no containers here", list_ways_to_mend("WF-1"))
+    assert (reason.last_error, reason.remedies) == ("no containers here", list_ways_to_mend(held))
 
 
 def test_workers_that_have_all_ended_are_missed() -> None:

@@ -253,7 +253,7 @@ def test_one_that_is_held_needs_a_person() -> None:
     assert reason(case).needs_help
 
 
-def test_for_what_no_release_can_mend_the_workflow_itself_must_be_changed() -> None:
+def test_for_what_no_release_can_mend_the_task_or_the_workflow_must_be_changed() -> None:
     failed = entry(P.CONDOR_SUBMIT, ago=3, ok=False, context="ERROR: no containers here")
     case = a_case(P.PENDING_STARTER, failed, submit_failures=1, held_reason=render_final("no containers here"))
     text = "it is held: its site cannot start it as it is, however often that is tried (no containers here)"
@@ -261,10 +261,12 @@ def test_for_what_no_release_can_mend_the_workflow_itself_must_be_changed() -> N
     found = reason(case)
 
     assert is_final(case.taskforce)
-    assert found.text == f"{text}; the workflow itself must be changed: end this one, and submit a mended one"
+    mend = "the task must be changed, or the workflow: revise the one, or end the other and submit a mended one"
+    assert found.text == f"{text}; {mend}"
     assert (found.last_error, found.waits_for, found.since) == ("no containers here", Party.PERSON, NOW - 3)
     commands = [one.partition("    #")[0] for one in found.remedies]
-    assert commands == ["muster workflow abort WF-1", "muster workflow submit mended.yaml"]
+    revise = "muster task revise TK-1 --image …"
+    assert commands == [revise, "muster workflow abort WF-1", "muster workflow submit mended.yaml"]
     # Where others work for its task, nothing has to be ended.
     others = Reason(Cause.HELD, f"{text}; others work for its task", Party.PERSON, NOW - 3, "no containers here")
     assert reason(replace(case, has_others=True)) == others

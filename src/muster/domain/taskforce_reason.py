@@ -145,8 +145,8 @@ def _explain_held(case: TaskforceCase) -> Reason:
         text = f"it is held: its site cannot start it as it is, however often that is tried ({reason})"
         if case.has_others:
             return Reason(Cause.HELD, f"{text}; others work for its task", Party.PERSON, at, reason)
-        text += "; the workflow itself must be changed: end this one, and submit a mended one"
-        return Reason(Cause.HELD, text, Party.PERSON, at, reason, list_ways_to_mend(taskforce.workflow_id))
+        text += "; the task must be changed, or the workflow: revise the one, or end the other and submit a mended one"
+        return Reason(Cause.HELD, text, Party.PERSON, at, reason, list_ways_to_mend(taskforce))
     if taskforce.phase is P.PENDING_STARTER:
         tried = f"after {count(taskforce.submit_failures, 'failed start')} "
         text = f"it is held: {tried}it is not tried any more ({reason}); mend that, and release it, or add workers elsewhere"
@@ -159,10 +159,11 @@ def _explain_held(case: TaskforceCase) -> Reason:
     return Reason(Cause.HELD, text, Party.PERSON, at, reason, (release, *by_hand))
 
 
-def list_ways_to_mend(workflow_id: str) -> tuple[str, ...]:
-    """What to type where a workflow cannot be carried out as it was submitted."""
+def list_ways_to_mend(taskforce: Taskforce) -> tuple[str, ...]:
+    """What to type where a taskforce cannot be started as it was submitted, whoever tries."""
     return (
-        f"muster workflow abort {workflow_id}    # where events wait, it prints the lines that take them to the mended one",
+        f"muster task revise {taskforce.task_id} --image …    # or what else of it is wrong: muster task revise --help",
+        f"muster workflow abort {taskforce.workflow_id}    # where events wait, it prints the lines that take them to the mended one",
         "muster workflow submit mended.yaml    # its file, with that changed",
     )
 
