@@ -11,11 +11,14 @@ import pytest
 
 from contracts.file_store_contract import ONE, SMALL, Age, FileStoreContract, list_all, put, read
 from harness.namespaces import on_small_disk
-from muster.domain.errors import InvalidError, NotFoundError
+from muster.domain.errors import InvalidError, NoRoomError, NotFoundError
 from muster.server.adapters.folder.files import DRAFTS, check_folder, open_folder
 from muster.server.ports.files import FileStore, StoredFile
 
 pytestmark = pytest.mark.anyio
+
+TESTS = Path(__file__).parents[1]
+"""Where a process that is started finds `contracts`."""
 
 DIES = """
 import os, signal, sys
@@ -53,6 +56,26 @@ async def main() -> None:
     print([one.file for one in await list_all(store)] == [ONE], list((root / DRAFTS).iterdir()))
     await put(store, TWO, SMALL)
     print("goes on")
+
+anyio.run(main)
+"""
+
+TOO_LARGE = """
+import sys
+from pathlib import Path
+import anyio
+from contracts.file_store_contract import LARGE, list_all, put
+from muster.domain.errors import TooLargeError
+from muster.server.adapters.folder.files import DRAFTS, open_folder
+
+async def main() -> None:
+    root = Path(sys.argv[1])
+    store = open_folder(root)
+    try:
+        await put(store, sys.argv[2], LARGE)
+    except TooLargeError as error:
+        print(error)
+    print(await list_all(store), list((root / DRAFTS).iterdir()))
 
 anyio.run(main)
 """
@@ -163,7 +186,11 @@ def test_a_full_disk_is_told_nothing_is_left_and_the_store_goes_on(tmp_path: Pat
     disk = on_small_disk(str(tmp_path / "disk"), "size=4m,mode=700")
 
     ended = subprocess.run(
-        [*disk, sys.executable, "-c", FILLS, str(tmp_path / "disk")], capture_output=True, text=True, check=False
+        [*disk, sys.executable, "-c", FILLS, str(tmp_path / "disk")],
+        cwd=TESTS,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert ended.stdout.splitlines() == [
@@ -171,6 +198,29 @@ def test_a_full_disk_is_told_nothing_is_left_and_the_store_goes_on(tmp_path: Pat
         "True []",
         "goes on",
     ], ended.stderr
+
+
+async def test_what_is_reserved_of_the_disk_stays_free(tmp_path: Path) -> None:
+    found = os.statvfs(tmp_path)
+    store = open_folder(tmp_path / "files", reserve_bytes=found.f_bavail * found.f_frsize * 2)
+
+    with pytest.raises(NoRoomError, match=rf"stay so \(MUSTER_FILE_RESERVE_BYTES\), and {len(SMALL)} were to be"):
+        await put(store, ONE, SMALL)
+
+    assert await list_all(store) == []
+    assert list((tmp_path / "files" / DRAFTS).iterdir()) == []
+
+
+def test_a_file_larger_than_its_disk_takes_is_too_large(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        ["prlimit", f"--fsize={1 << 20}", sys.executable, "-c", TOO_LARGE, str(tmp_path / "files"), ONE],
+        cwd=TESTS,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.stdout.splitlines() == ["the file store's disk takes no file of this size", "[] []"], ended.stderr
 
 
 @pytest.mark.parametrize("look", [open_folder, check_folder])

@@ -205,7 +205,9 @@ async def open_stand(
             version="0.1.0",
             broker=broker,
             queue_keys=queue_keys,
-            files=None if chosen.files_dir is None else open_folder(chosen.files_dir),
+            files=None
+            if chosen.files_dir is None
+            else open_folder(chosen.files_dir, reserve_bytes=chosen.file_reserve_bytes),
         )
         app = make_app(parts)
         transport = httpx.ASGITransport(app=cast("Any", app))

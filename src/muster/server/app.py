@@ -249,7 +249,9 @@ async def open_parts(settings: ServerSettings) -> AsyncIterator[Parts]:
             version=version("muster-compute"),
             broker=broker,
             queue_keys=queue_keys,
-            files=None if settings.files_dir is None else open_folder(settings.files_dir),
+            files=None
+            if settings.files_dir is None
+            else open_folder(settings.files_dir, reserve_bytes=settings.file_reserve_bytes),
             measures=measures,
             use=database.use,
         )

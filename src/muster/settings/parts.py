@@ -153,6 +153,9 @@ class ServerSettings(SignInSettings, BrokerSettings, RetentionSettings):
     file_bytes_max: int = Field(default=1 << 30, ge=1)
     """Bytes that one of these files may have."""
 
+    file_reserve_bytes: int = Field(default=1 << 30, ge=0)
+    """Bytes that stay free on the disk of MUSTER_FILES_DIR, for whatever else lives there: the database of `muster up`, say."""
+
     file_sweep_interval_s: float = Field(default=600.0, gt=0)
     """Seconds between two looks for files to which no event refers."""
 

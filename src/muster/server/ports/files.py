@@ -34,7 +34,8 @@ class FileStore(Protocol):
 
         Raises:
             MismatchError: it is not of that size, or has another checksum. Reading ends with the first byte too many.
-            NoRoomError: the store has no room for it.
+            NoRoomError: the store has no room for it, now.
+            TooLargeError: nor ever.
 
         After these, after an error of `chunks` (which passes through), and when it is cancelled, nothing is there that was not before.
         After UnavailableError the file is there, whole, or not. A crash may leave a draft, which nobody finds, and `sweep` removes.

@@ -19,7 +19,14 @@ from typing import BinaryIO, TypeVar
 import anyio
 import anyio.to_thread
 
-from muster.domain.errors import Finding, InvalidError, NoRoomError, NotFoundError, UnavailableError
+from muster.domain.errors import (
+    Finding,
+    InvalidError,
+    NoRoomError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
+)
 from muster.domain.file import FILE_ID, begin_checksum, render_checksum
 from muster.server.ports.files import MismatchError, StoredFile
 
@@ -29,7 +36,7 @@ READ_BYTES = 1 << 18
 DRAFTS = "drafts"
 _FIELD = "files_dir"
 _SHELF = re.compile(r"[0-9a-f]{2}")
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
 
 T = TypeVar("T")
@@ -38,13 +45,15 @@ T = TypeVar("T")
 class FolderFileStore:
     """See `muster.server.ports.files.FileStore`."""
 
-    def __init__(self, root: Path) -> None:
-        """`root` has been looked at by `open_folder`."""
+    def __init__(self, root: Path, *, reserve_bytes: int = 0) -> None:
+        """`root` has been looked at by `open_folder`. `reserve_bytes`: what stays free of its disk, for whatever else lives there."""
         self._root = root
+        self._reserve_bytes = reserve_bytes
         self._drafts = root / DRAFTS
 
     async def put(self, file: str, chunks: AsyncIterator[bytes], *, size_bytes: int, checksum: str) -> None:
         place = self._place(file)
+        await _in_thread(partial(self._require_room, size_bytes))
         draft = self._drafts / f"{file}.{secrets.token_hex(8)}"
         written = await _in_thread(partial(_Draft, draft))
         try:
@@ -63,9 +72,25 @@ class FolderFileStore:
                 raise MismatchError(f"more than the {size_bytes} bytes came that were promised")
             gathered += chunk
             if len(gathered) >= WRITE_BYTES:
-                await _in_thread(partial(draft.write, bytes(gathered)))
+                await _in_thread(partial(self._write, draft, bytes(gathered)))
                 gathered.clear()
-        await _in_thread(partial(draft.write, bytes(gathered)))
+        await _in_thread(partial(self._write, draft, bytes(gathered)))
+
+    def _write(self, draft: "_Draft", data: bytes) -> None:
+        self._require_room(len(data))  # again: others write meanwhile
+        draft.write(data)
+
+    def _require_room(self, size_bytes: int) -> None:
+        """Raises NoRoomError. The disk is that of the service's database, often, which nothing may fill."""
+        if self._reserve_bytes == 0:
+            return
+        found = os.statvfs(self._root)
+        free_bytes = found.f_bavail * found.f_frsize
+        if free_bytes - size_bytes < self._reserve_bytes:
+            raise NoRoomError(
+                f"the file store has no room: {free_bytes} bytes of its disk are free, {self._reserve_bytes} stay so "
+                f"(MUSTER_FILE_RESERVE_BYTES), and {size_bytes} were to be written"
+            )
 
     @asynccontextmanager
     async def get(self, file: str) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -162,8 +187,12 @@ class _Draft:
             self._path.unlink(missing_ok=True)
 
 
-def open_folder(root: Path) -> FolderFileStore:
-    """The store in a folder, which is made (0700) where it is missing. Raises InvalidError with the remedy; NoRoomError."""
+def open_folder(root: Path, *, reserve_bytes: int = 0) -> FolderFileStore:
+    """The store in a folder, which is made (0700) where it is missing. Raises InvalidError with the remedy; NoRoomError.
+
+    Args:
+        reserve_bytes: what stays free of its disk.
+    """
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_folder(root)
@@ -172,7 +201,7 @@ def open_folder(root: Path) -> FolderFileStore:
         if error.errno in _FULL:
             raise NoRoomError(f"the file store has no room: {root}: {error.strerror}") from error
         raise _make_unusable(root, error) from error
-    return FolderFileStore(root)
+    return FolderFileStore(root, reserve_bytes=reserve_bytes)
 
 
 def check_folder(root: Path) -> None:
@@ -206,7 +235,7 @@ async def _in_thread(work: Callable[[], T], file: str = "") -> T:
 
 @contextmanager
 def _store_errors(file: str) -> Iterator[None]:
-    """OSError in; NotFoundError, NoRoomError or UnavailableError out."""
+    """OSError in; NotFoundError, NoRoomError, TooLargeError or UnavailableError out."""
     try:
         yield
     except OSError as error:
@@ -214,6 +243,8 @@ def _store_errors(file: str) -> Iterator[None]:
             raise NotFoundError(f"there is no file {file}") from None
         if error.errno in _FULL:
             raise NoRoomError(f"the file store has no room: {error.strerror}") from error
+        if error.errno == errno.EFBIG:
+            raise TooLargeError("the file store's disk takes no file of this size") from error
         raise UnavailableError(f"the file store does not answer: {error.strerror or error}") from error
 
 
