@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ class Script:
     received: list[bytes] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     on_request: Callable[[], None] = lambda: None
+    is_hasty: bool = False
+    """It refuses a file without reading it, and closes the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -47,7 +50,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         script = self.script
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        is_refused = script.is_hasty and self.command == "PUT" and script.statuses[:1] not in ([], [200])
+        body = b"" if is_refused else self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.close_connection = self.close_connection or is_refused
         script.asked.append((self.command, self.headers["Authorization"]))
         script.on_request()
         status = script.statuses.pop(0) if script.statuses else 200
@@ -190,6 +195,18 @@ def test_a_service_that_stays_away_is_given_up(url: str, script: Script, place: 
 
     with pytest.raises(BrokenOffError, match="503"):
         courier.bring(reference(), str(place), Cancel())
+
+
+def test_a_refusal_that_comes_while_a_result_is_still_sent_is_heard(
+    courier: Courier, script: Script, place: Path
+) -> None:
+    place.touch()
+    os.truncate(place, 64 << 20)  # more than a connection holds on its way
+    script.is_hasty = True
+    script.statuses[:] = [200, 413]
+
+    with pytest.raises(ResultError, match="the result was not taken: as the test wants it"):
+        courier.send(str(place), "bytes", Cancel())
 
 
 @pytest.mark.parametrize("statuses", [[], [CUT], [503, 200, CUT], [200, 500], [200, 404], [410, 200, 410]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import ipaddress
 import ssl
@@ -158,9 +159,11 @@ class Link:
             connection = self._connect()
             if connection.sock is not None:
                 connection.sock.settimeout(timeout_s)
-            connection.request(
-                method, self._address.prefix + path, body=None if method == "GET" else body, headers=headers
-            )
+            # Who refuses answers before all has come, and closes: the answer lies there all the same.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(
+                    method, self._address.prefix + path, body=None if method == "GET" else body, headers=headers
+                )
             response = connection.getresponse()
             if sink is None or response.status != 200:
                 return Reply(response.status, _read_bounded(response))
