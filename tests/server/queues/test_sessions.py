@@ -42,6 +42,7 @@ async def test_a_worker_is_told_how_to_run_its_task(door: Door) -> None:
             "memory_bytes": 512 << 20,
             "disk_bytes": 2 << 30,
             "gpus": 2,
+            "output": "file",
         },
         "takes_usage": True,
         "takes_output": True,
