@@ -136,6 +136,7 @@ async def test_what_its_site_can_never_start_is_told_with_how_to_mend_the_workfl
     for reason in (*found["reasons"], *found["taskforces"]):
         assert reason["last_error"] == "no containers here"
         assert [one.partition("    #")[0] for one in reason["remedies"]] == [
+            f"muster task revise {task} --image …",
             f"muster workflow abort {workflow['workflow_id']}",
             "muster workflow submit mended.yaml",
         ]

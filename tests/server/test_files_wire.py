@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from muster.client.asynchronous import AsyncClient
-from muster.client.file_transfer import BrokenOffError, measure
+from muster.client.file_transfer import measure
 from muster.client.shapes.files import FileView
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.synchronous import Client
@@ -141,7 +141,9 @@ async def test_a_file_that_is_there_is_not_sent_again(service: Service, large: P
     assert stored.stat().st_ino == before.st_ino
 
 
-async def test_a_damaged_file_is_broken_off_and_nothing_is_left(service: Service, large: Path, tmp_path: Path) -> None:
+async def test_a_damaged_file_is_told_leaves_nothing_and_can_be_sent_again(
+    service: Service, large: Path, tmp_path: Path
+) -> None:
     sent = await service.up(large)
     [stored] = list(service.files_dir.rglob(sent.file))
     with stored.open("r+b") as file:
@@ -150,10 +152,14 @@ async def test_a_damaged_file_is_broken_off_and_nothing_is_left(service: Service
     folder = tmp_path / "fetched"
     folder.mkdir()
 
-    with pytest.raises(BrokenOffError):
+    # Broken off before its end; asked for again, the service knows why.
+    with pytest.raises(NotFoundError, match="was damaged"):
         await service.down(sent.file, folder / "file")
 
     assert list(folder.iterdir()) == []
+    assert (await service.up(large)).file == sent.file
+    await service.down(sent.file, folder / "file")
+    assert measure(folder / "file", "bytes") == measure(large, "bytes")
 
 
 async def test_a_file_that_there_is_not_leaves_what_stood_in_its_place(service: Service, tmp_path: Path) -> None:
