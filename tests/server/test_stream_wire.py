@@ -243,7 +243,7 @@ async def test_the_next_piece_is_asked_for_when_the_last_one_is_taken() -> None:
 
 
 async def test_a_client_that_takes_nothing_for_long_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("muster.server.doors.event_stream.SEND_S_MAX", 0.1)
+    monkeypatch.setattr("muster.server.doors.piece_stream.SEND_S_MAX", 0.1)
     is_closed = anyio.Event()
 
     async def pieces() -> AsyncGenerator[bytes]:

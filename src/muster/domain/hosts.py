@@ -8,10 +8,10 @@ The sure one: events that failed there and were done elsewhere are evidence; whe
 more than is usual at the task's other hosts, it rests for minutes, and longer each time. A task that fails often everywhere lets none rest.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
-from itertools import islice
 from math import sqrt
+
+from muster.domain.recent import Recent
 
 STREAK = 5
 """Failures in a row after which a host is given nothing for a while."""
@@ -173,7 +173,7 @@ class HostWatch:
     """The quick rule, for one task. A service judges by the workers that call it."""
 
     def __init__(self) -> None:
-        self._hosts: OrderedDict[str, _Seen] = OrderedDict()
+        self._hosts: Recent[str, _Seen] = Recent(size=HOSTS_MAX)
 
     def note_call(self, host: str, *, at: float) -> None:
         """A worker of the host has called."""
@@ -198,27 +198,24 @@ class HostWatch:
 
     def streak(self, host: str) -> int:
         """How many attempts failed there in a row."""
-        seen = self._hosts.get(host)
+        seen = self._hosts.find(host)
         return 0 if seen is None else seen.streak
 
     def find_pause(self, host: str, *, at: float) -> float:
         """Seconds for which it is given nothing; 0: it is given events."""
-        seen = self._hosts.get(host)
+        seen = self._hosts.find(host)
         return 0.0 if seen is None else max(0.0, seen.paused_until - at)
 
     def trust(self, host: str) -> None:
         """Begin anew with it."""
-        self._hosts.pop(host, None)
+        self._hosts.forget(host)
 
     def _see(self, host: str, at: float) -> _Seen:
-        seen = self._hosts.pop(host, None) or _Seen(at)
+        seen = self._hosts.find(host) or self._hosts.keep(host, _Seen(at))
         seen.at = at
-        self._hosts[host] = seen
-        if len(self._hosts) > HOSTS_MAX:
-            self._hosts.popitem(last=False)
         return seen
 
     def _is_alone_in_it(self, host: str, at: float) -> bool:
         """Is there another host that has not failed last?"""
-        others = islice(reversed(self._hosts.items()), OTHERS_MAX)
+        others = self._hosts.latest(OTHERS_MAX)
         return any(seen.streak == 0 and at - seen.at <= OTHERS_S for other, seen in others if other != host)

@@ -4,18 +4,13 @@ Source: HTML Living Standard, section 9.2 "Server-sent events".
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
-import anyio
-import structlog
 from litestar.types import Receive, Scope, Send
 from prometheus_client import Gauge
 
-log = structlog.get_logger(__name__)
+from muster.server.doors.piece_stream import send_pieces
 
 MEDIA_TYPE = "text/event-stream"
-SEND_S_MAX = 60.0
-"""A client that has taken nothing for so long is gone, or might as well be."""
 RETRY = b"retry: 1000\n\n"
 """Clients connect again after a second."""
 SIGN_OF_LIFE = b":\n\n"
@@ -50,24 +45,4 @@ class EventStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
         with self._open_streams.track_inprogress():
-            async with anyio.create_task_group() as group:
-
-                async def watch() -> None:
-                    while (await receive())["type"] != "http.disconnect":
-                        continue
-                    group.cancel_scope.cancel()
-
-                group.start_soon(watch)
-                async with aclosing(self._pieces):
-                    await self._send_all(send)
-                group.cancel_scope.cancel()
-
-    async def _send_all(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        async for piece in self._pieces:
-            with anyio.move_on_after(SEND_S_MAX) as patience:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            if patience.cancelled_caught:
-                log.info("a stream is ended: its client takes nothing", seconds=SEND_S_MAX)
-                return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send_pieces(self._pieces, _HEADERS, receive, send, subject="events")

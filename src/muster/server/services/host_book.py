@@ -5,12 +5,13 @@ it down, and tells this book what other services have seen.
 """
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from muster.domain.hosts import HostWatch
+from muster.domain.recent import Recent
 
 SESSIONS_MAX = 1 << 15
 TASKS_MAX = 4096
@@ -77,25 +78,19 @@ class HostBook:
     ) -> None:
         self._clock = clock
         self._monotonic = monotonic
-        self._places: OrderedDict[int, Place] = OrderedDict()
-        self._watches: OrderedDict[str, HostWatch] = OrderedDict()
+        self._places: Recent[int, Place] = Recent(size=SESSIONS_MAX)
+        self._watches: Recent[str, HostWatch] = Recent(size=TASKS_MAX)
         self._notes: dict[Key, Note] = {}
         self._redone: deque[Redone] = deque(maxlen=REDONE_MAX)
         self._resting: Mapping[Key, float] = {}
 
     def keep_place(self, session: int, place: Place) -> Place:
         """Remember where a session's worker is."""
-        self._places[session] = place
-        if len(self._places) > SESSIONS_MAX:
-            self._places.popitem(last=False)
-        return place
+        return self._places.keep(session, place)
 
     def find_place(self, session: int) -> Place | None:
         """Where it is, as far as that is remembered."""
-        place = self._places.get(session)
-        if place is not None:
-            self._places.move_to_end(session)
-        return place
+        return self._places.find(session)
 
     def note_call(self, task_id: str, place: Place) -> None:
         """A worker has called: its host is one of those that are there."""
@@ -119,13 +114,13 @@ class HostBook:
 
     def find_rest(self, task_id: str, host: str) -> float:
         """Seconds for which a host is given nothing; 0: it is given events."""
-        watch = self._watches.get(task_id)
+        watch = self._watches.find(task_id)
         pause_s = 0.0 if watch is None else watch.find_pause(host, at=self._monotonic())
         return max(pause_s, self._resting.get(Key(task_id, host), 0.0) - self._clock(), 0.0)
 
     def trust(self, task_id: str, host: str) -> None:
         """Somebody says that it is all right."""
-        if (watch := self._watches.get(task_id)) is not None:
+        if (watch := self._watches.find(task_id)) is not None:
             watch.trust(host)
         if (note := self._notes.get(Key(task_id, host))) is not None:
             note.rests_until = None
@@ -155,11 +150,7 @@ class HostBook:
         self._resting = resting
 
     def _watch(self, task_id: str) -> HostWatch:
-        watch = self._watches.pop(task_id, None) or HostWatch()
-        self._watches[task_id] = watch
-        if len(self._watches) > TASKS_MAX:
-            self._watches.popitem(last=False)
-        return watch
+        return self._watches.find(task_id) or self._watches.keep(task_id, HostWatch())
 
     def _note(self, task_id: str, place: Place) -> Note:
         key = Key(task_id, place.host)

@@ -6,26 +6,23 @@ after a second, and at once when the bell rings), who is parked, who was told to
 
 import random
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 import anyio
 
 from muster.domain.brake import BrakeRule, Watch
 from muster.domain.errors import NotFoundError
 from muster.domain.queue import Queue
+from muster.domain.recent import Recent
 from muster.domain.taskforce_phase import ENDING
 from muster.domain.workflow import WorkflowState
 from muster.server.ports.holders import Session
 from muster.server.ports.store import Store, Transaction
 from muster.server.ports.waking import Bell, Waking
 from muster.server.services.park import Lot
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
 
 KEPT_MAX = 4096
 WATCHED_MAX = 1 << 15
@@ -34,35 +31,6 @@ STATE_S_MAX = 1.0
 IDLE_A_SECOND = 500
 """Idle workers told to come back that one service answers in a second: more of them wait longer."""
 COME_BACK_S_MAX = 120.0
-
-
-class Recent(Generic[K, V]):
-    """The entries used last, at most `KEPT_MAX`; `drop` is told of each that goes."""
-
-    def __init__(self, *, size: int = KEPT_MAX, drop: Callable[[V], None] = lambda _: None) -> None:
-        self._entries: OrderedDict[K, V] = OrderedDict()
-        self._size = size
-        self._drop = drop
-
-    def find(self, key: K) -> V | None:
-        """The entry, now the one used last."""
-        if key in self._entries:
-            self._entries.move_to_end(key)
-            return self._entries[key]
-        return None
-
-    def items(self) -> Sequence[tuple[K, V]]:
-        """Every entry, the one used longest ago first."""
-        return list(self._entries.items())
-
-    def keep(self, key: K, value: V) -> V:
-        """Remember; the entry used longest ago goes when there are too many."""
-        if (former := self._entries.pop(key, None)) is not None:
-            self._drop(former)
-        self._entries[key] = value
-        if len(self._entries) > self._size:
-            self._drop(self._entries.popitem(last=False)[1])
-        return value
 
 
 @dataclass(frozen=True)
@@ -140,12 +108,12 @@ class WorkerDesk:
     def __init__(self, *, clock: Callable[[], float] = time.time, jitter: Callable[[], float] = random.random) -> None:
         """`clock` gives seconds since the epoch, `jitter` a number in [0, 1)."""
         self.clock = clock
-        self.plans: Recent[str, TaskPlan] = Recent()
-        self.consumers: Recent[int, tuple[Session, Queue]] = Recent()
-        self._watches: Recent[tuple[str, int], Watch] = Recent()
+        self.plans: Recent[str, TaskPlan] = Recent(size=KEPT_MAX)
+        self.consumers: Recent[int, tuple[Session, Queue]] = Recent(size=KEPT_MAX)
+        self._watches: Recent[tuple[str, int], Watch] = Recent(size=KEPT_MAX)
         self._jitter = jitter
         self._lots: dict[str, Lot] = {}
-        self._idle: Recent[str, _Idle] = Recent()
+        self._idle: Recent[str, _Idle] = Recent(size=KEPT_MAX)
         self._watched: Recent[str, _Watched] = Recent(size=WATCHED_MAX, drop=_unlisten)
 
     def get_watch(self, plan: TaskPlan) -> Watch:
