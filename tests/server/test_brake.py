@@ -332,6 +332,24 @@ async def test_dead_letters_go_back_while_it_is_paused_and_are_tried_when_it_goe
     assert [one["event"] for one in (await stand.step(worker, 4, want=1))["events"]] == [event["event"]]
 
 
+async def test_dead_letters_that_go_back_while_it_is_drained_bring_no_workers_before_it_goes_on(stand: Stand) -> None:
+    workflow, order, worker = await start(stand, {**NEW, "tasks": [{**NEW_TASK, "attempts": 1}]})
+    await stand.publish(workflow, 1)
+    [event] = (await stand.step(worker, 1, want=1))["events"]
+    await stand.step(worker, 2, finished=[failed(event)])
+    await pause(stand, workflow, "drain")
+
+    replayed = await stand.post(path(workflow, "dead-letters/actions/replay"), {})
+
+    assert replayed["replayed"] == [event["event"]]
+    taskforces = (await stand.show(workflow))["taskforces"]
+    assert [one["taskforce_uuid"] for one in taskforces] == [order["taskforce_uuid"]]
+    assert (await stand.post(path(workflow, "actions/resume")))["n_taskforces"] == 1
+    new_order = await stand.start(workflow, cluster_id=8)
+    new = await stand.enrol(new_order["taskforce_uuid"])
+    assert [one["event"] for one in (await stand.step(new, 1, want=1))["events"]] == [event["event"]]
+
+
 @pytest.mark.server
 async def test_another_service_of_the_same_database_gives_nothing_either(postgres_url: str) -> None:
     async with open_stand(postgres_url) as one:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from muster.domain.brake import Brake, BrakeEvent, BrakeRule, next_brake
+from muster.domain.brake import Brake, BrakeEvent, BrakeRule, BrakeState, next_brake
 from muster.domain.revision import FIRST, Revision, find_config, merge_changes
 from muster.domain.taskforce_phase import Phase
 
@@ -83,6 +83,11 @@ class Workflow:
     def is_active(self) -> bool:
         """Has it not ended?"""
         return self.state is S.ACTIVE
+
+    @property
+    def lets_workers_go(self) -> bool:
+        """Was it drained, so that its workers go, and none are brought before it is resumed?"""
+        return self.brake is not None and self.brake.state is BrakeState.DRAINED
 
     def after(self, event: WorkflowEvent, *, at: float, by: str) -> "Workflow | None":
         """The workflow after the event, or None where it changes nothing. `at`, `by`: of the end, if this is one."""

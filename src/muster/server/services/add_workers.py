@@ -11,7 +11,6 @@ from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import ADD_WORKERS_PRIORITY, Origin, Workflow
 from muster.server.ports.store import StoredAnswer, Transaction
 from muster.server.services.advance_taskforce import TMS, USER
-from muster.server.services.brake_workflow import is_drained
 from muster.server.services.find_room import has_limits, require_possible
 from muster.server.services.idempotent import RequestKey, answer_once, find_answer
 from muster.server.services.judge_task import N_WORKERS_MAX
@@ -95,7 +94,7 @@ def _insert(tx: Transaction, parts: Parts, caller: Caller, wanted: MoreWorkers, 
         workflow = get_owned_workflow(tx, caller, directive.workflow_id, lock=True, shared=shared)
     if not workflow.is_active:
         raise WorkflowOverError(workflow)
-    if is_drained(workflow):
+    if workflow.lets_workers_go:
         raise ConflictError(
             f"workflow {workflow.workflow_id} is drained, so that its workers go: `muster workflow resume "
             f"{workflow.workflow_id}` brings those that it had, and then there can be more"

@@ -41,7 +41,8 @@ def bring_workers(tx: Transaction, parts: Parts, caller: Caller, workflow: Workf
     filled = [one for one in queues if one.number == queue and one.is_input]
     assert filled, "only tasks' attempts count, so only their queues have dead letters"
     if workflow.is_active:
-        insert_wanted(tx, parts, workflow, _list_reached(tx, workflow, filled), context=NO_WORKERS_LEFT)
+        if not workflow.lets_workers_go:  # else they come when it is resumed
+            insert_wanted(tx, parts, workflow, _list_reached(tx, workflow, filled), context=NO_WORKERS_LEFT)
         return False
     active = workflow.after(WorkflowEvent.REOPENED, at=tx.now(), by=caller.name)
     assert active is not None, "nobody replays dead letters of an aborted workflow"

@@ -15,12 +15,12 @@ from muster.domain.revision import REVISIONS_MAX
 from muster.domain.taskforce_phase import ENDING
 from muster.domain.workflow import Origin, TaskDirective, WorkflowState
 from muster.server.ports.store import StoredAnswer, Transaction
-from muster.server.services.brake_workflow import is_drained, let_go, require_ours
 from muster.server.services.idempotent import RequestKey, answer_once
 from muster.server.services.parts import Parts
 from muster.server.services.plan_revision import Present, plan_revision
 from muster.server.services.queue_access import get_owned_workflow
 from muster.server.services.read_workflow import NamedTask, name_queues
+from muster.server.services.relieve_taskforces import let_go, require_ours
 from muster.server.services.reopen_workflow import insert_wanted, list_wanted
 from muster.worker.crash_points import reach
 
@@ -82,7 +82,7 @@ def _revise(tx: Transaction, parts: Parts, caller: Caller, revising: Revising) -
     tx.wake(f"workflow:{workflow_id}")
     before = [one for one in tx.taskforces.list_of_task(directive.task_id) if one.phase not in ENDING]
     let_go(tx, before, context=LET_GO)
-    if workflow.is_active and not is_drained(workflow):
+    if workflow.is_active and not workflow.lets_workers_go:
         wanted = list_wanted(tx, [mended])
         context = REVISED.format(number=revision.number)
         insert_wanted(tx, parts, workflow, wanted, origin=Origin.REVISED, context=context)
