@@ -46,6 +46,12 @@ def reference_of(stored: Json) -> Json:
     return {name: stored[name] for name in ("file", "size_bytes", "checksum", "content")}
 
 
+def done_with_file(leased: Json, stored: Json) -> Json:
+    """What a worker hands in whose result is that file."""
+    results = [{"kind": "file", "body": stored["file"]}]
+    return {"event": leased["event"], "fence": leased["fence"], "outcome": "done", "results": results}
+
+
 async def publish(stand: Stand, workflow: Json, *events: Json, status: int = 200) -> Json:
     path = f"/muster/v1/workflows/{workflow['workflow_id']}/queues/in/events"
     answer = await stand.ask("POST", path, {"events": list(events)})
@@ -105,12 +111,7 @@ async def test_a_result_that_is_a_file_is_the_next_events_body(stand: Stand, wor
     worker = await stand.enrol(order["taskforce_uuid"])
     [leased] = (await stand.step(worker, 1, want=1))["events"]
     stored = await upload(stand, workflow, LARGE)
-    finished = {
-        "event": leased["event"],
-        "fence": leased["fence"],
-        "outcome": "done",
-        "results": [{"kind": "file", "body": stored["file"]}],
-    }
+    finished = done_with_file(leased, stored)
 
     verdicts = [(await stand.step(worker, call, finished=[finished]))["verdicts"] for call in (2, 2, 3)]
 
@@ -208,12 +209,7 @@ async def test_a_result_that_is_kept_with_its_event_keeps_its_file(stand: Stand,
     worker = await stand.enrol(order["taskforce_uuid"])
     [leased] = (await stand.step(worker, 1, want=1))["events"]
     stored = await upload(stand, workflow, LARGE)
-    finished = {
-        "event": leased["event"],
-        "fence": leased["fence"],
-        "outcome": "done",
-        "results": [{"kind": "file", "body": stored["file"]}],
-    }
+    finished = done_with_file(leased, stored)
     await stand.step(worker, 2, finished=[finished])
     await make_older(stand, files_dir, GRACE_S + 60)
 
