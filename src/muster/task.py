@@ -27,7 +27,7 @@ VERSION = 1
 """Of the frames on the descriptors; the worker refuses one that it does not speak."""
 
 RESULT_BYTES_MAX = 1 << 20
-"""One result: at most 1 MiB."""
+"""One result: at most 1 MiB, unless the worker says by MUSTER_RESULT_BYTES_MAX that it takes larger ones, as files."""
 
 _SIZES = struct.Struct(">II")
 # Made once: `json.dumps` with options makes an encoder for each call, which takes longer than a small result.
@@ -41,8 +41,8 @@ def run(handle: Callable[[Any], Any]) -> None:
 
     Args:
         handle: gets the event's body: the JSON value, or `bytes` where bytes were published. Returns the result, a JSON value
-            or bytes (at most 1 MiB), or None for no result. What it raises is the event's error, with its traceback; a
-            warm task goes on with the next event.
+            or bytes, or None for no result. What it raises is the event's error, with its traceback; a warm task goes on with
+            the next event.
 
     Raises:
         RuntimeError: neither a worker nor the variables EWMS_TASK_INFILE and EWMS_TASK_OUTFILE are there.
@@ -83,20 +83,36 @@ _descriptors = _take_descriptors()
 
 
 def _run_warm(handle: Callable[[Any], Any], events: int, answers: int) -> None:
-    _write_frame(answers, {"hello": VERSION, "pid": os.getpid()}, b"")
+    # What does not fit into a frame goes by these, in both directions.
+    infile, outfile = os.environ.get("EWMS_TASK_INFILE", ""), os.environ.get("EWMS_TASK_OUTFILE", "")
+    _write_frame(answers, {"hello": VERSION, "pid": os.getpid(), "files": True}, b"")
     while (frame := _read_frame(events)) is not None:
         header, body = frame
         answer: Dict[str, Any] = {"event": header["event"], "fence": header["fence"]}
         try:
-            answer["outcome"], result = _render(
-                handle(body if header["kind"] == "bytes" else json.loads(body.decode()))
-            )
+            outcome, result = _render(handle(_parse(_read_file(infile) if "file" in header else body, header["kind"])))
+            if len(result) > RESULT_BYTES_MAX:
+                _leave(outfile, outcome, result)
+                outcome, result = "file", b""
+            answer["outcome"] = outcome
         except Exception as error:  # noqa: BLE001 - whatever user code raises is that event's error, and told to its user
             answer["outcome"], result = "failed", _tell(error)
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
         _write_frame(answers, answer, result)
+
+
+def _parse(body: bytes, kind: str) -> Any:
+    """The event as `handle` gets it."""
+    if kind == "json":
+        return json.loads(body.decode())
+    if kind == "bytes":
+        return body
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body
 
 
 def _render(result: Any) -> Tuple[str, bytes]:
@@ -107,9 +123,14 @@ def _render(result: Any) -> Tuple[str, bytes]:
         kind, body = "bytes", bytes(result)
     else:
         kind, body = "json", _render_result(result).encode()
-    if len(body) > RESULT_BYTES_MAX:
-        raise ValueError(f"the result is {len(body)} bytes; at most {RESULT_BYTES_MAX} are allowed")
+    if len(body) > RESULT_BYTES_MAX and len(body) > (bytes_max := _read_bytes_max()):
+        raise ValueError(f"the result is {len(body)} bytes; at most {bytes_max} are allowed")
     return kind, body
+
+
+def _read_bytes_max() -> int:
+    """How large a result may be that goes by a file."""
+    return int(os.environ.get("MUSTER_RESULT_BYTES_MAX") or RESULT_BYTES_MAX)
 
 
 def _tell(error: Exception) -> bytes:
@@ -160,27 +181,22 @@ def _run_once(handle: Callable[[Any], Any]) -> None:
         infile, outfile = os.environ["EWMS_TASK_INFILE"], os.environ["EWMS_TASK_OUTFILE"]
     except KeyError as missing:
         raise RuntimeError(f"{missing.args[0]} is not set: run this with Muster, or name files to try it out") from None
-    kind, result = _render(handle(_read_event(infile)))
-    if kind == "none":
-        return
+    # Without a worker's word, the file's extension decides.
+    said = os.environ.get("MUSTER_EVENT_KIND")
+    kind, result = _render(handle(_parse(_read_file(infile), said or ("json" if infile.endswith(".json") else "text"))))
+    if kind != "none":
+        _leave(outfile, kind if said else "", result)
+
+
+def _read_file(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _leave(outfile: str, kind: str, result: bytes) -> None:
+    """Write a result's file. `kind`: what is in it, which its name need not say; empty: nobody would read that."""
     with open(outfile, "wb") as file:
         file.write(result)
-    if "MUSTER_EVENT_KIND" in os.environ:
-        # The file's name need not say what is in it; so that both ways of running give the same result, it is said here.
+    if kind:
         with open(f"{outfile}.kind", "w", encoding="ascii") as file:
             file.write(kind)
-
-
-def _read_event(path: str) -> Any:
-    """The event as a warm task would get it. Without a worker's word, the file's extension decides."""
-    with open(path, "rb") as file:
-        data = file.read()
-    kind = os.environ.get("MUSTER_EVENT_KIND", "json" if path.endswith(".json") else "text")
-    if kind == "json":
-        return json.loads(data)
-    if kind == "bytes":
-        return data
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data

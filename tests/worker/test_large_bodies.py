@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from muster.client.shapes.sites import Claim, Submitted
 from muster.client.synchronous import Client
 from server.test_files_wire import serving
 from worker.conftest import Worker
+from worker.frame_tasks import ECHO, FRAMES
 
 pytestmark = pytest.mark.system
 
@@ -48,9 +50,28 @@ with open(os.environ["EWMS_TASK_INFILE"]) as file:
 with open(os.environ["EWMS_TASK_OUTFILE"], "w") as file:
     json.dump(["0123456789"] * times, file)
 """
-WARM = """
+HANDS_ON = """
 from muster import task
 task.run(lambda event: event)
+"""
+LOOKS_ROUND = """
+import os
+from muster import task
+
+folder = os.path.dirname(os.environ["EWMS_TASK_INFILE"])
+
+def handle(event):
+    return {"begins": event[0] if isinstance(event, bytes) else None, "n_files": len(os.listdir(folder)), "pid": os.getpid()}
+
+task.run(handle)
+"""
+TOO_LARGE = """
+from muster import task
+task.run(lambda event: ["x" * (16 << 20)])
+"""
+PROMISES = f"""{FRAMES}
+while (got := read()) is not None:
+    say(answer(got[0], outcome="file"))
 """
 LARGE = bytes(range(256)) * (20 << 10)  # 5 MiB, no UTF-8
 
@@ -68,16 +89,28 @@ class Bench:
     def publish(self, *events: NewEventBody) -> None:
         self.client.publish(self.workflow_id, "in", events, close=True)
 
-    def publish_file(self, data: bytes, content: Any = "bytes") -> str:
+    def send_file(self, data: bytes, content: Any) -> str:
+        """Publish one, others may follow."""
         path = self.folder / "published"
         path.write_bytes(data)
         file = self.client.upload_file(self.workflow_id, path, content=content).file
-        self.publish(NewEventBody(msgspec.Raw(json.dumps(file).encode()), kind="file"))
+        event = NewEventBody(msgspec.Raw(json.dumps(file).encode()), kind="file")
+        self.client.publish(self.workflow_id, "in", [event])
         return file
 
-    def consume_one(self) -> LeasedEvent:
+    def publish_file(self, data: bytes, content: Any = "bytes") -> str:
+        """Publish this one alone."""
+        file = self.send_file(data, content)
+        self.publish()
+        return file
+
+    def consume(self, count: int) -> list[LeasedEvent]:
         with closing(self.client.consume(self.workflow_id, "out")) as events:
-            return next(events)
+            return list(islice(events, count))
+
+    def consume_one(self) -> LeasedEvent:
+        [event] = self.consume(1)
+        return event
 
     def fetch(self, event: LeasedEvent) -> bytes:
         path = self.folder / "fetched"
@@ -174,9 +207,60 @@ def test_a_body_that_is_gone_is_the_error_of_its_attempt(tmp_path: Path, start: 
         assert "its body is not there" in on.wait_for_error()
 
 
-def test_a_warm_task_is_given_no_large_body_and_says_so(tmp_path: Path, start: Start, script: Script) -> None:
-    with bench(tmp_path, start, script(WARM), warm=True) as on:
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_task_with_the_helper_gets_large_bodies_and_gives_them(
+    tmp_path: Path,
+    start: Start,
+    script: Script,
+    warm: bool,  # noqa: FBT001
+) -> None:
+    text = json.dumps(["0123456789"] * 200_000).encode()
+    with bench(tmp_path, start, script(HANDS_ON), warm=warm, outfile_ext="json") as on:
+        for data, content in ((LARGE, "bytes"), (text, "json"), (b"small", "text")):
+            on.send_file(data, content)
+        on.publish(NewEventBody(msgspec.Raw(b'{"a": 1.10}')))
+        on.work()
+        large, larger, small, own = on.consume(4)
+
+        assert (on.fetch(large), json.loads(bytes(large.body))["content"]) == (LARGE, "bytes")
+        assert json.loads(on.fetch(larger)) == json.loads(text)
+        assert json.loads(bytes(larger.body))["content"] == "json"
+        assert json.loads(bytes(small.body)) == "small"
+        assert json.loads(bytes(own.body)) == {"a": 1.1}
+
+
+def test_one_process_gets_each_large_body_and_nothing_of_it_stays(tmp_path: Path, start: Start, script: Script) -> None:
+    with bench(tmp_path, start, script(LOOKS_ROUND), warm=True) as on:
+        for number in range(3):
+            on.send_file(bytes([number]) * (2 << 20), "bytes")
+        on.publish(NewEventBody(msgspec.Raw(b"1")))
+        on.work()
+        seen = [json.loads(bytes(event.body)) for event in on.consume(4)]
+
+        assert [one["begins"] for one in seen] == [0, 1, 2, None]
+        assert [one["n_files"] for one in seen] == [1, 1, 1, 0]
+        assert len({one["pid"] for one in seen}) == 1
+
+
+def test_a_result_over_what_is_taken_is_the_error_of_its_attempt(tmp_path: Path, start: Start, script: Script) -> None:
+    with bench(tmp_path, start, script(TOO_LARGE), warm=True, output="lines") as on:
+        on.publish(NewEventBody(msgspec.Raw(b"1")))
+        on.work()
+
+        assert "the result is 16777220 bytes; at most 16777216 are allowed" in on.wait_for_error()
+
+
+def test_a_task_of_before_large_bodies_is_told_so(tmp_path: Path, start: Start, script: Script) -> None:
+    with bench(tmp_path, start, script(ECHO), warm=True) as on:
         on.publish_file(LARGE)
         on.work()
 
-        assert "a warm task gets no such bodies" in on.wait_for_error()
+        assert "this task's copy of muster.task is of before such bodies" in on.wait_for_error()
+
+
+def test_a_task_that_promises_a_file_and_leaves_none_is_told_so(tmp_path: Path, start: Start, script: Script) -> None:
+    with bench(tmp_path, start, script(PROMISES), warm=True) as on:
+        on.publish(NewEventBody(msgspec.Raw(b"1")))
+        on.work()
+
+        assert "its result is in the output file, and there is none" in on.wait_for_error()

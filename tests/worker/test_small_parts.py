@@ -18,8 +18,8 @@ from muster.worker.frames import (
     Answered,
     FrameError,
     FrameReader,
-    check_hello,
     parse_answer,
+    read_hello,
     render_event,
 )
 from muster.worker.log_lines import BURST, EVERY_S, LogLines
@@ -202,7 +202,7 @@ def test_an_answer_names_event_fence_and_outcome() -> None:
         with pytest.raises(FrameError):
             parse_answer(header, b"")
     with pytest.raises(FrameError, match="version 2"):
-        check_hello(b'{"hello": 2}')
+        read_hello(b'{"hello": 2}')
 
 
 def test_an_event_for_a_warm_task_is_a_header_and_the_very_text() -> None:

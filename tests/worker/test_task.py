@@ -126,7 +126,7 @@ class Warm:
 def test_warm_events_and_their_errors(program: Path) -> None:
     warm = Warm(program)
     hello, _ = warm.take()
-    assert hello == {"hello": muster.task.VERSION, "pid": warm.process.pid}
+    assert hello == {"hello": muster.task.VERSION, "pid": warm.process.pid, "files": True}
     for number, body in enumerate([b"1", b'"bad"', b'[{"a": null}]', b"null"]):
         warm.give(number, body)
         answer, result = warm.take()

@@ -88,6 +88,11 @@ class AttemptFolder:
         self.infile = f"{self.io}/infile-{name}.{self._extensions[0]}"
         self.outfile = f"{self.io}/outfile-{name}.{self._extensions[1]}"
 
+    @property
+    def files(self) -> "Tuple[str, ...]":
+        """What an attempt that does nothing unusual leaves."""
+        return self.infile, self.outfile, f"{self.outfile}.kind"
+
     def keep_outputs(self, stdout: Capture, stderr: Capture) -> None:
         """Write down what was printed. Raises OSError."""
         os.makedirs(self.outputs, exist_ok=True)
@@ -98,7 +103,7 @@ class AttemptFolder:
     def empty(self) -> bool:
         """Delete the files. True: the folder is as it was when it was made, and good for another attempt."""
         try:
-            for path in (self.infile, self.outfile, f"{self.outfile}.kind"):
+            for path in self.files:
                 _unlink(path)
             return (
                 not os.listdir(self.io)
@@ -182,6 +187,11 @@ class Folders:
         """Delete a file, should it be there."""
         with contextlib.suppress(OSError):
             os.unlink(path)
+
+    def clear(self, folder: AttemptFolder) -> None:
+        """Delete the input and the output of a folder that goes on being used."""
+        for path in folder.files:
+            self.drop(path)
 
     def _make_room(self, error: "Union[OSError, DiskError]") -> bool:
         """On a full disk: delete what is kept of failed attempts. False: that was not the trouble, or nothing is kept."""

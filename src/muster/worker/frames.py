@@ -3,6 +3,8 @@
 To the task: `{"event", "fence", "attempt", "kind"}` with the event's body (`kind`: json or bytes). From the task: first
 `{"hello": 1, "pid"}`; then for each event `{"event", "fence", "outcome"}`, where the outcome `json` or `bytes` goes with the result, `none`
 with nothing, and `failed` with the error's text. One event at a time; the first answer to an event counts.
+What is over 1 MiB goes by files: an event with `"file": true` (`kind`: also text) has its body in the input file, for a task that greets
+with `"files": true`; the outcome `file` says that the result is in the output file.
 The other end is in `muster/task.py`.
 """
 
@@ -19,7 +21,7 @@ from muster.worker.messages import Lease
 VERSION = 1
 HEADER_BYTES_MAX = 1 << 14
 BODY_BYTES_MAX = (1 << 20) + 1
-OUTCOMES = frozenset({"json", "bytes", "none", "failed"})
+OUTCOMES = frozenset({"json", "bytes", "none", "failed", "file"})
 
 _SIZES = struct.Struct(">II")
 
@@ -92,22 +94,25 @@ class FrameReader:
         return not self._data
 
 
-def render_event(lease: Lease) -> bytes:
-    """An event for a warm task."""
-    header = b'{"event":"%s","fence":%d,"attempt":%d,"kind":"%s"}' % (
+def render_event(lease: Lease, *, content: str = "") -> bytes:
+    """An event for a warm task. `content`: what is in its input file, where its body is there."""
+    body = b"" if content else lease.body
+    header = b'{"event":"%s","fence":%d,"attempt":%d,"kind":"%s"%s}' % (
         lease.event.encode(),
         lease.fence,
         lease.attempt,
-        lease.kind.encode(),
+        (content or lease.kind).encode(),
+        b',"file":true' if content else b"",
     )
-    return b"".join((_SIZES.pack(len(header), len(lease.body)), header, lease.body))
+    return b"".join((_SIZES.pack(len(header), len(body)), header, body))
 
 
-def check_hello(header: bytes) -> None:
-    """Raises FrameError when it is no greeting, or one of a version that is not spoken here."""
-    version = _parse(header).get("hello")
-    if version != VERSION:
-        raise FrameError(f"the task speaks version {version!r} of the frames; this worker speaks {VERSION}")
+def read_hello(header: bytes) -> bool:
+    """Does the task know bodies in files? Raises FrameError when it is no greeting, or one of a version that is not spoken here."""
+    hello = _parse(header)
+    if hello.get("hello") != VERSION:
+        raise FrameError(f"the task speaks version {hello.get('hello')!r} of the frames; this worker speaks {VERSION}")
+    return hello.get("files") is True
 
 
 def parse_answer(header: bytes, body: bytes) -> Answer:

@@ -51,7 +51,7 @@ def read_lines(path: str, extension: str) -> List[bytes]:
 
 def split_list(raw: bytes, name: str) -> List[bytes]:
     """Results from a JSON list, as a task's helper gives it: its items. Raises ResultError."""
-    render_json(raw, name)
+    render_json(raw, name, bytes_max=OUTPUT_BYTES_MAX)
     text = raw.decode("utf-8-sig")
     items = list(_find_items(text, name))
     _check_count(len(items), name)

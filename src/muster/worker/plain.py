@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, replace
-from typing import Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 from muster.worker.capture import Capture
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
@@ -13,7 +13,7 @@ from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
 from muster.worker.courier import BrokenOffError, BroughtNothingError, Courier, find_content, find_large
 from muster.worker.folders import AttemptFolder, DiskError, Folders
 from muster.worker.launch import Launcher
-from muster.worker.lines import read_lines
+from muster.worker.lines import OUTPUT_BYTES_MAX, read_lines
 from muster.worker.live import Live
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Failure, Lease, TaskPlan
@@ -25,6 +25,8 @@ from muster.worker.runtime import CANCELLED, FAILED, Ended, make_complaint, make
 from muster.worker.spent import Spent
 from muster.worker.usage import make_usage
 from muster.worker.watched import WatchList
+
+RESULT_BYTES_MAX = "MUSTER_RESULT_BYTES_MAX"
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,34 @@ def place_input(lease: Lease, infile: str, cancel: Cancel, *, extension: str, sh
         ) from None
 
 
+def read_results(path: str, cancel: Cancel, shop: Workshop) -> Sequence[bytes]:
+    """The results in a task's output file, each rendered by `results`; a large one is sent to the service first.
+
+    Raises ResultError, BrokenOffError.
+    """
+    extension, courier = shop.plan.outfile_ext, shop.courier
+    if shop.plan.output == OUTPUT_LINES:
+        return read_lines(path, extension)
+    if courier is not None and courier.bytes_max and find_large(path):
+        return (courier.send(path, find_content(path, extension), cancel),)
+    result = read_outfile(path, extension)
+    return () if result is None else (result,)
+
+
+def tell_bytes_max(shop: Workshop) -> Dict[str, str]:
+    """How large an output file may be, for `muster.task`; nothing where that is what it takes for granted."""
+    if shop.plan.output == OUTPUT_LINES:
+        return {RESULT_BYTES_MAX: str(OUTPUT_BYTES_MAX)}
+    courier = shop.courier
+    return {RESULT_BYTES_MAX: str(courier.bytes_max)} if courier is not None and courier.bytes_max else {}
+
+
 class PlainCommand:
     """Runs a process for each event."""
 
     def __init__(self, workshop: Workshop) -> None:
         self._shop = workshop
+        self._told = tell_bytes_max(workshop)
 
     def run(self, lease: Lease, cancel: Cancel) -> Ended:
         """See `Runtime.run`."""
@@ -135,7 +160,7 @@ class PlainCommand:
         """Nothing is kept between events."""
 
     def _start(self, folder: AttemptFolder, mark: str, kind: str) -> Child:
-        launch = self._shop.launcher.render(folder, mark, {"MUSTER_EVENT_KIND": kind})
+        launch = self._shop.launcher.render(folder, mark, {"MUSTER_EVENT_KIND": kind, **self._told})
         return Child(
             launch.argv,
             program=launch.program,
@@ -167,15 +192,6 @@ class PlainCommand:
         child.kill()
         self._shop.launcher.end(folder)
 
-    def _read_results(self, path: str, cancel: Cancel) -> Sequence[bytes]:
-        extension, courier = self._shop.plan.outfile_ext, self._shop.courier
-        if self._shop.plan.output == OUTPUT_LINES:
-            return read_lines(path, extension)
-        if courier is not None and courier.bytes_max and find_large(path):
-            return (courier.send(path, find_content(path, extension), cancel),)
-        result = read_outfile(path, extension)
-        return () if result is None else (result,)
-
     def _read(
         self, child: Child, folder: AttemptFolder, status: int, cancel: Cancel
     ) -> "Tuple[Sequence[bytes], Optional[Failure]]":
@@ -187,7 +203,7 @@ class PlainCommand:
                 stderr_tail=child.stderr.tail_text(),
             )
         try:
-            return self._read_results(folder.outfile, cancel), None
+            return read_results(folder.outfile, cancel, self._shop), None
         except ResultError as error:
             return (), make_complaint(
                 "result",

@@ -24,9 +24,9 @@ class ResultError(Exception):
     """It cannot be a result; the text says why, to the task's author."""
 
 
-def render_json(raw: bytes, name: str) -> bytes:
+def render_json(raw: bytes, name: str, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """A result from JSON text, as messages carry it. Raises ResultError; `name` is what the text is called there."""
-    _check_size(len(raw), name)
+    _check_size(len(raw), name, bytes_max=bytes_max)
     if raw.startswith(b"\xef\xbb\xbf"):
         raw = raw[3:]
     try:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
-from typing import Callable, Optional
+from typing import Callable, Optional, Sequence
 
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import EXITED, READY, TIMED_OUT, Cancel, Child, StartError
+from muster.worker.courier import BrokenOffError, BroughtNothingError
 from muster.worker.fingerprint import clip, extract_cause, make_fingerprint
 from muster.worker.folders import AttemptFolder
-from muster.worker.frames import Answer, Answered, FrameError, FrameReader, check_hello, parse_answer, render_event
+from muster.worker.frames import Answer, Answered, FrameError, FrameReader, parse_answer, read_hello, render_event
 from muster.worker.lines import split_list
 from muster.worker.messages import Failure, Lease, Usage
-from muster.worker.plain import Workshop, end_cancelled, make_mark
+from muster.worker.plain import (
+    Workshop,
+    count_bytes,
+    end_cancelled,
+    make_mark,
+    place_input,
+    read_results,
+    tell_bytes_max,
+)
 from muster.worker.printed import render_printed
 from muster.worker.protocol import OUTPUT_LINES
 from muster.worker.results import ResultError, render_bytes, render_json
@@ -35,12 +44,10 @@ END_S = 5.0
 REPEATED_MAX = 100
 """Answers to earlier events that a process may give again while it works at one: beyond that it does nothing else."""
 _CHUNK = 1 << 16
-NO_FILES = "its body is over 1 MiB, and a warm task gets no such bodies: run it as a plain command (without `warm`)"
-
-
-def _refuse_file(lease: Lease) -> None:
-    if lease.kind == "file":
-        raise StartError(NO_FILES)
+NO_FILES = (
+    "its body is over 1 MiB, and this task's copy of muster.task is of before such bodies: take the one that workers lend "
+    "(`from muster import task`), or run it per event (warm: false)"
+)
 
 
 class _StoppedError(Exception):
@@ -59,6 +66,7 @@ class _WarmProcess:
         """Start it. Raises StartError, ExecutionPointError."""
         self.folder: AttemptFolder = shop.folders.make(shop.plan.infile_ext, shop.plan.outfile_ext)
         self.n_events = 0
+        self.takes_files = False
         self._frames = FrameReader()
         self._answered = Answered()
         self._log = shop.log
@@ -67,7 +75,8 @@ class _WarmProcess:
         self._read, answers = os.pipe()
         os.set_blocking(self._write, False)
         os.set_blocking(self._read, False)
-        launch = shop.launcher.render(self.folder, mark, {"MUSTER_TASK_FDS": f"{events},{answers}"})
+        told = {"MUSTER_TASK_FDS": f"{events},{answers}", **tell_bytes_max(shop)}
+        launch = shop.launcher.render(self.folder, mark, told)
         try:
             self.child = Child(
                 launch.argv,
@@ -90,15 +99,15 @@ class _WarmProcess:
     def greet(self, *, until: float, cancel: Cancel) -> None:
         """Wait until it asks for events. Raises _StoppedError, FrameError."""
         header, _ = self._receive(until, cancel)
-        check_hello(header)
+        self.takes_files = read_hello(header)
         self.meter.start()
 
-    def ask(self, lease: Lease, *, until: Optional[float], cancel: Cancel) -> Answer:
-        """Give it one event, and take its answer. Raises _StoppedError, FrameError.
+    def ask(self, lease: Lease, *, content: str, until: Optional[float], cancel: Cancel) -> Answer:
+        """Give it one event, and take its answer. Raises _StoppedError, FrameError. `content`: see `render_event`.
 
         Answers that it has given before are passed over, before and behind the one that is due: they say nothing of this event.
         """
-        self._send(render_event(lease), until, cancel)
+        self._send(render_event(lease, content=content), until, cancel)
         key = (lease.event, lease.fence)
         n_repeated = 0
         while (answer := parse_answer(*self._receive(until, cancel))).key != key:
@@ -180,42 +189,41 @@ class WarmCommand:
         """See `Runtime.run`. A process that crashes or is stopped costs this event's attempt only."""
         began = self._clock()
         try:
-            _refuse_file(lease)
             process = self._process or self._start(lease, cancel)
+            content = self._place(lease, process, cancel) if lease.kind == "file" else ""
         except StartError as error:
-            return Ended(
-                FAILED,
-                failure=make_complaint("start", str(error)),
-                wall_s=self._clock() - began,
-                usage=make_usage(Spent(), bytes_in=len(lease.body)),
-            )
-        except _StoppedError as stopped:
-            return self._give_up(stopped, lease, began, cancel, is_starting=True)
-        except FrameError as error:
-            return self._give_up(_StoppedError("frame", str(error)), lease, began, cancel, is_starting=True)
+            return self._fail("start", error, lease, began)
+        except BroughtNothingError as error:
+            return self._fail("body", error, lease, began)
+        except (_StoppedError, FrameError, BrokenOffError) as error:
+            return self._give_up(_as_stopped(error), lease, began, cancel, is_starting=True)
         began = self._clock()
+        try:
+            ended = self._work(process, lease, content, cancel, began)
+        except (_StoppedError, FrameError, BrokenOffError) as error:
+            return self._give_up(_as_stopped(error), lease, began, cancel)
+        process.n_events += 1
+        if process.n_events >= self._shop.plan.max_events:
+            self.close()
+        return ended
+
+    def _work(self, process: _WarmProcess, lease: Lease, content: str, cancel: Cancel, began: float) -> Ended:
+        """Raises _StoppedError, FrameError, BrokenOffError: the process is not to be used any more."""
         timeout_s = self._shop.plan.timeout_s
         until = None if timeout_s is None else began + timeout_s
         process.child.forget_prints()
         process.meter.begin()
         self._shop.live.show(lease.event, lease.fence, process.child.stdout, process.child.stderr)
         try:
-            answer = process.ask(lease, until=until, cancel=cancel)
-        except _StoppedError as stopped:
-            return self._give_up(stopped, lease, began, cancel)
-        except FrameError as error:
-            return self._give_up(_StoppedError("frame", str(error)), lease, began, cancel)
+            answer = process.ask(lease, content=content, until=until, cancel=cancel)
         finally:
             self._shop.live.hide(lease.event)
-        ended = self._judge(answer, process, self._clock() - began)
+        ended = self._judge(answer, process, self._clock() - began, cancel)
+        if content or answer.outcome == "file":
+            self._shop.folders.clear(process.folder)
         peak_bytes = self._shop.watched.take_peak(process.child.pid)
         usage = self._measure(process.meter.end(), peak_bytes, lease)
-        output = _render_output(process.child) if ended.outcome == FAILED else None
-        ended = replace(ended, usage=usage, output=output)
-        process.n_events += 1
-        if process.n_events >= self._shop.plan.max_events:
-            self.close()
-        return ended
+        return replace(ended, usage=usage, output=_render_output(process.child) if ended.outcome == FAILED else None)
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -233,7 +241,20 @@ class WarmCommand:
         process.greet(until=self._clock() + self._shop.task_start_s, cancel=cancel)
         return process
 
-    def _judge(self, answer: Answer, process: _WarmProcess, wall_s: float) -> Ended:
+    def _place(self, lease: Lease, process: _WarmProcess, cancel: Cancel) -> str:
+        """Bring a body that is a file, and say what is in it. Raises BroughtNothingError, BrokenOffError, ExecutionPointError."""
+        if not process.takes_files:
+            raise BroughtNothingError(NO_FILES)
+        shop = self._shop
+        return place_input(lease, process.folder.infile, cancel, extension=shop.plan.infile_ext, shop=shop)
+
+    def _fail(self, how: str, error: Exception, lease: Lease, began: float) -> Ended:
+        """The task has seen nothing of the event."""
+        usage = make_usage(Spent(), bytes_in=count_bytes(lease))
+        return Ended(FAILED, None, make_complaint(how, str(error)), self._clock() - began, usage)
+
+    def _judge(self, answer: Answer, process: _WarmProcess, wall_s: float, cancel: Cancel) -> Ended:
+        """Raises BrokenOffError."""
         if answer.outcome == "none":
             return make_done((), wall_s=wall_s)
         name, of_lines = "the task's result", self._shop.plan.output == OUTPUT_LINES
@@ -241,6 +262,8 @@ class WarmCommand:
             if answer.outcome == "json":
                 results = split_list(answer.body, name) if of_lines else [render_json(answer.body, name)]
                 return make_done(results, wall_s=wall_s)
+            if answer.outcome == "file":
+                return make_done(self._read_file(process, cancel), wall_s=wall_s)
             if answer.outcome == "bytes":
                 return make_done([render_bytes(answer.body, name)], wall_s=wall_s)
         except ResultError as error:
@@ -255,6 +278,13 @@ class WarmCommand:
             stderr_tail=process.child.stderr.tail_text(),
         )
         return Ended(FAILED, failure=failure, wall_s=wall_s)
+
+    def _read_file(self, process: _WarmProcess, cancel: Cancel) -> Sequence[bytes]:
+        """Raises ResultError, BrokenOffError."""
+        outfile = process.folder.outfile
+        if not os.path.lexists(outfile):
+            raise ResultError("the task said that its result is in the output file, and there is none")
+        return read_results(outfile, cancel, self._shop)
 
     def _give_up(
         self, stopped: _StoppedError, lease: Lease, began: float, cancel: Cancel, *, is_starting: bool = False
@@ -289,7 +319,7 @@ class WarmCommand:
 
     def _measure(self, spent: Spent, peak_bytes: int, lease: Lease) -> Usage:
         is_ours = self._shop.launcher.holds_processes
-        return make_usage(spent if is_ours else None, bytes_in=len(lease.body), peak_bytes=peak_bytes)
+        return make_usage(spent if is_ours else None, bytes_in=count_bytes(lease), peak_bytes=peak_bytes)
 
     def _explain(self, stopped: _StoppedError, status: int, *, is_starting: bool) -> str:
         hint = "a warm task calls muster.task.run(handle), see docs/reference/task.md"
@@ -300,6 +330,12 @@ class WarmCommand:
         if stopped.happened == TIMED_OUT:
             return f"it did not ask for an event within {self._shop.task_start_s:g} s; {hint}"
         return f"{stopped.text}; {hint}"
+
+
+def _as_stopped(error: Exception) -> _StoppedError:
+    if isinstance(error, BrokenOffError):
+        return _StoppedError(CHILD_CANCELLED)
+    return error if isinstance(error, _StoppedError) else _StoppedError("frame", str(error))
 
 
 def _render_output(child: Child) -> Optional[bytes]:
