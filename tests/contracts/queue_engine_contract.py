@@ -91,7 +91,7 @@ class QueueEngineContract:
 
         bodies = [Body(BodyKind.JSON, b'{"a":1}'), Body(BodyKind.JSON, b"[2]")]
         assert answer == StepAnswer(
-            [], [Leased(event, 1, 1, body, None, 4) for event, body in zip(events, bodies, strict=False)]
+            [], [Leased(event, 1, 1, body, None, 4, 0, queue) for event, body in zip(events, bodies, strict=False)]
         )
         assert await bench.counts(queue) == Counts(published=3, waiting=1, in_work=2)
         assert [one.event for one in await worker.lease(5)] == events[2:]
@@ -150,6 +150,10 @@ class QueueEngineContract:
         many = Finished(1, 1, Outcome.DONE, [Body(BodyKind.JSON, b"1")] * 20_000)
         with pytest.raises(TooLargeError):
             await bench.engine.step(step(holder, 1, (), many, outputs=[queue, queue + 1]))
+        for targets in ([queue + 1], [queue, queue]):
+            aimed = Finished(1, 1, Outcome.DONE, [Body(BodyKind.JSON, b"1")], targets=targets)
+            with pytest.raises(ValueError, match=r"target|none of the outputs"):
+                await bench.engine.step(step(holder, 1, (), aimed, outputs=[queue]))
 
     # -- results ---------------------------------------------------------------------------------------------------------
 
@@ -175,6 +179,46 @@ class QueueEngineContract:
         assert await bench.counts(left) == await bench.counts(right) == Counts(published=2, waiting=2)
         (first, second) = await (await self.worker(bench, left)).lease(9)
         assert (first.body, second.body) == (Body(BodyKind.BYTES, b"\0\xff"), Body(BodyKind.JSON, b"{}"))
+
+    async def test_a_result_goes_to_the_one_queue_that_it_names(self, bench: Bench) -> None:
+        source, left, right = [await bench.add_queue() for _ in range(3)]
+        first, second, third = await bench.publish(source, 3)
+        worker = await self.worker(bench, source, outputs=[left, right])
+        one, two, three = await worker.lease(3)
+        results = [Body(BodyKind.JSON, b"1"), Body(BodyKind.JSON, b"2"), Body(BodyKind.JSON, b"3")]
+        bench.woken.clear()
+
+        answer = await worker.call(
+            Finished(first, one.fence, Outcome.DONE, results[:1], targets=[right]),
+            Finished(second, two.fence, Outcome.DONE, results, targets=[right, None, right]),
+        )
+        again = await worker.call(Finished(third, three.fence, Outcome.DONE, results[:1], targets=[left]))
+
+        assert answer == StepAnswer([Verdict.DONE] * 2, [], published=frozenset({left, right}))
+        assert again == StepAnswer([Verdict.DONE], [], published=frozenset({left}))
+        assert bench.woken == [f"queue:{left}", f"queue:{right}", f"queue:{left}"]
+        made = await bench.sql.run("SELECT parent, queue, body FROM event WHERE parent IS NOT NULL ORDER BY id")
+        expected = [(first, right, b"1"), (second, right, b"1"), (second, left, b"2"), (second, right, b"2")]
+        assert made == [*expected, (second, right, b"3"), (third, left, b"1")]
+        assert await bench.sql.run("SELECT results FROM finished ORDER BY event") == [(1,), (4,), (1,)]
+        assert await bench.counts(left) == Counts(published=2, waiting=2)
+        assert await bench.counts(right) == Counts(published=4, waiting=4)
+
+    async def test_a_late_result_goes_to_the_queue_that_it_names(self, bench: Bench) -> None:
+        source, left, right = [await bench.add_queue() for _ in range(3)]
+        (event,) = await bench.publish(source)
+        worker, other = [await self.worker(bench, source, outputs=[left, right]) for _ in range(2)]
+        (leased,) = await worker.lease()
+        await worker.call(released(leased))
+        await other.lease()
+
+        answer = await worker.call(
+            Finished(event, leased.fence, Outcome.DONE, [Body(BodyKind.JSON, b"1")], targets=[right])
+        )
+
+        assert answer == StepAnswer([Verdict.LATE], [], published=frozenset({right}))
+        assert await bench.counts(left) == Counts()
+        assert await bench.counts(right) == Counts(published=1, waiting=1)
 
     async def test_a_result_without_an_output_queue_is_kept_with_its_event(self, bench: Bench) -> None:
         queue = await bench.add_queue()

@@ -107,7 +107,10 @@ class Model:
             verdict = self._judge(holder, one)
             expected.verdicts.append(verdict)
             if event and event.state is EventState.DONE is not before:
-                expected.made += [(queue, one.event) for _ in one.results for queue in outputs]
+                targets = one.targets or [None] * len(one.results)
+                expected.made += [
+                    (queue, one.event) for target in targets for queue in outputs if target in (None, queue)
+                ]
             if event and before is EventState.IN_WORK and event.state is EventState.WAITING:
                 if event.is_delayed:
                     expected.has_delayed = True

@@ -39,7 +39,8 @@ class Finished:
     Args:
         event: the event's number.
         fence: the fencing number of the lease.
-        results: bodies for the task's output queues: every result goes to every output queue. Only with `Outcome.DONE`.
+        results: bodies for the task's output queues. Only with `Outcome.DONE`.
+        targets: for each result the one output queue that it goes to, or None: every one. Empty: all results go to all of them.
         error: only with `Outcome.FAILED`.
         wall_s: how long the task ran.
         usage: what it took; its results are measured here.
@@ -52,6 +53,7 @@ class Finished:
     error: AttemptError | None = None
     wall_s: float = 0.0
     usage: Usage = NO_USAGE
+    targets: Sequence[int | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Step:
 class Leased:
     """One event on lease. `attempt` counts from 1; `limit` is how many there may be (0: not known).
 
-    `deaths`: how many workers died while they held it (`domain.attempt.DEATH_ENDS`).
+    `deaths`: how many workers died while they held it (`domain.attempt.DEATH_ENDS`). `queue`: where it waited.
     """
 
     event: int
@@ -92,6 +94,7 @@ class Leased:
     key: str | None = None
     limit: int = 0
     deaths: int = 0
+    queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)

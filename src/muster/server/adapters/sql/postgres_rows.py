@@ -8,8 +8,8 @@ import asyncpg
 
 from muster.domain.attempt import Outcome, Verdict
 from muster.domain.ids import EventIds
-from muster.server.adapters.sql.step_rules import WANT_MAX, may_exist, measure, render_error
-from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased, SessionEndedError, Step, StepAnswer
+from muster.server.adapters.sql.step_rules import WANT_MAX, list_new, may_exist, measure, render_error
+from muster.server.ports.queue_engine import Body, BodyKind, Leased, SessionEndedError, Step, StepAnswer
 
 RESCAN_S = 1.0
 """Seconds after which a queue is looked through from its beginning."""
@@ -111,7 +111,8 @@ class StepArrays:
             self.places.append((number - 1, place))
             is_plain = finished.outcome is Outcome.DONE and finished.event not in named
             named.add(finished.event)
-            new = ids.take(len(finished.results) * len(outputs), now_s=time.time()) if finished.results else []
+            made = list_new(finished, outputs)
+            new = ids.take(len(made), now_s=time.time()) if made else []
             kept = finished.results[0] if finished.results and not outputs else None
             taken = measure(finished)
             self.attempts.append(
@@ -130,13 +131,9 @@ class StepArrays:
                     *taken[1:],
                 )
             )
-            self._add_results(finished, outputs, new)
-
-    def _add_results(self, finished: Finished, outputs: Sequence[int], new: Sequence[int]) -> None:
-        attempt = len(self.attempts)
-        targets = ((body, queue) for body in finished.results for queue in outputs)
-        for event, (body, queue) in zip(new, targets, strict=bool(outputs)):
-            self.results.append((attempt, event, queue, int(body.kind), body.data))
+            attempt = len(self.attempts)
+            for event, (body, queue) in zip(new, made, strict=True):
+                self.results.append((attempt, event, queue, int(body.kind), body.data))
 
     def read(self, rows: Sequence[asyncpg.Record], hints: Hints) -> list[StepAnswer | Exception]:
         """The answers to the calls, in their order."""
@@ -158,34 +155,44 @@ class StepArrays:
             if known is None:
                 answers.append(SessionEndedError())
                 continue
-            outputs = frozenset(call.step.outputs if published[index] else ())
             events = _in_order(leased[index], call.step.queues, hints)
             is_superseded = call.step.call < known
             back = frozenset(requeued[index])
-            answers.append(StepAnswer(verdicts[index], events, outputs, back, is_superseded, index in delayed))
+            answers.append(
+                StepAnswer(verdicts[index], events, frozenset(published[index]), back, is_superseded, index in delayed)
+            )
         hints.forget(queue for queues in requeued for queue in queues)
         return answers
 
     def _read_verdicts(
         self, judged: Mapping[int, asyncpg.Record]
-    ) -> tuple[list[list[Verdict]], list[bool], list[set[int]], set[int]]:
-        """By call: its verdicts, whether results were published, and the queues that events went back to; and the calls of which
+    ) -> tuple[list[list[Verdict]], list[set[int]], list[set[int]], set[int]]:
+        """By call: its verdicts, the queues that have its results, and those that events went back to; and the calls of which
         events are delayed.
         """
         verdicts = [[Verdict.UNKNOWN] * len(call.step.finished) for call in self.calls]
-        published = [False] * len(self.calls)
+        published: list[set[int]] = [set() for _ in self.calls]
         requeued: list[set[int]] = [set() for _ in self.calls]
         delayed: set[int] = set()
         for index, (call, place) in enumerate(self.places):
             row = judged.get(index)
             verdicts[call][place] = _VERDICTS[row[4]] if row else Verdict.DONE
             is_new = row[3] == 1 if row else True
-            published[call] |= is_new and bool(self.calls[call].step.finished[place].results)
+            if is_new:
+                published[call].update(_find_outputs(self.calls[call].step, place))
             if row and row[6] is not None:
                 requeued[call].add(row[6])
             if row and row[5] == 1:
                 delayed.add(call)
         return verdicts, published, requeued, delayed
+
+
+def _find_outputs(step: Step, place: int) -> Iterable[int]:
+    """The queues to which the results of one attempt go."""
+    finished = step.finished[place]
+    if not finished.results:
+        return ()
+    return {queue for _, queue in list_new(finished, step.outputs)} if finished.targets else step.outputs
 
 
 def _queues_of(call: StepCall) -> tuple[int, ...]:
@@ -197,8 +204,8 @@ def _columns(rows: Sequence[Sequence[object]], width: int) -> list[Sequence[obje
 
 
 def _read_lease(row: asyncpg.Record) -> Leased:
-    _, _, event, fence, attempt, limit, _, kind, key, body, deaths = row
-    return Leased(event, fence, attempt, Body(_KINDS[kind], body), key, limit, deaths)
+    _, _, event, fence, attempt, limit, queue, kind, key, body, deaths = row
+    return Leased(event, fence, attempt, Body(_KINDS[kind], body), key, limit, deaths, queue)
 
 
 def _in_order(leased: list[tuple[int, Leased]], queues: Sequence[int], hints: Hints) -> list[Leased]:

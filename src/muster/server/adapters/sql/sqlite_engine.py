@@ -136,6 +136,7 @@ class SqliteEngine:
                     key,
                     limit,
                     _deaths(connection, event, fence),
+                    queue,
                 )
                 for event, fence, attempts, kind, key, body in rows
             ]
@@ -155,6 +156,7 @@ class SqliteEngine:
                 key,
                 self._rule_of(connection, queue).limit,
                 _deaths(connection, event, fence - 1),
+                queue,
             )
             for event, fence, attempts, kind, key, body, queue in rows
         ]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from muster.domain.attempt import FAILED_ENDS, AttemptEnd, Outcome, Verdict
 from muster.domain.retry import next_pause
 from muster.server.adapters.sql.sql_blocks import read_blocks
-from muster.server.adapters.sql.step_rules import Taken, may_exist, measure, render_error
+from muster.server.adapters.sql.step_rules import Taken, list_new, may_exist, measure, render_error
 from muster.server.ports.queue_engine import Finished
 
 SQL: Mapping[str, str] = read_blocks("sqlite_step.sql")
@@ -248,18 +248,17 @@ class Ladder:
     def _finish(self, ended: Sequence[tuple[Finished, Lease]], *, is_late: bool) -> None:
         """The events are done by these attempts: keep them, and publish their results."""
         outputs = self.outputs
-        total = sum(len(finished.results) for finished, _ in ended)
-        new = iter(self.take_ids(total * len(outputs)) if total and outputs else ())
+        results = [list_new(finished, outputs) for finished, _ in ended]
+        total = sum(map(len, results))
+        new = iter(self.take_ids(total) if total else ())
         rows: list[tuple[object, ...]] = []
         taken_of: defaultdict[int, list[Taken]] = defaultdict(list)
         made: list[tuple[int, int, int, int, bytes]] = []
-        for finished, lease in ended:
+        for (finished, lease), its in zip(ended, results, strict=True):
             bodies = finished.results
             first = len(made)
             # Plain integers: SQLite's driver looks for an adapter for every other kind of number.
-            made += [
-                (next(new), queue, finished.event, int(body.kind), body.data) for body in bodies for queue in outputs
-            ]
+            made += [(next(new), queue, finished.event, int(body.kind), body.data) for body, queue in its]
             kept = bodies[0] if bodies and not outputs else None
             taken = measure(finished)
             taken_of[lease.queue].append(taken)
@@ -276,9 +275,9 @@ class Ladder:
         if made:
             self.connection.executemany(SQL["publish"], made)
             self.connection.executemany(SQL["ready"], [(queue, event, 0, 0) for event, queue, *_ in made])
-            for queue in outputs:
-                self.deltas.add(queue, published=total, waiting=total)
-            self.published.update(outputs)
+            for queue, count in Counter(queue for _, queue, *_ in made).items():
+                self.deltas.add(queue, published=count, waiting=count)
+                self.published.add(queue)
 
     # -- the attempt is not in force -------------------------------------------------------------------------------------
 

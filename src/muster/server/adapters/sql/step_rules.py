@@ -2,14 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
 from muster.domain.attempt import AttemptError, Outcome
 from muster.domain.errors import TooLargeError
 from muster.domain.usage import NO_USAGE
-from muster.server.ports.queue_engine import Finished, Step
+from muster.server.ports.queue_engine import Body, Finished, Step
 
 WANT_MAX = 4096
 """Events that one step leases, at most."""
@@ -42,6 +42,23 @@ def check_step(step: Step) -> None:
             raise TooLargeError(f"one attempt may make {RESULTS_MAX} events at most")
         if finished.results and finished.outcome is not Outcome.DONE:
             raise ValueError(f"an attempt that is {finished.outcome.value} has no results")
+        if finished.targets:
+            _check_targets(finished, step.outputs)
+
+
+def _check_targets(finished: Finished, outputs: Sequence[int]) -> None:
+    if len(finished.targets) != len(finished.results):
+        raise ValueError(f"{len(finished.results)} results with {len(finished.targets)} targets")
+    if not {None, *outputs}.issuperset(finished.targets):
+        raise ValueError("a result goes to a queue that is none of the outputs")
+
+
+def list_new(finished: Finished, outputs: Sequence[int]) -> list[tuple[Body, int]]:
+    """The events that an attempt's results become: each body, with its queue. `outputs`: each once."""
+    if not finished.targets:  # as nearly always
+        return [(body, queue) for body in finished.results for queue in outputs]
+    pairs = zip(finished.results, finished.targets, strict=True)
+    return [(body, queue) for body, target in pairs for queue in (outputs if target is None else (target,))]
 
 
 def check_session(holder: int, lease_s: float) -> None:
