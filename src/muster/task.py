@@ -53,6 +53,39 @@ def run(handle: Callable[[Any], Any]) -> None:
         _run_once(handle)
 
 
+class Addressed:
+    """A result for one of the task's output queues; made by `to`."""
+
+    def __init__(self, queue: str, result: Any) -> None:
+        self.queue = queue
+        self.result = result
+
+
+def to(queue: str, result: Any) -> Addressed:
+    """A result that goes to one output queue of the task alone: `return task.to("hits", {"n": 1})`.
+
+    Args:
+        queue: its alias in the workflow.
+        result: what `handle` would return without it. With the output `lines` the items of a list may be such.
+
+    Raises:
+        ValueError: the task has no such output queue.
+    """
+    known = os.environ.get("MUSTER_TASK_OUTPUTS")
+    if known is not None and queue not in known.split(" "):
+        raise ValueError(f"{queue!r} is no output queue of this task; it has: {known.replace(' ', ', ')}")
+    return Addressed(queue, result)
+
+
+def input_queue() -> Optional[str]:
+    """The alias of the queue where the event in hand waited, of a task that reads several; None of one that reads one."""
+    return _input_queue if _descriptors is not None else os.environ.get("MUSTER_EVENT_QUEUE")
+
+
+_input_queue: Optional[str] = None
+"""Of a warm task."""
+
+
 def _take_descriptors() -> Optional[Tuple[int, int]]:
     """Move the worker's descriptors out of the way of user code: high numbers, closed in children, no variable left."""
     named = os.environ.pop("MUSTER_TASK_FDS", None)
@@ -83,18 +116,24 @@ _descriptors = _take_descriptors()
 
 
 def _run_warm(handle: Callable[[Any], Any], events: int, answers: int) -> None:
+    global _input_queue
     # What does not fit into a frame goes by these, in both directions.
     infile, outfile = os.environ.get("EWMS_TASK_INFILE", ""), os.environ.get("EWMS_TASK_OUTFILE", "")
     _write_frame(answers, {"hello": VERSION, "pid": os.getpid(), "files": True}, b"")
     while (frame := _read_frame(events)) is not None:
         header, body = frame
+        _input_queue = header.get("queue")
         answer: Dict[str, Any] = {"event": header["event"], "fence": header["fence"]}
         try:
-            outcome, result = _render(handle(_parse(_read_file(infile) if "file" in header else body, header["kind"])))
+            given = handle(_parse(_read_file(infile) if "file" in header else body, header["kind"]))
+            names, given = _take_names(given)
+            outcome, result = _render(given)
             if len(result) > RESULT_BYTES_MAX:
-                _leave(outfile, outcome, result)
-                outcome, result = "file", b""
+                _leave(outfile, outcome, names, result)
+                outcome, result, names = "file", b"", []
             answer["outcome"] = outcome
+            if names:
+                answer["to"] = names
         except Exception as error:  # noqa: BLE001 - whatever user code raises is that event's error, and told to its user
             answer["outcome"], result = "failed", _tell(error)
         for stream in (sys.stdout, sys.stderr):
@@ -113,6 +152,16 @@ def _parse(body: bytes, kind: str) -> Any:
         return body.decode()
     except UnicodeDecodeError:
         return body
+
+
+def _take_names(given: Any) -> Tuple[List[str], Any]:
+    """The output queues that are named, one for all or one for each item, and the result without them."""
+    if isinstance(given, Addressed):
+        return [given.queue], given.result
+    if isinstance(given, (list, tuple)) and any(isinstance(item, Addressed) for item in given):
+        names = [item.queue if isinstance(item, Addressed) else "" for item in given]
+        return names, [item.result if isinstance(item, Addressed) else item for item in given]
+    return [], given
 
 
 def _render(result: Any) -> Tuple[str, bytes]:
@@ -183,9 +232,11 @@ def _run_once(handle: Callable[[Any], Any]) -> None:
         raise RuntimeError(f"{missing.args[0]} is not set: run this with Muster, or name files to try it out") from None
     # Without a worker's word, the file's extension decides.
     said = os.environ.get("MUSTER_EVENT_KIND")
-    kind, result = _render(handle(_parse(_read_file(infile), said or ("json" if infile.endswith(".json") else "text"))))
+    given = handle(_parse(_read_file(infile), said or ("json" if infile.endswith(".json") else "text")))
+    names, given = _take_names(given)
+    kind, result = _render(given)
     if kind != "none":
-        _leave(outfile, kind if said else "", result)
+        _leave(outfile, kind if said else "", names, result)
 
 
 def _read_file(path: str) -> bytes:
@@ -193,10 +244,13 @@ def _read_file(path: str) -> bytes:
         return file.read()
 
 
-def _leave(outfile: str, kind: str, result: bytes) -> None:
-    """Write a result's file. `kind`: what is in it, which its name need not say; empty: nobody would read that."""
+def _leave(outfile: str, kind: str, names: List[str], result: bytes) -> None:
+    """Write a result's file. `kind`: what is in it, which its name need not say; empty: nobody would read that. `names`: of queues."""
     with open(outfile, "wb") as file:
         file.write(result)
+    if names:
+        with open(f"{outfile}.to", "w", encoding="utf-8") as file:
+            file.writelines(f"{name}\n" for name in names)
     if kind:
         with open(f"{outfile}.kind", "w", encoding="ascii") as file:
             file.write(kind)

@@ -18,6 +18,20 @@ ROOT = Path(__file__).parents[2]
 DAYA_BAY = ROOT / "examples" / "daya-bay"
 
 
+SORTS = """
+from muster import task
+
+seen = []
+
+def handle(n):
+    seen.append(n)
+    result = {"n": n, "queue": task.input_queue(), "place": len(seen)}
+    return task.to("odd" if n % 2 else "even", result) if n else result
+
+task.run(handle)
+"""
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
 def chain(stack: Stack, request: pytest.FixtureRequest) -> Stack:
     """Service and agent, on each database in turn."""
@@ -103,6 +117,38 @@ def test_each_line_of_an_output_is_an_event_of_the_next_task(chain: Stack, tmp_p
         assert sorted(value["n"] for value in consume_values(client, workflow, "out")) == list(range(50))
         assert tally.runs() == dict.fromkeys(range(50), 1)
         check_account(client, workflow, published=55, done=55)
+
+
+def test_a_result_goes_to_the_queue_that_its_task_names_and_several_inputs_are_served_side_by_side(
+    chain: Stack, tmp_path: Path
+) -> None:
+    """Two inputs, one of them long; odd numbers to one output, even ones to the other, zero to both."""
+    source = tmp_path / "sorts.py"
+    source.write_text(SORTS)
+    outputs = ["odd", "even"]
+    with chain.client() as client:
+        task = a_task(
+            task_args="python sorts.py",
+            input_files=[str(source)],
+            warm=True,
+            input_queue_aliases=["long", "short"],
+            output_queue_aliases=outputs,
+            n_workers=1,
+        )
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["long", "short", *outputs], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        client.publish(workflow, "long", range(1000), close=True)
+        client.publish(workflow, "short", range(1000, 1020), close=True)
+
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself")
+
+        odd, even = (list(consume_values(client, workflow, queue)) for queue in outputs)
+        assert sorted(one["n"] for one in odd) == [0, *range(1, 1020, 2)]
+        assert sorted(one["n"] for one in even) == list(range(0, 1020, 2))
+        assert {one["n"] for one in (*odd, *even) if one["queue"] == "short"} == set(range(1000, 1020))
+        order = sorted((one["place"], one["queue"]) for one in (*odd, *even) if one["n"])
+        assert order.index(next(one for one in reversed(order) if one[1] == "short")) < 500
+        check_account(client, workflow, published=1020, done=1020)
 
 
 def test_the_same_creation_twice_at_once_is_one_workflow(chain: Stack) -> None:

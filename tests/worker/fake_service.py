@@ -44,6 +44,7 @@ class Event:
     kind: str
     body: Any
     sent: str
+    queue: str = ""
     fence: int = 0
     attempts: int = 0
     state: str = "waiting"  # waiting, in work, done, dead
@@ -467,6 +468,7 @@ def _render(event: Event, limit: int) -> dict[str, Any]:
         "alone": False,
         "kind": event.kind,
         "body": event.sent,
+        **({"queue": event.queue} if event.queue else {}),
     }
 
 

@@ -91,7 +91,7 @@ class AttemptFolder:
     @property
     def files(self) -> "Tuple[str, ...]":
         """What an attempt that does nothing unusual leaves."""
-        return self.infile, self.outfile, f"{self.outfile}.kind"
+        return self.infile, self.outfile, f"{self.outfile}.kind", f"{self.outfile}.to"
 
     def keep_outputs(self, stdout: Capture, stderr: Capture) -> None:
         """Write down what was printed. Raises OSError."""

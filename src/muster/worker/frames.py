@@ -1,8 +1,9 @@
 """How do a worker and a warm task speak? In frames on two pipes: two sizes (u32, big endian), a JSON header, a body.
 
-To the task: `{"event", "fence", "attempt", "kind"}` with the event's body (`kind`: json or bytes). From the task: first
-`{"hello": 1, "pid"}`; then for each event `{"event", "fence", "outcome"}`, where the outcome `json` or `bytes` goes with the result, `none`
-with nothing, and `failed` with the error's text. One event at a time; the first answer to an event counts.
+To the task: `{"event", "fence", "attempt", "kind"}` with the event's body (`kind`: json or bytes), and `queue` where it reads several.
+From the task: first `{"hello": 1, "pid"}`; then for each event `{"event", "fence", "outcome"}`, where the outcome `json` or `bytes` goes
+with the result (and perhaps with `to`: the alias of the output queue that it is for), `none` with nothing, and `failed` with the error's
+text. One event at a time; the first answer to an event counts.
 What is over 1 MiB goes by files: an event with `"file": true` (`kind`: also text) has its body in the input file, for a task that greets
 with `"files": true`; the outcome `file` says that the result is in the output file.
 The other end is in `muster/task.py`.
@@ -19,7 +20,7 @@ from typing import Optional
 from muster.worker.messages import Lease
 
 VERSION = 1
-HEADER_BYTES_MAX = 1 << 14
+HEADER_BYTES_MAX = 1 << 17
 BODY_BYTES_MAX = (1 << 20) + 1
 OUTCOMES = frozenset({"json", "bytes", "none", "failed", "file"})
 
@@ -36,11 +37,12 @@ class FrameError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a task said of an event. `key`: event and fence."""
+    """What a task said of an event. `key`: event and fence. `to`: queues that it names for its results, see `addressing.address`."""
 
     key: "tuple[str, int]"
     outcome: str
     body: bytes
+    to: "tuple[str, ...]" = ()
 
 
 class Answered:
@@ -97,12 +99,13 @@ class FrameReader:
 def render_event(lease: Lease, *, content: str = "") -> bytes:
     """An event for a warm task. `content`: what is in its input file, where its body is there."""
     body = b"" if content else lease.body
-    header = b'{"event":"%s","fence":%d,"attempt":%d,"kind":"%s"%s}' % (
+    header = b'{"event":"%s","fence":%d,"attempt":%d,"kind":"%s"%s%s}' % (
         lease.event.encode(),
         lease.fence,
         lease.attempt,
         (content or lease.kind).encode(),
         b',"file":true' if content else b"",
+        b',"queue":%s' % json.dumps(lease.queue).encode() if lease.queue else b"",
     )
     return b"".join((_SIZES.pack(len(header), len(body)), header, body))
 
@@ -126,7 +129,14 @@ def parse_answer(header: bytes, body: bytes) -> Answer:
         or outcome not in OUTCOMES
     ):
         raise FrameError("the task answered without an event, a fence or an outcome that we know")
-    return Answer((event, fence), outcome, body)
+    return Answer((event, fence), outcome, body, _parse_names(answer["to"]) if "to" in answer else ())
+
+
+def _parse_names(to: object) -> "tuple[str, ...]":
+    names = [to] if isinstance(to, str) else to
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FrameError("the task answered with a `to` that is neither a queue's alias nor a list of them")
+    return tuple(names)
 
 
 def _parse(header: bytes) -> "dict[str, object]":

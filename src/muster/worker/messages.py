@@ -44,6 +44,8 @@ class TaskPlan:
     """How many GPUs a worker needs."""
     output: str = protocol.OUTPUT_FILE
     """What makes an event of what a task leaves: the whole of it, or each line."""
+    outputs: Sequence[str] = ()
+    """Aliases of the output queues; none of a service of before, which sends each result to all `n_outputs` of them."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Lease:
     text of a reference for `file`.
 
     `is_alone`: workers died with it, so nothing else is to be held while it is at work.
+    `queue`: the alias of the queue where it waited, of a task that reads several; else empty.
     """
 
     event: str
@@ -76,6 +79,7 @@ class Lease:
     kind: str
     body: bytes = field(repr=False)
     is_alone: bool = False
+    queue: str = ""
 
 
 @dataclass(frozen=True)
@@ -249,6 +253,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         memory_bytes=max(0, _get(task, "memory_bytes", int)) if "memory_bytes" in task else 0,
         disk_bytes=max(0, _get(task, "disk_bytes", int)) if "disk_bytes" in task else 0,
         output=_get(task, "output", str) if "output" in task else protocol.OUTPUT_FILE,
+        outputs=tuple(str(alias) for alias in _get(task, "outputs", list)) if "outputs" in task else (),
         gpus=max(0, _get(task, "gpus", int)) if "gpus" in task else 0,
     )
     return Enrolled(
@@ -312,6 +317,7 @@ def _parse_lease_of_event(message: object) -> Lease:
         kind=kind,
         body=_parse_body(kind, _get(message, "body", str)),
         is_alone=_get(message, "alone", bool),
+        queue=_get(message, "queue", str) if "queue" in message else "",
     )
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Dict, Optional, Sequence, Tuple
 
+from muster.worker.addressing import address, read_names
 from muster.worker.capture import Capture
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
@@ -27,6 +28,8 @@ from muster.worker.usage import make_usage
 from muster.worker.watched import WatchList
 
 RESULT_BYTES_MAX = "MUSTER_RESULT_BYTES_MAX"
+OUTPUTS = "MUSTER_TASK_OUTPUTS"
+QUEUE = "MUSTER_EVENT_QUEUE"
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,14 @@ def place_input(lease: Lease, infile: str, cancel: Cancel, *, extension: str, sh
 
 
 def read_results(path: str, cancel: Cancel, shop: Workshop) -> Sequence[bytes]:
-    """The results in a task's output file, each rendered by `results`; a large one is sent to the service first.
+    """The results in a task's output file, rendered, and addressed to their queues; a large one is sent to the service first.
 
     Raises ResultError, BrokenOffError.
     """
+    return address(_read_results(path, cancel, shop), read_names(path), shop.plan)
+
+
+def _read_results(path: str, cancel: Cancel, shop: Workshop) -> Sequence[bytes]:
     extension, courier = shop.plan.outfile_ext, shop.courier
     if shop.plan.output == OUTPUT_LINES:
         return read_lines(path, extension)
@@ -110,12 +117,15 @@ def read_results(path: str, cancel: Cancel, shop: Workshop) -> Sequence[bytes]:
     return () if result is None else (result,)
 
 
-def tell_bytes_max(shop: Workshop) -> Dict[str, str]:
-    """How large an output file may be, for `muster.task`; nothing where that is what it takes for granted."""
-    if shop.plan.output == OUTPUT_LINES:
-        return {RESULT_BYTES_MAX: str(OUTPUT_BYTES_MAX)}
-    courier = shop.courier
-    return {RESULT_BYTES_MAX: str(courier.bytes_max)} if courier is not None and courier.bytes_max else {}
+def tell_of_results(shop: Workshop) -> Dict[str, str]:
+    """Variables for tasks: the queues that they may name, and how large an output file may be where that is more than 1 MiB."""
+    plan, courier = shop.plan, shop.courier
+    told = {OUTPUTS: " ".join(plan.outputs)} if plan.outputs else {}
+    if plan.output == OUTPUT_LINES:
+        told[RESULT_BYTES_MAX] = str(OUTPUT_BYTES_MAX)
+    elif courier is not None and courier.bytes_max:
+        told[RESULT_BYTES_MAX] = str(courier.bytes_max)
+    return told
 
 
 class PlainCommand:
@@ -123,7 +133,7 @@ class PlainCommand:
 
     def __init__(self, workshop: Workshop) -> None:
         self._shop = workshop
-        self._told = tell_bytes_max(workshop)
+        self._told = tell_of_results(workshop)
 
     def run(self, lease: Lease, cancel: Cancel) -> Ended:
         """See `Runtime.run`."""
@@ -135,7 +145,7 @@ class PlainCommand:
         try:
             kind = place_input(lease, folder.infile, cancel, extension=shop.plan.infile_ext, shop=shop)
             began = time.monotonic()
-            child = self._start(folder, mark, kind)
+            child = self._start(lease, folder, mark, kind)
             shop.watched.watch(child.pid, cancel, folder.path)
             shop.live.show(lease.event, lease.fence, child.stdout, child.stderr)
             ended = self._watch(child, folder, cancel, began)
@@ -159,8 +169,11 @@ class PlainCommand:
     def close(self) -> None:
         """Nothing is kept between events."""
 
-    def _start(self, folder: AttemptFolder, mark: str, kind: str) -> Child:
-        launch = self._shop.launcher.render(folder, mark, {"MUSTER_EVENT_KIND": kind, **self._told})
+    def _start(self, lease: Lease, folder: AttemptFolder, mark: str, kind: str) -> Child:
+        told = {"MUSTER_EVENT_KIND": kind, **self._told}
+        if lease.queue:
+            told[QUEUE] = lease.queue
+        launch = self._shop.launcher.render(folder, mark, told)
         return Child(
             launch.argv,
             program=launch.program,

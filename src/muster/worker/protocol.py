@@ -20,7 +20,8 @@ sessions of the lower ones), `host`, `site`, `worker_version` (strings).
 Answer: `protocol`, `session` (string), `token`, `token_ttl_s`, `lease_s`, `batch`, `file_bytes_max` (how large a file of FILES
 may be; 0, and where it is missing: there are none), and `task`: `task_id`, `image`, `args`,
 `env`, `init_image`, `init_args`, `init_env`, `timeout_s` (or null), `warm`, `max_events`, `infile_ext`, `outfile_ext`,
-`slots`, `n_cores`, `n_outputs` (how many queues results go to; 0: results are kept with the event, nothing is sent on),
+`slots`, `n_cores`, `n_outputs` (how many queues results go to; 0: results are kept with the event, nothing is sent on), `outputs` (their
+aliases; where it is missing results must not name one),
 `memory_bytes`, `disk_bytes` (what the tasks of a worker may use together; 0, and where it is missing: any number),
 `gpus` (how many a worker needs; missing: 0), `output` (`file`, and where it is missing; or `lines`: each line of the output file, each item
 of a list that a helper gives, is a result).
@@ -31,14 +32,16 @@ STEP = "/muster/v1/worker/step"
 """Hand in attempts and lease the next events: one transaction; renews the session too.
 
 Request: `call` (1, 2, ...; a retry repeats the number and the body), `finished` (array of `event`, `fence`, `outcome`
-(`done`, `failed`, `released`), `results` (array of `kind`, `body`), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`,
+(`done`, `failed`, `released`), `results` (array of `kind`, `body`, `to` (the alias of the one output queue that it goes to; null, and where
+it is missing: every one)), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`,
 `exit_code`; null unless failed), `wall_s`, `usage` (`cpu_s`, `memory_bytes`, `bytes_in`: each a number, or null where it is not
 known; it may be left out), `output` (only with `failed`, and may be left out: `stdout`, `stderr`, each null where nothing was printed,
 or `data` (base64 of zlib, at most `OUTPUT_BYTES_MAX` bytes: the beginning and the end) and `size_bytes` of all that was printed)),
 `want` (events to lease at most), `wait_s` (how long to park when there are none).
 A call made while an earlier one is parked ends the parked one, which then answers without events.
 Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events` (array of `event`, `fence`, `attempt`,
-`limit`, `key` (or null), `kind`, `body` (a string), `alone` (true: workers died with it; hold nothing else while it is at work)),
+`limit`, `key` (or null), `kind`, `body` (a string), `alone` (true: workers died with it; hold nothing else while it is at work),
+`queue` (the alias of the queue where it waited; only of a task that reads several)),
 `come_back_s` (a number when the service would rather not park: ask again then; else null), `stop` (null, or `how` and `grace_s`:
 hand in or give back what is held, then leave. `how`: `finish` or `abort`. `grace_s`: how long the tasks at work may go on, in
 seconds from the first word of the end, also where that was a signal; 0 with `abort`; `UNHURRIED_S` of workers that are let go),

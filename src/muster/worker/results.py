@@ -61,8 +61,8 @@ def render_bytes(data: bytes, name: str) -> bytes:
 
 def read_output(path: str, name: str, *, bytes_max: int) -> "Tuple[Optional[bytes], Optional[bytes]]":
     """What a task left as its output, and the word that `muster.task` left beside it; None for what there is not. Raises ResultError."""
-    data = _read_regular(path, name, bytes_max=bytes_max)
-    return data, None if data is None else _read_regular(f"{path}.kind", name)
+    data = read_regular(path, name, bytes_max=bytes_max)
+    return data, None if data is None else read_regular(f"{path}.kind", name)
 
 
 def read_outfile(path: str, extension: str) -> Optional[bytes]:
@@ -90,8 +90,8 @@ def name_outfile(extension: str) -> str:
     return f"output file of extension .{extension}"
 
 
-def _read_regular(path: str, name: str, *, bytes_max: int = BODY_BYTES_MAX) -> Optional[bytes]:
-    """A file's content; a pipe or a device in its place is an error, not something to wait for."""
+def read_regular(path: str, name: str, *, bytes_max: int = BODY_BYTES_MAX) -> Optional[bytes]:
+    """A file's content; None: there is none. A pipe or a device in its place is an error, not something to wait for. Raises ResultError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

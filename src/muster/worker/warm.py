@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import Callable, Optional, Sequence
 
+from muster.worker.addressing import address
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import EXITED, READY, TIMED_OUT, Cancel, Child, StartError
 from muster.worker.courier import BrokenOffError, BroughtNothingError
@@ -22,7 +23,7 @@ from muster.worker.plain import (
     make_mark,
     place_input,
     read_results,
-    tell_bytes_max,
+    tell_of_results,
 )
 from muster.worker.printed import render_printed
 from muster.worker.protocol import OUTPUT_LINES
@@ -75,7 +76,7 @@ class _WarmProcess:
         self._read, answers = os.pipe()
         os.set_blocking(self._write, False)
         os.set_blocking(self._read, False)
-        told = {"MUSTER_TASK_FDS": f"{events},{answers}", **tell_bytes_max(shop)}
+        told = {"MUSTER_TASK_FDS": f"{events},{answers}", **tell_of_results(shop)}
         launch = shop.launcher.render(self.folder, mark, told)
         try:
             self.child = Child(
@@ -259,13 +260,14 @@ class WarmCommand:
             return make_done((), wall_s=wall_s)
         name, of_lines = "the task's result", self._shop.plan.output == OUTPUT_LINES
         try:
-            if answer.outcome == "json":
-                results = split_list(answer.body, name) if of_lines else [render_json(answer.body, name)]
-                return make_done(results, wall_s=wall_s)
             if answer.outcome == "file":
                 return make_done(self._read_file(process, cancel), wall_s=wall_s)
+            if answer.outcome == "json":
+                results = split_list(answer.body, name) if of_lines else [render_json(answer.body, name)]
+                return make_done(address(results, answer.to, self._shop.plan), wall_s=wall_s)
             if answer.outcome == "bytes":
-                return make_done([render_bytes(answer.body, name)], wall_s=wall_s)
+                results = [render_bytes(answer.body, name)]
+                return make_done(address(results, answer.to, self._shop.plan), wall_s=wall_s)
         except ResultError as error:
             return Ended(FAILED, failure=make_complaint("result", str(error)), wall_s=wall_s)
         process.child.drain()  # what was printed before the answer is in the pipes by now

@@ -39,6 +39,7 @@ async def test_a_worker_is_told_how_to_run_its_task(door: Door) -> None:
             "slots": 1,
             "n_cores": 2,
             "n_outputs": 1,
+            "outputs": ["sink"],
             "memory_bytes": 512 << 20,
             "disk_bytes": 2 << 30,
             "gpus": 2,

@@ -52,7 +52,7 @@ class Enrolled:
     """What a worker is told.
 
     Args:
-        n_outputs: how many queues its results go to.
+        outputs: aliases of the queues that its results go to.
         file_bytes_max: how large a body may be that is a file; 0: there are none.
         gpus: how many a worker needs.
         memory_bytes, disk_bytes: what its tasks may use together; 0: any number.
@@ -66,7 +66,7 @@ class Enrolled:
     batch: int
     directive: TaskDirective
     n_cores: int
-    n_outputs: int
+    outputs: tuple[str, ...]
     memory_bytes: int
     disk_bytes: int
     gpus: int
@@ -100,7 +100,7 @@ async def enrol_worker(parts: Parts, enrolment: Enrolment) -> Enrolled:
         batch=BATCH,
         directive=directive,
         n_cores=asked.n_cores,
-        n_outputs=len(plan.outputs),
+        outputs=plan.output_names,
         memory_bytes=asked.memory_bytes,
         disk_bytes=_read_size(taskforce, "worker_disk"),
         gpus=_read_gpus(taskforce),
@@ -186,6 +186,8 @@ def _plan(tx: Transaction, taskforce: Taskforce, directive: TaskDirective) -> Ta
         task_id=directive.task_id,
         inputs=tuple(queue.number for queue in inputs),
         outputs=tuple(queues[queue_id].number for queue_id in directive.output_queues),
+        input_names=tuple(queue.alias for queue in inputs),
+        output_names=tuple(queues[queue_id].alias for queue_id in directive.output_queues),
         lease_s=min(queue.lease_s for queue in inputs),
         slots=directive.slots,
         finishes_itself=tx.workflows.get(taskforce.workflow_id).finish_when_done,

@@ -3,8 +3,8 @@
 The hot path of the service: no query of its own beside the engine's; plans and states come from the desk.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from muster.domain.attempt import Outcome, Verdict
@@ -20,6 +20,7 @@ from muster.server.services.live_tails import Tail
 from muster.server.services.park import Errand
 from muster.server.services.parts import Parts
 from muster.server.services.refer_files import has_files, refer_results
+from muster.server.services.route_results import route_results
 from muster.server.services.worker_desk import TaskPlan, Word
 from muster.server.services.worker_token import WorkerClaims, is_half_spent, make_token
 from muster.worker.crash_points import reach
@@ -38,13 +39,20 @@ _ENDED_AN_EVENT = frozenset({Verdict.DONE, Verdict.LATE, Verdict.DEAD})
 
 @dataclass(frozen=True, slots=True)
 class WorkerCall:
-    """A worker's step. `wait_s` is how long it would be parked when there are no events; `outputs` are of failed attempts among those."""
+    """A worker's step.
+
+    Args:
+        wait_s: how long it would be parked when there are no events.
+        outputs: what failed attempts among those printed.
+        routes: see `route_results`.
+    """
 
     call: int
     finished: Sequence[Finished]
     want: int
     wait_s: float
     outputs: Sequence[NewLog] = ()
+    routes: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class WorkerAnswer:
         slots: events at once of the worker.
         come_back_s: the worker is not parked and shall ask again then.
         is_held: no event is to be begun for now; what waits is to be given back.
+        queue_names: aliases by number, where its task reads several queues.
     """
 
     call: int
@@ -72,6 +81,7 @@ class WorkerAnswer:
     come_back_s: float | None = None
     stop: Stop | None = None
     is_held: bool = False
+    queue_names: Mapping[int, str] = field(default_factory=dict)
 
     def may_park(self, asked: WorkerCall) -> bool:
         """Is there nothing for the worker yet, and may it wait?"""
@@ -95,7 +105,10 @@ class Renewed:
 
 
 async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> WorkerAnswer:
-    """Hand in and lease, at once. Raises SessionEndedError (410), UnavailableError; InvalidError: a result's file is not there."""
+    """Hand in and lease, at once.
+
+    Raises SessionEndedError (410), UnavailableError; InvalidError: a result's file is not there, or it names no output queue of the task.
+    """
     plan = await _get_plan(parts, claims)
     word = await _find_word(parts, claims, plan)
     if (lot := parts.desk.find_lot(plan.task_id)) is not None:
@@ -103,6 +116,8 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     place = await _find_place(parts, claims)
     rest_s = parts.hosts.book.find_rest(plan.task_id, place.host)
     # A taskforce that is to stop, or to wait, gets no new events; what its workers bring is still taken.
+    if asked.routes:
+        asked = replace(asked, finished=route_results(plan, asked.finished, asked.routes))
     if any(has_files(one.results) for one in asked.finished):
         asked = replace(asked, finished=await _refer(parts, plan, asked.finished))
     step = _make_step(claims, plan, asked, want=asked.want if word.is_free and not rest_s else 0)
@@ -126,6 +141,7 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
         come_back_s=_spread_rest(parts, rest_s),
         stop=stop,
         is_held=word.is_braked or rest_s > 0,
+        queue_names=plan.queue_names,
     )
 
 

@@ -38,7 +38,7 @@ class TaskPlan:
     """How the workers of a taskforce are served.
 
     Args:
-        inputs, outputs: numbers of the queues.
+        inputs, outputs: numbers of the queues. input_names, output_names: their aliases.
         lease_s: how long their sessions live between renewals.
         slots: events at once of each.
         finishes_itself: its workflow waits for its queues to be drained.
@@ -50,11 +50,18 @@ class TaskPlan:
     task_id: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
     lease_s: float
     slots: int
     finishes_itself: bool
     brake_rule: BrakeRule
     revision: int
+
+    @property
+    def queue_names(self) -> Mapping[int, str]:
+        """The aliases of the inputs, where there are several: else a worker knows where its events come from."""
+        return dict(zip(self.inputs, self.input_names, strict=True)) if len(self.inputs) > 1 else {}
 
     def inputs_of_call(self, call: int) -> tuple[int, ...]:
         """The queues to lease from, each in front in its turn, so that none starves; the same for a repeat of the call."""

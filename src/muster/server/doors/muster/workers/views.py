@@ -5,11 +5,11 @@ unread; events go as strings that hold JSON text, because a worker has Python's 
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, UnsetType
 
 from muster.client.shapes.message import Request
 from muster.domain.attempt import AttemptError, Outcome
@@ -27,9 +27,10 @@ from muster.server.doors.muster.workers.attempts import (
     parse_tail,
     parse_usage,
 )
-from muster.server.ports.queue_engine import Body, BodyKind, Finished, Leased
+from muster.server.doors.muster.workers.results import ResultMessage, list_routes, parse_results
+from muster.server.ports.queue_engine import BodyKind, Finished, Leased
 from muster.server.services.enrol_worker import Enrolled, Enrolment
-from muster.server.services.event_body import BodyTooLargeError, parse_body, render_kind
+from muster.server.services.event_body import render_kind
 from muster.server.services.live_tails import Tail
 from muster.server.services.step_worker import Renewed, Stop, WorkerAnswer, WorkerCall
 from muster.worker import protocol
@@ -77,6 +78,7 @@ class TaskMessage(msgspec.Struct):
     slots: int
     n_cores: int
     n_outputs: int
+    outputs: list[str]
     memory_bytes: int
     disk_bytes: int
     gpus: int
@@ -96,13 +98,6 @@ class EnrolAnswer(msgspec.Struct):
     task: TaskMessage
     takes_usage: bool
     takes_output: bool
-
-
-class ResultMessage(Request):
-    """A body: any JSON value, base64 text, or a file's id."""
-
-    body: Raw
-    kind: Literal["json", "bytes", "file"] = "json"
 
 
 class ErrorMessage(Request):
@@ -140,7 +135,7 @@ class StepRequest(Request):
 class EventMessage(msgspec.Struct):
     """An event on lease. `body`: JSON text (for `file`, of a reference) or base64, as `kind` says; a string either way.
 
-    `alone`: hold nothing else beside it.
+    `alone`: hold nothing else beside it. `queue`: where it waited; only of a task that reads several.
     """
 
     event: str
@@ -151,6 +146,7 @@ class EventMessage(msgspec.Struct):
     body: str
     key: str | None
     alone: bool
+    queue: str | UnsetType = UNSET
 
 
 class StopMessage(msgspec.Struct):
@@ -231,7 +227,8 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
         outfile_ext=directive.outfile_ext,
         slots=directive.slots,
         n_cores=enrolled.n_cores,
-        n_outputs=enrolled.n_outputs,
+        n_outputs=len(enrolled.outputs),
+        outputs=list(enrolled.outputs),
         memory_bytes=enrolled.memory_bytes,
         disk_bytes=enrolled.disk_bytes,
         gpus=enrolled.gpus,
@@ -272,7 +269,8 @@ def parse_step(raw: bytes) -> WorkerCall:
     results = sum(len(one.results) for one in finished)
     if max(results, len(finished)) > PUBLISH_EVENTS_MAX:
         raise TooLargeError(f"finished: {len(finished)} attempts with {results} results; at most {PUBLISH_EVENTS_MAX}")
-    return WorkerCall(message.call, finished, message.want, message.wait_s, outputs)
+    routes = list_routes([one.results for one in message.finished])
+    return WorkerCall(message.call, finished, message.want, message.wait_s, outputs, routes)
 
 
 def render_step(answer: WorkerAnswer) -> bytes:
@@ -281,7 +279,7 @@ def render_step(answer: WorkerAnswer) -> bytes:
         StepAnswerMessage(
             call=answer.call,
             verdicts=[verdict.value for verdict in answer.verdicts],
-            events=[_render_event(leased, slots=answer.slots) for leased in answer.leased],
+            events=[_render_event(leased, answer.queue_names, slots=answer.slots) for leased in answer.leased],
             come_back_s=answer.come_back_s,
             stop=_render_stop(answer.stop),
             held=answer.is_held,
@@ -322,7 +320,7 @@ def parse_leave(raw: bytes) -> str:
 _ENCODER = msgspec.json.Encoder()
 
 
-def _render_event(leased: Leased, *, slots: int) -> EventMessage:
+def _render_event(leased: Leased, queue_names: Mapping[int, str], *, slots: int) -> EventMessage:
     body = leased.body
     return EventMessage(
         event=render_event_id(leased.event),
@@ -333,6 +331,7 @@ def _render_event(leased: Leased, *, slots: int) -> EventMessage:
         body=body.data.decode() if body.kind is not BodyKind.BYTES else base64.b64encode(body.data).decode("ascii"),
         key=leased.key,
         alone=goes_alone(leased.deaths, limit=leased.limit, slots=slots),
+        queue=queue_names.get(leased.queue, UNSET),
     )
 
 
@@ -347,25 +346,11 @@ def _parse_finished(message: FinishedMessage, path: str, findings: list[Finding]
         findings.append(Finding(f"{path}.results", f"go with the outcome `done` only, not with `{outcome}`"))
     if message.error is not None and outcome is not Outcome.FAILED:
         findings.append(Finding(f"{path}.error", f"goes with the outcome `failed` only, not with `{outcome}`"))
-    results = _parse_results(message.results, path, findings, oversized) if message.results else ()
+    results = parse_results(message.results, path, findings, oversized) if message.results else ()
     error = None
     if outcome is Outcome.FAILED:
         error = _parse_error(message.error or ErrorMessage(text="the worker gave no reason"))
     return Finished(event, message.fence, outcome, results, error, message.wall_s, parse_usage(message.usage))
-
-
-def _parse_results(
-    messages: Sequence[ResultMessage], path: str, findings: list[Finding], oversized: list[Finding]
-) -> list[Body]:
-    results: list[Body] = []
-    for index, message in enumerate(messages):
-        try:
-            results.append(parse_body(message.kind, bytes(message.body)))
-        except BodyTooLargeError as error:
-            oversized.append(Finding(f"{path}.results[{index}].body", str(error)))
-        except ValueError as error:
-            findings.append(Finding(f"{path}.results[{index}].body", str(error)))
-    return results
 
 
 def _parse_error(message: ErrorMessage) -> AttemptError:

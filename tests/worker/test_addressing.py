@@ -1,0 +1,171 @@
+"""Does a result go to the output queue that its task names, and is a name that means nothing the event's error?"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from muster import task
+from muster.worker.addressing import address
+from muster.worker.messages import TaskPlan
+from muster.worker.results import ResultError, render_json
+from worker.conftest import Worker
+from worker.fake_service import FakeService
+
+Start = Callable[..., Worker]
+Script = Callable[[str], str]
+
+QUEUES = ("hits", "misses")
+
+
+def a_plan(*outputs: str, n_outputs: int | None = None) -> TaskPlan:
+    """A task with these output queues; of the rest nothing counts."""
+    n_outputs = len(outputs) if n_outputs is None else n_outputs
+    return TaskPlan("TD-1", "", "", {}, "", "", {}, None, False, 1, "json", "json", 1, 1, n_outputs, outputs=outputs)
+
+
+def render(*values: object) -> list[bytes]:
+    return [render_json(json.dumps(value).encode(), "x") for value in values]
+
+
+@given(st.lists(st.sampled_from(["", *QUEUES]), min_size=1, max_size=20))
+def test_each_result_carries_its_own_name(names: list[str]) -> None:
+    results = render(*range(len(names)))
+
+    addressed = [json.loads(one) for one in address(results, names, a_plan(*QUEUES))]
+
+    assert [one["body"] for one in addressed] == list(range(len(names)))
+    assert [one.get("to", "") for one in addressed] == names
+
+
+def test_one_name_is_for_all_and_none_changes_nothing() -> None:
+    results = render(1, 2, 3)
+
+    assert [json.loads(one)["to"] for one in address(results, ["misses"], a_plan(*QUEUES))] == ["misses"] * 3
+    assert address(results, [], a_plan(*QUEUES)) is results
+    assert address([], ["misses"], a_plan(*QUEUES)) == []
+
+
+@pytest.mark.parametrize(
+    ("n_results", "names", "plan", "text"),
+    [
+        (
+            1,
+            ["hitz"],
+            a_plan(*QUEUES),
+            "for the queue 'hitz', which is no output queue of the task; it has: hits, misses",
+        ),
+        (1, ["hits"], a_plan(), "which is no output queue of the task; it has: none"),
+        (1, ["hits"], a_plan(n_outputs=2), "this service, of an older version, sends results to all output queues"),
+        (3, ["hits", "misses"], a_plan(*QUEUES), "2 output queues are named for 3 results"),
+        (1, ["hits", "misses"], a_plan(*QUEUES), "for 1 results; several results need MUSTER_TASK_OUTPUT=lines"),
+    ],
+)
+def test_names_that_mean_nothing_are_refused(n_results: int, names: list[str], plan: TaskPlan, text: str) -> None:
+    with pytest.raises(ResultError) as refused:
+        address(render(*range(n_results)), names, plan)
+
+    assert text in str(refused.value)
+
+
+def test_a_queue_that_the_task_has_not_is_refused_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_TASK_OUTPUTS", "hits misses")
+
+    assert task.to("hits", 1).queue == "hits"
+    with pytest.raises(ValueError, match="'hitz' is no output queue of this task; it has: hits, misses"):
+        task.to("hitz", 1)
+
+
+HELPED = """
+from muster import task
+task.run(lambda event: event["n"] if event["to"] is None else task.to(event["to"], event["n"]))
+"""
+ITEMS = """
+from muster import task
+task.run(lambda event: [task.to("hits", n) if n % 2 else n for n in range(event)])
+"""
+LARGE = """
+from muster import task
+task.run(lambda event: [task.to("hits", "x" * 700_000), task.to("misses", "y" * 700_000)])
+"""
+BY_HAND = """
+import os, pathlib
+out = pathlib.Path(os.environ["EWMS_TASK_OUTFILE"])
+out.write_text('"odd"')
+pathlib.Path(f"{out}.to").write_text("misses\\n")
+"""
+TELLS_QUEUE = """
+from muster import task
+task.run(lambda event: task.input_queue())
+"""
+
+
+def told(event: Any) -> list[tuple[object, object]]:
+    """Results with the queues that they name."""
+    return [(one["body"], one.get("to")) for one in event.results]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("warm", [False, True])
+def test_the_queue_that_a_helper_names_travels_with_the_result(start: Start, script: Script, warm: bool) -> None:  # noqa: FBT001
+    with FakeService(args=script(HELPED), outputs=[*QUEUES], n_outputs=2, warm=warm, attempts=1) as service:
+        hit, every, bad = service.publish({"n": 1, "to": "hits"}, {"n": 2, "to": None}, {"n": 3, "to": "hitz"})
+        start(service)
+        service.wait_for(done=2, dead=1)
+
+        assert (told(hit), told(every)) == ([(1, "hits")], [(2, None)])
+        assert "'hitz' is no output queue of this task; it has: hits, misses" in bad.errors[0]["text"]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (ITEMS, [(0, None), (1, "hits"), (2, None)]),
+        (LARGE, [("x" * 700_000, "hits"), ("y" * 700_000, "misses")]),
+    ],
+)
+def test_each_item_may_name_its_own(
+    start: Start,
+    script: Script,
+    warm: bool,  # noqa: FBT001
+    source: str,
+    expected: list[tuple[object, object]],
+) -> None:
+    with FakeService(args=script(source), outputs=[*QUEUES], n_outputs=2, output="lines", warm=warm) as service:
+        [event] = service.publish(3)
+        start(service)
+        service.wait_for(done=1)
+
+        assert told(event) == expected
+
+
+@pytest.mark.system
+def test_a_program_of_any_language_names_a_queue_in_a_file_beside_its_output(start: Start, script: Script) -> None:
+    with FakeService(args=script(BY_HAND), outputs=[*QUEUES], n_outputs=2) as service:
+        [event] = service.publish(1)
+        start(service)
+        service.wait_for(done=1)
+
+        assert told(event) == [("odd", "misses")]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_task_that_reads_several_queues_knows_where_its_event_waited(
+    start: Start,
+    script: Script,
+    warm: bool,  # noqa: FBT001
+) -> None:
+    with FakeService(args=script(TELLS_QUEUE), warm=warm) as service:
+        left, nowhere, right = service.publish(1, 2, 3)
+        left.queue, right.queue = "left", "right"
+        start(service)
+        service.wait_for(done=3)
+
+        assert [one["body"] for one in (*left.results, *right.results)] == ["left", "right"]
+        assert nowhere.results == []
