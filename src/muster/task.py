@@ -87,11 +87,19 @@ _input_queue: Optional[str] = None
 
 
 def _take_descriptors() -> Optional[Tuple[int, int]]:
-    """Move the worker's descriptors out of the way of user code: high numbers, closed in children, no variable left."""
-    named = os.environ.pop("MUSTER_TASK_FDS", None)
-    if named is None:
+    """Move the worker's descriptors out of the way of user code: high numbers, closed in children, no variable left.
+
+    In a container that has none of them there are pipes of these names, beside the input file.
+    """
+    named, pipes = os.environ.pop("MUSTER_TASK_FDS", None), os.environ.pop("MUSTER_TASK_PIPES", None)
+    if named is not None:
+        given = [int(number) for number in named.split(",")]
+    elif pipes is not None:
+        folder = os.path.dirname(os.environ["EWMS_TASK_INFILE"])
+        paths = (os.path.join(folder, name) for name in pipes.split(","))
+        given = [os.open(path, mode) for path, mode in zip(paths, (os.O_RDONLY, os.O_WRONLY))]
+    else:
         return None
-    given = [int(number) for number in named.split(",")]
     events, answers = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100) for number in given)
     for number in given:
         os.close(number)

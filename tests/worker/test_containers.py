@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.waiting import wait_for
+from muster.worker.procfs import find_process
 from worker.conftest import Worker
 from worker.fake_service import FakeService
 
@@ -303,28 +305,128 @@ esac
 """
 
 
-def test_dockers_container_is_ended_with_its_attempt_and_warm_tasks_are_refused(start: Run, tmp_path: Path) -> None:
-    """There is no daemon to test with: what its client is told must do."""
+def put_docker(tmp_path: Path, source: str) -> Path:
+    """A program in Docker's place; what it is told stands in `said` beside it."""
     (tmp_path / "bin").mkdir()
     docker = tmp_path / "bin" / "docker"
-    docker.write_text(DOCKER)
+    docker.write_text(source)
     docker.chmod(0o755)
+    return docker
+
+
+def test_dockers_container_is_ended_with_its_attempt(start: Run, tmp_path: Path) -> None:
+    """There is no daemon to test with: what its client is told must do."""
+    docker = put_docker(tmp_path, DOCKER)
     settings = {"CONTAINERS": docker, "IMAGE_DIR": tmp_path / "images"}
     with FakeService(image="img:1", args="a b", timeout_s=1.0, attempts=1) as service:
         service.publish(1)
         start(service, **settings)
         service.wait_for(dead=1)
         said = (tmp_path / "bin" / "said").read_text().splitlines()
-    with FakeService(image="img:1", args="a b", warm=True) as service:
-        worker = start(service, **settings)
-        assert worker.wait() == 1
-        assert "a warm task cannot run in docker" in worker.ended["why"]
-
     inspect, run, kill = said
     assert inspect.startswith("image inspect")
     assert run.startswith("run --rm --name muster-")
     assert run.endswith(" img:1 a b")
     assert kill == f"kill {run.split()[3]}"
+
+
+LIKE_DOCKER = """#!{python}
+import os, signal, sys
+
+here = os.path.dirname(__file__)
+words = sys.argv[1:]
+with open(f"{{here}}/said", "a") as file:
+    file.write(" ".join(words) + chr(10))
+if words[0] == "kill":
+    os.kill(int(open(f"{{here}}/{{words[1]}}").read()), signal.SIGKILL)
+if words[0] == "ps":
+    print(*(name for name in os.listdir(here) if name.startswith("muster-")), sep=chr(10))
+if words[0] != "run":
+    sys.exit(0)
+os.closerange(3, 1000)  # the client hands nothing on: its container belongs to a daemon
+name, told = words[words.index("--name") + 1], {{}}
+more = ["--mount=" + words[place + 1] for place, word in enumerate(words) if word == "--mount"]
+for place, word in enumerate(words):
+    if word == "--env":
+        key, _, value = words[place + 1].partition("=")
+        told["APPTAINERENV_" + key] = value
+        last = place + 1
+pid = os.fork()
+if pid == 0:
+    os.setsid()
+    for key in list(os.environ):
+        if key.startswith("MUSTER_"):
+            del os.environ[key]
+    os.environ.update(told)
+    os.execv({apptainer!r}, ["apptainer", "run", "--containall", "--no-eval", *more, *words[last + 1:]])
+with open(f"{{here}}/{{name}}", "w") as file:
+    file.write(str(pid))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
+"""
+CRASHES = """
+import os
+from muster import task
+
+def handle(event):
+    if event == "crash":
+        os._exit(3)
+    return [os.getpid(), event]
+
+task.run(handle)
+"""
+
+
+def test_a_warm_task_gets_its_events_by_named_pipes_where_a_container_has_no_descriptors(
+    start: Run, apptainer: Path, image: Path, tmp_path: Path
+) -> None:
+    """A client that hands nothing on, as Docker's, in front of a real container."""
+    docker = put_docker(tmp_path, LIKE_DOCKER.format(python=sys.executable, apptainer=str(apptainer)))
+    own, args = put(image, tmp_path, CRASHES)
+    with FakeService(image=str(own), args=args, warm=True, attempts=1) as service:
+        service.publish("a", "b", "crash", "c")
+        worker = start(service, CONTAINERS=docker, IMAGE_DIR=tmp_path / "images")
+        service.wait_for(done=3, dead=1, deadline_s=30)
+        service.tell_to("finish")
+
+        assert worker.wait() == 0
+        first, second, _, third = [service.events[name].results for name in service.events]
+        assert [one["body"][1] for one in (*first, *second, *third)] == ["a", "b", "c"]
+        assert first[0]["body"][0] == second[0]["body"][0]
+        assert worker.left() == []
+
+
+def test_a_warm_container_of_a_daemon_is_ended_by_its_name(
+    start: Run, apptainer: Path, image: Path, tmp_path: Path
+) -> None:
+    docker = put_docker(tmp_path, LIKE_DOCKER.format(python=sys.executable, apptainer=str(apptainer)))
+    own, args = put(image, tmp_path, "from muster import task\nimport time\ntask.run(lambda event: time.sleep(600))")
+    with FakeService(image=str(own), args=args, warm=True, attempts=1, timeout_s=1.0) as service:
+        service.publish(1)
+        start(service, CONTAINERS=docker, IMAGE_DIR=tmp_path / "images")
+        service.wait_for(dead=1, deadline_s=30)
+
+        run, kill = (tmp_path / "bin" / "said").read_text().splitlines()[-2:]
+        assert kill == f"kill {run.split()[3]}"
+
+
+def test_containers_that_a_killed_worker_leaves_to_a_daemon_are_ended_by_its_next_start(
+    start: Run, apptainer: Path, image: Path, tmp_path: Path
+) -> None:
+    docker = put_docker(tmp_path, LIKE_DOCKER.format(python=sys.executable, apptainer=str(apptainer)))
+    own, args = put(image, tmp_path, "import time\ntime.sleep(600)")
+    settings = {"CONTAINERS": docker, "IMAGE_DIR": tmp_path / "images"}
+    with FakeService(image=str(own), args=args) as service:
+        service.publish(1)
+        worker = start(service, **settings)
+        [pid] = wait_for(lambda: list((tmp_path / "bin").glob("muster-*")), "a container runs")
+        name, container = pid.name, find_process(int(wait_for(pid.read_text, "it has a number")))
+        worker.process.kill()
+        worker.wait()
+        assert container is not None
+        start(service, again=worker, **settings)
+
+        wait_for(lambda: f"kill {name}" in (tmp_path / "bin" / "said").read_text(), "it is ended by its name")
+        wait_for(lambda: find_process(container.pid) != container, "it is gone")
 
 
 def test_a_worker_that_ends_does_not_wait_for_its_image(

@@ -90,6 +90,22 @@ def test_docker_is_told_to_end_a_container_whose_client_was_killed(tmp_path: Pat
     assert ears.heard == [["/bin/docker", "kill", "muster-17"]]
 
 
+def test_docker_is_told_to_end_what_a_killed_worker_has_left_and_nothing_else(tmp_path: Path) -> None:
+    ears = Ears(Ran(0, "muster-3\nother\nmuster-1\nmuster-9\n", ""), Ran(0, "", ""))
+
+    Docker("docker", "docker", a_store(tmp_path), ears).end_left(["muster-1", "muster-2", "muster-3"])
+
+    assert ears.heard == [["docker", "ps", "--format", "{{.Names}}"], ["docker", "kill", "muster-1", "muster-3"]]
+
+
+def test_a_daemon_that_does_not_answer_has_nothing_ended(tmp_path: Path) -> None:
+    ears = Ears(Ran(1, "", "Cannot connect to the Docker daemon"))
+
+    Docker("docker", "docker", a_store(tmp_path), ears).end_left(["muster-1"])
+
+    assert len(ears.heard) == 1
+
+
 def test_what_cannot_be_had_is_told_by_the_tools_last_line(tmp_path: Path) -> None:
     docker = Docker(
         "docker", "docker", a_store(tmp_path), Ears(Ran(1, "", ""), Ran(1, "", "INFO\ndenied: who are you?\n"))

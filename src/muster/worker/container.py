@@ -112,6 +112,9 @@ class Tool(Protocol):
     def end(self, name: str) -> None:
         """The program that waited for the container of this name was killed: end it, if it goes on."""
 
+    def end_left(self, names: Sequence[str]) -> None:
+        """A former start of this worker may have left containers of these names: end those that go on."""
+
     @property
     def holds_processes(self) -> bool:
         """Do the container's processes come of the program?"""
@@ -132,6 +135,7 @@ class ContainerLauncher:
         task_env: the user's variables.
         data_hub: the folder of this machine that all of them share, `helper` in it.
         further: mounts beside those of Muster.
+        left: folders of attempts that a former start of the worker has left.
         inherited: the worker's own variables.
     """
 
@@ -144,6 +148,7 @@ class ContainerLauncher:
     inherited: Mapping[str, str] = field(repr=False)
     has_task_io: bool = True
     further: Sequence[Mount] = ()
+    left: Sequence[str] = ()
     _ready: Optional[Image] = None
 
     @property
@@ -151,8 +156,15 @@ class ContainerLauncher:
         """See `Launcher.holds_processes`."""
         return self.tool.holds_processes
 
+    @property
+    def hands_on_descriptors(self) -> bool:
+        """See `Launcher.hands_on_descriptors`."""
+        return self.tool.hands_on_descriptors
+
     def prepare(self) -> None:
         """See `Launcher.prepare`."""
+        if self.left:
+            self.tool.end_left([_name(path) for path in self.left])
         self._ready = self.tool.prepare(self.image)
 
     def render(self, folder: AttemptFolder, mark: str, extra: Mapping[str, str], *, gpus: Sequence[str] = ()) -> Launch:
@@ -174,7 +186,7 @@ class ContainerLauncher:
         variables.update(marks, **extra)
         container = Container(
             image=self._ready.place,
-            name=_name(folder),
+            name=_name(folder.path),
             mounts=mounts,
             variables=variables,
             words=self.command.fill(places),
@@ -185,11 +197,12 @@ class ContainerLauncher:
 
     def end(self, folder: AttemptFolder) -> None:
         """See `Launcher.end`."""
-        self.tool.end(_name(folder))
+        self.tool.end(_name(folder.path))
 
 
-def _name(folder: AttemptFolder) -> str:
-    return f"muster-{os.path.basename(folder.path)}"
+def _name(path: str) -> str:
+    """The name of the container of an attempt's folder: no two folders have the same."""
+    return f"muster-{os.path.basename(path)}"
 
 
 def keep_for_tool(inherited: Mapping[str, str]) -> Dict[str, str]:

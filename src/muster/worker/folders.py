@@ -22,7 +22,7 @@ import sys
 import uuid
 from collections import deque
 from pathlib import Path
-from typing import Callable, Deque, List, Optional, Tuple, TypeVar, Union
+from typing import Callable, Deque, List, Optional, Sequence, Tuple, TypeVar, Union
 
 from muster.worker.capture import Capture
 from muster.worker.child import ExecutionPointError
@@ -136,7 +136,9 @@ class Folders:
         except OSError as error:
             raise ExecutionPointError(f"{error.filename}: {error.strerror}") from None
         self._spare: Deque[AttemptFolder] = deque()
-        self._kept: Deque[str] = deque(entry.path for entry in kept)
+        self.left: Sequence[str] = [entry.path for entry in kept]
+        """Folders of attempts of former starts: of failures, and of what was at work when a worker was killed."""
+        self._kept: Deque[str] = deque(self.left)
         self._failures_kept = failures_kept
         self._drop_old()
 

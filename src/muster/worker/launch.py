@@ -41,11 +41,16 @@ class Launcher(Protocol):
     def holds_processes(self) -> bool:
         """Do all processes of the task come of the one that is started?"""
 
+    @property
+    def hands_on_descriptors(self) -> bool:
+        """Does the task have the descriptors that the process is started with?"""
+
 
 class PlainLauncher:
     """Starts a command of this machine as it is."""
 
     holds_processes = True
+    hands_on_descriptors = True
 
     def __init__(self, command: Command, variables: Variables, *, data_hub: str) -> None:
         self._command = command
@@ -80,6 +85,11 @@ class SlotLauncher:
     def holds_processes(self) -> bool:
         """See `Launcher.holds_processes`."""
         return self._launcher.holds_processes
+
+    @property
+    def hands_on_descriptors(self) -> bool:
+        """See `Launcher.hands_on_descriptors`."""
+        return self._launcher.hands_on_descriptors
 
     def prepare(self) -> None:
         """See `Launcher.prepare`."""

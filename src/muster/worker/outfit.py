@@ -80,9 +80,6 @@ class Outfit:
                 1, f"image {image}: this worker's own folder is in it, and its tasks must not see that"
             )
         tool = self._find_tool(image)
-        if plan.warm and has_task_io and not tool.hands_on_descriptors:
-            why = f"a warm task cannot run in {tool.name}, which hands no descriptors on: use Apptainer, or run it per event (warm: false)"
-            raise CannotWorkError(1, why)
         folders.lend_helper()
         return ContainerLauncher(
             tool,
@@ -94,6 +91,7 @@ class Outfit:
             os.environ,
             has_task_io=has_task_io,
             further=self._find_mounts(),
+            left=folders.left if has_task_io else (),
         )
 
     def _find_mounts(self) -> List[Mount]:

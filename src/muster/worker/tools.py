@@ -86,6 +86,9 @@ class Apptainer:
     def end(self, name: str) -> None:
         """See `Tool.end`. Its processes are the program's own, and carry the attempt's mark."""
 
+    def end_left(self, names: Sequence[str]) -> None:
+        """See `Tool.end_left`. They were found by their marks when the worker started."""
+
     def _find(self, image: str) -> str:
         if image.startswith(("/", "./", "../")):
             if not os.path.exists(image):
@@ -146,6 +149,12 @@ class Docker:
     def end(self, name: str) -> None:
         """See `Tool.end`. A daemon's container goes on; one that has ended by itself is not found, which is as good."""
         self.run([self.program, "kill", name])
+
+    def end_left(self, names: Sequence[str]) -> None:
+        """See `Tool.end_left`. A worker that was killed could not have its daemon end them."""
+        running = self.run([self.program, "ps", "--format", "{{.Names}}"]).stdout.split()
+        if left := sorted(set(names).intersection(running)):
+            self.run([self.program, "kill", *left])
 
 
 def _render_mounts(container: Container) -> List[str]:

@@ -39,6 +39,7 @@ from muster.worker.runtime import (
 )
 from muster.worker.spent import Spent
 from muster.worker.usage import Meter, make_usage
+from muster.worker.ways import open_inherited, open_named
 
 END_S = 5.0
 """Seconds that a process may take to end after its last event."""
@@ -71,13 +72,10 @@ class _WarmProcess:
         self._frames = FrameReader()
         self._answered = Answered()
         self._log = shop.log
+        self._launcher = shop.launcher
         self._is_told = False
-        events, self._write = os.pipe()
-        self._read, answers = os.pipe()
-        os.set_blocking(self._write, False)
-        os.set_blocking(self._read, False)
-        told = {"MUSTER_TASK_FDS": f"{events},{answers}", **tell_of_results(shop)}
-        launch = shop.launcher.render(self.folder, mark, told)
+        self._ways = open_inherited() if shop.launcher.hands_on_descriptors else open_named(self.folder)
+        launch = shop.launcher.render(self.folder, mark, {**self._ways.told, **tell_of_results(shop)})
         try:
             self.child = Child(
                 launch.argv,
@@ -86,21 +84,21 @@ class _WarmProcess:
                 folder=self.folder.scratch,
                 mark=mark,
                 reaper=shop.reaper,
-                pass_fds=(events, answers),
+                pass_fds=self._ways.handed,
             )
         except Exception:
-            self.close_pipes()
+            self._ways.close()
             self.folder.remove()
             raise
         finally:
-            os.close(events)
-            os.close(answers)
+            self._ways.hand_over()
         self.meter = Meter(self.child.pid)
 
     def greet(self, *, until: float, cancel: Cancel) -> None:
         """Wait until it asks for events. Raises _StoppedError, FrameError."""
         header, _ = self._receive(until, cancel)
         self.takes_files = read_hello(header)
+        self._ways.note_hello()
         self.meter.start()
 
     def ask(self, lease: Lease, *, content: str, until: Optional[float], cancel: Cancel) -> Answer:
@@ -135,9 +133,9 @@ class _WarmProcess:
 
     def _send_some(self, view: memoryview, until: Optional[float], cancel: Cancel) -> int:
         try:
-            return os.write(self._write, view)
+            return os.write(self._ways.write, view)
         except BlockingIOError:
-            self._wait(until, cancel, write=self._write)
+            self._wait(until, cancel, write=self._ways.write)
             return 0
         except BrokenPipeError:
             # It reads no more: either it has ended, or it never will again.
@@ -148,8 +146,8 @@ class _WarmProcess:
     def _receive(self, until: Optional[float], cancel: Cancel) -> "tuple[bytes, bytes]":
         while (frame := self._frames.next_frame()) is None:
             # Waiting comes first: a task has hardly ever answered by now, and a read in vain costs more than the wait.
-            self._wait(until, cancel, read=self._read)
-            data = os.read(self._read, _CHUNK)
+            self._wait(until, cancel, read=self._ways.read)
+            data = os.read(self._ways.read, _CHUNK)
             if not data:
                 self._wait(time.monotonic() + END_S, cancel)
                 raise _StoppedError("frame", "the task has closed its way for answers")
@@ -158,17 +156,17 @@ class _WarmProcess:
 
     def end(self) -> int:
         """Ask it to end, wait a little, and see that nothing is left of it. Returns its status."""
-        self.close_pipes()
+        self._ways.close()
         if self.child.watch(until=time.monotonic() + END_S) == EXITED:
             return self.child.finish()
-        return self.child.kill()
+        return self.kill()
 
-    def close_pipes(self) -> None:
-        """Twice is as good as once."""
-        for number in (self._write, self._read):
-            if number >= 0:
-                os.close(number)
-        self._write = self._read = -1
+    def kill(self) -> int:
+        """See that nothing is left of it. Returns its status."""
+        self._ways.close()
+        status = self.child.kill()
+        self._launcher.end(self.folder)
+        return status
 
     def _wait(
         self, until: Optional[float], cancel: Cancel, *, read: Optional[int] = None, write: Optional[int] = None
@@ -295,12 +293,11 @@ class WarmCommand:
         process, self._process = self._process, None
         if process is None:
             raise ValueError(f"{lease.event} has no process")
-        process.close_pipes()
         child = process.child
         peak_bytes = self._shop.watched.take_peak(child.pid)
         self._shop.watched.forget(child.pid)
         excess = cancel.excess
-        status = child.finish() if stopped.happened == EXITED else child.kill()
+        status = process.end() if stopped.happened == EXITED else process.kill()
         wall_s = self._clock() - began
         spent = Spent(max(0.0, child.spent.cpu_s - process.meter.cpu_s), child.spent.memory_bytes)
         usage = self._measure(spent, peak_bytes, lease)
