@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from services.apptainer import apptainer, image
 from services.oidc import oidc_provider
+from services.podman import podman, podman_image
 from services.postgres import empty_postgres_url, migrated_postgres_url, own_postgres, postgres_server, postgres_url
 from services.registry import registry
 from services.sqlite import migrated_sqlite, sqlite_url
@@ -26,6 +27,8 @@ __all__ = [
     "migrated_sqlite",
     "oidc_provider",
     "own_postgres",
+    "podman",
+    "podman_image",
     "postgres_server",
     "postgres_url",
     "registry",

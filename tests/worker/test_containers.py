@@ -42,12 +42,6 @@ MINE = {
 """Variables that a tool could take apart."""
 
 
-LISTS = """
-from muster import task
-task.run(lambda event: ["x" * 700_000] * event)
-"""
-
-
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """The folder of the workers' images."""
@@ -87,21 +81,6 @@ def test_the_same_task_runs_in_a_container_per_event_and_warm(
         assert worker.wait() == 0
         assert service.results() == [{"n": n, "squared": n * n} for n in range(5)]
         assert worker.left() == []
-
-
-@pytest.mark.parametrize("warm", [False, True])
-def test_a_result_that_is_too_large_for_a_message_comes_out_of_a_container_as_a_file(
-    start_with: Run, image: Path, tmp_path: Path, *, warm: bool
-) -> None:
-    own, args = put(image, tmp_path, LISTS)
-    with FakeService(image=str(own), args=args, warm=warm, output="lines") as service:
-        service.publish(3, 1)
-        worker = start_with(service)
-        service.wait_for(done=2, deadline_s=20)
-        service.tell_to("finish")
-
-        assert worker.wait() == 0
-        assert [len(one) for one in service.results()] == [700_000] * 4
 
 
 def test_it_sees_its_own_files_and_nothing_else_of_the_machine(

@@ -43,6 +43,8 @@ from muster.worker.ways import open_inherited, open_named
 
 END_S = 5.0
 """Seconds that a process may take to end after its last event."""
+PRINTS_S = 0.3
+"""Seconds in which what a container prints comes to its tool's client."""
 REPEATED_MAX = 100
 """Answers to earlier events that a process may give again while it works at one: beyond that it does nothing else."""
 _CHUNK = 1 << 16
@@ -153,6 +155,12 @@ class _WarmProcess:
                 raise _StoppedError("frame", "the task has closed its way for answers")
             self._frames.add(data)
         return frame
+
+    def take_in_prints(self) -> None:
+        """What was printed before an answer. It is in the pipes by then, unless somebody carries it from a container to them."""
+        if not self._launcher.hands_on_descriptors:
+            self.child.watch(until=time.monotonic() + PRINTS_S)
+        self.child.drain()
 
     def end(self) -> int:
         """Ask it to end, wait a little, and see that nothing is left of it. Returns its status."""
@@ -268,7 +276,7 @@ class WarmCommand:
                 return make_done(address(results, answer.to, self._shop.plan), wall_s=wall_s)
         except ResultError as error:
             return Ended(FAILED, failure=make_complaint("result", str(error)), wall_s=wall_s)
-        process.child.drain()  # what was printed before the answer is in the pipes by now
+        process.take_in_prints()
         cause = extract_cause(answer.body.decode("utf-8", "replace"))
         failure = Failure(
             text=clip(f"task failed: {cause}"),
