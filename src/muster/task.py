@@ -70,10 +70,15 @@ def to(queue: str, result: Any) -> Addressed:
 
     Raises:
         ValueError: the task has no such output queue.
+        RuntimeError: the worker, or its service, is of an older version, and would send the result to all of them.
     """
     known = os.environ.get("MUSTER_TASK_OUTPUTS")
-    if known is not None and queue not in known.split(" "):
-        raise ValueError(f"{queue!r} is no output queue of this task; it has: {known.replace(' ', ', ')}")
+    if known is None and "MUSTER_ATTEMPT" in os.environ:
+        raise RuntimeError(
+            f"a result for {queue!r} alone: the worker, or its service, is of a version that sends results to all queues"
+        )
+    if known is not None and queue not in known.split():
+        raise ValueError(f"{queue!r} is no output queue of this task; it has: {', '.join(known.split()) or 'none'}")
     return Addressed(queue, result)
 
 

@@ -79,6 +79,15 @@ def test_a_queue_that_the_task_has_not_is_refused_where_it_is_named(monkeypatch:
         task.to("hitz", 1)
 
 
+def test_a_worker_that_would_send_it_everywhere_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MUSTER_TASK_OUTPUTS", raising=False)
+    assert task.to("hits", 1).result == 1  # tried out by hand
+    monkeypatch.setenv("MUSTER_ATTEMPT", "EV-1/1")
+
+    with pytest.raises(RuntimeError, match="is of a version that sends results to all queues"):
+        task.to("hits", 1)
+
+
 HELPED = """
 from muster import task
 task.run(lambda event: event["n"] if event["to"] is None else task.to(event["to"], event["n"]))
