@@ -48,7 +48,7 @@ def main() -> None:
             claim="from exec of the bundle to its enrolment's arrival, and its size",
             command="python -m benchmarks.worker_start",
             settings="python3 -I -S muster-worker.pyz; the service is a socket that takes the request",
-            series=[*series, Series("size of the bundle", "bytes", [float(size_bytes)])],
+            series=[*series, Series("size of the bundle", "KiB", [size_bytes / 1024])],
             ratios={
                 f"start / goal of {GOAL_S:g} s": medians[WORKER] / GOAL_S,
                 f"processor / goal of {GOAL_S:g} s": medians[f"{WORKER}, processor"] / GOAL_S,
