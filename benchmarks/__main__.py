@@ -15,11 +15,14 @@ from benchmarks import (
     start_up,
     streams,
     sustained,
+    worker_memory,
+    worker_start,
 )
 
 CLAIMS = (
     start_up,
     start_latency,
+    worker_start,
     launch,
     sign_in,
     per_event,
@@ -28,6 +31,7 @@ CLAIMS = (
     end_to_end,
     engine_over_http,
     sustained,
+    worker_memory,
     streams,
     idle_workers,
     depth,

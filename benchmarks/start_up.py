@@ -78,11 +78,11 @@ def main() -> None:
     )
 
 
-def measure(sides: Mapping[str, Callable[[], Took]]) -> list[Series]:
+def measure(sides: Mapping[str, Callable[[], Took]], *, rounds: int = ROUNDS) -> list[Series]:
     """Each side in turn; the processor's time tells more than the clock's where others use the machine too."""
     clock = {name: Series(name, "s") for name in sides}
     processor = {name: Series(f"{name}, processor", "s") for name in sides}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for name, side in sides.items():
             took = side()
             clock[name].runs.append(took.clock_s)

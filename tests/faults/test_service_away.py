@@ -66,6 +66,29 @@ def test_a_worker_that_gives_up_leaves_its_result_to_its_next_start(stack: Stack
         assert tally.runs() == {0: 1}
 
 
+def test_a_service_that_was_away_for_longer_than_a_lease_has_its_workers_go_on(stack: Stack, tmp_path: Path) -> None:
+    """Nothing is begun, ends or is given to anybody while it is away; so nothing that is at work is run twice."""
+    stack.start_serve()
+    stack.start_site()
+    tally = Tally(tmp_path / "tally.jsonl")
+    with stack.client() as client:
+        task = tally.make_task(n_workers=WORKERS, warm=False, lease_s=2.0, retry_s=0.3)
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        slow = [{"n": 0, "sleep_s": 5}, {"n": 1, "sleep_s": 10}]
+        tally.publish(client, workflow, [*slow, *({"n": n} for n in range(WORKERS, 6))], close=True)
+        wait_for(lambda: len(tally.runs()) == WORKERS, "every worker is at work")
+
+        stack.kill("serve")
+        wait_for(lambda: len(list_results(stack)) == 1, "a task has ended meanwhile, leases later")
+        stack.start_serve()
+
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=90)
+        check_after_fault(stack, client, workflow, tally, done=6)
+        assert set(tally.runs().values()) == {1}, "nothing was run twice"
+        assert client.get_progress(workflow).failures == 0
+
+
 def list_results(stack: Stack) -> list[Path]:
     """The results on the disks of all workers."""
     return [path for path in stack.state.glob("site/clusters/*/procs/*/spool/*") if path.suffix != ".new"]

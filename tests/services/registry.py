@@ -29,9 +29,10 @@ _MANIFEST, _CONFIG, _LAYER = (
 
 @dataclass(frozen=True)
 class Registry:
-    """One registry. `address`: host and port, as in an image's name."""
+    """One registry. `address`: host and port, as in an image's name. `data`: the folder of what it keeps."""
 
     address: str
+    data: Path
 
     def push(
         self, name: str, tag: str, folder: Path, *, entrypoint: tuple[str, ...] = (), env: tuple[str, ...] = ()
@@ -57,6 +58,19 @@ class Registry:
         answer = httpx.put(self._url(name, f"manifests/{tag}"), content=manifest, headers={"content-type": _MANIFEST})
         assert answer.status_code == 201, answer.text
         return _digest(manifest)
+
+    def read(self, digest: str) -> bytes:
+        """What it has under a digest: a layer, a configuration or a manifest."""
+        return self._blob(digest).read_bytes()
+
+    def forge(self, digest: str, data: bytes) -> None:
+        """Have it answer other bytes under a digest than those whose digest that is."""
+        assert _digest(data) != digest
+        self._blob(digest).write_bytes(data)
+
+    def _blob(self, digest: str) -> Path:
+        kind, _, number = digest.partition(":")
+        return self.data / "docker" / "registry" / "v2" / "blobs" / kind / number[:2] / number / "data"
 
     def _put_blob(self, name: str, data: bytes) -> dict[str, Any]:
         digest = _digest(data)
@@ -121,7 +135,7 @@ def run_registry(folder: Path) -> Iterator[Registry]:
         try:
             wait_for(lambda: process.poll() is not None or _answers(host), "the registry answers")
             assert process.poll() is None, (folder / "output").read_text()[-1000:]
-            yield Registry(f"{host}:{PORT}")
+            yield Registry(f"{host}:{PORT}", folder / "data")
         finally:
             process.kill()
             process.wait(10)
