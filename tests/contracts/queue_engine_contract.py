@@ -267,6 +267,20 @@ class QueueEngineContract:
         ]
         assert AttemptError(**json.loads(rows[0][4])) == ERROR
 
+    async def test_an_event_dies_of_a_final_failure_at_once_and_can_be_replayed(self, bench: Bench) -> None:
+        queue = await bench.add_queue(attempts=5)
+        (event,) = await bench.publish(queue)
+        worker = await self.worker(bench, queue)
+        (leased,) = await worker.lease()
+        fault = Finished(event, leased.fence, Outcome.FAILED, error=ERROR, is_final=True)
+
+        answers = [await worker.call(fault), await worker.call(fault)]
+
+        assert [list(answer.verdicts) for answer in answers] == [[Verdict.DEAD]] * 2
+        assert await bench.counts(queue) == Counts(published=1, dead=1, failed=1)
+        await bench.replay(queue, event)
+        assert [one.event for one in await worker.lease()] == [event]
+
     async def test_a_failed_event_waits_and_each_pause_is_twice_the_one_before(self, bench: Bench) -> None:
         queue = await bench.add_queue(attempts=4, retry_s=100.0)
         event, other = await bench.publish(queue, 2)

@@ -137,6 +137,11 @@ class FakeService:
             ]
         )
 
+    def publish_as_it_comes(self, kind: str, body: str) -> Event:
+        """An event whose body is what no worker can read."""
+        [event] = self._publish([(kind, body, body)])
+        return event
+
     def publish_text(self, *texts: str) -> list[Event]:
         """Events whose JSON was written by somebody else than Python."""
         return self._publish([("json", text, text) for text in texts])
@@ -350,7 +355,7 @@ class FakeService:
         event.errors.append(one["error"])
         event.attempts += 1
         event.finished_at.append(time.monotonic())
-        if event.attempts >= self.attempts:
+        if event.attempts >= self.attempts or one["error"].get("final"):
             self._move(event, "dead")
             event.holder = None
             return "dead"

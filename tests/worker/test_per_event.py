@@ -205,6 +205,29 @@ def test_a_command_that_cannot_be_started(start: Start, args: str, text: str) ->
         assert event.errors[0]["text"] == f"task failed: {text}"
 
 
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(("kind", "body"), [("bytes", "no base64!"), ("of-a-newer-service", "x")])
+def test_an_event_whose_body_cannot_be_read_dies_alone_and_at_once(
+    start: Start,
+    script: Script,
+    kind: str,
+    body: str,
+    warm: bool,  # noqa: FBT001
+) -> None:
+    with FakeService(args=script("from muster import task\ntask.run(lambda event: event)"), warm=warm) as service:
+        bad = service.publish_as_it_comes(kind, body)
+        service.publish(1, 2, 3)
+        worker = start(service)
+        service.wait_for(done=3, dead=1)
+        service.tell_to("finish")
+
+        assert worker.wait() == 0
+        [error] = bad.errors
+        assert error["text"].startswith("task failed: a body")
+        assert error["final"] is True
+        assert service.results() == [1, 2, 3]
+
+
 def test_a_flood_of_output_fills_neither_disk_nor_memory(start: Start, script: Script) -> None:
     source = """
 import sys

@@ -12,6 +12,8 @@ from muster.worker import protocol
 T = TypeVar("T")
 
 STOP_WORDS = ("finish", "abort")
+UNREADABLE = "unreadable"
+"""The kind of an event whose body came as the protocol does not have it."""
 
 
 class MalformedError(Exception):
@@ -67,7 +69,7 @@ class Enrolled:
 @dataclass(frozen=True)
 class Lease:
     """One event on lease. `body`: the very JSON text that was published (UTF-8) for the kind `json`, the bytes for `bytes`, the JSON
-    text of a reference for `file`.
+    text of a reference for `file`, and for UNREADABLE why the body cannot be read.
 
     `is_alone`: workers died with it, so nothing else is to be held while it is at work.
     `queue`: the alias of the queue where it waited, of a task that reads several; else empty.
@@ -84,13 +86,21 @@ class Lease:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt failed; the tails are the ends of what the task wrote."""
+    """Why an attempt failed; the tails are the ends of what the task wrote. `final`: no other attempt can end better."""
 
     text: str
     fingerprint: str
     stdout_tail: str = ""
     stderr_tail: str = ""
     exit_code: Optional[int] = None
+    final: bool = False
+
+    def render(self) -> bytes:
+        """As an attempt carries it. A service of before knows no `final`: it is left out where it says nothing."""
+        told = {**self.__dict__}
+        if not self.final:
+            del told["final"]
+        return json.dumps(told).encode()
 
 
 @dataclass(frozen=True)
@@ -130,18 +140,18 @@ class Handed:
 
     @property
     def has_extras(self) -> bool:
-        """Is there anything that a service of before refuses, and only the account would miss?"""
-        return self.usage is not None or self.output is not None
+        """Is there anything that a service of before refuses, and can do without?"""
+        is_final = self.failure is not None and self.failure.final
+        return self.usage is not None or self.output is not None or is_final
 
     def without_extras(self) -> "Handed":
         """The attempt as a service of before takes it."""
-        return replace(self, usage=None, output=None)
+        failure = None if self.failure is None else replace(self.failure, final=False)
+        return replace(self, usage=None, output=None, failure=failure)
 
     def render(self, *, with_usage: bool = True, with_output: bool = True) -> bytes:
         """As `finished` of a step carries it."""
-        error = b"null"
-        if self.failure is not None:
-            error = json.dumps(self.failure.__dict__).encode()
+        error = b"null" if self.failure is None else self.failure.render()
         usage = b',"usage":' + self.usage.render() if with_usage and self.usage is not None else b""
         output = b',"output":' + self.output if with_output and self.output is not None else b""
         return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f%s%s}' % (
@@ -310,12 +320,16 @@ def _parse_lease_of_event(message: object) -> Lease:
     if not isinstance(message, dict):
         raise MalformedError("an event is no object")
     kind = _get(message, "kind", str)
+    try:
+        body = _parse_body(kind, _get(message, "body", str))
+    except MalformedError as error:  # that event's trouble: its neighbours in the answer are to be worked on
+        kind, body = UNREADABLE, str(error).encode("utf-8", "replace")
     return Lease(
         event=_get(message, "event", str),
         fence=_get(message, "fence", int),
         attempt=_get(message, "attempt", int),
         kind=kind,
-        body=_parse_body(kind, _get(message, "body", str)),
+        body=body,
         is_alone=_get(message, "alone", bool),
         queue=_get(message, "queue", str) if "queue" in message else "",
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Optional, Protocol, Sequence
 
 from muster.worker.child import Cancel
 from muster.worker.fingerprint import NO_STDERR, clip, extract_cause, make_fingerprint
-from muster.worker.messages import Failure, Lease, Usage
+from muster.worker.messages import UNREADABLE, Failure, Lease, Usage
 
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 
@@ -39,6 +39,13 @@ class Ended:
 def make_done(results: Sequence[bytes], *, wall_s: float) -> Ended:
     """The end of an attempt that left these results, each rendered by `results`."""
     return Ended(DONE, b",".join(results) if results else None, wall_s=wall_s, n_results=len(results))
+
+
+def end_unreadable(lease: Lease) -> Optional[Ended]:
+    """The end of an attempt whose event's body nobody can read, here or elsewhere; None where it can be read."""
+    if lease.kind != UNREADABLE:
+        return None
+    return Ended(FAILED, failure=replace(make_complaint("body", lease.body.decode()), final=True))
 
 
 class Runtime(Protocol):

@@ -16,7 +16,7 @@ from muster.worker.launch import Launcher
 from muster.worker.log_lines import LogLines
 from muster.worker.outfit import IMAGE_MARK
 from muster.worker.plain import PlainCommand, Workshop
-from muster.worker.runtime import CANCELLED, FAILED, Ended, Runtime, make_failure
+from muster.worker.runtime import CANCELLED, FAILED, Ended, Runtime, end_unreadable, make_failure
 from muster.worker.warm import WarmCommand
 
 INIT_MARK = "init/0"
@@ -122,7 +122,7 @@ class Slot(threading.Thread):
             self._inbox.put(Ready())
             while (lease := self._desk.take(self._cancel)) is not None:
                 at_work = lease.event
-                ended = self._runtime.run(lease, self._cancel)
+                ended = end_unreadable(lease) or self._runtime.run(lease, self._cancel)
                 reach("worker.task.ended")
                 if ended.outcome == FAILED and ended.failure is not None:
                     self._log.tell(

@@ -174,7 +174,7 @@ class Spool:
         return f"{self._folder}/{event.replace('/', '_')}.{fence}"
 
     def _write(self, one: Handed) -> int:
-        rendered = one.render(with_usage=False, with_output=False)
+        rendered = one.without_extras().render()
         about = {"taskforce": self._taskforce, "event": one.event, "fence": one.fence, "outcome": one.outcome}
         usage = None if one.usage is None else one.usage.render().decode()
         output = None if one.output is None else one.output.decode()

@@ -42,6 +42,7 @@ class Finished:
         results: bodies for the task's output queues. Only with `Outcome.DONE`.
         targets: for each result the one output queue that it goes to, or None: every one. Empty: all results go to all of them.
         error: only with `Outcome.FAILED`.
+        is_final: only with `Outcome.FAILED`: no other attempt can end better, so the event is a dead letter at once.
         wall_s: how long the task ran.
         usage: what it took; its results are measured here.
     """
@@ -54,6 +55,7 @@ class Finished:
     wall_s: float = 0.0
     usage: Usage = NO_USAGE
     targets: Sequence[int | None] = ()
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +159,9 @@ class QueueEngine(Protocol):
         The first result of an event counts: with `Finished.outcome` DONE the event is done, its results are new events
         of `outputs`, the counters move. FAILED writes an attempt row and sends the event back to its place in the queue
         (same number, so to the front) after the pause of its queue (`domain.retry`), or to the dead letters when its
-        queue's attempt limit is reached. RELEASED sends it back at once, uncounted. An attempt that is not the current
-        lease goes down the ladder: current lease of another session or waiting again (done, LATE: the newer lease is
-        ended), dead letter (done, LATE), done by the same fence (DONE again), done by another (DUPLICATE, recorded in an
+        queue's attempt limit is reached, or the failure is final. RELEASED sends it back at once, uncounted. An attempt
+        that is not the current lease goes down the ladder: current lease of another session or waiting again (done, LATE:
+        the newer lease is ended), dead letter (done, LATE), done by the same fence (DONE again), done by another (DUPLICATE, recorded in an
         attempt row), fence never given to this session's taskforce (UNKNOWN).
 
         Raises SessionEndedError when the session is over: nothing was leased and nothing was judged.

@@ -160,7 +160,7 @@ def _note_ends(parts: Parts, plan: TaskPlan, place: Place, finished: Sequence[Fi
     for one in finished:
         if one.outcome is Outcome.DONE:
             parts.hosts.book.note_done(plan.task_id, place, one.event, revision=plan.revision, is_first=one.fence <= 1)
-        elif one.outcome is Outcome.FAILED:
+        elif one.outcome is Outcome.FAILED and not one.is_final:
             parts.hosts.book.note_failed(plan.task_id, place, "" if one.error is None else one.error.fingerprint)
 
 

@@ -16,6 +16,7 @@ RESCAN_S = 1.0
 QUEUES_REMEMBERED_MAX = 10_000
 
 _OUTCOMES = {Outcome.DONE: 1, Outcome.FAILED: 2, Outcome.RELEASED: 3}
+_FAILED_FINALLY = 4
 _VERDICTS = {
     1: Verdict.DONE,
     2: Verdict.LATE,
@@ -120,7 +121,7 @@ class StepArrays:
                     number,
                     finished.event,
                     finished.fence,
-                    _OUTCOMES[finished.outcome],
+                    _FAILED_FINALLY if finished.is_final else _OUTCOMES[finished.outcome],
                     is_plain,
                     taken.wall_s,
                     *render_error(finished.error),

@@ -42,7 +42,11 @@ DECLARE
         coalesce(p_cpu_us, 0), coalesce(p_bytes_in, 0), p_bytes_out, coalesce(p_memory_bytes, 0)];
     v_wall_before bigint;
     v_before bigint[] := '{0,0,0,0,0,0}';  -- what the sums have of it already
+    v_is_final CONSTANT boolean := p_outcome = 4;  -- failed, and no other attempt can end better
 BEGIN
+    IF v_is_final THEN
+        p_outcome := 2;
+    END IF;
     o_delayed := false;
     o_usage := '{0,0,0,0,0,0,0}';
     o_waiting := 0; o_in_work := 0; o_done := 0; o_dead := 0; o_failed := 0; o_duplicates := 0;
@@ -68,7 +72,7 @@ BEGIN
             v_attempts := v_lease.attempts - CASE WHEN p_outcome = 3 THEN 1 ELSE 0 END;
             o_failed := CASE WHEN p_outcome = 2 THEN 1 ELSE 0 END;
             SELECT q.attempts, q.retry_s INTO STRICT v_limit, v_retry_s FROM queue q WHERE q.number = v_lease.queue;
-            IF p_outcome = 2 AND v_attempts >= v_limit THEN
+            IF p_outcome = 2 AND (v_is_final OR v_attempts >= v_limit) THEN
                 INSERT INTO dead (queue, event, attempts, fence, at)
                 VALUES (v_lease.queue, p_event, v_attempts, p_fence, p_now);
                 o_verdict := 5; o_dead := 1;

@@ -200,13 +200,15 @@ class Ladder:
             return Verdict.DONE
         end = AttemptEnd.FAILED if finished.outcome is Outcome.FAILED else AttemptEnd.RELEASED
         self.write_attempt(finished.event, lease, end, finished)
-        return self.send_back(finished.event, lease, is_counted=end is not AttemptEnd.RELEASED)
+        return self.send_back(
+            finished.event, lease, is_counted=end is not AttemptEnd.RELEASED, is_final=finished.is_final
+        )
 
-    def send_back(self, event: int, lease: Lease, *, is_counted: bool) -> Verdict:
-        """An event whose lease was taken out of `leased` waits again, or dies at the limit of attempts that count."""
+    def send_back(self, event: int, lease: Lease, *, is_counted: bool, is_final: bool = False) -> Verdict:
+        """An event whose lease was taken out of `leased` waits again, or dies: at the limit of attempts that count, or of a final one."""
         queue, attempts = lease.queue, lease.attempts - (not is_counted)
         rule = self.rule_of(queue)
-        if is_counted and attempts >= rule.limit:
+        if is_counted and (is_final or attempts >= rule.limit):
             self.connection.execute(SQL["bury"], (queue, event, attempts, lease.fence, self.now))
             self.deltas.add(queue, in_work=-1, dead=1)
             return Verdict.DEAD

@@ -42,6 +42,8 @@ def check_step(step: Step) -> None:
             raise TooLargeError(f"one attempt may make {RESULTS_MAX} events at most")
         if finished.results and finished.outcome is not Outcome.DONE:
             raise ValueError(f"an attempt that is {finished.outcome.value} has no results")
+        if finished.is_final and finished.outcome is not Outcome.FAILED:
+            raise ValueError(f"an attempt that is {finished.outcome.value} is no final failure")
         if finished.targets:
             _check_targets(finished, step.outputs)
 

@@ -101,13 +101,14 @@ class EnrolAnswer(msgspec.Struct):
 
 
 class ErrorMessage(Request):
-    """Why an attempt failed."""
+    """Why an attempt failed. `final`: no other attempt can end better."""
 
     text: str
     fingerprint: str = ""
     stdout_tail: str = ""
     stderr_tail: str = ""
     exit_code: Exit | None = None
+    final: bool = False
 
 
 class FinishedMessage(Request):
@@ -347,10 +348,12 @@ def _parse_finished(message: FinishedMessage, path: str, findings: list[Finding]
     if message.error is not None and outcome is not Outcome.FAILED:
         findings.append(Finding(f"{path}.error", f"goes with the outcome `failed` only, not with `{outcome}`"))
     results = parse_results(message.results, path, findings, oversized) if message.results else ()
-    error = None
+    error, is_final = None, False
     if outcome is Outcome.FAILED:
-        error = _parse_error(message.error or ErrorMessage(text="the worker gave no reason"))
-    return Finished(event, message.fence, outcome, results, error, message.wall_s, parse_usage(message.usage))
+        told = message.error or ErrorMessage(text="the worker gave no reason")
+        error, is_final = _parse_error(told), told.final
+    usage = parse_usage(message.usage)
+    return Finished(event, message.fence, outcome, results, error, message.wall_s, usage, is_final=is_final)
 
 
 def _parse_error(message: ErrorMessage) -> AttemptError:
