@@ -11,7 +11,9 @@ import time
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from muster.worker.capture import Capture
+from muster.worker.procfs import ISOLATION
 from muster.worker.reaper import Reaper
+from muster.worker.settings import BWRAP
 from muster.worker.spent import Spent
 
 EXITED, TIMED_OUT, CANCELLED, READY = "exited", "timed out", "cancelled", "ready"
@@ -22,6 +24,8 @@ _TICK_S = 0.01
 """Where the kernel knows no pidfds: seconds between two looks whether the process has ended."""
 _DRAIN_S = 1.0
 _TASKS_FAULT = frozenset({errno.E2BIG, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.ETXTBSY})
+_SIGNALLED = range(128 + 1, 128 + signal.NSIG)
+"""The status by which a shell, and bwrap, tell that a program was killed by a signal."""
 _IN, _OUT = select.POLLIN | select.POLLHUP | select.POLLERR, select.POLLOUT | select.POLLERR
 
 
@@ -88,6 +92,7 @@ class Child:
         self._streams: Dict[int, Capture] = {}
         self._poll = select.poll()
         self._is_reaped = False
+        self._is_wrapped = environment.get(ISOLATION) == BWRAP
         opened: List[int] = []
         try:
             for capture in (self.stdout, self.stderr):
@@ -238,7 +243,8 @@ class Child:
                 self._process.returncode = 0
                 return 0
             if pid:
-                self._process.returncode = os.waitstatus_to_exitcode(status)
+                code = os.waitstatus_to_exitcode(status)
+                self._process.returncode = 128 - code if self._is_wrapped and code in _SIGNALLED else code
                 self.spent.add(told)
         returncode: Optional[int] = self._process.returncode
         return returncode
