@@ -137,7 +137,7 @@ class BubblewrapLauncher:
         """See `Launcher.render`."""
         launch = self._launcher.render(folder, mark, extra, gpus=gpus)
         program = launch.program or _find_program(launch.argv[0], launch.environment["PATH"], folder.scratch)
-        if not (os.path.isfile(program) and os.access(program, os.X_OK)):
+        if not _can_start(program):
             # Let it fail as it would without bwrap, and say the same. Not by its own name: it could be put there meanwhile.
             stand_in = os.devnull if os.path.lexists(program) else f"{folder.path}/no-such-program"
             return Launch(launch.argv, launch.environment, stand_in)
@@ -157,8 +157,19 @@ def _find_program(word: str, path: str, folder: str) -> str:
     if "/" in word:
         return os.path.join(folder, word)
     places = [os.path.join(folder, one, word) for one in path.split(os.pathsep)]
-    good = [one for one in places if os.path.isfile(one) and os.access(one, os.X_OK)]
-    return (good or [one for one in places if os.path.lexists(one)] or places)[0]
+    return ([one for one in places if _can_start(one)] or [one for one in places if os.path.lexists(one)] or places)[0]
+
+
+def _can_start(program: str) -> bool:
+    """Would the kernel start it? A text without `#!` it would not; bwrap would, as a shell's."""
+    if not (os.path.isfile(program) and os.access(program, os.X_OK)):
+        return False
+    try:
+        with open(program, "rb") as file:
+            head = file.read(128)
+    except OSError:
+        return True
+    return head.startswith(b"#!") or b"\0" in head
 
 
 def _find_home() -> str:

@@ -177,7 +177,7 @@ class Child:
     def kill(self) -> int:
         """Stop it and all that came of it. Returns its status. Raises ExecutionPointError when something would not die."""
         if not self._is_reaped:
-            left = self._reaper.kill(self.mark, self.pid, reap=self._poll_end)
+            left = self._reaper.kill(self.mark, self.pid, reap=self._poll_end, is_wrapped=self._is_wrapped)
             self._is_reaped = self._poll_end() is not None
             self.drain()
             self._close()

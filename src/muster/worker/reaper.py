@@ -30,6 +30,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN_BYTES = 1 << 16
 KILL_S = 10.0
 """Seconds that killed processes may take to vanish."""
+_TELL_S = 0.5
+"""Seconds within which those that await killed ones tell what these took, and end."""
 
 
 class Reaper:
@@ -84,24 +86,29 @@ class Reaper:
             _kill(left)
             time.sleep(0.001)  # a killed process needs a moment, and there is no handle on those that are not ours
 
-    def kill(self, mark: str, pid: int, reap: Callable[[], object] = lambda: None) -> List[int]:
+    def kill(
+        self, mark: str, pid: int, reap: Callable[[], object] = lambda: None, *, is_wrapped: bool = False
+    ) -> List[int]:
         """Stop an attempt: its process, if it has one still, and all that came of it, whatever it did to hide.
 
         Args:
             pid: of its first process, a leader of a session; 0 when that one has ended and was awaited.
             reap: awaits the first process without blocking.
+            is_wrapped: the first process, and its children, only await the others. Killed after these, they tell what those took.
 
         Returns:
             The pids of what would not die in time.
         """
-        end = time.monotonic() + KILL_S
+        began = time.monotonic()
+        end = began + KILL_S
         while True:
             left = self._find_tree(mark, pid)
             if not left:
                 self._list_adopted()  # those that were dead by now are awaited, too
                 return []
             self._note_found(mark, left)
-            _kill(left)
+            wrapped = left - _find_wrapping(pid) if is_wrapped and time.monotonic() < began + _TELL_S else left
+            _kill(wrapped)  # nothing, while the others have yet to see that these are gone
             reap()
             self._list_adopted()
             if time.monotonic() > end:
@@ -213,6 +220,10 @@ def _become_subreaper() -> bool:
         return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
     except (OSError, AttributeError):
         return False  # not Linux, or an odd C library: processes are then found by their marks alone
+
+
+def _find_wrapping(pid: int) -> Set[int]:
+    return {pid} | {one.pid for one in list_processes().values() if one.parent == pid}
 
 
 def _kill(pids: Set[int]) -> None:
