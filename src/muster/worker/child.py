@@ -168,7 +168,7 @@ class Child:
         self._signal_group()
         status = self._await()
         self._is_reaped = True
-        left = self._reaper.clear_up(self.mark)
+        left = self._reaper.clear_up(self.mark, is_wrapped=self._is_wrapped)
         self.drain()
         self._close()
         _check_gone(left)

@@ -70,8 +70,13 @@ class Reaper:
             self._found = {pid: of for pid, of in self._found.items() if of != mark}
             return self._spent.pop(mark, Spent())
 
-    def clear_up(self, mark: str) -> List[int]:
-        """After an attempt's process has ended: stop what it left. Returns the pids of what would not die in time."""
+    def clear_up(self, mark: str, *, is_wrapped: bool = False) -> List[int]:
+        """After an attempt's process has ended: stop what it left. Returns the pids of what would not die in time.
+
+        `is_wrapped`: all of it dies with one that is dying already.
+        """
+        if is_wrapped:
+            self._await_wrapping(mark)
         if self._children_file is None:
             return self.kill(mark, 0) if self._find_marked(mark) else []
         if not self._list_adopted():
@@ -154,6 +159,17 @@ class Reaper:
         if awaited:
             self._note_spent(process, told)
         return True
+
+    def _await_wrapping(self, mark: str) -> None:
+        """Let what has its end before it come to that: to look at all processes of the machine takes longer."""
+        with self._noting:
+            session = self._running.get(mark)
+        end = time.monotonic() + _TELL_S
+        while time.monotonic() < end:
+            adopted = [process for process in map(find_process, self._list_adopted()) if process is not None]
+            if not any(process.session == session for process in adopted):
+                return
+            time.sleep(0.0005)
 
     def _note_found(self, mark: str, pids: Set[int]) -> None:
         with self._noting:
