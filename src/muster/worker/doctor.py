@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -304,10 +305,10 @@ def _run(words: Sequence[str]) -> Optional[Ran]:
         )
     except OSError as error:
         return Ran(127, "", str(error))
-    try:
-        stdout, stderr = process.communicate(timeout=RUN_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        process.wait()
-        return None
+    with process:
+        try:
+            stdout, stderr = process.communicate(timeout=RUN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return None
     return Ran(process.returncode, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
