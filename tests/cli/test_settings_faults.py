@@ -49,6 +49,9 @@ def test_what_isolated_tasks_see_and_where_they_write_are_paths(monkeypatch: pyt
     monkeypatch.setenv("MUSTER_SITE_WRITABLE", "/data")
     assert (SiteSettings().hidden, SiteSettings().writable) == (("/etc/keys", "/home/operator"), ("/data",))
 
+    monkeypatch.setenv("MUSTER_SITE_WRITABLE", "none")
+    assert SiteSettings().writable == ()
+
     monkeypatch.setenv("MUSTER_SITE_HIDDEN", "keys")
     monkeypatch.setenv("MUSTER_SITE_ISOLATION", "docker")
     assert set(_faults(SiteSettings)) == {"MUSTER_SITE_HIDDEN", "MUSTER_SITE_ISOLATION"}

@@ -22,6 +22,7 @@ from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, 
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
 from muster.settings.variables import FromVariables, fault_of
 from muster.worker.mounts import parse_folders
+from muster.worker.settings import parse_writable
 
 Level: TypeAlias = Annotated[
     str,
@@ -253,7 +254,7 @@ class SiteSettings(CredentialSettings):
     """Files and folders of this machine that isolated tasks do not see, beside this agent's own; by commas."""
 
     writable: Annotated[tuple[str, ...], NoDecode] = ("/",)
-    """Folders of this machine in which isolated tasks may write, beside their own, as far as their user may; by commas."""
+    """Folders of this machine in which isolated tasks may write, beside their own, as far as their user may; by commas; or none."""
 
     worker_starts_max: int = Field(default=20, ge=1, le=1000)
     """Failed starts of a worker in a row, after which it counts as failed and is not started again."""
@@ -284,7 +285,12 @@ class SiteSettings(CredentialSettings):
                 values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
 
-    @field_validator("mounts", "hidden", "writable")
+    @field_validator("writable")
+    @classmethod
+    def _check_writable(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        return parse_writable(",".join(folders))
+
+    @field_validator("mounts", "hidden")
     @classmethod
     def _check_folders(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
         return parse_folders(",".join(folders))
