@@ -58,7 +58,8 @@ import time
 data = pathlib.Path(os.environ["EWMS_TASK_DATA_HUB_DIR"]).parent
 if event["who"] == "first":
     pathlib.Path("mine").write_text("as I left it")
-    pathlib.Path(event["meeting"]).write_text(os.getcwd())
+    pathlib.Path(event["meeting"] + ".new").write_text(os.getcwd())
+    os.replace(event["meeting"] + ".new", event["meeting"])
     deadline = time.monotonic() + 60
     while not os.path.exists(event["meeting"] + ".tried") and time.monotonic() < deadline:
         time.sleep(0.01)
