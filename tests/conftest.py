@@ -8,6 +8,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from services.apptainer import apptainer, image
+from services.bubblewrap import bubblewrap
 from services.oidc import oidc_provider
 from services.podman import podman, podman_image
 from services.postgres import empty_postgres_url, migrated_postgres_url, own_postgres, postgres_server, postgres_url
@@ -21,6 +22,7 @@ if settings.get_current_profile_name() == "default":
 
 __all__ = [
     "apptainer",
+    "bubblewrap",
     "empty_postgres_url",
     "image",
     "migrated_postgres_url",

@@ -43,6 +43,20 @@ def test_mounts_are_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "number 2 is none" in _faults(SiteSettings)["MUSTER_SITE_MOUNTS"]
 
 
+def test_what_isolated_tasks_see_and_where_they_write_are_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (SiteSettings().isolation, SiteSettings().hidden, SiteSettings().writable) == ("auto", (), ("/",))
+    monkeypatch.setenv("MUSTER_SITE_HIDDEN", "/etc/keys, /home/operator/")
+    monkeypatch.setenv("MUSTER_SITE_WRITABLE", "/data")
+    assert (SiteSettings().hidden, SiteSettings().writable) == (("/etc/keys", "/home/operator"), ("/data",))
+
+    monkeypatch.setenv("MUSTER_SITE_WRITABLE", "none")
+    assert SiteSettings().writable == ()
+
+    monkeypatch.setenv("MUSTER_SITE_HIDDEN", "keys")
+    monkeypatch.setenv("MUSTER_SITE_ISOLATION", "docker")
+    assert set(_faults(SiteSettings)) == {"MUSTER_SITE_HIDDEN", "MUSTER_SITE_ISOLATION"}
+
+
 @pytest.mark.parametrize(
     ("settings", "variable"),
     [

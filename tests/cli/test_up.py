@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,24 @@ STUBBORN = "sh -c 'trap \"\" TERM INT; while :; do sleep 1; done'"
 """A task that neither ends nor can be asked to."""
 
 
-def _submit(stack: Stack, command: str, *events: object) -> str:
-    """Submit a workflow of one plain command with these events, closed. Returns its id."""
+LOOKS_AROUND = """
+import json, os, pathlib, sys
+
+def read(path):
+    try:
+        return pathlib.Path(path).read_text()[:10]
+    except OSError as error:
+        return type(error).__name__
+
+state, cluster = pathlib.Path(sys.argv[1]), pathlib.Path(os.environ["EWMS_TASK_DATA_HUB_DIR"]).parents[3]
+seen = [read(state / "token"), read(state / "muster.db"), read(cluster / "enrol.json"), read(cluster / "cluster.json")]
+seen += [os.environ["MUSTER_TASK_ISOLATION"], pathlib.Path("table.txt").read_text()]
+pathlib.Path(os.environ["EWMS_TASK_OUTFILE"]).write_text(json.dumps(seen))
+"""
+
+
+def _submit(stack: Stack, command: str, *events: object, **more: object) -> str:
+    """Submit a workflow of one plain command with these events, closed. Returns its id. `more`: of the task."""
     flow = stack.root / "flow.json"
     task = {
         "cluster_locations": ["local"],
@@ -30,6 +47,7 @@ def _submit(stack: Stack, command: str, *events: object) -> str:
         "output_queue_aliases": ["out"],
         "infile_ext": "json",
         "outfile_ext": "json",
+        **more,
     }
     flow.write_text(json.dumps({"tasks": [task], "public_queue_aliases": ["in", "out"], "finish_when_done": True}))
     submitted = stack.run("workflow", "submit", str(flow))
@@ -197,3 +215,22 @@ def test_variables_of_a_service_elsewhere_change_nothing_about_who_signs_in(stac
     workflow = _submit(stack, "cp {{INFILE}} {{OUTFILE}}", 1)
 
     wait_for(lambda: stack.run_json("workflow", "show", workflow)["state"] == "finished", "it finishes itself")
+
+
+def test_an_isolated_task_reads_nothing_of_the_folder_and_finds_its_input_files(
+    stack: Stack, bubblewrap: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "table.txt").write_text("a table")
+    (tmp_path / "task.py").write_text(LOOKS_AROUND)
+    stack.start_up(MUSTER_SITE_ISOLATION="bwrap")
+    workflow = _submit(
+        stack,
+        f"{sys.executable} {tmp_path / 'task.py'} {stack.state}",
+        1,
+        input_files=[str(tmp_path / "table.txt")],
+        pilot_config={"environment": {"PATH": f"{bubblewrap.parent}:/usr/bin:/bin"}},
+    )
+    watched = stack.run("workflow", "watch", workflow)
+    assert watched.returncode == 0, watched.stderr
+    results = stack.run("queue", "consume", workflow, "out")
+    assert json.loads(results.stdout) == [*["FileNotFoundError"] * 4, "bwrap", "a table"]

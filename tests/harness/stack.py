@@ -136,7 +136,9 @@ class Stack:
         known = self.parts.get(name)
         assert known is None or not known.is_alive, f"{name} is running"
         log = self.root / f"{name}.log"
-        environment = clean_environment() | {"MUSTER_TEST_STACK": str(self.root)} | self.environment | variables
+        # The same whether or not bwrap is installed.
+        ours = {"MUSTER_TEST_STACK": str(self.root), "MUSTER_SITE_ISOLATION": "none"}
+        environment = clean_environment() | ours | self.environment | variables
         if crash is not None:
             counter = self.root / f"crashes-{crash}"
             if not counter.exists():

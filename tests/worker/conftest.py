@@ -16,6 +16,9 @@ from muster.worker.bundle import build_bundle
 from muster.worker.procfs import find_process, list_processes, read_environment
 from worker.fake_service import SECRET, FakeService
 
+bare_and_isolated = pytest.mark.parametrize("start", ["bare", "bwrap"], indirect=True)
+"""Runs a test with plain tasks as they are, and isolated."""
+
 
 class Worker:
     """One worker process."""
@@ -72,12 +75,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Start a worker for a service; keyword arguments are settings, without MUSTER_WORKER_ in front.
+def start(bundle: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Worker]]:
+    """Start a worker for a service; keyword arguments are settings, without MUSTER_WORKER_ in front. Its tasks are not isolated,
+    unless the fixture's parameter or a setting says so (`bare_and_isolated`).
 
     `again`: in the folder of that one. `wrapper`: words before its command, by its folder.
     """
     workers: list[Worker] = []
+    path, isolation = os.environ["PATH"], "none"
+    if getattr(request, "param", "bare") == "bwrap":
+        path, isolation = f"{request.getfixturevalue('bubblewrap').parent}{os.pathsep}{path}", "bwrap"
 
     def start(
         service: FakeService,
@@ -97,7 +104,8 @@ def start(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
         enrol_file.write_text(json.dumps({"taskforce": taskforce, "secret": secret}))
         enrol_file.chmod(0o600)
         variables = {
-            "PATH": os.environ["PATH"],
+            "PATH": path,
+            "MUSTER_WORKER_ISOLATION": isolation,
             "HOME": str(tmp_path),
             "MUSTER_WORKER_URL": service.url,
             "MUSTER_WORKER_ENROL_FILE": str(enrol_file),

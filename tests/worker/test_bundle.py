@@ -1,5 +1,6 @@
 """Does the worker travel as one small file, and run where it arrives, with an old Python too?"""
 
+import ast
 import json
 import os
 import shutil
@@ -39,6 +40,27 @@ def test_it_holds_the_worker_and_the_helper_and_nothing_else(bundle: Path) -> No
         "muster/__init__.py",
         "muster/task.py",
     }
+
+
+def _parse_without_words(source: bytes) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            node.value.value = ""
+    lines = [getattr(node, "lineno", 0) for node in ast.walk(tree)]
+    return f"{ast.dump(tree)} {lines}"
+
+
+def test_it_holds_the_very_programs_without_their_words(bundle: Path) -> None:
+    """Line by line, so that the trace of an error names the lines of the sources."""
+    archive = zipfile.ZipFile(bundle)
+    names = [name for name in archive.namelist() if name.startswith("muster/worker/")]
+    sources = Path(build_bundle.__code__.co_filename).parents[2]
+    assert len(names) > 40
+    for name in names:
+        source = (sources / name).read_bytes()
+        assert _parse_without_words(archive.read(name)) == _parse_without_words(source), name
+    assert archive.read("muster/worker/settings.py").startswith(b'""\n')
 
 
 def test_it_imports_nothing_but_the_standard_library_and_itself(bundle: Path, tmp_path: Path) -> None:

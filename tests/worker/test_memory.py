@@ -10,7 +10,7 @@ import pytest
 from muster.worker.child import Cancel
 from muster.worker.memory import MemoryGuard, render_bytes
 from muster.worker.watched import WatchList
-from worker.conftest import Worker
+from worker.conftest import Worker, bare_and_isolated
 from worker.fake_service import FakeService
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -40,6 +40,7 @@ if event["how"] in ("itself", "child"):
 """
 
 
+@bare_and_isolated
 @pytest.mark.parametrize("how", ["itself", "child"])
 def test_one_that_takes_too_much_fails_alone_and_is_told_the_setting(start: Start, script: Script, how: str) -> None:
     with FakeService(args=script(TAKES), slots=2, memory_bytes=LIMIT, attempts=1) as service:

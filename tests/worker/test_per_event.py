@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from worker.conftest import Worker
+from worker.conftest import Worker, bare_and_isolated
 from worker.fake_service import FakeService
 
 pytestmark = pytest.mark.system
@@ -59,6 +59,7 @@ def test_placeholders_and_bodies(start: Start, args: str, body: Any, result: Any
         assert service.results() == ([] if result is None else [result])
 
 
+@bare_and_isolated
 def test_a_task_sees_a_clean_environment_and_its_input_files(start: Start, script: Script, tmp_path: Path) -> None:
     inputs = tmp_path / "inputs"
     inputs.mkdir()
@@ -85,6 +86,7 @@ pathlib.Path(os.environ["EWMS_TASK_OUTFILE"]).write_text(json.dumps(seen))
     assert "MUSTER_TASKFORCE" not in environ
 
 
+@bare_and_isolated
 def test_the_files_of_good_attempts_are_deleted_and_those_of_bad_ones_kept(start: Start, script: Script) -> None:
     source = """
 import sys, pathlib
@@ -152,6 +154,7 @@ if what == "status":
 """
 
 
+@bare_and_isolated
 @pytest.mark.parametrize(
     ("what", "text", "fingerprint"),
     [
@@ -190,6 +193,7 @@ def test_a_bad_task_is_told_to_its_user(
     assert event.history == ["requeued", "dead"]
 
 
+@bare_and_isolated
 @pytest.mark.parametrize(
     ("args", "text"),
     [
@@ -271,6 +275,7 @@ os.wait()
 """
 
 
+@bare_and_isolated
 @pytest.mark.parametrize("option", ["", " --clear"])
 def test_what_a_task_leaves_running_is_stopped_with_its_attempt(start: Start, script: Script, option: str) -> None:
     with FakeService(args=script(ESCAPE) + option) as service:
@@ -341,6 +346,7 @@ task.run(handle)
         service.wait_for(done=600)
 
 
+@bare_and_isolated
 def test_python_finds_the_helper_but_keeps_its_own_muster(start: Start, script: Script) -> None:
     source = """
 import muster.client.shapes
@@ -356,6 +362,7 @@ task.run(lambda event: [task.__file__, muster.client.shapes.__file__])
     assert not shapes.startswith(str(worker.folder))
 
 
+@bare_and_isolated
 def test_an_init_command_runs_once_before_the_first_event(start: Start, script: Script) -> None:
     init = script(
         "import os, pathlib; f = pathlib.Path(os.environ['EWMS_TASK_DATA_HUB_DIR']) / 'n'; "

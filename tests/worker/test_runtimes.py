@@ -1,5 +1,6 @@
-"""Does every way to run a task keep the runtimes' contract? Bare, in Apptainer, and in Podman, whose command line is Docker's."""
+"""Does every way to run a task keep the runtimes' contract? Bare, isolated by bwrap, in Apptainer, in Podman (whose words are Docker's)."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,13 @@ class TestBare(RuntimeContract):
     @pytest.fixture
     def way(self) -> Way:
         return Way(python=sys.executable)
+
+
+class TestIsolated(HidingContract):
+    @pytest.fixture
+    def way(self, bubblewrap: Path) -> Way:
+        path = f"{bubblewrap.parent}{os.pathsep}{os.environ['PATH']}"
+        return Way(python=sys.executable, settings={"ISOLATION": "bwrap"}, environment={"PATH": path})
 
 
 class TestApptainer(HidingContract):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.conftest import Worker
+from worker.conftest import Worker, bare_and_isolated
 from worker.fake_service import FakeService
 from worker.test_service_trouble import GATED, gated
 
@@ -43,6 +43,7 @@ def test_what_is_at_work_may_end_and_the_rest_goes_back(start: Start, script: Sc
         assert how in worker.ended["why"]
 
 
+@bare_and_isolated
 def test_what_takes_longer_than_the_grace_is_given_back(start: Start, script: Script, tmp_path: Path) -> None:
     with FakeService(args=script(GATED)) as service:
         (event,) = service.publish(gated(tmp_path, 1))
@@ -91,6 +92,7 @@ def test_tasks_of_a_finished_workflow_are_stopped_after_the_services_grace(
         assert worker.left() == []
 
 
+@bare_and_isolated
 @pytest.mark.parametrize("how", ["abort", "second SIGTERM"])
 @pytest.mark.parametrize("warm", [False, True])
 def test_an_abort_kills_at_once(start: Start, script: Script, tmp_path: Path, how: str, warm: bool) -> None:  # noqa: FBT001

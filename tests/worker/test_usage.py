@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from worker.conftest import Worker
+from worker.conftest import Worker, bare_and_isolated
 from worker.fake_service import Event, FakeService
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -88,6 +88,7 @@ def usage_of(event: Event) -> dict[str, Any]:
     return dict(usage)
 
 
+@bare_and_isolated
 @pytest.mark.parametrize("how", ["itself", "child", "away", "away in a session"])
 def test_the_cpu_of_all_that_came_of_it_counts(start: Start, script: Script, how: str) -> None:
     with FakeService(args=script(PLAIN)) as service:
@@ -120,6 +121,7 @@ def test_the_largest_size_counts_however_short_it_was(start: Start, script: Scri
     assert 0 < usage_of(small)["memory_bytes"] < 200 << 20
 
 
+@bare_and_isolated
 @pytest.mark.parametrize("how", ["fails", "hangs"])
 def test_a_failed_attempt_has_taken_what_it_took(start: Start, script: Script, how: str) -> None:
     with FakeService(args=script(PLAIN), attempts=1, timeout_s=3.0 if how == "hangs" else None) as service:
@@ -139,6 +141,7 @@ def test_a_command_that_cannot_start_has_taken_nothing(start: Start) -> None:
     assert usage_of(event) == {"cpu_s": 0.0, "memory_bytes": None, "bytes_in": 1}
 
 
+@bare_and_isolated
 @pytest.mark.parametrize("how", ["itself", "child"])
 def test_a_warm_process_is_measured_event_by_event(start: Start, script: Script, how: str) -> None:
     with FakeService(args=script(WARM), warm=True) as service:

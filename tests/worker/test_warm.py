@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.conftest import Worker
+from worker.conftest import Worker, bare_and_isolated
 from worker.fake_service import FakeService
 from worker.frame_tasks import FRAMES
 
@@ -60,6 +60,7 @@ task.run(handle)
 """
 
 
+@bare_and_isolated
 def test_one_process_serves_many_events(start: Start, script: Script) -> None:
     with FakeService(args=script(TASK), warm=True) as service:
         service.publish(*({"n": n} for n in range(500)))
@@ -126,6 +127,7 @@ def test_what_goes_wrong_costs_one_events_attempt(
     assert len({result["pid"] for result in service.results()}) == (1 if is_same_process else 2)
 
 
+@bare_and_isolated
 def test_prints_and_children_do_not_reach_the_descriptors(start: Start, script: Script) -> None:
     with FakeService(args=script(TASK), warm=True) as service:
         service.publish({"do": "fds"}, {"do": "subprocess fds"}, {"do": "fork", "n": 3}, {"n": 4})
@@ -202,6 +204,7 @@ def test_a_killed_process_costs_one_attempt(start: Start, script: Script) -> Non
         assert "killed by signal 9, SIGKILL" in event.errors[0]["text"]
 
 
+@bare_and_isolated
 def test_children_of_a_warm_task_are_gone_at_the_end(start: Start, script: Script) -> None:
     with FakeService(args=script(TASK), warm=True) as service:
         service.publish({"do": "child"})

@@ -213,6 +213,7 @@ class Run:
             token_file=home.token,
             locations=(LOCATION,),
             directory=home.site,
+            hidden=(*read_settings(SiteSettings).hidden, *list_hidden(home, Path.cwd())),
             log_level=self._crew.log_level,
         )
         await self._crew.run_agent(
@@ -222,6 +223,14 @@ class Run:
             stop_workers=True,
             hurry=self._hurry,
         )
+
+
+def list_hidden(home: Home, here: Path) -> list[str]:
+    """What isolated tasks do not see: all of the folder, unless the programs that they run are as likely in it as not."""
+    own = [home.token, home.database, home.files, home.site, home.logs]
+    own += [home.database.with_name(f"{home.database.name}{end}") for end in ("-wal", "-shm")]
+    hidden = own if here.resolve().is_relative_to(home.directory.resolve()) else [home.directory]
+    return [str(path) for path in map(Path.resolve, hidden) if "," not in str(path)]  # one with a comma cannot be told
 
 
 def _tell_ready(home: Home, url: str, as_json: bool) -> None:  # noqa: FBT001 - named where it is bound

@@ -1,14 +1,21 @@
-"""`muster worker …`: the file that travels to execution points."""
+"""`muster worker …`: the file that travels to execution points, and what it would find on this one."""
 
+import os
 from pathlib import Path
 
 from cyclopts import App
 
 from muster.cli.console import put, put_json, say
-from muster.cli.failure import OK
+from muster.cli.failure import FAILED, OK
 
-app = App(name="worker", help="Make the file that travels to execution points.", help_format="plaintext")
-app.help_epilogue = "Example:\n  muster worker bundle muster-worker.pyz"
+app = App(
+    name="worker",
+    help="Make the file that travels to execution points, and see what it would find on one.",
+    help_format="plaintext",
+)
+app.help_epilogue = """Examples:
+  muster worker bundle muster-worker.pyz
+  muster worker doctor"""
 
 
 @app.command(help_epilogue="Example:\n  muster worker bundle muster-worker.pyz")
@@ -30,3 +37,33 @@ def bundle(path: Path, /, *, json: bool = False, debug: bool = False) -> int:
         put(str(path))
         say(f"{size_bytes} bytes; a site agent makes and starts it by itself")
     return OK
+
+
+@app.command(
+    help_epilogue="""Examples:
+  muster worker doctor
+  MUSTER_WORKER_URL=https://muster.example.org muster worker doctor
+  muster worker doctor --json
+Within a batch job, where no Muster is installed:
+  python3 muster-worker.pyz --doctor"""
+)
+def doctor(*, json: bool = False, debug: bool = False) -> int:
+    """See what a worker would find on this machine: Python, containers, isolation, disk, memory, GPUs, and the way to the service.
+
+    The worker's own variables count, MUSTER_WORKER_URL say. The exit status is 1 if a worker cannot work here.
+
+    Args:
+        json: tell the findings as JSON.
+        debug: show the trace of an error.
+    """
+    del debug  # read by `main`
+    from dataclasses import asdict
+
+    from muster.worker.doctor import BAD, examine, render
+
+    findings = examine(os.environ)
+    if json:
+        put_json({"findings": [asdict(one) for one in findings]})
+    else:
+        put(render(findings).rstrip("\n"))
+    return FAILED if any(one.state == BAD for one in findings) else OK

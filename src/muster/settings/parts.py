@@ -7,7 +7,7 @@ Read once, checked whole, frozen, passed down as values. Names: `MUSTER_<PART>_<
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -22,6 +22,7 @@ from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, 
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
 from muster.settings.variables import FromVariables, fault_of
 from muster.worker.mounts import parse_folders
+from muster.worker.settings import parse_writable
 
 Level: TypeAlias = Annotated[
     str,
@@ -246,6 +247,15 @@ class SiteSettings(CredentialSettings):
     images_kept_s: float = Field(default=30 * 86_400, ge=0)
     """Seconds after which an unpacked image that no worker uses is deleted; 0: never."""
 
+    isolation: Literal["auto", "none", "bwrap"] = "auto"
+    """Whether plain tasks are isolated by bwrap: auto (where it works), none, or bwrap (workers that cannot do so do not work)."""
+
+    hidden: Annotated[tuple[str, ...], NoDecode] = ()
+    """Files and folders of this machine that isolated tasks do not see, beside this agent's own; by commas."""
+
+    writable: Annotated[tuple[str, ...], NoDecode] = ("/",)
+    """Folders of this machine in which isolated tasks may write, beside their own, as far as their user may; by commas; or none."""
+
     worker_starts_max: int = Field(default=20, ge=1, le=1000)
     """Failed starts of a worker in a row, after which it counts as failed and is not started again."""
 
@@ -270,15 +280,20 @@ class SiteSettings(CredentialSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
-        for name in ("locations", "mounts"):
+        for name in ("locations", "mounts", "hidden", "writable"):
             if isinstance(text := values.get(name), str) and text:
                 values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
 
-    @field_validator("mounts")
+    @field_validator("writable")
     @classmethod
-    def _check_mounts(cls, mounts: tuple[str, ...]) -> tuple[str, ...]:
-        return parse_folders(",".join(mounts))
+    def _check_writable(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        return parse_writable(",".join(folders))
+
+    @field_validator("mounts", "hidden")
+    @classmethod
+    def _check_folders(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        return parse_folders(",".join(folders))
 
 
 PARTS: Mapping[str, type[FromVariables]] = {"serve": ServerSettings, "site": SiteSettings, "client": ClientSettings}

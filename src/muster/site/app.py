@@ -148,6 +148,9 @@ def _describe_workers(settings: SiteSettings, directory: Path) -> WorkerSettings
             worker_settings.GRACE_S: f"{settings.stop_grace_s:g}",
             worker_settings.CONTAINERS: tool,
             worker_settings.MOUNTS_ALLOWED: ",".join(settings.mounts),
+            worker_settings.ISOLATION: settings.isolation,
+            worker_settings.HIDDEN: ",".join(_list_hidden(settings, directory)),
+            worker_settings.WRITABLE: ",".join(settings.writable) or worker_settings.NONE,
             worker_settings.IMAGES_KEPT_S: f"{settings.images_kept_s:g}",
             **images,
         },
@@ -158,6 +161,13 @@ def _describe_workers(settings: SiteSettings, directory: Path) -> WorkerSettings
             healthy_s=settings.worker_healthy_s,
         ),
     )
+
+
+def _list_hidden(settings: SiteSettings, directory: Path) -> list[str]:
+    """What isolated tasks do not see. A path with a comma in it cannot be told."""
+    own = [directory, settings.token_file, *filter(None, [settings.oidc_client_secret_file])]
+    hidden = dict.fromkeys([*settings.hidden, *(str(path.resolve()) for path in own)])
+    return [path for path in hidden if "," not in path]
 
 
 def _place_bundle(folder: Path) -> Path:

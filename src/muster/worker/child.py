@@ -22,6 +22,8 @@ _TICK_S = 0.01
 """Where the kernel knows no pidfds: seconds between two looks whether the process has ended."""
 _DRAIN_S = 1.0
 _TASKS_FAULT = frozenset({errno.E2BIG, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.ETXTBSY})
+_SIGNALLED = range(128 + 1, 128 + signal.NSIG)
+"""The status by which a shell, and bwrap, tell that a program was killed by a signal."""
 _IN, _OUT = select.POLLIN | select.POLLHUP | select.POLLERR, select.POLLOUT | select.POLLERR
 
 
@@ -78,8 +80,14 @@ class Child:
         reaper: Reaper,
         program: Optional[str] = None,
         pass_fds: Sequence[int] = (),
+        is_wrapped: bool = False,
     ) -> None:
-        """Start it. `program`: what to run for `argv[0]`; looked for when None. Raises StartError, ExecutionPointError."""
+        """Start it. Raises StartError, ExecutionPointError.
+
+        Args:
+            program: what to run for `argv[0]`; looked for when None.
+            is_wrapped: it only awaits another, and tells that one's status as a shell does.
+        """
         self.mark = mark
         self.stdout, self.stderr = Capture(), Capture()
         self.spent = Spent()
@@ -88,6 +96,7 @@ class Child:
         self._streams: Dict[int, Capture] = {}
         self._poll = select.poll()
         self._is_reaped = False
+        self._is_wrapped = is_wrapped
         opened: List[int] = []
         try:
             for capture in (self.stdout, self.stderr):
@@ -163,7 +172,7 @@ class Child:
         self._signal_group()
         status = self._await()
         self._is_reaped = True
-        left = self._reaper.clear_up(self.mark)
+        left = self._reaper.clear_up(self.mark, is_wrapped=self._is_wrapped)
         self.drain()
         self._close()
         _check_gone(left)
@@ -172,7 +181,7 @@ class Child:
     def kill(self) -> int:
         """Stop it and all that came of it. Returns its status. Raises ExecutionPointError when something would not die."""
         if not self._is_reaped:
-            left = self._reaper.kill(self.mark, self.pid, reap=self._poll_end)
+            left = self._reaper.kill(self.mark, self.pid, reap=self._poll_end, is_wrapped=self._is_wrapped)
             self._is_reaped = self._poll_end() is not None
             self.drain()
             self._close()
@@ -238,7 +247,8 @@ class Child:
                 self._process.returncode = 0
                 return 0
             if pid:
-                self._process.returncode = os.waitstatus_to_exitcode(status)
+                code = os.waitstatus_to_exitcode(status)
+                self._process.returncode = 128 - code if self._is_wrapped and code in _SIGNALLED else code
                 self.spent.add(told)
         returncode: Optional[int] = self._process.returncode
         return returncode

@@ -75,7 +75,7 @@ def start_crew(
         keep_all=settings.keep_task_files,
     )
     is_over = threading.Event()
-    outfit = Outfit(enrolled.task, settings, folders=folders, reaper=reaper, is_over=is_over)
+    outfit = Outfit(enrolled.task, settings, folders=folders, reaper=reaper, is_over=is_over, log=log)
     watched = WatchList()
     guards: List[threading.Thread] = [MemoryGuard(plan.memory_bytes, watched)]
     if plan.disk_bytes:

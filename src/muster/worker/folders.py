@@ -142,6 +142,11 @@ class Folders:
         self._failures_kept = failures_kept
         self._drop_old()
 
+    @property
+    def inputs(self) -> "List[str]":
+        """Where the worker's input files really are."""
+        return [place for _, place in self._links]
+
     def make(self, infile_ext: str, outfile_ext: str) -> AttemptFolder:
         """An empty folder: a new one, or one that an attempt has left as it was. A worker's attempts all have the same extensions."""
         try:

@@ -32,7 +32,7 @@ def find_gpus(wanted: int, environ: Mapping[str, str], *, proc: int, devices: st
         gpus = [name for name in map(str.strip, given.split(",")) if name not in _NONE]
         where = f"{VISIBLE} is {given!r}"
     else:
-        there = _list_devices(devices)
+        there = list_devices(devices)
         gpus = [there[(proc * wanted + place) % len(there)] for place in range(min(wanted, len(there)))]
         where = f"{VISIBLE} is not set, and {devices} has {len(there)}"
     if len(gpus) < wanted:
@@ -47,7 +47,8 @@ def divide(gpus: Sequence[str], *, slots: int) -> "List[List[str]]":
     return [list(gpus[slot::slots]) or [gpus[slot % len(gpus)]] for slot in range(slots)]
 
 
-def _list_devices(folder: str) -> List[str]:
+def list_devices(folder: str) -> List[str]:
+    """The machine's, by index."""
     try:
         names = os.listdir(folder)
     except OSError:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Protocol, Sequence
 
+from muster.worker.child import Child
 from muster.worker.command import Command, Places, Variables
 from muster.worker.folders import AttemptFolder
 from muster.worker.gpus import VISIBLE
+from muster.worker.reaper import Reaper
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,26 @@ class Launch:
         argv: the words.
         environment: the variables of the process that is started; nothing else is inherited.
         program: what to run for `argv[0]`; None: it is looked for.
+        is_wrapped: what is started only awaits the task, and tells its status as a shell does.
     """
 
     argv: List[str]
     environment: Dict[str, str]
     program: Optional[str] = None
+    is_wrapped: bool = False
+
+    def start(self, *, folder: str, mark: str, reaper: Reaper, pass_fds: Sequence[int] = ()) -> Child:
+        """Do it, in this folder. Raises StartError, ExecutionPointError."""
+        return Child(
+            self.argv,
+            program=self.program,
+            environment=self.environment,
+            folder=folder,
+            mark=mark,
+            reaper=reaper,
+            pass_fds=pass_fds,
+            is_wrapped=self.is_wrapped,
+        )
 
 
 class Launcher(Protocol):

@@ -172,20 +172,28 @@ class Link:
         except (OSError, http.client.HTTPException) as error:
             raise LinkError(_tell(error)) from None
 
+    def ask_date(self, *, timeout_s: float) -> str:
+        """What time it is there, as the header of an answer says, whichever answer. Raises OSError, HTTPException."""
+        connection = self._connect(timeout_s)
+        connection.request("GET", f"{self._address.prefix}/")
+        said = connection.getresponse().getheader("Date", "")
+        self.close()
+        return said
+
     def close(self) -> None:
         """Drop the connection; the next post makes a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connect(self, timeout_s: float = CONNECT_S) -> http.client.HTTPConnection:
         address = self._address
         host, port = (address.proxy_host, address.proxy_port) if address.proxy_host else (address.host, address.port)
         connection: http.client.HTTPConnection
         if address.tls is None:
-            connection = http.client.HTTPConnection(host, port, timeout=CONNECT_S)
+            connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         else:
-            connection = http.client.HTTPSConnection(host, port, timeout=CONNECT_S, context=address.tls)
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=address.tls)
         if address.proxy_host:
             connection.set_tunnel(address.host, address.port, headers=address.proxy_headers or {})
         connection.connect()

@@ -30,13 +30,17 @@ STRAYS_CHARS_MAX = 500
 def main(argv: Optional[List[str]] = None) -> int:
     """Run a worker; returns its exit status: 0 ended as asked, 1 failed, 2 wrong settings, 3 no container runtime here.
 
-    `argv`: at most one word, the path of a settings file.
+    `argv`: at most one word, the path of a settings file; or `--doctor`, and perhaps `--json`: see `doctor`.
     """
     words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["--doctor"] and words[1:] in ([], ["--json"]):
+        from muster.worker import doctor  # workers have no need of it, and start sooner
+
+        return doctor.main(words[1:])
     log = LogLines()
     proxy = find_proxy(os.environ, Path.cwd())
-    if len(words) > 1:
-        sys.stderr.write("usage: muster-worker.pyz [SETTINGS-FILE]\n")
+    if len(words) > 1 or (words[:1] and words[0].startswith("-")):
+        sys.stderr.write("usage: muster-worker.pyz [SETTINGS-FILE | --doctor [--json]]\n")
         return SETTINGS_STATUS
     try:
         settings = read_settings(os.environ, words[0] if words else None)

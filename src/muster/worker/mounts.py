@@ -34,7 +34,7 @@ def parse_mounts(text: str) -> "Tuple[str, ...]":
     for path in paths:
         if _is_within_any(path, NEVER):
             raise ValueError(f"may not name {path}: nothing of {', '.join(NEVER)} is mounted")
-        if _is_within(path, OWN) or _is_within(OWN, path):
+        if is_within(path, OWN) or is_within(OWN, path):
             raise ValueError(f"may not name {path}: in a container {OWN} is Muster's own")
     return paths
 
@@ -59,7 +59,7 @@ def find_sources(asked: Sequence[str], allowed: Sequence[str], *, workdir: str) 
             raise ValueError(f"{_tell(path, real)} is not for tasks: nothing of {', '.join(NEVER)} is mounted")
         if not os.path.isdir(real):
             raise ValueError(f"{_tell(path, real)} is no folder of this execution point")
-        if _is_within(os.path.realpath(workdir), real):
+        if is_within(os.path.realpath(workdir), real):
             raise ValueError(f"{_tell(path, real)} is not for tasks: this worker's own folder is in it")
         sources.append((real, path))
     return sources
@@ -70,8 +70,9 @@ def _tell(path: str, real: str) -> str:
 
 
 def _is_within_any(path: str, folders: Sequence[str]) -> bool:
-    return any(_is_within(path, folder) for folder in folders)
+    return any(is_within(path, folder) for folder in folders)
 
 
-def _is_within(path: str, folder: str) -> bool:
+def is_within(path: str, folder: str) -> bool:
+    """Is it that folder, or in it? By the names alone."""
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")

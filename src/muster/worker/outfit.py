@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import Dict, List, Mapping, Optional, Sequence
 
+from muster.worker.bubblewrap import (
+    PROBE_S,
+    BubblewrapLauncher,
+    IsolationError,
+    Sandbox,
+    find_bwrap,
+    judge_probe,
+    render_probe,
+)
 from muster.worker.child import EXITED, Child, ExecutionPointError, StartError
 from muster.worker.command import Command, CommandError, Variables
 from muster.worker.container import ContainerLauncher, Mount, Tool, keep_for_tool
@@ -13,11 +23,13 @@ from muster.worker.folders import Folders
 from muster.worker.gpus import find_gpus
 from muster.worker.images import ImageStore, Ran, default_folder
 from muster.worker.launch import Launcher, PlainLauncher
+from muster.worker.log_lines import LogLines
 from muster.worker.messages import TaskPlan
 from muster.worker.mounts import find_sources
 from muster.worker.procfs import FOLDER, MARK
+from muster.worker.procfs import ISOLATION as TASKS_ISOLATION
 from muster.worker.reaper import Reaper
-from muster.worker.settings import CONTAINERS, MOUNTS, NONE, TOOLS, Settings
+from muster.worker.settings import BWRAP, CONTAINERS, ISOLATION, MOUNTS, NONE, TOOLS, Settings
 from muster.worker.tools import find_tool, make_tool
 
 NO_RUNTIME_STATUS = 3
@@ -33,16 +45,26 @@ class CannotWorkError(Exception):
 
 
 class Outfit:
-    """Makes the launchers of one worker. `is_over`: nobody waits for an image any more."""
+    """Makes the launchers of one worker. `is_over`: nobody waits for an image any more. `log`: for operators."""
 
     def __init__(
-        self, plan: TaskPlan, settings: Settings, *, folders: Folders, reaper: Reaper, is_over: threading.Event
+        self,
+        plan: TaskPlan,
+        settings: Settings,
+        *,
+        folders: Folders,
+        reaper: Reaper,
+        is_over: threading.Event,
+        log: LogLines,
     ) -> None:
         self._plan = plan
         self._settings = settings
         self._folders = folders
         self._reaper = reaper
         self._is_over = is_over
+        self._log = log
+        self._sandbox: Optional[Sandbox] = None
+        self._is_judged = False
 
     def make_launcher(self) -> Launcher:
         """Of the task. Raises CannotWorkError, ExecutionPointError."""
@@ -70,9 +92,7 @@ class Outfit:
         except CommandError as error:
             raise CannotWorkError(1, str(error)) from None
         if not image:
-            helper = folders.write_helper()
-            variables = Variables(os.environ, env, n_cores=plan.n_cores, data_hub=folders.data_hub, helper=helper)
-            return PlainLauncher(command, variables, data_hub=folders.data_hub)
+            return self._make_plain(command, env)
         if os.path.isabs(image) and os.path.realpath(folders.data).startswith(
             f"{os.path.realpath(image).rstrip('/')}/"
         ):
@@ -93,6 +113,46 @@ class Outfit:
             further=self._find_mounts(),
             left=folders.left if has_task_io else (),
         )
+
+    def _make_plain(self, command: Command, env: Mapping[str, str]) -> Launcher:
+        folders = self._folders
+        helper = folders.write_helper()
+        sandbox = self._find_sandbox()
+        told = {**(sandbox.variables if sandbox else {}), **env, TASKS_ISOLATION: BWRAP if sandbox else NONE}
+        variables = Variables(os.environ, told, n_cores=self._plan.n_cores, data_hub=folders.data_hub, helper=helper)
+        launcher = PlainLauncher(command, variables, data_hub=folders.data_hub)
+        return BubblewrapLauncher(launcher, sandbox) if sandbox else launcher
+
+    def _find_sandbox(self) -> Optional[Sandbox]:
+        """What isolates plain tasks, tried out once; None: nothing does, and the log says why. Raises CannotWorkError."""
+        if not self._is_judged:
+            self._is_judged = True
+            wanted = self._settings.isolation
+            try:
+                self._sandbox = self._make_sandbox()
+            except IsolationError as error:
+                if wanted == BWRAP:
+                    raise CannotWorkError(
+                        NO_RUNTIME_STATUS, f"not isolated: {error} ({ISOLATION} is {BWRAP})"
+                    ) from None
+                self._log.tell("tasks are not isolated", why=str(error))
+            else:
+                self._log.tell("tasks are isolated", by=BWRAP)
+        return self._sandbox
+
+    def _make_sandbox(self) -> Sandbox:
+        """Raises IsolationError."""
+        if self._settings.isolation == NONE:
+            raise IsolationError(f"{ISOLATION} is {NONE}")
+        folders = self._folders
+        sandbox = Sandbox(find_bwrap(os.environ), self._settings, folders, os.environ)
+        folder = folders.make("in", "out")
+        try:
+            program, *words = render_probe(f"{self._settings.workdir}/worker.lock", folder.outfile)
+            judge_probe(self._run_for(PROBE_S, sandbox.wrap(folder, program, words)))
+        finally:
+            folder.remove()
+        return sandbox
 
     def _find_mounts(self) -> List[Mount]:
         settings = self._settings
@@ -122,16 +182,27 @@ class Outfit:
 
     def _run(self, words: Sequence[str]) -> Ran:
         """Run a program of the tool's to its end; `Preparation.stop` stops it."""
+        child = self._begin(words)
+        status = child.finish() if child.watch() == EXITED else child.kill()
+        return Ran(status, child.stdout.text(), child.stderr.text())
+
+    def _run_for(self, wait_s: float, words: Sequence[str]) -> Optional[Ran]:
+        """Run one that must end soon; None: it did not."""
+        child = self._begin(words)
+        if child.watch(until=time.monotonic() + wait_s) != EXITED:
+            child.kill()
+            return None
+        return Ran(child.finish(), child.stdout.text(), child.stderr.text())
+
+    def _begin(self, words: Sequence[str]) -> Child:
         environment: Dict[str, str] = {
             **keep_for_tool(os.environ),
             MARK: IMAGE_MARK,
             FOLDER: f"{self._folders.data}/image",
         }
         try:
-            child = Child(
+            return Child(
                 words, environment=environment, folder=self._folders.data, mark=IMAGE_MARK, reaper=self._reaper
             )
         except StartError as error:
             raise ExecutionPointError(str(error)) from None
-        status = child.finish() if child.watch() == EXITED else child.kill()
-        return Ran(status, child.stdout.text(), child.stderr.text())

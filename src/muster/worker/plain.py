@@ -175,14 +175,7 @@ class PlainCommand:
         if lease.queue:
             told[QUEUE] = lease.queue
         launch = self._shop.launcher.render(folder, mark, told)
-        return Child(
-            launch.argv,
-            program=launch.program,
-            environment=launch.environment,
-            folder=folder.scratch,
-            mark=mark,
-            reaper=self._shop.reaper,
-        )
+        return launch.start(folder=folder.scratch, mark=mark, reaper=self._shop.reaper)
 
     def _watch(self, child: Child, folder: AttemptFolder, cancel: Cancel, began: float) -> Ended:
         timeout_s = self._shop.plan.timeout_s

@@ -9,6 +9,8 @@ from typing import Dict, List, Optional
 MARK = "MUSTER_ATTEMPT"
 FOLDER = "MUSTER_ATTEMPT_FOLDER"
 """Names the attempt's folder on the execution point: in a container no other variable does."""
+ISOLATION = "MUSTER_TASK_ISOLATION"
+"""Tells a plain task what keeps it from the others."""
 
 
 @dataclass(frozen=True)

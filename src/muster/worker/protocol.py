@@ -35,8 +35,9 @@ Request: `call` (1, 2, ...; a retry repeats the number and the body), `finished`
 (`done`, `failed`, `released`), `results` (array of `kind`, `body`, `to` (the alias of the one output queue that it goes to; null, and where
 it is missing: every one)), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`, `exit_code`, and perhaps `final` (true: no other
 attempt can end better, so the event is a dead letter at once); null unless failed), `wall_s`, `usage` (`cpu_s`, `memory_bytes`,
-`bytes_in`: each a number, or null where it is not known; it may be left out), `output` (only with `failed`, and may be left out: `stdout`, `stderr`, each null where nothing was printed,
-or `data` (base64 of zlib, at most `OUTPUT_BYTES_MAX` bytes: the beginning and the end) and `size_bytes` of all that was printed)),
+`bytes_in`: each a number, or null where it is not known; it may be left out), `output` (only with `failed`, and may be left out:
+`stdout`, `stderr`, each null where nothing was printed, or `data` (base64 of zlib, at most `OUTPUT_BYTES_MAX` bytes: the beginning and
+the end) and `size_bytes` of all that was printed)),
 `want` (events to lease at most), `wait_s` (how long to park when there are none).
 A call made while an earlier one is parked ends the parked one, which then answers without events.
 Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events` (array of `event`, `fence`, `attempt`,

@@ -30,6 +30,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN_BYTES = 1 << 16
 KILL_S = 10.0
 """Seconds that killed processes may take to vanish."""
+_TELL_S = 0.5
+"""Seconds within which those that await killed ones tell what these took, and end."""
 
 
 class Reaper:
@@ -68,8 +70,13 @@ class Reaper:
             self._found = {pid: of for pid, of in self._found.items() if of != mark}
             return self._spent.pop(mark, Spent())
 
-    def clear_up(self, mark: str) -> List[int]:
-        """After an attempt's process has ended: stop what it left. Returns the pids of what would not die in time."""
+    def clear_up(self, mark: str, *, is_wrapped: bool = False) -> List[int]:
+        """After an attempt's process has ended: stop what it left. Returns the pids of what would not die in time.
+
+        `is_wrapped`: all of it dies with one that is dying already.
+        """
+        if is_wrapped:
+            self._await_wrapping(mark)
         if self._children_file is None:
             return self.kill(mark, 0) if self._find_marked(mark) else []
         if not self._list_adopted():
@@ -84,24 +91,29 @@ class Reaper:
             _kill(left)
             time.sleep(0.001)  # a killed process needs a moment, and there is no handle on those that are not ours
 
-    def kill(self, mark: str, pid: int, reap: Callable[[], object] = lambda: None) -> List[int]:
+    def kill(
+        self, mark: str, pid: int, reap: Callable[[], object] = lambda: None, *, is_wrapped: bool = False
+    ) -> List[int]:
         """Stop an attempt: its process, if it has one still, and all that came of it, whatever it did to hide.
 
         Args:
             pid: of its first process, a leader of a session; 0 when that one has ended and was awaited.
             reap: awaits the first process without blocking.
+            is_wrapped: the first process, and its children, only await the others. Killed after these, they tell what those took.
 
         Returns:
             The pids of what would not die in time.
         """
-        end = time.monotonic() + KILL_S
+        began = time.monotonic()
+        end = began + KILL_S
         while True:
             left = self._find_tree(mark, pid)
             if not left:
                 self._list_adopted()  # those that were dead by now are awaited, too
                 return []
             self._note_found(mark, left)
-            _kill(left)
+            wrapped = left - _find_wrapping(pid) if is_wrapped and time.monotonic() < began + _TELL_S else left
+            _kill(wrapped)  # nothing, while the others have yet to see that these are gone
             reap()
             self._list_adopted()
             if time.monotonic() > end:
@@ -147,6 +159,17 @@ class Reaper:
         if awaited:
             self._note_spent(process, told)
         return True
+
+    def _await_wrapping(self, mark: str) -> None:
+        """Let what has its end before it come to that: to look at all processes of the machine takes longer."""
+        with self._noting:
+            session = self._running.get(mark)
+        end = time.monotonic() + _TELL_S
+        while time.monotonic() < end:
+            adopted = [process for process in map(find_process, self._list_adopted()) if process is not None]
+            if not any(process.session == session for process in adopted):
+                return
+            time.sleep(0.0005)
 
     def _note_found(self, mark: str, pids: Set[int]) -> None:
         with self._noting:
@@ -213,6 +236,10 @@ def _become_subreaper() -> bool:
         return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
     except (OSError, AttributeError):
         return False  # not Linux, or an odd C library: processes are then found by their marks alone
+
+
+def _find_wrapping(pid: int) -> Set[int]:
+    return {pid} | {one.pid for one in list_processes().values() if one.parent == pid}
 
 
 def _kill(pids: Set[int]) -> None:

@@ -21,6 +21,10 @@ from muster.worker.mounts import parse_folders, parse_mounts
 TOOLS, NONE = ("apptainer", "podman", "docker"), "none"
 """What runs images, in the order in which one is looked for: those that need no daemon come first."""
 
+AUTO, BWRAP = "auto", "bwrap"
+ISOLATIONS = (AUTO, NONE, BWRAP)
+"""Whether plain tasks are isolated: where it can be done, never, or without fail."""
+
 JOB_EVENT_LOG, JOB_ATTR, OFF = "job_event_log", "job_attr", "none"
 DESTINATIONS = (JOB_EVENT_LOG, JOB_ATTR, OFF)
 """Where HTCondor is told how a worker is: in its event log, in the job's attributes, or nowhere."""
@@ -51,6 +55,9 @@ MOUNTS_ALLOWED = f"{PREFIX}MOUNTS_ALLOWED"
 IMAGES_KEPT_S = f"{PREFIX}IMAGES_KEPT_S"
 INIT_TIMEOUT_S = f"{PREFIX}INIT_TIMEOUT_S"
 IDLE_S = f"{PREFIX}IDLE_S"
+ISOLATION = f"{PREFIX}ISOLATION"
+HIDDEN = f"{PREFIX}HIDDEN"
+WRITABLE = f"{PREFIX}WRITABLE"
 CHIRP = f"{PREFIX}CHIRP"
 CHIRP_S = f"{PREFIX}CHIRP_S"
 
@@ -118,6 +125,18 @@ def parse_tool(text: str) -> str:
     return text
 
 
+def parse_isolation(text: str) -> str:
+    """Whether plain tasks are isolated. Raises ValueError with half a sentence."""
+    if text not in ISOLATIONS:
+        raise ValueError(f"must be one of {', '.join(ISOLATIONS)}")
+    return text
+
+
+def parse_writable(text: str) -> "Tuple[str, ...]":
+    """Folders, or none. Raises ValueError with half a sentence."""
+    return () if text == NONE else parse_folders(text)
+
+
 def parse_destination(text: str) -> str:
     """Where HTCondor is told. Raises ValueError with half a sentence."""
     if text not in DESTINATIONS:
@@ -163,6 +182,9 @@ VARIABLES: Mapping[str, Variable] = {
     IMAGES_KEPT_S: Variable(parse_seconds),
     MOUNTS: Variable(parse_mounts, is_users=True),
     MOUNTS_ALLOWED: Variable(parse_folders),
+    ISOLATION: Variable(parse_isolation),
+    HIDDEN: Variable(parse_folders),
+    WRITABLE: Variable(parse_writable),
     CHIRP: Variable(parse_destination),
     CHIRP_S: Variable(parse_seconds),
 }
@@ -220,6 +242,8 @@ class Settings:
         image_dir: where the images of this execution point are; None: `images.default_folder`.
         images_kept_s: seconds after which an image that nobody uses is deleted; 0: never.
         mounts: folders that the task's containers are to see, to read only. mounts_allowed: those in which they may be; none: nowhere.
+        isolation: one of `ISOLATIONS`. hidden: what isolated tasks do not see, beside the worker's own. writable: where they may write.
+        private_files: of the worker's own, what no task is to read.
         chirp: where HTCondor is told how it goes: one of `DESTINATIONS`.
         chirp_s: seconds between two lines of totals, at least.
     """
@@ -249,6 +273,10 @@ class Settings:
     images_kept_s: float = MONTH_S
     mounts: Tuple[str, ...] = ()
     mounts_allowed: Tuple[str, ...] = ()
+    isolation: str = AUTO
+    hidden: Tuple[str, ...] = ()
+    writable: Tuple[str, ...] = ("/",)
+    private_files: Tuple[str, ...] = ()
     chirp: str = JOB_EVENT_LOG
     chirp_s: float = 60.0
 
@@ -283,6 +311,10 @@ def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = Non
         images_kept_s=_read(given, IMAGES_KEPT_S, MONTH_S),
         mounts=_read(given, MOUNTS, ()),
         mounts_allowed=_read(given, MOUNTS_ALLOWED, ()),
+        isolation=_read(given, ISOLATION, AUTO),
+        hidden=_read(given, HIDDEN, ()),
+        writable=_read(given, WRITABLE, ("/",)),
+        private_files=tuple(os.path.abspath(path) for path in (given[ENROL_FILE], settings_file) if path),
         chirp=_read(given, CHIRP, JOB_EVENT_LOG),
         chirp_s=_read(given, CHIRP_S, 60.0),
     )

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Callable, Optional
 
 from muster.worker.calls import Fault
-from muster.worker.child import EXITED, Cancel, Child, ExecutionPointError, StartError
+from muster.worker.child import EXITED, Cancel, ExecutionPointError, StartError
 from muster.worker.crash_points import reach
 from muster.worker.desk import Desk
 from muster.worker.launch import Launcher
@@ -71,14 +71,7 @@ class Preparation:
         folder = shop.folders.make(shop.plan.infile_ext, shop.plan.outfile_ext)
         launch = launcher.render(folder, INIT_MARK, {})
         try:
-            child = Child(
-                launch.argv,
-                program=launch.program,
-                environment=launch.environment,
-                folder=folder.scratch,
-                mark=INIT_MARK,
-                reaper=shop.reaper,
-            )
+            child = launch.start(folder=folder.scratch, mark=INIT_MARK, reaper=shop.reaper)
         except StartError as error:
             raise ExecutionPointError(f"init command: {error}") from None
         until = None if self._timeout_s is None else time.monotonic() + self._timeout_s

@@ -79,14 +79,8 @@ class _WarmProcess:
         self._ways = open_inherited() if shop.launcher.hands_on_descriptors else open_named(self.folder)
         launch = shop.launcher.render(self.folder, mark, {**self._ways.told, **tell_of_results(shop)})
         try:
-            self.child = Child(
-                launch.argv,
-                program=launch.program,
-                environment=launch.environment,
-                folder=self.folder.scratch,
-                mark=mark,
-                reaper=shop.reaper,
-                pass_fds=self._ways.handed,
+            self.child = launch.start(
+                folder=self.folder.scratch, mark=mark, reaper=shop.reaper, pass_fds=self._ways.handed
             )
         except Exception:
             self._ways.close()
