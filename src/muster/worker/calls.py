@@ -63,6 +63,10 @@ class Call:
     took_s: float = 0.0
 
 
+class Ready:
+    """A slot is prepared: events may be asked for."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """A thread has ended in an error that nobody expected, or that ends the worker. `why`: one line."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from muster.worker.calls import Call, Calls
-from muster.worker.crew import Crew
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Stop
 from muster.worker.protocol import UNHURRIED_S
 from muster.worker.reaper import Reaper
 from muster.worker.service import GaveUpError, Patience, RefusedError, Session
 from muster.worker.settings import Settings
+
+if TYPE_CHECKING:
+    from muster.worker.crew import Crew
 
 FINAL_S = 5.0
 """Seconds to hand in the last results, and to leave, when the service does not answer."""

@@ -26,6 +26,7 @@ from typing import Callable, Deque, List, Optional, Sequence, Tuple, TypeVar, Un
 
 from muster.worker.capture import Capture
 from muster.worker.child import ExecutionPointError
+from muster.worker.settings import data_folder
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 T = TypeVar("T")
@@ -55,11 +56,6 @@ __path__ = [
     ),
 ]
 '''
-
-
-def data_folder(workdir: Path) -> str:
-    """Where a worker keeps what its tasks read and write; every process of a task names it in its variables."""
-    return str(workdir / "ewms-pilot-data")
 
 
 class AttemptFolder:

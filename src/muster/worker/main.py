@@ -15,12 +15,11 @@ from typing import List, Mapping, Optional
 from muster.worker.child import ExecutionPointError
 from muster.worker.chirp import Chirper, Status, find_proxy
 from muster.worker.ending import Exit
-from muster.worker.folders import data_folder
 from muster.worker.link import AddressError, parse_address
 from muster.worker.log_lines import LogLines
 from muster.worker.pilot import Pilot, Signalled
 from muster.worker.reaper import Reaper
-from muster.worker.settings import DIR, SettingsError, list_strays, read_settings
+from muster.worker.settings import DIR, SettingsError, data_folder, list_strays, read_settings
 
 VERSION = "0.1.0"
 SETTINGS_STATUS = 2

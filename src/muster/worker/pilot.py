@@ -9,26 +9,25 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Callable, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Mapping, Optional
 
-from muster.worker.calls import Call, Calls, Fault, Renewed, SessionOver
+from muster.worker.calls import Call, Calls, Fault, Ready, Renewed, SessionOver
 from muster.worker.child import ExecutionPointError
 from muster.worker.chirp import Status
-from muster.worker.courier import Courier
 from muster.worker.crash_points import reach
-from muster.worker.crew import Crew, start_crew
 from muster.worker.ending import Ending, Exit
 from muster.worker.link import Address
 from muster.worker.log_lines import LogLines
 from muster.worker.marks import write_worked
 from muster.worker.messages import Enrolled, Failure, Handed, StepAnswer, render_enrolment
-from muster.worker.outfit import CannotWorkError
 from muster.worker.reaper import Reaper
 from muster.worker.safekeeping import Safekeeping
 from muster.worker.service import Caller, GaveUpError, Patience, RefusedError, Session, SessionEndedError
 from muster.worker.settings import IDLE_S, Settings
-from muster.worker.slots import Ready
 from muster.worker.spool import Left, Spool
+
+if TYPE_CHECKING:
+    from muster.worker.crew import Crew
 
 PARK_S = 20.0
 """Seconds that the service is asked to park a call."""
@@ -92,6 +91,8 @@ class Pilot:
     def run(self) -> Exit:
         """Work until there is a reason to end."""
         self._enrol()
+        import muster.worker.crew  # noqa: F401 - half of what a worker is made of, read while the service thinks
+
         try:
             while not self._ending.is_due(has_session=self._session is not None):
                 now = time.monotonic()
@@ -302,6 +303,10 @@ class Pilot:
             self._start_crew(enrolled)
 
     def _start_crew(self, enrolled: Enrolled) -> None:
+        from muster.worker.courier import Courier
+        from muster.worker.crew import start_crew
+        from muster.worker.outfit import CannotWorkError
+
         try:
             self._crew = self._ending.crew = start_crew(
                 enrolled,

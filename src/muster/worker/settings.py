@@ -281,6 +281,11 @@ class Settings:
     chirp_s: float = 60.0
 
 
+def data_folder(workdir: Path) -> str:
+    """Where a worker keeps what its tasks read and write; every process of a task names it in its variables."""
+    return str(workdir / "ewms-pilot-data")
+
+
 def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = None) -> Settings:
     """Read and check everything. The file is a JSON object of the same names. Raises SettingsError."""
     given = {**_read_settings_file(settings_file), **environ} if settings_file else dict(environ)

@@ -8,7 +8,7 @@ import traceback
 from queue import SimpleQueue
 from typing import Callable, Optional
 
-from muster.worker.calls import Fault
+from muster.worker.calls import Fault, Ready
 from muster.worker.child import EXITED, Cancel, ExecutionPointError, StartError
 from muster.worker.crash_points import reach
 from muster.worker.desk import Desk
@@ -20,10 +20,6 @@ from muster.worker.runtime import CANCELLED, FAILED, Ended, Runtime, end_unreada
 from muster.worker.warm import WarmCommand
 
 INIT_MARK = "init/0"
-
-
-class Ready:
-    """A slot is prepared: events may be asked for."""
 
 
 def make_runtime(shop: Workshop) -> Runtime:
