@@ -210,11 +210,18 @@ def test_an_answer_that_is_none(raw: bytes) -> None:
         ("xml", "<a/>", "a body of the kind 'xml'"),
     ],
 )
-def test_an_event_whose_body_cannot_be_read(kind: str, body: object, reason: str) -> None:
-    event = {"event": "EV-1", "fence": 1, "attempt": 1, "kind": kind, "body": body}
-    answer = {"verdicts": [], "events": [event], "come_back_s": None, "stop": None}
-    with pytest.raises(MalformedError, match=reason):
-        parse_step_answer(json.dumps(answer).encode())
+def test_an_event_whose_body_cannot_be_read_does_not_take_its_neighbour_along(
+    kind: str, body: object, reason: str
+) -> None:
+    bad = {"event": "EV-1", "fence": 1, "attempt": 1, "kind": kind, "body": body, "alone": False}
+    good = {**bad, "event": "EV-2", "kind": "json", "body": "1.10"}
+    answer = {"verdicts": [], "events": [bad, good], "come_back_s": None, "stop": None}
+
+    unreadable, lease = parse_step_answer(json.dumps(answer).encode()).leases
+
+    assert (unreadable.event, unreadable.kind) == ("EV-1", UNREADABLE)
+    assert reason in unreadable.body.decode()
+    assert (lease.event, lease.kind, lease.body) == ("EV-2", "json", b"1.10")
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,10 @@ def handle(how):
     if how == "crash":
         burn(0.5)
         os._exit(3)
+    if how == "short":
+        burn(0.002)
+    else:
+        time.sleep(0.02)
 
 task.run(handle)
 """
@@ -166,6 +170,19 @@ def test_a_warm_process_that_was_large_once_is_not_large_for_ever(start: Start, 
     assert large >= 200 << 20
     assert 0 < before < 200 << 20
     assert 0 < after < 200 << 20
+
+
+def test_of_many_short_events_the_sum_is_right_and_the_memory_of_some_is_known(start: Start, script: Script) -> None:
+    with FakeService(args=script(WARM), warm=True) as service:
+        service.publish(*["short"] * 300)
+        start(service)
+        service.wait_for(done=300, deadline_s=60)
+        usages = [usage_of(event) for event in service.events.values()]
+
+    assert sum(one["cpu_s"] for one in usages) >= 0.9 * 300 * 0.002
+    known = [one["memory_bytes"] for one in usages if one["memory_bytes"] is not None]
+    assert len(known) >= 20
+    assert max(known) < 200 << 20
 
 
 def test_a_warm_process_that_crashes_has_taken_what_it_took_for_this_event(start: Start, script: Script) -> None:

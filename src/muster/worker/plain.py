@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Dict, Optional, Sequence, Tuple
 
 from muster.worker.addressing import address, read_names
@@ -165,7 +165,7 @@ class PlainCommand:
         printed = (child.stdout, child.stderr) if child is not None else (Capture(), Capture())
         shop.folders.settle(folder, is_good=ended.outcome != FAILED, stdout=printed[0], stderr=printed[1])
         output = render_printed(*printed) if ended.outcome == FAILED else None
-        return replace(ended, usage=usage, output=output)
+        return ended.with_usage(usage, output)
 
     def close(self) -> None:
         """Nothing is kept between events."""

@@ -35,6 +35,10 @@ class Ended:
     output: Optional[bytes] = field(default=None, repr=False)
     n_results: int = 1
 
+    def with_usage(self, usage: Usage, output: Optional[bytes] = None) -> "Ended":
+        """The same, and what it took and printed. As `replace`, at a quarter of its time: each event comes here."""
+        return Ended(self.outcome, self.result, self.failure, self.wall_s, usage, output, self.n_results)
+
 
 def make_done(results: Sequence[bytes], *, wall_s: float) -> Ended:
     """The end of an attempt that left these results, each rendered by `results`."""

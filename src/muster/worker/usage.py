@@ -13,6 +13,8 @@ from muster.worker.memory import find_tree
 from muster.worker.messages import Usage
 from muster.worker.spent import Spent
 
+LOOK_S = 0.01
+"""Seconds between two looks at a process, at least. A look takes as long as a short event, so of these several are looked at together."""
 LONG_S = 0.05
 """After an event that took so long, its process is looked at again for others that came of it: what that takes is nothing beside it."""
 _TICKS_A_S = os.sysconf("SC_CLK_TCK")
@@ -33,36 +35,47 @@ def make_usage(spent: Optional[Spent], *, bytes_in: int, peak_bytes: int = 0) ->
 class Meter:
     """What does a process that lives on take for each event, with all that came of it? For one thread.
 
-    CPU times are the kernel's, in ticks of a hundredth of a second: right in the sum of many short events.
+    CPU times are the kernel's, in ticks of a hundredth of a second: right in the sum of many short events. What these took together, and
+    the most memory that any of them had, is told of the one at whose end there was a look; of the others no memory is known.
     """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._pids: Set[int] = {pid}
         self._began = 0.0
+        self._looked_at = 0.0
+        self._is_fresh = False
         self.cpu_s = 0.0
         """What all of it took so far."""
 
     def start(self) -> None:
         """The process is ready: what it took until now is no event's."""
         self._pids = find_tree(self._pid)
-        self.cpu_s = self._read_cpu_s()
+        self._look()
 
     def begin(self) -> None:
         """An event begins."""
         self._began = time.monotonic()
-        for pid in self._pids:
-            _forget_peak(pid)
+        if self._is_fresh:
+            self._is_fresh = False
+            for pid in self._pids:
+                _forget_peak(pid)
 
     def end(self) -> Spent:
         """It has ended."""
-        if time.monotonic() - self._began > LONG_S:
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_S:
+            return Spent()
+        if now - self._began > LONG_S:
             self._pids = find_tree(self._pid)
-        before, self.cpu_s = self.cpu_s, self._read_cpu_s()
+        before = self.cpu_s
+        self._look()
         return Spent(max(0.0, self.cpu_s - before), max(map(_read_peak, self._pids), default=0))
 
-    def _read_cpu_s(self) -> float:
-        return sum(map(_read_ticks, self._pids)) / _TICKS_A_S
+    def _look(self) -> None:
+        self.cpu_s = sum(map(_read_ticks, self._pids)) / _TICKS_A_S
+        self._looked_at = time.monotonic()
+        self._is_fresh = True
 
 
 def _read_ticks(pid: int) -> int:

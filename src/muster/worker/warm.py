@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from typing import Callable, Optional, Sequence
 
 from muster.worker.addressing import address
@@ -224,7 +223,7 @@ class WarmCommand:
             self._shop.folders.clear(process.folder)
         peak_bytes = self._shop.watched.take_peak(process.child.pid)
         usage = self._measure(process.meter.end(), peak_bytes, lease)
-        return replace(ended, usage=usage, output=_render_output(process.child) if ended.outcome == FAILED else None)
+        return ended.with_usage(usage, _render_output(process.child) if ended.outcome == FAILED else None)
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -308,7 +307,7 @@ class WarmCommand:
         self._shop.folders.settle(process.folder, is_good=is_good, stdout=child.stdout, stderr=child.stderr)
         if is_cancelled:
             output = None if is_good else _render_output(child)
-            return replace(end_cancelled(child, excess, wall_s=wall_s), usage=usage, output=output)
+            return end_cancelled(child, excess, wall_s=wall_s).with_usage(usage, output)
         tails = {"stdout_tail": child.stdout.tail_text(), "stderr_tail": child.stderr.tail_text()}
         if stopped.happened == TIMED_OUT and not is_starting:
             failure = make_timeout(self._shop.plan.timeout_s or 0.0, **tails)
