@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from muster.worker.link import AddressError, Link, LinkError, parse_address
-from muster.worker.messages import MalformedError, parse_enrolled, parse_problem, parse_step_answer
+from muster.worker.messages import UNREADABLE, MalformedError, parse_enrolled, parse_problem, parse_step_answer
 from muster.worker.settings import (
     BATCH,
     IDLE_S,
