@@ -259,6 +259,9 @@ def _read_file(path: str) -> bytes:
 
 def _leave(outfile: str, kind: str, names: List[str], result: bytes) -> None:
     """Write a result's file. `kind`: what is in it, which its name need not say; empty: nobody would read that. `names`: of queues."""
+    for extension in (".kind", ".to"):  # of an earlier event that came to nothing
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(outfile + extension)
     with open(outfile, "wb") as file:
         file.write(result)
     if names:

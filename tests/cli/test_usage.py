@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from muster.cli.event import render_usage
+from muster.cli.event import render_isolation, render_usage
 from muster.cli.usage import put_usage
 from muster.client.shapes.events import AttemptUsageView
 from muster.client.shapes.usage import TaskUsageView, UsageView, WorkflowUsageView
@@ -65,3 +65,12 @@ def test_an_attempt_in_one_line() -> None:
     )
     assert render_usage(AttemptUsageView(None, None, 12, 0)) == "12 B in"
     assert render_usage(AttemptUsageView()) is None
+
+
+def test_what_kept_an_attempt_from_others_is_told_in_words() -> None:
+    assert render_isolation("bwrap") == "by bwrap"
+    assert (
+        render_isolation("none: bwrap (bubblewrap) is not on PATH")
+        == "not isolated (bwrap (bubblewrap) is not on PATH)"
+    )
+    assert render_isolation("") is None

@@ -7,6 +7,7 @@ import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,8 +120,33 @@ task.run(handle)
 """
 
 
+LINKS = """
+import os, pathlib
+event = pathlib.Path(os.environ["EWMS_TASK_INFILE"]).read_text()
+out = os.environ["EWMS_TASK_OUTFILE"]
+if event == '"output"':
+    os.symlink(os.environ["SECRET"], out)
+if event == '"names"':
+    pathlib.Path(out).write_text("1")
+    os.symlink(os.environ["SECRET"], out + ".to")
+if event == '"pipe"':
+    os.mkfifo(out)
+"""
+
+
 class RuntimeContract:
     """Subclass it, with a fixture `way`."""
+
+    def test_a_link_in_the_place_of_a_result_is_not_followed(self, start: Start, way: Way, tmp_path: Path) -> None:
+        """The worker could read what the task cannot."""
+        secret = tmp_path / "secret"
+        secret.write_text("17")
+        with way.serve(LINKS, env={"SECRET": str(secret)}, attempts=1, outputs=["out"]) as service:
+            events = service.publish("output", "names", "pipe")
+            way.start(start, service)
+            service.wait_for(dead=3, deadline_s=60)
+
+            assert all("is no regular file" in event.errors[0]["text"] for event in events)
 
     @pytest.fixture
     def way(self) -> Way:

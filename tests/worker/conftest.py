@@ -82,9 +82,9 @@ def start(bundle: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
     `again`: in the folder of that one. `wrapper`: words before its command, by its folder.
     """
     workers: list[Worker] = []
-    path, isolation = os.environ["PATH"], "none"
+    before, isolation = "", "none"
     if getattr(request, "param", "bare") == "bwrap":
-        path, isolation = f"{request.getfixturevalue('bubblewrap').parent}{os.pathsep}{path}", "bwrap"
+        before, isolation = f"{request.getfixturevalue('bubblewrap').parent}{os.pathsep}", "bwrap"
 
     def start(
         service: FakeService,
@@ -104,7 +104,7 @@ def start(bundle: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
         enrol_file.write_text(json.dumps({"taskforce": taskforce, "secret": secret}))
         enrol_file.chmod(0o600)
         variables = {
-            "PATH": path,
+            "PATH": before + os.environ["PATH"],
             "MUSTER_WORKER_ISOLATION": isolation,
             "HOME": str(tmp_path),
             "MUSTER_WORKER_URL": service.url,

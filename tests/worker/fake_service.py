@@ -70,6 +70,7 @@ class Session:
     is_over: bool = False
     call: int = 0
     left: str | None = None
+    isolation: str = ""
 
 
 class FakeService:
@@ -225,10 +226,13 @@ class FakeService:
             "task": self.task,
             **({"takes_usage": True} if self.takes_usage else {}),
             **({"takes_output": True} if self.takes_output else {}),
+            **({"takes_isolation": True} if not self.is_of_before else {}),
         }
 
     def step(self, session: Session, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        assert set(asked) == {"call", "finished", "want", "wait_s"}
+        assert set(asked) - {"isolation"} == {"call", "finished", "want", "wait_s"}
+        assert ("isolation" in asked) == (asked["call"] == 1 and not self.is_of_before)
+        session.isolation = asked.get("isolation", session.isolation)
         if self.is_of_before and any({"usage", "output"} & one.keys() for one in asked["finished"]):
             return 422, {"code": "invalid", "error": "the request has faults", "findings": []}
         call, want = asked["call"], asked["want"]
@@ -320,7 +324,12 @@ class FakeService:
 
     def _judge(self, session: Session, one: dict[str, Any]) -> str:
         fields = {"event", "fence", "outcome", "results", "error", "wall_s", "result_texts"}
-        known = fields | ({"usage"} if self.takes_usage else set()) | ({"output"} if self.takes_output else set())
+        known = (
+            fields
+            | {"final"}
+            | ({"usage"} if self.takes_usage else set())
+            | ({"output"} if self.takes_output else set())
+        )
         assert fields <= set(one) <= known, one
         assert one["outcome"] == "failed" or "output" not in one
         assert (one["error"] is not None) == (one["outcome"] == "failed")
@@ -355,7 +364,7 @@ class FakeService:
         event.errors.append(one["error"])
         event.attempts += 1
         event.finished_at.append(time.monotonic())
-        if event.attempts >= self.attempts or one["error"].get("final"):
+        if event.attempts >= self.attempts or one.get("final"):
             self._move(event, "dead")
             event.holder = None
             return "dead"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from muster import task
 from muster.worker.addressing import address
+from muster.worker.frames import FrameError, parse_answer
 from muster.worker.messages import TaskPlan
 from muster.worker.results import ResultError, render_json
 from worker.conftest import Worker
@@ -178,3 +179,36 @@ def test_a_task_that_reads_several_queues_knows_where_its_event_waited(
 
         assert [one["body"] for one in (*left.results, *right.results)] == ["left", "right"]
         assert nowhere.results == []
+
+
+STALE = """
+import os, pathlib
+from muster import task
+
+def handle(event):
+    if event == 1:
+        pathlib.Path(os.environ["EWMS_TASK_OUTFILE"] + ".to").write_text("hits\\n")
+        raise ValueError("no room, say")
+    return ["x" * 700_000] * 2
+
+task.run(handle)
+"""
+
+
+@pytest.mark.system
+def test_what_a_failed_event_left_beside_its_output_is_not_the_next_ones(start: Start, script: Script) -> None:
+    with FakeService(
+        args=script(STALE), outputs=[*QUEUES], n_outputs=2, output="lines", warm=True, attempts=1
+    ) as service:
+        _, good = service.publish(1, 2)
+        start(service)
+        service.wait_for(done=1, dead=1)
+
+        assert [queue for _, queue in told(good)] == [None, None]
+
+
+def test_names_in_a_frame_do_not_go_with_a_result_in_the_file() -> None:
+    header = b'{"event":"EV-1","fence":1,"outcome":"file","to":"hits"}'
+
+    with pytest.raises(FrameError, match=r"in the file of extension \.to"):
+        parse_answer(header, b"")

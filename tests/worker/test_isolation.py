@@ -159,6 +159,7 @@ task.run(handle)
     assert seen["workers"] == []
     assert seen["isolation"] == "bwrap"
     assert find_log(worker, "tasks are isolated")["by"] == "bwrap"
+    assert service.sessions[-1].isolation == "bwrap"
     assert not (tmp_path / "never-there").exists()
 
 
@@ -241,6 +242,7 @@ def test_without_bwrap_tasks_run_and_it_is_said_that_they_are_not_isolated(start
         service.wait_for(done=1)
         assert service.results() == ["none"]
     assert find_log(worker, "tasks are not isolated")["why"] == "bwrap (bubblewrap) is not on PATH"
+    assert service.sessions[-1].isolation == "none: bwrap (bubblewrap) is not on PATH"
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,18 @@ def handle(event):
 
 task.run(handle)
 """
+LEAVES_LINK = """
+import os
+from muster import task
+
+def handle(event):
+    if event == 1:
+        os.symlink(os.environ["TARGET"], os.environ["EWMS_TASK_INFILE"])
+        return 1
+    return len(event)
+
+task.run(handle)
+"""
 TOO_LARGE = """
 from muster import task
 task.run(lambda event: ["x" * (16 << 20)])
@@ -86,8 +98,8 @@ class Bench:
     folder: Path
     work: Callable[[], Worker]
 
-    def publish(self, *events: NewEventBody) -> None:
-        self.client.publish(self.workflow_id, "in", events, close=True)
+    def publish(self, *events: NewEventBody, close: bool = True) -> None:
+        self.client.publish(self.workflow_id, "in", events, close=close)
 
     def send_file(self, data: bytes, content: Any) -> str:
         """Publish one, others may follow."""
@@ -240,6 +252,21 @@ def test_one_process_gets_each_large_body_and_nothing_of_it_stays(tmp_path: Path
         assert [one["begins"] for one in seen] == [0, 1, 2, None]
         assert [one["n_files"] for one in seen] == [1, 1, 1, 0]
         assert len({one["pid"] for one in seen}) == 1
+
+
+def test_a_body_is_not_written_through_a_link_that_the_task_has_left(
+    tmp_path: Path, start: Start, script: Script
+) -> None:
+    target = tmp_path / "of-the-worker"
+    target.write_text("as it was")
+    with bench(tmp_path, start, script(LEAVES_LINK), warm=True, task_env={"TARGET": str(target)}) as on:
+        on.publish(NewEventBody(msgspec.Raw(b"1")), close=False)
+        on.send_file(LARGE, "bytes")
+        on.work()
+        _, event = on.consume(2)
+
+        assert json.loads(bytes(event.body)) == len(LARGE)
+        assert target.read_text() == "as it was"
 
 
 def test_a_result_over_what_is_taken_is_the_error_of_its_attempt(tmp_path: Path, start: Start, script: Script) -> None:

@@ -30,6 +30,7 @@ Start = Callable[..., Worker]
 Script = Callable[[str], str]
 
 DONE = Handed("EV-0000000000000001", 3, "done", b'{"kind":"json","body":1.10}', None, 0.5)
+FINAL = Handed("EV-0000000000000004", 1, "failed", None, Failure("no base64", "body"), 0.5, is_final=True)
 FAILED = Handed("EV-0000000000000002", 1, "failed", None, Failure("no luck", "luck"), 0.5)
 
 
@@ -56,17 +57,18 @@ def disk(tmp_path: Path) -> Disk:
 
 
 def test_what_is_kept_is_read_as_it_would_have_been_sent_and_is_nobody_elses_to_read(disk: Disk) -> None:
-    disk.open().keep([DONE, FAILED])
+    disk.open().keep([DONE, FAILED, FINAL])
 
     spool = disk.open()
     left = spool.read()
 
-    assert [one.render() for one in left] == [DONE.render(), FAILED.render()]
+    assert [one.render() for one in left] == [DONE.render(), FAILED.render(), FINAL.render()]
     assert [(one.event, one.fence, one.outcome) for one in left] == [
         (DONE.event, 3, "done"),
         (FAILED.event, 1, "failed"),
+        (FINAL.event, 1, "failed"),
     ]
-    assert len(spool) == 2
+    assert len(spool) == 3
     assert stat.S_IMODE(disk.path.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in disk.path.iterdir()} == {0o600}
     assert "1.10" not in disk.log.getvalue()
@@ -157,7 +159,7 @@ def test_a_call_that_hangs_counts_as_no_answer_once_it_is_late(disk: Disk) -> No
         calls = Calls(address, patience, LogLines(disk.log), inbox)
         safe = Safekeeping(disk.open(), calls=calls, patience=patience)
         safe.begin(Desk(Pace(slots=1, batch=16), slots=1, wake=lambda: None))
-        call = calls.step(Session(1, "a token", 60.0), 1, [DONE], want=1, wait_s=20.0)
+        call = calls.step(Session(1, "a token", 60.0), 1, [DONE], want=1, wait_s=20.0, isolation="")
 
         due_at = safe.look(call.made_at)
 

@@ -236,6 +236,7 @@ def put_attempt(attempt: AttemptView) -> None:
             ("  ran", render_duration(attempt.wall_s)),
             *([("  revision", attempt.revision)] if attempt.revision not in (None, 1) else []),
             ("  took", render_usage(attempt.usage)),
+            ("  isolated", render_isolation(attempt.isolation)),
         ]
     )
     if attempt.error is not None:
@@ -244,6 +245,14 @@ def put_attempt(attempt: AttemptView) -> None:
         put_block("  end of stdout", attempt.error.stdout_tail)
         rest = cut_what_was_said(attempt.error.stderr_tail, attempt.error.text)
         put_block("  end of stderr" if rest == attempt.error.stderr_tail else "  stderr before that", rest)
+
+
+def render_isolation(isolation: str) -> str | None:
+    """What kept a task from others, in words; None where nobody knows."""
+    word, _, why = isolation.partition(": ")
+    if word == "none":
+        return f"not isolated{f' ({why})' if why else ''}"
+    return f"by {isolation}" if isolation else None
 
 
 def render_usage(usage: AttemptUsageView) -> str | None:

@@ -47,7 +47,9 @@ COMMAND_VARIABLES = (
     ),
 )
 OF_COMMANDS = frozenset(one.name for one in COMMAND_VARIABLES)
-OF_TASKS = frozenset({*worker.VARIABLES, *worker.RESERVED, "MUSTER_EVENT_KIND"})
+OF_TASKS = frozenset(
+    {*worker.VARIABLES, *worker.RESERVED, "MUSTER_EVENT_KIND", "MUSTER_EVENT_QUEUE", "MUSTER_RESULT_BYTES_MAX"}
+)
 """What a worker and its tasks have: a part may be started by one of them."""
 FAMILIES = ("MUSTER_TASK_", "MUSTER_TEST_", "MUSTER_BENCH_")
 """Variables of tasks, tests and benchmarks are theirs to name."""

@@ -51,7 +51,7 @@ def address(results: Sequence[bytes], names: Sequence[str], plan: TaskPlan) -> S
 
 
 def _tell(name: str, plan: TaskPlan) -> str:
-    if plan.n_outputs and not plan.outputs:
+    if not plan.knows_outputs:
         return f"the result is for the queue {name[:100]!r}, and this service, of an older version, sends results to all output queues"
     known = ", ".join(plan.outputs) or "none"
     return f"the result is for the queue {name[:100]!r}, which is no output queue of the task; it has: {known}"

@@ -105,10 +105,18 @@ class Calls:
 
         return self._start(Call("enrol", make))
 
-    def step(self, session: Session, number: int, finished: Sequence[Handed], *, want: int, wait_s: float) -> Call:
-        """Hand in and lease."""
+    def step(
+        self, session: Session, number: int, finished: Sequence[Handed], *, want: int, wait_s: float, isolation: str
+    ) -> Call:
+        """Hand in and lease. `isolation`: told in a session's first step."""
         body = render_step(
-            number, finished, want=want, wait_s=wait_s, with_usage=session.takes_usage, with_output=session.takes_output
+            number,
+            finished,
+            want=want,
+            wait_s=wait_s,
+            with_usage=session.takes_usage,
+            with_output=session.takes_output,
+            isolation=isolation if session.takes_isolation and number == 1 else "",
         )
 
         def on_sent() -> None:

@@ -25,6 +25,7 @@ from muster.worker.log_lines import LogLines
 from muster.worker.messages import parse_problem
 from muster.worker.results import BODY_BYTES_MAX, ResultError
 from muster.worker.service import ANSWER_S, DELAY_S_MAX, FIRST_S, RETRIED, Patience, Session
+from muster.worker.task_files import NotRegularError, create, open_regular
 
 PIECE_BYTES = 1 << 18
 DAMAGED_TRIES = 3
@@ -202,7 +203,7 @@ class _Sink:
 
     def __enter__(self) -> None:
         try:
-            self._file = open(self._path, "wb")
+            self._file = os.fdopen(create(self._path), "wb")
         except OSError as error:
             raise DiskError(error.errno, error.strerror) from None
 
@@ -266,7 +267,7 @@ class _Source:
 def find_large(path: str) -> bool:
     """Is it a regular file that is too large for a message?"""
     try:
-        found = os.stat(path)
+        found = os.lstat(path)
     except OSError:
         return False
     return stat.S_ISREG(found.st_mode) and found.st_size > BODY_BYTES_MAX
@@ -278,9 +279,9 @@ def find_content(path: str, extension: str) -> str:
     JSON is taken at its word: reading it would need many times its size.
     """
     try:
-        with open(f"{path}.kind", "rb") as file:
+        with os.fdopen(open_regular(f"{path}.kind"), "rb") as file:
             word = file.read(16)
-    except OSError:
+    except (NotRegularError, OSError):
         word = b""
     if word == b"json" or (not word and extension.lower() == "json"):
         return "json"
@@ -308,15 +309,13 @@ def _measure(path: str) -> "tuple[int, str]":
 
 
 def _open_regular(path: str) -> BinaryIO:
-    """Raises ResultError; a pipe in its place is nothing to wait for."""
+    """Raises ResultError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.fdopen(open_regular(path), "rb")
+    except NotRegularError:
+        raise ResultError("the result is no regular file") from None
     except OSError as error:
         raise ResultError(f"the result cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ResultError("the result is no regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def _judge(reply: Reply) -> "dict[str, object]":

@@ -29,7 +29,10 @@ from muster.worker.watched import WatchList
 
 @dataclass(frozen=True)
 class Crew:
-    """Those who work. `slots` and `renewer` are threads, started. `is_over`: nobody waits for an image any more."""
+    """Those who work. `slots` and `renewer` are threads, started. `is_over`: nobody waits for an image any more.
+
+    `isolation`: what the tasks are kept from others by.
+    """
 
     desk: Desk
     pace: Pace
@@ -38,6 +41,7 @@ class Crew:
     renewer: Renewer
     preparation: Preparation
     is_over: threading.Event
+    isolation: str
 
     def stop_preparing(self) -> None:
         """The worker ends, though it may not have begun."""
@@ -93,7 +97,7 @@ def start_crew(
     renewer = Renewer(caller, session=session, held=desk.held, inbox=inbox, live=shop.live)
     for thread in (*slots, renewer, *guards):
         thread.start()
-    return Crew(desk, pace, folders, slots, renewer, preparation, is_over)
+    return Crew(desk, pace, folders, slots, renewer, preparation, is_over, outfit.isolation)
 
 
 def _divide(shop: Workshop, gpus: Sequence[str]) -> Sequence[Workshop]:

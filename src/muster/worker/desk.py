@@ -118,6 +118,7 @@ class Desk:
                     ended.usage,
                     ended.output,
                     ended.n_results,
+                    ended.is_final,
                 )
             self._hand_in(handed)
 

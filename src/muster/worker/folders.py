@@ -27,6 +27,7 @@ from typing import Callable, Deque, List, Optional, Sequence, Tuple, TypeVar, Un
 from muster.worker.capture import Capture
 from muster.worker.child import ExecutionPointError
 from muster.worker.settings import data_folder
+from muster.worker.task_files import create
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 T = TypeVar("T")
@@ -268,7 +269,7 @@ class Folders:
 
 
 def _write(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    descriptor = create(path)
     try:
         view = memoryview(data)
         while view:

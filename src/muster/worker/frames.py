@@ -129,7 +129,12 @@ def parse_answer(header: bytes, body: bytes) -> Answer:
         or outcome not in OUTCOMES
     ):
         raise FrameError("the task answered without an event, a fence or an outcome that we know")
-    return Answer((event, fence), outcome, body, _parse_names(answer["to"]) if "to" in answer else ())
+    names = _parse_names(answer["to"]) if "to" in answer else ()
+    if names and outcome == "file":
+        raise FrameError(
+            "the task names queues for a result in the output file: that is done beside it, in the file of extension .to"
+        )
+    return Answer((event, fence), outcome, body, names)
 
 
 def _parse_names(to: object) -> "tuple[str, ...]":

@@ -11,9 +11,10 @@ from muster.worker import protocol
 
 T = TypeVar("T")
 
+_KINDS = ("json", "bytes", "file")
 STOP_WORDS = ("finish", "abort")
-UNREADABLE = "unreadable"
-"""The kind of an event whose body came as the protocol does not have it."""
+UNREADABLE, UNKNOWN = "unreadable", "unknown"
+"""Kinds of an event whose body is damaged, and of one that a newer worker could read."""
 
 
 class MalformedError(Exception):
@@ -47,7 +48,12 @@ class TaskPlan:
     output: str = protocol.OUTPUT_FILE
     """What makes an event of what a task leaves: the whole of it, or each line."""
     outputs: Sequence[str] = ()
-    """Aliases of the output queues; none of a service of before, which sends each result to all `n_outputs` of them."""
+    """Aliases of the output queues."""
+
+    @property
+    def knows_outputs(self) -> bool:
+        """A service of before does not tell the aliases, and sends each result to all `n_outputs` queues."""
+        return len(self.outputs) == self.n_outputs
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ class Enrolled:
     task: TaskPlan
     takes_usage: bool = False
     takes_output: bool = False
-    """The service knows the field `usage`, and wants `output`; one of before refuses what it does not know."""
+    takes_isolation: bool = False
+    """The service knows the fields `usage` and `isolation`, and wants `output`; one of before refuses what it does not know."""
     file_bytes_max: int = 0
     """How large a body may be that is a file; 0: there are none."""
 
@@ -69,7 +76,7 @@ class Enrolled:
 @dataclass(frozen=True)
 class Lease:
     """One event on lease. `body`: the very JSON text that was published (UTF-8) for the kind `json`, the bytes for `bytes`, the JSON
-    text of a reference for `file`, and for UNREADABLE why the body cannot be read.
+    text of a reference for `file`, and for UNREADABLE and UNKNOWN why the body cannot be read.
 
     `is_alone`: workers died with it, so nothing else is to be held while it is at work.
     `queue`: the alias of the queue where it waited, of a task that reads several; else empty.
@@ -86,21 +93,13 @@ class Lease:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt failed; the tails are the ends of what the task wrote. `final`: no other attempt can end better."""
+    """Why an attempt failed; the tails are the ends of what the task wrote."""
 
     text: str
     fingerprint: str
     stdout_tail: str = ""
     stderr_tail: str = ""
     exit_code: Optional[int] = None
-    final: bool = False
-
-    def render(self) -> bytes:
-        """As an attempt carries it. A service of before knows no `final`: it is left out where it says nothing."""
-        told = {**self.__dict__}
-        if not self.final:
-            del told["final"]
-        return json.dumps(told).encode()
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class Handed:
-    """One attempt to hand in. `result`: rendered by `results`, `n_results` of them; only with `done`. `failure`: only with `failed`."""
+    """One attempt to hand in. `result`: rendered by `results`, `n_results` of them; only with `done`. `failure`: only with `failed`, as is
+    `is_final`: no other attempt can end better.
+    """
 
     event: str
     fence: int
@@ -137,24 +138,23 @@ class Handed:
     output: Optional[bytes] = field(default=None, repr=False)
     """Rendered by `printed`; only with `failed`."""
     n_results: int = 1
+    is_final: bool = False
 
     @property
     def has_extras(self) -> bool:
         """Is there anything that a service of before refuses, and can do without?"""
-        is_final = self.failure is not None and self.failure.final
-        return self.usage is not None or self.output is not None or is_final
+        return self.usage is not None or self.output is not None or self.is_final
 
     def without_extras(self) -> "Handed":
         """The attempt as a service of before takes it."""
-        failure = None if self.failure is None else replace(self.failure, final=False)
-        return replace(self, usage=None, output=None, failure=failure)
+        return replace(self, usage=None, output=None, is_final=False)
 
     def render(self, *, with_usage: bool = True, with_output: bool = True) -> bytes:
         """As `finished` of a step carries it."""
-        error = b"null" if self.failure is None else self.failure.render()
+        error = b"null" if self.failure is None else json.dumps(self.failure.__dict__).encode()
         usage = b',"usage":' + self.usage.render() if with_usage and self.usage is not None else b""
         output = b',"output":' + self.output if with_output and self.output is not None else b""
-        return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f%s%s}' % (
+        return b'{"event":"%s","fence":%d,"outcome":"%s","results":[%s],"error":%s,"wall_s":%.6f%s%s%s}' % (
             self.event.encode(),
             self.fence,
             self.outcome.encode(),
@@ -163,6 +163,7 @@ class Handed:
             max(0.0, self.wall_s),
             usage,
             output,
+            b',"final":true' if self.is_final else b"",
         )
 
 
@@ -224,10 +225,12 @@ def render_step(
     wait_s: float,
     with_usage: bool = True,
     with_output: bool = True,
+    isolation: str = "",
 ) -> bytes:
-    """The request of `protocol.STEP`."""
+    """The request of `protocol.STEP`. `isolation`: empty says nothing of it."""
     attempts = b",".join(one.render(with_usage=with_usage, with_output=with_output) for one in finished)
-    return b'{"call":%d,"finished":[%s],"want":%d,"wait_s":%.3f}' % (call, attempts, want, wait_s)
+    told = b',"isolation":' + json.dumps(isolation).encode() if isolation else b""
+    return b'{"call":%d,"finished":[%s],"want":%d,"wait_s":%.3f%s}' % (call, attempts, want, wait_s, told)
 
 
 def render_renewal(held: Sequence[Tuple[str, int]], tails: Sequence[Mapping[str, object]] = ()) -> bytes:
@@ -274,6 +277,7 @@ def parse_enrolled(raw: bytes) -> Enrolled:
         task=plan,
         takes_usage=answer.get("takes_usage") is True,
         takes_output=answer.get("takes_output") is True,
+        takes_isolation=answer.get("takes_isolation") is True,
         file_bytes_max=max(0, _get(answer, "file_bytes_max", int)) if "file_bytes_max" in answer else 0,
     )
 
@@ -323,7 +327,7 @@ def _parse_lease_of_event(message: object) -> Lease:
     try:
         body = _parse_body(kind, _get(message, "body", str))
     except MalformedError as error:  # that event's trouble: its neighbours in the answer are to be worked on
-        kind, body = UNREADABLE, str(error).encode("utf-8", "replace")
+        kind, body = UNREADABLE if kind in _KINDS else UNKNOWN, str(error).encode("utf-8", "replace")
     return Lease(
         event=_get(message, "event", str),
         fence=_get(message, "fence", int),

@@ -65,6 +65,8 @@ class Outfit:
         self._log = log
         self._sandbox: Optional[Sandbox] = None
         self._is_judged = False
+        self.isolation = ""
+        """What the task is kept from others by: `bwrap`, a container tool's name, or `none: ` and why. Known once its launcher is made."""
 
     def make_launcher(self) -> Launcher:
         """Of the task. Raises CannotWorkError, ExecutionPointError."""
@@ -100,6 +102,8 @@ class Outfit:
                 1, f"image {image}: this worker's own folder is in it, and its tasks must not see that"
             )
         tool = self._find_tool(image)
+        if has_task_io:
+            self.isolation = tool.name
         folders.lend_helper()
         return ContainerLauncher(
             tool,
@@ -136,7 +140,9 @@ class Outfit:
                         NO_RUNTIME_STATUS, f"not isolated: {error} ({ISOLATION} is {BWRAP})"
                     ) from None
                 self._log.tell("tasks are not isolated", why=str(error))
+                self.isolation = f"{NONE}: {error}"
             else:
+                self.isolation = BWRAP
                 self._log.tell("tasks are isolated", by=BWRAP)
         return self._sandbox
 

@@ -297,6 +297,7 @@ class Pilot:
             enrolled.lease_s,
             takes_usage=enrolled.takes_usage,
             takes_output=enrolled.takes_output,
+            takes_isolation=enrolled.takes_isolation,
         )
         self._log.tell("enrolled", session=enrolled.session, epoch=self._epoch, task=enrolled.task.task_id)
         if self._crew is None and not self._ending.has_begun:
@@ -362,7 +363,8 @@ class Pilot:
             call.is_superseded = True
         self._number += 1
         want = errand.want if self._is_ready else 0
-        self._calls.step(session, self._number, errand.finished, want=want, wait_s=PARK_S if want else 0.0)
+        wait_s = PARK_S if want else 0.0
+        self._calls.step(session, self._number, errand.finished, want=want, wait_s=wait_s, isolation=crew.isolation)
         return now  # there may be more than one call holds
 
 

@@ -120,8 +120,7 @@ def _read_results(path: str, cancel: Cancel, shop: Workshop) -> Sequence[bytes]:
 def tell_of_results(shop: Workshop) -> Dict[str, str]:
     """Variables for tasks: the queues that they may name, and how large an output file may be where that is more than 1 MiB."""
     plan, courier = shop.plan, shop.courier
-    is_known = bool(plan.outputs) or not plan.n_outputs  # a service of before does not tell
-    told = {OUTPUTS: " ".join(plan.outputs)} if is_known else {}
+    told = {OUTPUTS: " ".join(plan.outputs)} if plan.knows_outputs else {}
     if plan.output == OUTPUT_LINES:
         told[RESULT_BYTES_MAX] = str(OUTPUT_BYTES_MAX)
     elif courier is not None and courier.bytes_max:

@@ -25,7 +25,8 @@ aliases; where it is missing results must not name one),
 `memory_bytes`, `disk_bytes` (what the tasks of a worker may use together; 0, and where it is missing: any number),
 `gpus` (how many a worker needs; missing: 0), `output` (`file`, and where it is missing; or `lines`: each line of the output file, each item
 of a list that a helper gives, is a result).
-`takes_usage` (true: attempts may carry `usage`; where it is missing they must not), `takes_output` (the same of `output`).
+`takes_usage` (true: attempts may carry `usage`; where it is missing they must not), `takes_output` (the same of `output`),
+`takes_isolation` (the first step may tell `isolation`).
 """
 
 STEP = "/muster/v1/worker/step"
@@ -33,12 +34,13 @@ STEP = "/muster/v1/worker/step"
 
 Request: `call` (1, 2, ...; a retry repeats the number and the body), `finished` (array of `event`, `fence`, `outcome`
 (`done`, `failed`, `released`), `results` (array of `kind`, `body`, `to` (the alias of the one output queue that it goes to; null, and where
-it is missing: every one)), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`, `exit_code`, and perhaps `final` (true: no other
-attempt can end better, so the event is a dead letter at once); null unless failed), `wall_s`, `usage` (`cpu_s`, `memory_bytes`,
-`bytes_in`: each a number, or null where it is not known; it may be left out), `output` (only with `failed`, and may be left out:
-`stdout`, `stderr`, each null where nothing was printed, or `data` (base64 of zlib, at most `OUTPUT_BYTES_MAX` bytes: the beginning and
-the end) and `size_bytes` of all that was printed)),
-`want` (events to lease at most), `wait_s` (how long to park when there are none).
+it is missing: every one)), `error` (`text`, `fingerprint`, `stdout_tail`, `stderr_tail`, `exit_code`; null unless failed), `final` (true,
+only with `failed`, and left out otherwise: no other attempt can end better, so the event is a dead letter at once), `wall_s`, `usage`
+(`cpu_s`, `memory_bytes`, `bytes_in`: each a number, or null where it is not known; it may be left out), `output` (only with `failed`, and
+may be left out: `stdout`, `stderr`, each null where nothing was printed, or `data` (base64 of zlib, at most `OUTPUT_BYTES_MAX` bytes: the
+beginning and the end) and `size_bytes` of all that was printed)),
+`want` (events to lease at most), `wait_s` (how long to park when there are none), `isolation` (in a session's first step, and may be left
+out: what the tasks are kept from others by: `bwrap`, a container tool's name, or `none: ` and why).
 A call made while an earlier one is parked ends the parked one, which then answers without events.
 Answer: `call`, `verdicts` (array of words, in the order of `finished`), `events` (array of `event`, `fence`, `attempt`,
 `limit`, `key` (or null), `kind`, `body` (a string), `alone` (true: workers died with it; hold nothing else while it is at work),

@@ -10,10 +10,10 @@ import base64
 import json
 import os
 import re
-import stat
 from typing import NoReturn, Optional, Tuple
 
 from muster.worker.body_rules import find_excess
+from muster.worker.task_files import NotRegularError, open_regular
 
 BODY_BYTES_MAX = 1 << 20
 
@@ -91,18 +91,17 @@ def name_outfile(extension: str) -> str:
 
 
 def read_regular(path: str, name: str, *, bytes_max: int = BODY_BYTES_MAX) -> Optional[bytes]:
-    """A file's content; None: there is none. A pipe or a device in its place is an error, not something to wait for. Raises ResultError."""
+    """A file's content; None: there is none. A pipe, a link or a device in its place is an error. Raises ResultError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except FileNotFoundError:
         return None
+    except NotRegularError:
+        raise ResultError(f"{name} is no regular file") from None
     except OSError as error:
         raise ResultError(f"{name} cannot be read: {error.strerror}") from None
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ResultError(f"{name} is no regular file")
-        _check_size(status.st_size, name, bytes_max=bytes_max)
+        _check_size(os.fstat(descriptor).st_size, name, bytes_max=bytes_max)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(bytes_max + 1)
     finally:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Optional, Protocol, Sequence
 
 from muster.worker.child import Cancel
 from muster.worker.fingerprint import NO_STDERR, clip, extract_cause, make_fingerprint
-from muster.worker.messages import UNREADABLE, Failure, Lease, Usage
+from muster.worker.messages import UNKNOWN, UNREADABLE, Failure, Lease, Usage
 
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 
@@ -25,6 +25,7 @@ class Ended:
         wall_s: how long the task worked at it, a process's start not counted for a warm one.
         usage: what it took.
         output: what it printed, rendered by `printed`; with FAILED only.
+        is_final: no other attempt can end better; with FAILED only.
     """
 
     outcome: str
@@ -34,10 +35,11 @@ class Ended:
     usage: Optional[Usage] = None
     output: Optional[bytes] = field(default=None, repr=False)
     n_results: int = 1
+    is_final: bool = False
 
     def with_usage(self, usage: Usage, output: Optional[bytes] = None) -> "Ended":
         """The same, and what it took and printed. As `replace`, at a quarter of its time: each event comes here."""
-        return Ended(self.outcome, self.result, self.failure, self.wall_s, usage, output, self.n_results)
+        return Ended(self.outcome, self.result, self.failure, self.wall_s, usage, output, self.n_results, self.is_final)
 
 
 def make_done(results: Sequence[bytes], *, wall_s: float) -> Ended:
@@ -46,10 +48,10 @@ def make_done(results: Sequence[bytes], *, wall_s: float) -> Ended:
 
 
 def end_unreadable(lease: Lease) -> Optional[Ended]:
-    """The end of an attempt whose event's body nobody can read, here or elsewhere; None where it can be read."""
-    if lease.kind != UNREADABLE:
+    """The end of an attempt whose event's body cannot be read: here, or by nobody; None where it can."""
+    if lease.kind not in (UNREADABLE, UNKNOWN):
         return None
-    return Ended(FAILED, failure=replace(make_complaint("body", lease.body.decode()), final=True))
+    return Ended(FAILED, failure=make_complaint("body", lease.body.decode()), is_final=lease.kind == UNREADABLE)
 
 
 class Runtime(Protocol):

@@ -48,7 +48,7 @@ class Session:
         epoch: counts them.
         token: is replaced by renewals.
         stepped_at: when the last step was sent that was answered (monotonic): from then on the session had a whole lease.
-        takes_usage, takes_output: see `messages.Enrolled`.
+        takes_usage, takes_output, takes_isolation: see `messages.Enrolled`.
         watched: events whose output somebody looks at, as the last renewal said.
     """
 
@@ -58,6 +58,7 @@ class Session:
     stepped_at: float = 0.0
     takes_usage: bool = False
     takes_output: bool = False
+    takes_isolation: bool = False
     watched: Sequence[str] = ()
 
 

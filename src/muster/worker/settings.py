@@ -67,6 +67,8 @@ RESERVED = frozenset(
         "MUSTER_ATTEMPT_FOLDER",
         "MUSTER_TASKFORCE",
         "MUSTER_TASK_FDS",
+        "MUSTER_TASK_OUTPUTS",
+        "MUSTER_TASK_PIPES",
         "MUSTER_TEST_CRASH",
         "MUSTER_TEST_CRASH_FILE",
         "MUSTER_TOKEN",

@@ -33,24 +33,25 @@ Key = Tuple[str, int]
 
 @dataclass(frozen=True)
 class Left(Handed):
-    """An attempt that a former start has left. `result` holds it as it was rendered then, but for usage and output, which are `rest`."""
+    """An attempt that a former start has left. `result` holds it as it was rendered then, but for usage, output (`rest`) and `final`."""
 
     rest: Tuple[Optional[bytes], Optional[bytes]] = (None, None)
 
     @property
     def has_extras(self) -> bool:
         """See `Handed.has_extras`."""
-        return self.rest != (None, None)
+        return self.rest != (None, None) or self.is_final
 
     def without_extras(self) -> "Left":
         """See `Handed.without_extras`."""
-        return replace(self, rest=(None, None))
+        return replace(self, rest=(None, None), is_final=False)
 
     def render(self, *, with_usage: bool = True, with_output: bool = True) -> bytes:
         """See `Handed.render`."""
         usage, output = self.rest
         more = b',"usage":' + usage if with_usage and usage is not None else b""
         more += b',"output":' + output if with_output and output is not None else b""
+        more += b',"final":true' if self.is_final else b""
         return (self.result or b"{}")[:-1] + more + b"}"
 
 
@@ -178,7 +179,14 @@ class Spool:
         about = {"taskforce": self._taskforce, "event": one.event, "fence": one.fence, "outcome": one.outcome}
         usage = None if one.usage is None else one.usage.render().decode()
         output = None if one.output is None else one.output.decode()
-        said = {**about, "wall_s": one.wall_s, "usage": usage, "output": output, "n_results": one.n_results}
+        said = {
+            **about,
+            "wall_s": one.wall_s,
+            "usage": usage,
+            "output": output,
+            "n_results": one.n_results,
+            "final": one.is_final,
+        }
         content = json.dumps(said).encode() + b"\n" + rendered
         place = self._place(one.event, one.fence)
         draft = place + _DRAFT
@@ -222,6 +230,7 @@ def _parse(raw: bytes) -> "Tuple[str, Left]":
             wall_s=float(said["wall_s"]),
             rest=(_encode(said["usage"]), _encode(said["output"])),
             n_results=int(said["n_results"]),
+            is_final=said.get("final") is True,
         )
         return str(said["taskforce"]), left
     except (ValueError, KeyError, TypeError) as error:

@@ -219,7 +219,7 @@ class WarmCommand:
         finally:
             self._shop.live.hide(lease.event)
         ended = self._judge(answer, process, self._clock() - began, cancel)
-        if content or answer.outcome == "file":
+        if content or answer.outcome == "file" or ended.outcome == FAILED:
             self._shop.folders.clear(process.folder)
         peak_bytes = self._shop.watched.take_peak(process.child.pid)
         usage = self._measure(process.meter.end(), peak_bytes, lease)

@@ -22,14 +22,14 @@ class Ways:
         read: for answers.
         told: what the task is told by variables.
         handed: the task's own ends, which it inherits.
-        name: of the pipe for events; empty: it has none.
+        is_named: they have names, and the task may not have opened them yet.
     """
 
     write: int
     read: int
     told: Dict[str, str]
     handed: Tuple[int, ...] = ()
-    name: str = ""
+    is_named: bool = False
     _is_closed: bool = field(default=False, repr=False)
 
     def hand_over(self) -> None:
@@ -40,10 +40,11 @@ class Ways:
 
     def note_hello(self) -> None:
         """The task has opened its ends: from now on it is noticed when it closes one."""
-        if self.name:
-            writing = os.open(self.name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.is_named:
+            # Not by its name: the task may have put something else there.
+            writing = os.open(f"/proc/self/fd/{self.write}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             os.close(self.write)
-            self.write, self.name = writing, ""
+            self.write, self.is_named = writing, False
 
     def close(self) -> None:
         """No more events. Twice is as good as once."""
@@ -74,4 +75,4 @@ def open_named(folder: AttemptFolder) -> Ways:
         read = os.open(answers, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ExecutionPointError(f"{error.filename}: {error.strerror}") from None
-    return Ways(write, read, {"MUSTER_TASK_PIPES": f"{EVENTS},{ANSWERS}"}, name=events)
+    return Ways(write, read, {"MUSTER_TASK_PIPES": f"{EVENTS},{ANSWERS}"}, is_named=True)

@@ -47,6 +47,7 @@ async def test_a_worker_is_told_how_to_run_its_task(door: Door) -> None:
         },
         "takes_usage": True,
         "takes_output": True,
+        "takes_isolation": True,
     }
     assert session.isdigit()
     assert token not in {"", enrolment_secret(KEY, door.layout.taskforce_uuid)}

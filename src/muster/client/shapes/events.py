@@ -59,7 +59,8 @@ class AttemptUsageView(Answer):
 class AttemptView(Answer):
     """One attempt. `outcome`: done, failed, released, expired, abandoned, late, duplicate (docs/glossary.md).
 
-    `revision`: of its task, that its worker ran; null where that is not known.
+    `revision`: of its task, that its worker ran; null where that is not known. `isolation`: what kept its task from others: `bwrap`, the
+    name of a container tool, or `none: ` and why; empty where that is not known.
     """
 
     attempt: int
@@ -72,6 +73,7 @@ class AttemptView(Answer):
     wall_s: float
     error: AttemptErrorView | None
     revision: int | None = None
+    isolation: str = ""
     usage: AttemptUsageView = field(default_factory=AttemptUsageView)
 
 

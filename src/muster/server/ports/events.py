@@ -32,7 +32,7 @@ class Published:
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
     """One attempt, as kept. `end` None: the attempt that ended its event with a result. `revision`: of the task, that its worker ran; None:
-    not known any more, or a person consumed.
+    not known any more, or a person consumed. `isolation`: what kept its task from others, in the worker's words; empty: not known.
     """
 
     fence: int
@@ -46,6 +46,7 @@ class AttemptRow:
     error: AttemptError | None
     revision: int | None = None
     usage: Usage = NO_USAGE
+    isolation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Session:
             people's consumers: what they hold is not to blame.
         until: seconds since the epoch when it ends unless renewed.
         ended: why it is over; None while it lives.
+        isolation: what its tasks are kept from others by, in the worker's words; None: it has not told.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Session:
     begun_at: float
     until: float
     ended: str | None = None
+    isolation: str | None = None
 
 
 class Holders(Protocol):
@@ -44,6 +46,9 @@ class Holders(Protocol):
 
     def get(self, number: int) -> Session:
         """Raises NotFoundError."""
+
+    def note_isolation(self, number: int, text: str) -> None:
+        """A worker tells what its tasks are kept from others by."""
 
     def list_live(self, taskforce_uuids: Sequence[str]) -> Sequence[Session]:
         """Sessions of the taskforces that have not ended, oldest first."""

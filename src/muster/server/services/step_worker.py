@@ -45,6 +45,7 @@ class WorkerCall:
         wait_s: how long it would be parked when there are no events.
         outputs: what failed attempts among those printed.
         routes: see `route_results`.
+        isolation: what its tasks are kept from others by; empty: nothing new.
     """
 
     call: int
@@ -53,6 +54,7 @@ class WorkerCall:
     wait_s: float
     outputs: Sequence[NewLog] = ()
     routes: Mapping[int, Sequence[str | None]] = field(default_factory=dict)
+    isolation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ async def step_worker(parts: Parts, claims: WorkerClaims, asked: WorkerCall) -> 
     step = _make_step(claims, plan, asked, want=asked.want if word.is_free and not rest_s else 0)
     answer = await parts.engine.step(step)
     reach("server.step.committed")
+    if asked.isolation:
+        await parts.store.write(lambda tx: tx.holders.note_isolation(claims.session, asked.isolation))
     if asked.outputs:
         await _keep_outputs(parts, asked, answer.verdicts)
     if plan.finishes_itself and not answer.leased and not _ENDED_AN_EVENT.isdisjoint(answer.verdicts):

@@ -339,6 +339,7 @@ def _read_attempt(row: Row[Any]) -> AttemptRow:
         wall_s=row.wall_s,
         error=_read_error(row.error),
         revision=row.revision,
+        isolation=row.isolation or "",
         usage=Usage(
             cpu_s=None if row.cpu_us is None else row.cpu_us / 1e6,
             memory_bytes=row.memory_bytes,

@@ -53,6 +53,9 @@ class SqlHolders:
             raise NotFoundError(f"no session has the number {number}")
         return _read(row)
 
+    def note_isolation(self, number: int, text: str) -> None:
+        self._session.execute(update(holder).where(holder.c.number == number).values(isolation=text))
+
     def list_live(self, taskforce_uuids: Sequence[str]) -> Sequence[port.Session]:
         query = (
             select(holder)
@@ -200,4 +203,5 @@ def _read(row: Row[Any]) -> port.Session:
         begun_at=row.begun_at,
         until=row.until,
         ended=row.ended,
+        isolation=row.isolation,
     )

@@ -227,6 +227,7 @@ holder = Table(
     Column("until", Double, nullable=False),
     Column("call", BigInteger, nullable=False),  # the newest call seen
     Column("ended", Text),
+    Column("isolation", Text),  # what its tasks are kept from others by, in the worker's words
     Index(
         "holder_live_by_proc",
         "taskforce_uuid",

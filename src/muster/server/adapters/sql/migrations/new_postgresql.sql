@@ -568,4 +568,6 @@ CREATE INDEX event_of_file ON event (body) WHERE kind = 3;
 
 CREATE INDEX finished_of_file ON finished (result) WHERE kind = 3;
 
-INSERT INTO alembic_version (version_num) VALUES ('0017');
+ALTER TABLE holder ADD COLUMN isolation TEXT;
+
+INSERT INTO alembic_version (version_num) VALUES ('0018');

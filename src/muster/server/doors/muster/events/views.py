@@ -188,6 +188,7 @@ def _render_attempt(number: int, row: AttemptRow) -> AttemptView:
         wall_s=row.wall_s,
         error=_render_error(row.error),
         revision=row.revision,
+        isolation=row.isolation,
         usage=AttemptUsageView(row.usage.cpu_s, row.usage.memory_bytes, row.usage.bytes_in, row.usage.bytes_out),
     )
 

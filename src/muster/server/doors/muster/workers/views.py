@@ -40,6 +40,7 @@ _INT53 = 1 << 53
 ERROR_CHARS_MAX = 4096
 FINGERPRINT_CHARS_MAX = 200
 TAIL_CHARS_MAX = 8192
+ISOLATION_CHARS_MAX = 300
 
 Name = Annotated[str, Meta(max_length=200)]
 Fence = Annotated[int, Meta(ge=0, le=_INT31)]
@@ -98,21 +99,21 @@ class EnrolAnswer(msgspec.Struct):
     task: TaskMessage
     takes_usage: bool
     takes_output: bool
+    takes_isolation: bool
 
 
 class ErrorMessage(Request):
-    """Why an attempt failed. `final`: no other attempt can end better."""
+    """Why an attempt failed."""
 
     text: str
     fingerprint: str = ""
     stdout_tail: str = ""
     stderr_tail: str = ""
     exit_code: Exit | None = None
-    final: bool = False
 
 
 class FinishedMessage(Request):
-    """One attempt handed in."""
+    """One attempt handed in. `final`: it failed, and no other attempt can end better."""
 
     event: str
     fence: Fence
@@ -122,6 +123,7 @@ class FinishedMessage(Request):
     wall_s: Seconds = 0.0
     usage: UsageMessage | None = None
     output: OutputMessage | None = None
+    final: bool = False
 
 
 class StepRequest(Request):
@@ -131,6 +133,7 @@ class StepRequest(Request):
     finished: list[FinishedMessage] = msgspec.field(default_factory=list)
     want: Annotated[int, Meta(ge=0, le=_INT31)] = 0
     wait_s: Seconds = 0.0
+    isolation: str = ""
 
 
 class EventMessage(msgspec.Struct):
@@ -246,6 +249,7 @@ def render_enrolled(enrolled: Enrolled) -> bytes:
         task=task,
         takes_usage=True,
         takes_output=enrolled.takes_output,
+        takes_isolation=True,
     )
     return msgspec.json.encode(answer)
 
@@ -271,7 +275,8 @@ def parse_step(raw: bytes) -> WorkerCall:
     if max(results, len(finished)) > PUBLISH_EVENTS_MAX:
         raise TooLargeError(f"finished: {len(finished)} attempts with {results} results; at most {PUBLISH_EVENTS_MAX}")
     routes = list_routes([one.results for one in message.finished])
-    return WorkerCall(message.call, finished, message.want, message.wait_s, outputs, routes)
+    isolation = _clip(message.isolation, ISOLATION_CHARS_MAX)
+    return WorkerCall(message.call, finished, message.want, message.wait_s, outputs, routes, isolation)
 
 
 def render_step(answer: WorkerAnswer) -> bytes:
@@ -348,12 +353,13 @@ def _parse_finished(message: FinishedMessage, path: str, findings: list[Finding]
     if message.error is not None and outcome is not Outcome.FAILED:
         findings.append(Finding(f"{path}.error", f"goes with the outcome `failed` only, not with `{outcome}`"))
     results = parse_results(message.results, path, findings, oversized) if message.results else ()
-    error, is_final = None, False
+    if message.final and outcome is not Outcome.FAILED:
+        findings.append(Finding(f"{path}.final", f"goes with the outcome `failed` only, not with `{outcome}`"))
+    error = None
     if outcome is Outcome.FAILED:
-        told = message.error or ErrorMessage(text="the worker gave no reason")
-        error, is_final = _parse_error(told), told.final
+        error = _parse_error(message.error or ErrorMessage(text="the worker gave no reason"))
     usage = parse_usage(message.usage)
-    return Finished(event, message.fence, outcome, results, error, message.wall_s, usage, is_final=is_final)
+    return Finished(event, message.fence, outcome, results, error, message.wall_s, usage, is_final=message.final)
 
 
 def _parse_error(message: ErrorMessage) -> AttemptError:
