@@ -86,7 +86,7 @@ class Demo:
         image = in_container.make_image(self.tell, in_container.list_programs(plain))
         file = self.output / "workflow.yaml"
         in_container.write_workflow(plain, image, file)
-        self.show_command(["export", f"PATH={self.show(programs)}:$PATH"])
+        print(f'$ export PATH="{programs}:$PATH"', flush=True)
         os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
         self.times.append(("Apptainer and the image", time.monotonic() - begun))
         return file

@@ -102,7 +102,10 @@ def _take_descriptors() -> Optional[Tuple[int, int]]:
     elif pipes is not None:
         folder = os.path.dirname(os.environ["EWMS_TASK_INFILE"])
         paths = (os.path.join(folder, name) for name in pipes.split(","))
-        given = [os.open(path, mode) for path, mode in zip(paths, (os.O_RDONLY, os.O_WRONLY))]
+        # Without waiting for the other end: where there is none, the worker has died.
+        given = [os.open(path, mode | os.O_NONBLOCK) for path, mode in zip(paths, (os.O_RDONLY, os.O_WRONLY))]
+        for number in given:
+            os.set_blocking(number, True)
     else:
         return None
     events, answers = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100) for number in given)
@@ -158,7 +161,7 @@ def _run_warm(handle: Callable[[Any], Any], events: int, answers: int) -> None:
 def _parse(body: bytes, kind: str) -> Any:
     """The event as `handle` gets it."""
     if kind == "json":
-        return json.loads(body.decode())
+        return json.loads(body.decode("utf-8-sig" if body.startswith(b"\xef\xbb\xbf") else "utf-8"))
     if kind == "bytes":
         return body
     try:
@@ -170,6 +173,10 @@ def _parse(body: bytes, kind: str) -> Any:
 def _take_names(given: Any) -> Tuple[List[str], Any]:
     """The output queues that are named, one for all or one for each item, and the result without them."""
     if isinstance(given, Addressed):
+        if isinstance(given.result, Addressed):
+            raise TypeError(
+                "task.to(queue, result): the result is for another queue already; one result goes to one queue"
+            )
         return [given.queue], given.result
     if isinstance(given, (list, tuple)) and any(isinstance(item, Addressed) for item in given):
         names = [item.queue if isinstance(item, Addressed) else "" for item in given]

@@ -1,7 +1,9 @@
 """Does a result go to the output queue that its task names, and is a name that means nothing the event's error?"""
 
 import json
+import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster import task
-from muster.worker.addressing import address
-from muster.worker.frames import FrameError, parse_answer
+from muster.worker.addressing import NAMES_BYTES_MAX, address, read_names
+from muster.worker.frames import FrameError, FrameReader, parse_answer
 from muster.worker.messages import TaskPlan
 from muster.worker.results import ResultError, render_json
 from worker.conftest import Worker
@@ -62,7 +64,7 @@ def test_one_name_is_for_all_and_none_changes_nothing() -> None:
         (1, ["hits"], a_plan(), "which is no output queue of the task; it has: none"),
         (1, ["hits"], a_plan(n_outputs=2), "this service, of an older version, sends results to all output queues"),
         (3, ["hits", "misses"], a_plan(*QUEUES), "2 output queues are named for 3 results"),
-        (1, ["hits", "misses"], a_plan(*QUEUES), "for 1 results; several results need MUSTER_TASK_OUTPUT=lines"),
+        (1, ["hits", "misses"], a_plan(*QUEUES), "for 1 result (task.to, or the file of extension .to)"),
     ],
 )
 def test_names_that_mean_nothing_are_refused(n_results: int, names: list[str], plan: TaskPlan, text: str) -> None:
@@ -212,3 +214,19 @@ def test_names_in_a_frame_do_not_go_with_a_result_in_the_file() -> None:
 
     with pytest.raises(FrameError, match=r"in the file of extension \.to"):
         parse_answer(header, b"")
+
+
+def test_names_for_as_many_results_as_there_may_be_fit_into_a_header() -> None:
+    names = ["a" * 100] * 1000
+    header = json.dumps({"event": "EV-1", "fence": 1, "outcome": "json", "to": names}).encode()
+    reader = FrameReader()
+    reader.add(struct.pack(">II", len(header), 0) + header)
+
+    assert reader.next_frame() == (header, b"")
+
+
+def test_a_file_of_names_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out.to").write_bytes(b"a" * (NAMES_BYTES_MAX + 1))
+
+    with pytest.raises(ResultError, match=r"the file of extension \.to is [0-9]+ bytes"):
+        read_names(str(tmp_path / "out"))

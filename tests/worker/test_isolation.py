@@ -320,7 +320,7 @@ from pathlib import Path
 from muster.worker import bubblewrap
 from muster.worker.folders import Folders
 from muster.worker.settings import Settings
-bubblewrap._find_home = lambda: sys.argv[1] + "/home"
+bubblewrap.find_home = lambda: sys.argv[1] + "/home"
 folders = Folders(Path(sys.argv[1]), input_dir=None, failures_kept=0)
 settings = Settings("", "", "", "0", 0, 0, "", "", Path(sys.argv[1]))
 try:

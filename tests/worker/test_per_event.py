@@ -231,6 +231,24 @@ def test_an_event_whose_body_cannot_be_read_dies_alone_and_at_once_if_it_is_dama
         assert service.results() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("reference", ["no JSON", "[]", '{"file": "x", "size_bytes": null}'])
+def test_a_reference_that_cannot_be_read_is_the_error_of_its_attempt(
+    start: Start,
+    script: Script,
+    reference: str,
+    warm: bool,  # noqa: FBT001
+) -> None:
+    source = "from muster import task\ntask.run(lambda event: event)"
+    with FakeService(args=script(source), warm=warm, attempts=1) as service:
+        bad = service.publish_as_it_comes("file", reference)
+        service.publish(1)
+        start(service)
+        service.wait_for(done=1, dead=1)
+
+        assert "the body is a reference that cannot be read" in bad.errors[0]["text"]
+
+
 def test_a_flood_of_output_fills_neither_disk_nor_memory(start: Start, script: Script) -> None:
     source = """
 import sys

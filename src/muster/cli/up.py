@@ -230,7 +230,7 @@ def list_hidden(home: Home, here: Path) -> list[str]:
     own = [home.token, home.database, home.files, home.site, home.logs]
     own += [home.database.with_name(f"{home.database.name}{end}") for end in ("-wal", "-shm")]
     hidden = own if here.resolve().is_relative_to(home.directory.resolve()) else [home.directory]
-    return [str(path) for path in map(Path.resolve, hidden) if "," not in str(path)]  # one with a comma cannot be told
+    return [str(path.resolve()) for path in hidden]
 
 
 def _tell_ready(home: Home, url: str, as_json: bool) -> None:  # noqa: FBT001 - named where it is bound

@@ -6,7 +6,7 @@ from pathlib import Path
 from cyclopts import App
 
 from muster.cli.console import put, put_json, say
-from muster.cli.failure import FAILED, OK
+from muster.cli.failure import FAILED, OK, UsageError
 
 app = App(
     name="worker",
@@ -30,6 +30,15 @@ def bundle(path: Path, /, *, json: bool = False, debug: bool = False) -> int:
     del debug  # read by `main`
     from muster.worker.bundle import build_bundle
 
+    if path.is_dir() or not path.parent.is_dir():
+        why = (
+            "is a folder: name a file in it"
+            if path.is_dir()
+            else f"cannot be written: there is no folder {path.parent}"
+        )
+        raise UsageError(
+            f"path: {path} {why}, such as {path / 'muster-worker.pyz' if path.is_dir() else 'muster-worker.pyz'}"
+        )
     size_bytes = build_bundle(path)
     if json:
         put_json({"path": str(path), "size_bytes": size_bytes})

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -138,6 +139,7 @@ def find_container_tool(settings: SiteSettings) -> str | None:
 def _describe_workers(settings: SiteSettings, directory: Path) -> WorkerSettings:
     """What workers are told; the bundle is built here, once, so that a start costs nothing but the process."""
     tool = find_container_tool(settings) or worker_settings.NONE
+    bwrap = shutil.which(worker_settings.BWRAP)
     images = {} if settings.image_dir is None else {worker_settings.IMAGE_DIR: str(settings.image_dir.resolve())}
     return WorkerSettings(
         command=(sys.executable, "-I", "-S", str(_place_bundle(directory / "bundle"))),
@@ -160,13 +162,17 @@ def _describe_workers(settings: SiteSettings, directory: Path) -> WorkerSettings
             delay_s_max=settings.worker_restart_s_max,
             healthy_s=settings.worker_healthy_s,
         ),
+        programs=() if bwrap is None else (str(Path(bwrap).absolute().parent),),
     )
 
 
 def _list_hidden(settings: SiteSettings, directory: Path) -> list[str]:
-    """What isolated tasks do not see. A path with a comma in it cannot be told."""
+    """What isolated tasks do not see."""
     own = [directory, settings.token_file, *filter(None, [settings.oidc_client_secret_file])]
     hidden = dict.fromkeys([*settings.hidden, *(str(path.resolve()) for path in own)])
+    for path in hidden:
+        if "," in path:  # the worker is told the list with commas in between
+            log.warning("isolated tasks will see this path, for there is a comma in it", path=path)
     return [path for path in hidden if "," not in path]
 
 

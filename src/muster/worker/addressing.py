@@ -39,8 +39,11 @@ def address(results: Sequence[bytes], names: Sequence[str], plan: TaskPlan) -> S
     if len(names) == 1:
         names = [*names] * len(results)
     if len(names) != len(results):
-        hint = "" if len(results) != 1 else "; several results need MUSTER_TASK_OUTPUT=lines"
-        raise ResultError(f"{len(names)} output queues are named for {len(results)} results{hint}")
+        hint = "; several results need MUSTER_TASK_OUTPUT=lines" if len(results) == 1 else ""
+        raise ResultError(
+            f"{len(names)} output queues are named for {_count(results)} (task.to, or the file of extension {TO}): name one for all "
+            f"results, or one for each, where empty lines of the output count for nothing{hint}"
+        )
     for name in names:
         if name and name not in plan.outputs:
             raise ResultError(_tell(name, plan))
@@ -48,6 +51,10 @@ def address(results: Sequence[bytes], names: Sequence[str], plan: TaskPlan) -> S
         result[:-1] + b',"to":' + json.dumps(name).encode() + b"}" if name else result
         for result, name in zip(results, names)
     ]
+
+
+def _count(results: Sequence[bytes]) -> str:
+    return f"{len(results)} result{'' if len(results) == 1 else 's'}"
 
 
 def _tell(name: str, plan: TaskPlan) -> str:

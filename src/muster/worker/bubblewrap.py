@@ -62,6 +62,12 @@ def judge_probe(ran: Optional[Ran]) -> None:
         raise IsolationError(said[-1][:500] if said else f"{BWRAP} does not hide what it is told to hide")
 
 
+def check_folder(workdir: str) -> None:
+    """Can a worker's folder be hidden? Raises IsolationError."""
+    if is_within(find_home(), workdir):
+        raise IsolationError(f"the worker's folder {workdir} holds the home folder: give it one of its own ({DIR})")
+
+
 class Sandbox:
     """What the tasks of one worker see. Places are real ones, all links followed: a mount follows none."""
 
@@ -69,8 +75,7 @@ class Sandbox:
         """Raises IsolationError."""
         self._named, self._data = folders.data, os.path.realpath(folders.data)
         workdir = os.path.dirname(self._data)
-        if is_within(_find_home(), workdir):
-            raise IsolationError(f"the worker's folder {workdir} holds the home folder: give it one of its own ({DIR})")
+        check_folder(workdir)
         private = [*settings.private_files, *([sys.argv[0]] if sys.argv[0].endswith(".pyz") else []), *settings.hidden]
         secret = [workdir, *(place for place in map(os.path.realpath, private) if os.path.exists(place))]
         if "/" in secret:
@@ -85,11 +90,14 @@ class Sandbox:
             words += ["--dev-bind", device, device]
         for place in self._hidden:
             words += ["--tmpfs", place] if os.path.isdir(place) else ["--ro-bind", os.devnull, place]
-        shown = [sys.prefix, sys.base_prefix, *folders.inputs]
+        inputs = {os.path.realpath(place) for place in folders.inputs}
+        """Of all attempts, and perhaps the very files of the workflow's owner: nobody's to change."""
+        shown = [sys.prefix, sys.base_prefix, *inputs]
         for name in ("PATH", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"):
             shown += filter(os.path.isabs, environ.get(name, "").split(os.pathsep))
         for place in sorted(set(map(os.path.realpath, shown))):
-            if self._hides(place) and os.path.exists(place) and not any(is_within(one, place) for one in secret):
+            is_wanted = self._hides(place) or place in inputs
+            if is_wanted and os.path.exists(place) and not any(is_within(one, place) for one in secret):
                 words += _bind("--ro-bind", [place])
         helper = f"{workdir}/helper"
         self.helper_file = f"{helper}/muster/task.py"
@@ -173,7 +181,7 @@ def _can_start(program: str) -> bool:
     return head.startswith(b"#!") or b"\0" in head
 
 
-def _find_home() -> str:
+def find_home() -> str:
     """Of the user, whatever the variables say; "" for one that has none."""
     try:
         home = os.path.realpath(pwd.getpwuid(os.geteuid()).pw_dir)

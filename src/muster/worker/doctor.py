@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Mapping, Optional, Sequence
 from urllib.parse import urlsplit
 
-from muster.worker.bubblewrap import IsolationError, find_bwrap, judge_probe, render_namespaces, render_probe
+from muster.worker.bubblewrap import (
+    IsolationError,
+    check_folder,
+    find_bwrap,
+    judge_probe,
+    render_namespaces,
+    render_probe,
+)
 from muster.worker.chirp import find_proxy
 from muster.worker.gpus import VISIBLE, list_devices
 from muster.worker.images import Ran, default_folder
@@ -37,6 +44,8 @@ from muster.worker.settings import (
     NONE,
     TOOLS,
     URL,
+    VARIABLES,
+    list_strays,
 )
 from muster.worker.tools import find_tool
 
@@ -113,6 +122,18 @@ def _look_python(_environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("python", GOOD, text)
 
 
+def _look_settings(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """A worker with one of these ends before it asks for anything."""
+    for name in sorted(VARIABLES):
+        if text := environ.get(name):
+            try:
+                VARIABLES[name].parse(text)
+            except ValueError as error:
+                yield Finding("settings", BAD, f"{name} is {text[:100]!r}, but {error}", "mend it, or leave it out")
+    for name in list_strays(environ):
+        yield Finding("settings", NOTE, f"{name} is no setting of a worker", "leave it out, or look for its right name")
+
+
 def _look_containers(environ: Mapping[str, str]) -> Iterator[Finding]:
     wanted = environ.get(CONTAINERS) or None
     n_good = 0
@@ -157,6 +178,8 @@ def _look_isolation(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _try_bwrap(environ: Mapping[str, str]) -> str:
     """The program, which works. Raises IsolationError."""
     program = find_bwrap(environ)
+    if folder_of_worker := environ.get(DIR):
+        check_folder(os.path.realpath(folder_of_worker))
     with tempfile.TemporaryDirectory() as folder:
         place = os.path.realpath(folder)
         Path(place, "secret").touch()
@@ -276,6 +299,7 @@ def _look_service(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 _LOOKS: "Sequence[Look]" = [
     _look_python,
+    _look_settings,
     _look_containers,
     _look_isolation,
     _look_namespaces,

@@ -254,6 +254,9 @@ class Folders:
             raise ExecutionPointError("this worker carries no muster/task.py")
         package = folder / "muster"
         try:
+            for place in (folder, package):
+                if place.is_symlink():  # in the data hub tasks of a former start may have put one
+                    place.unlink()
             package.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ExecutionPointError(f"{package}: {error.strerror}") from None

@@ -11,7 +11,13 @@ from muster.worker.addressing import address, read_names
 from muster.worker.capture import Capture
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
-from muster.worker.courier import BrokenOffError, BroughtNothingError, Courier, find_content, find_large
+from muster.worker.courier import (
+    BrokenOffError,
+    BroughtNothingError,
+    Courier,
+    find_content,
+    find_large,
+)
 from muster.worker.folders import AttemptFolder, DiskError, Folders
 from muster.worker.launch import Launcher
 from muster.worker.lines import OUTPUT_BYTES_MAX, read_lines
@@ -74,7 +80,12 @@ def render_infile(lease: Lease, extension: str) -> "Tuple[bytes, str]":
 
 def count_bytes(lease: Lease) -> int:
     """How large an event's body is, wherever it lies."""
-    return int(json.loads(lease.body)["size_bytes"]) if lease.kind == "file" else len(lease.body)
+    if lease.kind != "file":
+        return len(lease.body)
+    try:
+        return int(json.loads(lease.body)["size_bytes"])
+    except (ValueError, KeyError, TypeError):
+        return 0  # no reference that can be read: that is told where the body is fetched
 
 
 def place_input(lease: Lease, infile: str, cancel: Cancel, *, extension: str, shop: Workshop) -> str:

@@ -61,10 +61,10 @@ class Meter:
             for pid in self._pids:
                 _forget_peak(pid)
 
-    def end(self) -> Spent:
-        """It has ended."""
+    def end(self, *, is_last: bool = False) -> Spent:
+        """It has ended. `is_last`: the process gets no other."""
         now = time.monotonic()
-        if now - self._looked_at < LOOK_S:
+        if now - self._looked_at < LOOK_S and not is_last:
             return Spent()
         if now - self._began > LONG_S:
             self._pids = find_tree(self._pid)

@@ -222,7 +222,8 @@ class WarmCommand:
         if content or answer.outcome == "file" or ended.outcome == FAILED:
             self._shop.folders.clear(process.folder)
         peak_bytes = self._shop.watched.take_peak(process.child.pid)
-        usage = self._measure(process.meter.end(), peak_bytes, lease)
+        is_last = process.n_events + 1 >= self._shop.plan.max_events
+        usage = self._measure(process.meter.end(is_last=is_last), peak_bytes, lease)
         return ended.with_usage(usage, _render_output(process.child) if ended.outcome == FAILED else None)
 
     def close(self) -> None:

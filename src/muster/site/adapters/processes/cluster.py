@@ -45,11 +45,13 @@ class WorkerSettings:
         command: the program and its arguments.
         environment: variables for all of them, by name; no order replaces them.
         restart: what happens to one that fails.
+        programs: folders of programs beside the usual ones.
     """
 
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     restart: RestartPolicy = field(default_factory=RestartPolicy)
+    programs: Sequence[str] = ()
 
 
 @dataclass
@@ -198,6 +200,7 @@ class LocalCluster:
         folder = self.folder.proc(worker.number)
         return make_environment(
             os.environ,
+            programs=self._settings.programs,
             users=self.asked.environment,
             ours={
                 **self._settings.environment,

@@ -35,12 +35,15 @@ _CHANGE_FOLDER = 'cd "$1" && shift && exec "$@"'
 
 
 def make_environment(
-    inherited: Mapping[str, str], *, users: Mapping[str, str], ours: Mapping[str, str]
+    inherited: Mapping[str, str], *, users: Mapping[str, str], ours: Mapping[str, str], programs: Sequence[str] = ()
 ) -> dict[str, str]:
-    """A worker's variables: what is kept, the user's over it, ours over all. Programs beside our Python come first in PATH."""
+    """A worker's variables: what is kept, the user's over it, ours over all. Programs beside our Python come first in PATH.
+
+    `programs`: folders that come last there.
+    """
     environment = {name: inherited[name] for name in _KEPT if name in inherited}
     beside = str(Path(sys.executable).parent)
-    environment["PATH"] = os.pathsep.join([beside, "/usr/local/bin", "/usr/bin", "/bin"])
+    environment["PATH"] = os.pathsep.join(dict.fromkeys([beside, "/usr/local/bin", "/usr/bin", "/bin", *programs]))
     environment.update(users)
     environment.update({name: inherited[name] for name in _OURS if name in inherited})
     environment.update(ours)
