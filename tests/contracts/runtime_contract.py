@@ -214,7 +214,7 @@ class RuntimeContract:
             wait_for(lambda: worker.left() == [], "nothing of it is left")
 
     def test_an_abort_stops_what_runs(self, start: Start, way: Way) -> None:
-        with way.serve(ESCAPES) as service:
+        with way.serve(ESCAPES, lease_s=3.0) as service:  # renewed each second: so the word is heard
             service.publish(1)
             worker = way.start(start, service)
             wait_for(lambda: len(worker.left()) >= 3, "it runs")

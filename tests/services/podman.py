@@ -16,10 +16,12 @@ from services.fetching import ROOT, NotFetchedError, fetch
 
 SCRIPT = ROOT / "deploy" / "containers" / "fetch-podman.sh"
 IMAGE = "localhost/muster-test:1"
+DRIVERS = ("overlay", "vfs")
 
 
-def make_program(folder: Path) -> Path:
-    """`podman` with its store in this folder. Raises NotFetchedError."""
+def make_program(folder: Path, driver: str) -> Path:
+    """`podman` with its store, of this kind, in this folder. Raises NotFetchedError."""
+    folder.mkdir()
     root = fetch("Podman", SCRIPT, "podman")
     # What a container may use at most must not be more than we may: Podman's own default is, where a machine has lowered it.
     files, processes = (resource.getrlimit(one)[1] for one in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC))
@@ -48,34 +50,43 @@ default_ulimits = [{", ".join(limits)}]
     program.write_text(f"""#!/bin/sh
 export HOME={folder} XDG_RUNTIME_DIR={folder} CONTAINERS_CONF={folder}/containers.conf PODMAN_IGNORE_CGROUPSV1_WARNING=1
 export PATH={root}/usr/bin:/usr/bin:/bin:/usr/sbin:/sbin
-exec podman --root {folder}/store --runroot {folder}/run --storage-driver vfs "$@"
+exec podman --root {folder}/store --runroot {folder}/run --storage-driver {driver} "$@"
 """)
     program.chmod(0o755)
     return program
 
 
 @pytest.fixture(scope="session")
-def podman() -> Iterator[Path]:
-    """The program."""
+def podman(image: Path) -> Iterator[Path]:
+    """The program, with `IMAGE` in its store: layers over each other where this machine allows that, else copies, which take longer."""
     folder = Path(tempfile.mkdtemp(prefix="muster-podman-"))  # short: its sockets' paths may have 108 characters
     try:
-        program = make_program(folder)
-        tried = subprocess.run([program, "info"], capture_output=True, text=True, check=False)
-        if tried.returncode:
-            pytest.skip(f"Podman does not run here: {tried.stderr.strip()[-300:]}")
-        yield program
+        for driver in DRIVERS:
+            program = make_program(folder / driver, driver)
+            if not (why := _find_fault(program, image)):
+                yield program
+                return
+        pytest.skip(f"Podman does not run here: {why}")
     except NotFetchedError as error:
         pytest.skip(str(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def podman_image(podman: Path, image: Path) -> str:
-    """An image in its store."""
+def _find_fault(program: Path, image: Path) -> str:
+    """Why it does not run the image, which is put into its store; empty where it does."""
     pack = ["tar", "-C", str(image), "--exclude=./dev/*", "-c", "."]
     with subprocess.Popen(pack, stdout=subprocess.PIPE) as packed:
-        words = [str(podman), "import", "--quiet", "-", IMAGE]
-        subprocess.run(words, stdin=packed.stdout, check=True, stdout=subprocess.DEVNULL)
-    assert packed.returncode == 0
+        words = [str(program), "import", "--quiet", "-", IMAGE]
+        imported = subprocess.run(words, stdin=packed.stdout, capture_output=True, text=True, check=False)
+    if imported.returncode:
+        return imported.stderr.strip()[-300:]
+    tried = subprocess.run([program, "run", "--rm", IMAGE, "true"], capture_output=True, text=True, check=False)
+    return tried.stderr.strip()[-300:] if tried.returncode else ""
+
+
+@pytest.fixture(scope="session")
+def podman_image(podman: Path) -> str:
+    """The name of the image in its store."""
+    del podman
     return IMAGE

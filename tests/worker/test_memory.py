@@ -1,5 +1,6 @@
 """Does a task that takes more memory than its worker has cost its own attempt, and nobody else's?"""
 
+import re
 import subprocess
 import threading
 from collections.abc import Callable
@@ -52,8 +53,12 @@ def test_one_that_takes_too_much_fails_alone_and_is_told_the_setting(start: Star
 
     [error] = bad.errors
     assert error["fingerprint"] == "memory: [Memory-Error] it used # MiB of the worker's # MiB (worker_memory)"
-    assert error["text"].startswith("task failed: [Memory-Error] it used 3")
-    assert "of the worker's 160 MiB (worker_memory)" in error["text"]
+    # It is seen while it grows, or when it has all: 300 MiB.
+    said = re.fullmatch(
+        r"task failed: \[Memory-Error\] it used (\d+) MiB of the worker's 160 MiB \(worker_memory\)", error["text"]
+    )
+    assert said is not None
+    assert 160 < int(said[1]) < 400
     assert worker.left() == []
 
 
