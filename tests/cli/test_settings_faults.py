@@ -45,12 +45,15 @@ def test_mounts_are_paths(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_isolated_tasks_see_and_where_they_write_are_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (SiteSettings().isolation, SiteSettings().hidden, SiteSettings().writable) == ("auto", (), ("/",))
-    monkeypatch.setenv("MUSTER_SITE_HIDDEN", "/etc/keys, /home/operator/")
+    monkeypatch.setenv("MUSTER_SITE_HIDDEN", "/etc/keys, /srv/keys/")
     monkeypatch.setenv("MUSTER_SITE_WRITABLE", "/data")
-    assert (SiteSettings().hidden, SiteSettings().writable) == (("/etc/keys", "/home/operator"), ("/data",))
+    assert (SiteSettings().hidden, SiteSettings().writable) == (("/etc/keys", "/srv/keys"), ("/data",))
 
     monkeypatch.setenv("MUSTER_SITE_WRITABLE", "none")
     assert SiteSettings().writable == ()
+
+    # As `muster up` gives them: its own folder may have any name.
+    assert SiteSettings(hidden=("/srv/a, b", "/etc/keys/")).hidden == ("/srv/a, b", "/etc/keys")
 
     monkeypatch.setenv("MUSTER_SITE_HIDDEN", "keys")
     monkeypatch.setenv("MUSTER_SITE_ISOLATION", "docker")

@@ -5,6 +5,7 @@ A subclass says by its fixture `way` how tasks are run. Programs are words of `p
 
 import json
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +135,7 @@ if event == '"pipe"':
 """
 
 
-class RuntimeContract:
+class RuntimeContract(ABC):
     """Subclass it, with a fixture `way`."""
 
     def test_a_link_in_the_place_of_a_result_is_not_followed(self, start: Start, way: Way, tmp_path: Path) -> None:
@@ -149,8 +150,9 @@ class RuntimeContract:
             assert all("is no regular file" in event.errors[0]["text"] for event in events)
 
     @pytest.fixture
+    @abstractmethod
     def way(self) -> Way:
-        raise NotImplementedError
+        """How tasks are run."""
 
     @both
     def test_bodies_come_out_as_they_went_in(self, start: Start, way: Way, warm: bool) -> None:  # noqa: FBT001

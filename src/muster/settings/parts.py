@@ -293,7 +293,9 @@ class SiteSettings(CredentialSettings):
     @field_validator("mounts", "hidden")
     @classmethod
     def _check_folders(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
-        return parse_folders(",".join(folders))
+        # A comma in one is no separator any more: it was no text, but a path that our own code has found.
+        plain = iter(parse_folders(",".join(one for one in folders if "," not in one)))
+        return tuple(one if "," in one else next(plain) for one in folders)
 
 
 PARTS: Mapping[str, type[FromVariables]] = {"serve": ServerSettings, "site": SiteSettings, "client": ClientSettings}

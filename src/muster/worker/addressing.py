@@ -44,13 +44,18 @@ def address(results: Sequence[bytes], names: Sequence[str], plan: TaskPlan) -> S
             f"{len(names)} output queues are named for {_count(results)} (task.to, or the file of extension {TO}): name one for all "
             f"results, or one for each, where empty lines of the output count for nothing{hint}"
         )
-    for name in names:
-        if name and name not in plan.outputs:
-            raise ResultError(_tell(name, plan))
+    check_names(names, plan)
     return [
         result[:-1] + b',"to":' + json.dumps(name).encode() + b"}" if name else result
         for result, name in zip(results, names)
     ]
+
+
+def check_names(names: Sequence[str], plan: TaskPlan) -> None:
+    """Raises ResultError: a queue that the task has not."""
+    for name in names:
+        if name and name not in plan.outputs:
+            raise ResultError(_tell(name, plan))
 
 
 def _count(results: Sequence[bytes]) -> str:

@@ -90,8 +90,8 @@ class Sandbox:
             words += ["--dev-bind", device, device]
         for place in self._hidden:
             words += ["--tmpfs", place] if os.path.isdir(place) else ["--ro-bind", os.devnull, place]
+        # Those of all attempts, and perhaps the very files of the workflow's owner: no task's to change.
         inputs = {os.path.realpath(place) for place in folders.inputs}
-        """Of all attempts, and perhaps the very files of the workflow's owner: nobody's to change."""
         shown = [sys.prefix, sys.base_prefix, *inputs]
         for name in ("PATH", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"):
             shown += filter(os.path.isabs, environ.get(name, "").split(os.pathsep))

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Sequence, Tuple
 
-from muster.worker.addressing import address, read_names
+from muster.worker.addressing import address, check_names, read_names
 from muster.worker.capture import Capture
 from muster.worker.child import CANCELLED as CHILD_CANCELLED
 from muster.worker.child import TIMED_OUT, Cancel, Child, StartError
@@ -115,7 +115,9 @@ def read_results(path: str, cancel: Cancel, shop: Workshop) -> Sequence[bytes]:
 
     Raises ResultError, BrokenOffError.
     """
-    return address(_read_results(path, cancel, shop), read_names(path), shop.plan)
+    names = read_names(path)
+    check_names(names, shop.plan)  # before a large result is sent for nothing
+    return address(_read_results(path, cancel, shop), names, shop.plan)
 
 
 def _read_results(path: str, cancel: Cancel, shop: Workshop) -> Sequence[bytes]:
