@@ -1,0 +1,1 @@
+"""HTCondor: one access point, its queue through the bindings, its job event logs read by ourselves."""

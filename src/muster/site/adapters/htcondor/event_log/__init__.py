@@ -1,0 +1,1 @@
+"""Job event logs: followed through whatever happens to their files, and counted as they are read."""

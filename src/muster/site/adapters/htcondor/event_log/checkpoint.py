@@ -1,0 +1,181 @@
+"""How does a restart go on where the last run stopped? Files with their offsets, and what they came to, in one file with a digest.
+
+A checkpoint that is damaged, or of another form, is none: the log is read again. Whether the log is still the one that was read is the
+reader's to see (inode, size, and the bytes before the offset).
+"""
+
+import hashlib
+import logging
+import sys
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from muster.site.adapters.durable import write_file
+from muster.site.adapters.htcondor.event_log.cluster_tally import ERRORS_MAX, FIELDS, PLACES_MAX, ClusterTally
+from muster.site.adapters.htcondor.event_log.counted import CountedTexts
+from muster.site.adapters.htcondor.event_log.log_file import LogFile
+from muster.site.adapters.htcondor.event_log.log_tally import DamageReport, LogTally
+from muster.site.adapters.htcondor.event_log.split import Damage
+
+_MAGIC = f"muster event log 1 {sys.byteorder}\n".encode()
+_DIGEST_BYTES = 32
+_EVENT_BYTES = 128  # of the last event the header is enough
+
+log = logging.getLogger(__name__)
+
+
+class SavedFile(msgspec.Struct, array_like=True, frozen=True):
+    """See `LogFile`."""
+
+    inode: int
+    offset: int
+    head: bytes
+    mark: bytes
+
+
+class SavedCluster(msgspec.Struct, array_like=True, frozen=True):
+    """See `ClusterTally`; `entries` as in `FIELDS`."""
+
+    cluster: int
+    taskforce: str | None
+    ads_to_ask: int
+    n_procs: int
+    n_ended: int
+    in_line: int
+    limit: int | None
+    ended_at: float | None
+    last_event: bytes
+    is_factory: bool
+    removed_at: float | None
+    completion: str | None
+    paused: str | None
+    numbers: dict[str, int]
+    hold_numbers: list[tuple[int, int, int]]
+    phases: bytes
+    counts: dict[int, int]
+    pilot_words: list[str | None]
+    word_slots: dict[bytes, int]
+    holds: list[tuple[int, int]]
+    errors: list[tuple[str, int]]
+    places: list[tuple[str, int]]
+    apart: dict[int, int]
+    corrected: dict[int, tuple[float, bool]]
+    entries: list[bytes]
+
+
+class Saved(msgspec.Struct, array_like=True, frozen=True):
+    """Everything; the last file is that of the path."""
+
+    files: list[SavedFile]
+    clusters: list[SavedCluster]
+    numbers: dict[int, int]
+    damage: tuple[int, int, list[tuple[int, int, str]]]
+    changed: list[int]
+
+
+def save(path: Path, files: Sequence[LogFile], tally: LogTally, *, sync: bool) -> None:
+    """Write a checkpoint, whole or not at all. Raises OSError."""
+    if not files:
+        return
+    damage = tally.damage
+    payload = msgspec.msgpack.encode(
+        Saved(
+            files=[SavedFile(file.inode, file.offset, file.head, file.mark) for file in files],
+            clusters=[_dump(one) for one in tally.clusters.values()],
+            numbers=dict(tally.numbers),
+            damage=(damage.count, damage.size_bytes, [(one.offset, one.size_bytes, one.why) for one in damage.first]),
+            changed=[one.cluster for one in tally.changed],
+        )
+    )
+    write_file(path, _MAGIC + hashlib.sha256(payload).digest() + payload, sync=sync)
+
+
+def load(path: Path) -> Saved | None:
+    """Read a checkpoint; None if there is none that can be believed."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("checkpoint cannot be read, the log is read again: %s: %s", path, error.strerror)
+        return None
+    begin = len(_MAGIC) + _DIGEST_BYTES
+    digest, payload = content[len(_MAGIC) : begin], content[begin:]
+    if not content.startswith(_MAGIC) or hashlib.sha256(payload).digest() != digest:
+        log.warning("checkpoint is damaged, the log is read again: %s", path)
+        return None
+    try:
+        saved = msgspec.msgpack.decode(payload, type=Saved)
+    except msgspec.DecodeError as error:
+        log.warning("checkpoint is of another form, the log is read again: %s: %s", path, error)
+        return None
+    return saved if saved.files else None
+
+
+def restore_tally(saved: Saved, tally: LogTally) -> None:
+    """Put what was saved into an empty tally."""
+    for one in saved.clusters:
+        tally.add(_restore(one))
+    tally.numbers.update(saved.numbers)
+    count, size_bytes, first = saved.damage
+    tally.damage = DamageReport(count, size_bytes, [Damage(*one) for one in first])
+    tally.changed.update(tally.clusters.values())  # what was told before is not known
+
+
+def _dump(tally: ClusterTally) -> SavedCluster:
+    return SavedCluster(
+        cluster=tally.cluster,
+        taskforce=tally.taskforce,
+        ads_to_ask=tally.ads_to_ask,
+        n_procs=tally.n_procs,
+        n_ended=tally.n_ended,
+        in_line=tally.in_line,
+        limit=tally.limit,
+        ended_at=tally.ended_at,
+        last_event=tally.last_event[:_EVENT_BYTES],
+        is_factory=tally.is_factory,
+        removed_at=tally.removed_at,
+        completion=tally.completion,
+        paused=tally.paused,
+        numbers=dict(tally.numbers),
+        hold_numbers=[(code, subcode, count) for (code, subcode), count in tally.hold_numbers.items()],
+        phases=tally.phases.tobytes(),
+        counts={key: count for key, count in tally.counts.items() if count},
+        pilot_words=tally.pilot_words,
+        word_slots=tally.word_slots,
+        holds=tally.holds,
+        errors=tally.error_texts.dump(),
+        places=tally.place_texts.dump(),
+        apart=tally.apart,
+        corrected=tally.corrected,
+        entries=[getattr(tally, name).tobytes() for name in FIELDS],
+    )
+
+
+def _restore(saved: SavedCluster) -> ClusterTally:
+    tally = ClusterTally(saved.cluster)
+    tally.taskforce = saved.taskforce
+    tally.ads_to_ask = saved.ads_to_ask
+    tally.n_procs, tally.n_ended = saved.n_procs, saved.n_ended
+    tally.in_line, tally.limit = saved.in_line, saved.limit
+    tally.ended_at, tally.last_event = saved.ended_at, saved.last_event
+    tally.is_factory, tally.removed_at = saved.is_factory, saved.removed_at
+    tally.completion, tally.paused = saved.completion, saved.paused
+    tally.numbers = Counter(saved.numbers)
+    tally.hold_numbers = Counter({(code, subcode): count for code, subcode, count in saved.hold_numbers})
+    tally.phases = array("q", saved.phases)
+    tally.counts = saved.counts
+    tally.pilot_words, tally.word_slots = saved.pilot_words, saved.word_slots
+    tally.holds = saved.holds
+    tally.hold_slots = {reason: slot for slot, reason in enumerate(saved.holds)}
+    tally.error_texts = CountedTexts.restore(ERRORS_MAX, saved.errors)
+    tally.place_texts = CountedTexts.restore(PLACES_MAX, saved.places)
+    tally.apart, tally.corrected = saved.apart, saved.corrected
+    for name, entries in zip(FIELDS, saved.entries, strict=True):
+        getattr(tally, name).frombytes(entries)
+    tally.size = len(tally.states)
+    return tally

@@ -1,0 +1,384 @@
+"""What became of a cluster so far? Its procs in arrays, 27 bytes each, and counts that are kept as events come in.
+
+So a look at the counts costs as much as there are distinct statuses, errors and machines, however many procs there are.
+"""
+
+import math
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+
+from muster.site.adapters.htcondor.event_log.counted import NONE, OTHER_TEXT, CountedTexts
+from muster.site.adapters.htcondor.event_log.events import (
+    ENDED,
+    HELD,
+    IDLE,
+    NEXT,
+    ON_A_MACHINE,
+    PHASES,
+    UNSEEN,
+    Number,
+)
+
+ERRORS_MAX = 10_000
+PLACES_MAX = 100_000
+WORDS_MAX = 256
+HOLDS_MAX = 16_384
+GAP_MAX = 65_536
+"""How far beyond the procs seen so far a number may lie and still get its place in line. One that lies farther is kept on its own, so
+that a damaged header does not make an array of a thousand million entries."""
+APART_MAX = 1_000_000
+NO_EXIT = -(2**31)
+"""In `exits`: neither exit code nor signal is known."""
+_SIGNALS = -(2**30)  # a signal is kept as this much less; no exit code is
+_FIRST_HOLD = 16
+_PHASE, _DISCONNECTED, _FAILED_START = 0b111, 0b1000, 0b10000
+
+FIELDS = ("states", "words", "errors", "places", "exits", "starts", "evictions", "disconnects", "started", "flags")
+"""The arrays of a tally, each with an entry for each proc."""
+_SATURATED = 65_535
+
+
+class UnbelievableError(ValueError):
+    """An event names a proc that cannot be."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What is known of a proc from elsewhere, and since when.
+
+    Args:
+        state: one of `events.WORDS`.
+        at: when this was so, seconds since the epoch; earlier events say nothing against it.
+        hold: code and subcode, where the state is HELD.
+        exit_code: of a proc that ended by itself; None if a signal ended it, or nothing is known.
+        signal: that ended it.
+        ended_at: seconds since the epoch, where the state is an end.
+    """
+
+    state: int
+    at: float
+    hold: tuple[int, int] = (0, 0)
+    exit_code: int | None = None
+    signal: int | None = None
+    ended_at: float | None = None
+
+
+class ClusterTally:
+    """Counts of one cluster.
+
+    Attributes:
+        taskforce: uuid from the notes of the submission or the job ad; None if there was none.
+        counts: `state << 16 | word` → procs; zeros may stand in it.
+        numbers: how often what happened: starts, evictions, ...
+        n_procs: procs heard of; `n_ended` of them ended for good.
+        ended_at: the latest end, seconds since the epoch.
+        last_event: the last event that changed anything, from its header on.
+    """
+
+    def __init__(self, cluster: int) -> None:
+        self.cluster = cluster
+        self.taskforce: str | None = None
+        self.ads_to_ask = 64  # job ad events that may still be looked into for the taskforce
+        self.n_procs = 0
+        self.n_ended = 0
+        self.size = 0  # entries of each array
+        self.limit: int | None = None
+        self.ended_at: float | None = None
+        self.last_event = b""
+        self.is_factory = False
+        self.removed_at: float | None = None  # cluster removed
+        self.completion: str | None = None
+        self.paused: str | None = None  # why no more procs are made
+        self.numbers: Counter[str] = Counter()
+        self.hold_numbers: Counter[tuple[int, int]] = Counter()  # holds so far
+        self.phases = array("q", [0] * len(PHASES))
+        self.counts: dict[int, int] = {}
+        self.pilot_words: list[str | None] = [None]
+        self.word_slots: dict[bytes, int] = {}
+        self.holds: list[tuple[int, int]] = []
+        self.hold_slots: dict[tuple[int, int], int] = {}
+        self.error_texts = CountedTexts(ERRORS_MAX)
+        self.place_texts = CountedTexts(PLACES_MAX)
+        self.apart: dict[int, int] = {}  # proc → index, for those that are not in line
+        self.corrected: dict[int, tuple[float, bool]] = {}  # index → since when, and whether it ended then
+        self.in_line = 0  # procs below have their number as index
+        self.states = array("H")  # JobStatus; of a held proc 16 and its reason's slot
+        self.words = array("H")  # pilot status
+        self.errors = array("I")
+        self.places = array("I")  # machine and site, while it is there
+        self.exits = array("i")  # see `exit_of`
+        self.starts, self.evictions, self.disconnects = array("H"), array("H"), array("H")
+        self.started = array("I")  # seconds since the epoch
+        self.flags = array("B")
+
+    # -- which proc
+
+    def find_index(self, proc: int) -> int | None:
+        """Where a proc has its entries, if it was heard of."""
+        index = proc if 0 <= proc < self.in_line else self.apart.get(proc)
+        return index if index is not None and self.states[index] else None
+
+    def index_of(self, proc: int) -> int:
+        """Where a proc has its entries; makes room for it. Raises UnbelievableError."""
+        if proc < 0 or (self.limit is not None and proc >= self.limit):
+            raise UnbelievableError(f"no proc {proc} in cluster {self.cluster}")
+        if proc < self.in_line:
+            return proc
+        index = self.apart.get(proc)
+        if index is not None:
+            return index
+        if proc < self.in_line + GAP_MAX:
+            self._lengthen(proc + 1)
+            return proc
+        if len(self.apart) >= APART_MAX:
+            raise UnbelievableError(f"too many procs out of line in cluster {self.cluster}")
+        self.apart[proc] = self.size
+        self._insert(self.size, 1)
+        return self.size - 1
+
+    def expect(self, n_procs: int) -> None:
+        """Say how many procs there can be: those from here on were a damaged header's, and are forgotten."""
+        self.limit = n_procs
+        beyond = [*range(n_procs, self.in_line), *(index for proc, index in self.apart.items() if proc >= n_procs)]
+        for index in beyond:
+            if self.states[index]:
+                self.forget_values(index)
+                self.become(index, UNSEEN)
+
+    def _lengthen(self, wanted: int) -> None:
+        """Make the line longer, by some more than wanted: entries out of line, behind it, move each time."""
+        more = max(wanted, self.in_line + self.in_line // 16) - self.in_line
+        if self.limit is not None:
+            more = min(more, self.limit - self.in_line)
+        self._insert(self.in_line, more)
+        self.in_line += more
+        if self.apart:
+            self.corrected = {
+                index + more * (index >= self.in_line - more): one for index, one in self.corrected.items()
+            }
+            self.apart = {proc: index + more for proc, index in self.apart.items()}
+            for proc in [proc for proc in self.apart if proc < self.in_line]:
+                self._get_in_line(proc, self.apart.pop(proc))
+
+    def _get_in_line(self, proc: int, index: int) -> None:
+        for name in FIELDS:
+            entries: array[int] = getattr(self, name)
+            entries[proc], entries[index] = entries[index], entries[proc]
+        if index in self.corrected:
+            self.corrected[proc] = self.corrected.pop(index)
+
+    def _insert(self, at: int, more: int) -> None:
+        for name in FIELDS:
+            entries: array[int] = getattr(self, name)
+            entries[at:at] = array(entries.typecode, [NO_EXIT if name == "exits" else 0]) * more
+        self.size += more
+
+    # -- what it does
+
+    def move(self, index: int, number: Number) -> bool:
+        """Let a proc take the state that follows by an event; False if it stays as it is."""
+        old = self.states[index]
+        new = NEXT[number].get(HELD if old >= _FIRST_HOLD else old, old)
+        if new == old:
+            return False
+        self.become(index, new)
+        return True
+
+    def become(self, index: int, new: int) -> None:
+        """Put a proc into a state, with all that hangs on it."""
+        old = self.states[index]
+        if old == new:
+            return
+        word, counts = self.words[index], self.counts
+        if old:
+            counts[old << 16 | word] -= 1
+        if new:
+            key = new << 16 | word
+            counts[key] = counts.get(key, 0) + 1
+        self.n_procs += bool(new) - bool(old)
+        self.n_ended += (new in ENDED) - (old in ENDED)
+        self.states[index] = new
+        if new not in ON_A_MACHINE:
+            self._leave_machine(index)
+
+    def hold(self, index: int, reason: tuple[int, int]) -> bool:
+        """Hold a proc for a reason (code, subcode); False if it has ended."""
+        if self.states[index] in ENDED:
+            return False
+        slot = self.hold_slots.get(reason)
+        if slot is None:
+            if len(self.holds) >= HOLDS_MAX:
+                reason = (reason[0], 0) if (reason[0], 0) in self.hold_slots else self.holds[-1]
+                slot = self.hold_slots[reason]
+            else:
+                slot = self.hold_slots[reason] = len(self.holds)
+                self.holds.append(reason)
+        self.become(index, _FIRST_HOLD + slot)
+        return True
+
+    def start(self, index: int, started: int, place: str) -> None:
+        """A proc starts on a machine: what its pilot said before does not hold any more."""
+        self.numbers["starts"] += 1
+        if self.starts[index]:
+            self.numbers["restarts"] += 1
+        self.starts[index] = min(self.starts[index] + 1, _SATURATED)
+        self.started[index] = started
+        self.forget_values(index)
+        self.become(index, NEXT[Number.EXECUTE][HELD])
+        self._unflag(index, _DISCONNECTED | _FAILED_START)
+        self.place_texts.leave(self.places[index])
+        self.places[index] = self.place_texts.take(place)
+
+    def evict(self, index: int, number: Number, what: str) -> None:
+        """A proc was taken from its machine, in one of three ways."""
+        if self.states[index] in ENDED:
+            return
+        self.numbers[what] += 1
+        if number is Number.EVICTED:
+            self.evictions[index] = min(self.evictions[index] + 1, _SATURATED)
+        self.move(index, number)
+
+    def end(self, index: int, number: Number, *, ended_at: float, how: int) -> None:
+        """A proc ended; `how` as in `exits`. Only the first end counts."""
+        if self.move(index, number):
+            self.exits[index] = how
+            self.ended_at = max(ended_at, self.ended_at or -math.inf)
+
+    def say(self, index: int, value: bytes, text: str) -> None:
+        """The pilot of a proc named its status, as bytes of the log and as text. After the end nothing is heard."""
+        if len(self.word_slots) >= WORDS_MAX:
+            value, text = b"", OTHER_TEXT
+        slot = self.word_slots.get(value)
+        if slot is None:
+            slot = self.pilot_words.index(text) if text in self.pilot_words else len(self.pilot_words)
+            if slot == len(self.pilot_words):
+                self.pilot_words.append(text)
+            self.word_slots[value] = slot
+        self.set_word(index, slot)
+
+    def set_word(self, index: int, slot: int) -> None:
+        """As `say`, by the slot of the word."""
+        state, old = self.states[index], self.words[index]
+        if old == slot or state in ENDED:
+            return
+        counts = self.counts
+        counts[state << 16 | old] -= 1
+        key = state << 16 | slot
+        counts[key] = counts.get(key, 0) + 1
+        self.words[index] = slot
+
+    def fail(self, index: int, error: str) -> None:
+        """The pilot of a proc named an error; the last one counts."""
+        if self.states[index] in ENDED:
+            return
+        self.error_texts.leave(self.errors[index])
+        self.errors[index] = self.error_texts.take(error) if error else NONE
+
+    def forget_values(self, index: int) -> None:
+        """What the pilot of a proc said holds no more."""
+        self.error_texts.leave(self.errors[index])
+        self.errors[index] = NONE
+        if self.words[index]:
+            self.set_word(index, 0)
+
+    # -- what goes on beside its state
+
+    def transfer(self, index: int, phase: int) -> None:
+        """A proc's files are on their way; `phase` as in `events.PHASES`, 0 for none."""
+        flags = self.flags[index]
+        self.phases[flags & _PHASE] -= 1
+        self.phases[phase] += 1
+        self.flags[index] = flags & ~_PHASE | phase
+
+    def disconnect(self, index: int) -> None:
+        """The machine of a proc is out of reach."""
+        self.numbers["disconnects"] += 1
+        self.disconnects[index] = min(self.disconnects[index] + 1, _SATURATED)
+        if not self.flags[index] & _DISCONNECTED:
+            self.numbers["disconnected"] += 1
+            self.flags[index] |= _DISCONNECTED
+
+    def reconnect(self, index: int) -> None:
+        """It is within reach again, or given up."""
+        self._unflag(index, _DISCONNECTED)
+
+    def fail_start(self, index: int) -> None:
+        """An error on the machine. It counts as a start that failed, unless a hold follows (`excuse_start`)."""
+        self.numbers["remote errors"] += 1
+        if not self.flags[index] & _FAILED_START:
+            self.numbers["failed starts"] += 1
+            self.flags[index] |= _FAILED_START
+
+    def excuse_start(self, index: int) -> None:
+        """The error on the machine was why the proc is held."""
+        if self.flags[index] & _FAILED_START:
+            self.numbers["failed starts"] -= 1
+            self.flags[index] &= ~_FAILED_START
+
+    def _unflag(self, index: int, flags: int) -> None:
+        if self.flags[index] & flags & _DISCONNECTED:
+            self.numbers["disconnected"] -= 1
+        self.flags[index] &= ~flags
+
+    def _leave_machine(self, index: int) -> None:
+        if self.places[index]:
+            self.place_texts.leave(self.places[index])
+            self.places[index] = NONE
+        if self.flags[index] & (_PHASE | _DISCONNECTED):
+            self.transfer(index, 0)
+            self._unflag(index, _DISCONNECTED)
+
+    # -- what others know
+
+    def correct(self, proc: int, known: Correction) -> None:
+        """Take over what the queue or the history says of a proc. Raises UnbelievableError.
+
+        An event that is no older overrides it; where it is an end, only another event of an end does, for whoever left the queue
+        does not run again.
+        """
+        index = self.index_of(proc)
+        is_end = known.state in ENDED
+        self.corrected.pop(index, None)
+        if self.states[index] in ENDED:
+            self.become(index, IDLE)
+        if known.state == HELD:
+            self.hold(index, known.hold)
+        elif is_end:
+            self.become(index, known.state)
+            self.exits[index] = exit_of(known.exit_code, known.signal)
+            self.ended_at = max(known.at if known.ended_at is None else known.ended_at, self.ended_at or -math.inf)
+        else:
+            self.become(index, known.state)
+        self.corrected[index] = (known.at, is_end)
+
+    def is_outdated(self, index: int, number: Number, happened_at: float) -> bool:
+        """Is an event older than what is known of its proc from elsewhere? If it is not, that is known no more."""
+        known = self.corrected.get(index)
+        if known is None:
+            return False
+        since, is_end = known
+        if is_end:
+            if number not in (Number.TERMINATED, Number.ABORTED):
+                return True
+            self.become(index, IDLE)  # so that this end is the one that counts
+        elif happened_at < math.floor(since):
+            return True
+        del self.corrected[index]
+        return False
+
+
+def exit_of(exit_code: int | None, signal: int | None) -> int:
+    """An exit as `exits` keeps it."""
+    if signal is not None:
+        return _SIGNALS - signal % 1024
+    if exit_code is None:
+        return NO_EXIT
+    return (exit_code + 2**31) % 2**32 - 2**31  # Windows has codes of 32 bits without a sign
+
+
+def read_exit(how: int) -> tuple[int | None, int | None]:
+    """Exit code and signal of an entry of `exits`; both None where nothing is known."""
+    if how == NO_EXIT:
+        return None, None
+    return (how, None) if how > _SIGNALS else (None, _SIGNALS - how)

@@ -1,0 +1,170 @@
+"""What do the events of a log come to? Each is handed to the tally of its cluster; most are passed over without a closer look."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from muster.site.adapters.htcondor.event_log import chirps
+from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
+from muster.site.adapters.htcondor.event_log.event_bodies import (
+    OF_CHIRPS,
+    OF_CLUSTERS,
+    OF_PROCS,
+    Take,
+    name_taskforce,
+)
+from muster.site.adapters.htcondor.event_log.events import Number, code_of
+from muster.site.adapters.htcondor.event_log.split import Block, Damage
+from muster.site.adapters.htcondor.event_log.times import LogClock
+
+CLUSTERS_MAX = 65_536
+DAMAGE_KEPT = 20
+_CHIRP, _AD = code_of(Number.GENERIC), code_of(Number.AD_INFORMATION)
+_NAME_AT, _NAME_END = len(chirps.PREFIX), len(chirps.PREFIX) + 6
+
+
+@dataclass
+class DamageReport:
+    """What was passed over because it was damaged: how often, how much, and the first few places."""
+
+    count: int = 0
+    size_bytes: int = 0
+    first: list[Damage] = field(default_factory=list)
+
+    def add(self, damage: Damage) -> None:
+        """One more."""
+        self.count += 1
+        self.size_bytes += damage.size_bytes
+        if len(self.first) < DAMAGE_KEPT:
+            self.first.append(damage)
+
+
+class LogTally:
+    """The clusters of one log.
+
+    Attributes:
+        clusters: by number.
+        numbers: how many events there were of each number, also of those that mean nothing here.
+        changed: clusters that something happened to since this was last emptied.
+    """
+
+    def __init__(self, clock: LogClock) -> None:
+        self.clock = clock
+        self.clusters: dict[int, ClusterTally] = {}
+        self.numbers: Counter[int] = Counter()
+        self.damage = DamageReport()
+        self.changed: set[ClusterTally] = set()
+        self._tokens: dict[bytes, ClusterTally] = {}
+        self._takes: dict[bytes, Take] = dict(OF_PROCS)
+        self._nameless: set[ClusterTally] = set()
+        self._limits: dict[int, int] = {}
+
+    def take_block(self, block: Block, begin: int) -> None:
+        """Count the events of a block, which begins at a byte of its file."""
+        takes, tokens, clock = self._takes, self._tokens, self.clock
+        for code, event in zip(block.codes, block.events, strict=True):
+            if code == _CHIRP:
+                at = event.find(chirps.PREFIX)
+                take = OF_CHIRPS.get(event[at + _NAME_AT : at + _NAME_END])
+            else:
+                take = takes.get(code)
+            if take is None:
+                continue
+            try:
+                dot = event.find(b".", 4)
+                tally = tokens.get(event[4:dot]) or self._meet(event[4:dot])
+                end = event.find(b".", dot + 1)
+                proc = int(event[dot + 1 : end])
+                index = proc if 0 <= proc < tally.in_line else self._index_of(tally, proc, code)
+                # Behind the id comes the stamp; its one or two words are over at the first space from the 13th byte on.
+                text_at = event.find(b" ", event.find(b")", end) + 13) + 1
+                if index < 0:
+                    take = OF_CLUSTERS.get(code, take)
+                elif tally.corrected and code != _CHIRP and self._is_outdated(tally, index, event):
+                    continue
+                take(tally, index, event, text_at, clock)
+                tally.last_event = event
+                self.changed.add(tally)
+            except ValueError as error:
+                self.damage.add(Damage(begin + block.offset_of(event), len(event), str(error)))
+        self._count(block, begin)
+
+    def take_changes(self) -> frozenset[int]:
+        """Numbers of the clusters that something happened to since the last call."""
+        changed = frozenset(tally.cluster for tally in self.changed)
+        self.changed.clear()
+        return changed
+
+    def add(self, tally: ClusterTally) -> None:
+        """Go on with a tally that was kept."""
+        self.clusters[tally.cluster] = tally
+        if tally.taskforce is None and tally.ads_to_ask:
+            self._ask_ads_of(tally)
+
+    def expect(self, cluster: int, n_procs: int) -> None:
+        """Say how many procs a cluster has, which need not be known yet."""
+        self._limits[cluster] = n_procs
+        if cluster in self.clusters:
+            self.clusters[cluster].expect(n_procs)
+            self.changed.add(self.clusters[cluster])
+
+    def begin_anew(self) -> "LogTally":
+        """An empty one that expects the same."""
+        anew = LogTally(self.clock)
+        anew._limits = self._limits
+        return anew
+
+    def forget(self, cluster: int) -> None:
+        """Drop a cluster. Another event of it would make it anew."""
+        self._limits.pop(cluster, None)
+        tally = self.clusters.pop(cluster, None)
+        if tally is not None:
+            self._tokens = {token: one for token, one in self._tokens.items() if one is not tally}
+            self.changed.discard(tally)
+            self._ask_no_more(tally)
+
+    def _meet(self, token: bytes) -> ClusterTally:
+        if not token.isdigit() or len(token) > 10:
+            raise ValueError("no cluster number")
+        cluster = int(token)
+        tally = self.clusters.get(cluster)
+        if tally is None:
+            if len(self.clusters) >= CLUSTERS_MAX:
+                raise ValueError("too many clusters in one log")
+            tally = ClusterTally(cluster)
+            tally.limit = self._limits.get(cluster)
+            self.add(tally)
+        self._tokens[token] = tally
+        return tally
+
+    def _index_of(self, tally: ClusterTally, proc: int, code: bytes) -> int:
+        if proc >= 0:
+            return tally.index_of(proc)
+        if code not in OF_CLUSTERS and code != _AD:
+            raise ValueError("an event of a proc names none")
+        return -1
+
+    def _is_outdated(self, tally: ClusterTally, index: int, event: bytes) -> bool:
+        return tally.is_outdated(index, Number(int(event[:2])), self.clock.read(event))
+
+    def _ask_ads_of(self, tally: ClusterTally) -> None:
+        self._nameless.add(tally)
+        self._takes[_AD] = self._take_ad
+
+    def _ask_no_more(self, tally: ClusterTally) -> None:
+        self._nameless.discard(tally)
+        if not self._nameless:
+            self._takes.pop(_AD, None)
+
+    def _take_ad(self, tally: ClusterTally, _index: int, event: bytes, _at: int, _: LogClock) -> None:
+        if tally.taskforce is None:
+            name_taskforce(tally, event)
+            tally.ads_to_ask -= 1
+        if tally.taskforce is not None or not tally.ads_to_ask:
+            self._ask_no_more(tally)
+
+    def _count(self, block: Block, begin: int) -> None:
+        for code, count in block.numbers.items():
+            self.numbers[int(code[:2])] += count
+        self.numbers.update(block.unknown)
+        for damage in block.damage:
+            self.damage.add(replace(damage, offset=begin + damage.offset))

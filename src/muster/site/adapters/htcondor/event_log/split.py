@@ -1,0 +1,126 @@
+"""Where does one event end and the next begin, and what lies between them that is none?
+
+An event is whole from its header to a line of three dots. A block of whole events is cut at those lines; that each piece begins with
+a header, and that there are no more headers than pieces, shows that nothing was damaged. Only otherwise is it looked at piece by piece.
+
+An event that was cut off was written only in part, so it does not count; what follows it, on a new line or on the same, does.
+
+Source: htcondor-notes.md 6 and 8; `ULogEvent::readHeader`, `ULogEvent::is_sync_line`.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from muster.site.adapters.htcondor.event_log import chirps
+from muster.site.adapters.htcondor.event_log.events import CODES, Number, code_of
+from muster.site.adapters.htcondor.event_log.times import STAMP
+
+TERMINATOR = b"\n...\n"
+_BETWEEN = TERMINATOR + b"0"  # longer than the terminator, which makes it twice as fast to find
+_SUBPROC = b".000) "  # ends the id in every header
+_HEADER = re.compile(rb"(\d{3}) \(\d{1,10}\.-?\d{1,10}\.\d{1,10}\) " + STAMP + rb" ")
+_HEADER_LINE = re.compile(rb"\n(?=" + _HEADER.pattern + rb")")
+_CHIRP = code_of(Number.GENERIC)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What was passed over: where it lies (bytes from the beginning of the block, later of the file), how long it is, and why."""
+
+    offset: int
+    size_bytes: int
+    why: str
+
+
+@dataclass
+class Block:
+    """Events in their order. Each lacks the first digit of its number, 0, and its terminator.
+
+    Args:
+        codes: how each begins (`events.code_of`).
+        numbers: how many there were of each code.
+        unknown: how many there were of numbers that are not in `events.Number`; they are not among `events`.
+        offsets: where each begins in the block; None where they follow each other, which `offset_of` counts up.
+    """
+
+    codes: list[bytes]
+    events: list[bytes]
+    numbers: Counter[bytes]
+    unknown: Counter[int] = field(default_factory=Counter)
+    damage: list[Damage] = field(default_factory=list)
+    offsets: list[int] | None = None
+
+    def offset_of(self, event: bytes) -> int:
+        """Where an event of this block, the very object, begins in it."""
+        index = next(index for index, one in enumerate(self.events) if one is event)
+        if self.offsets is not None:
+            return self.offsets[index]
+        return sum(len(one) + len(_BETWEEN) for one in self.events[:index])
+
+
+def split_block(block: bytes) -> Block:
+    """Cut a block into its events.
+
+    Args:
+        block: one event or more; ends with a terminator. What is damaged may stand anywhere in it.
+    """
+    if block.startswith(b"0"):
+        events = block[1 : -len(TERMINATOR)].split(_BETWEEN)
+        codes = [event[:4] for event in events]
+        numbers = Counter(codes)
+        if block.count(_SUBPROC) == len(events) and numbers.keys() <= CODES and b"\0" not in block:
+            return Block(codes, events, numbers)
+    return _split_damaged(block)
+
+
+def find_header(data: bytes) -> int:
+    """Where the first line begins, after the first byte, that looks like a header; -1 if none does."""
+    match = _HEADER_LINE.search(data)
+    return match.end() if match else -1
+
+
+def _split_damaged(block: bytes) -> Block:
+    found = Block([], [], Counter(), offsets=[])
+    offsets: list[int] = []
+    position = 0
+    for piece in block[: -len(TERMINATOR)].split(TERMINATOR):
+        begin = _find_whole(piece)
+        if begin is None:
+            found.damage.append(Damage(position, len(piece), "no header"))
+        else:
+            if begin:
+                found.damage.append(Damage(position, begin, "cut off, or not an event"))
+            _keep(found, offsets, piece[begin:] if begin else piece, position + begin)
+        position += len(piece) + len(TERMINATOR)
+    found.offsets = offsets
+    found.numbers = Counter(found.codes)
+    return found
+
+
+def _keep(found: Block, offsets: list[int], event: bytes, position: int) -> None:
+    if event[:1] == b"0" and event[1:5] in CODES:
+        found.codes.append(event[1:5])
+        found.events.append(event[1:])
+        offsets.append(position)
+    else:
+        found.unknown[int(event[:3])] += 1
+
+
+def _find_whole(piece: bytes) -> int | None:
+    """Where the one whole event of a piece begins: at the last header, unless an earlier one has it as part of its text."""
+    if piece[:1] == b"0" and piece[1:5] in CODES and piece.count(_SUBPROC) == 1 and b"\0" not in piece:
+        return 0
+    headers = list(_HEADER.finditer(piece))
+    for header in headers:
+        if header is headers[-1] or _is_quoted(piece, header):
+            return header.start()
+    return None
+
+
+def _is_quoted(piece: bytes, header: re.Match[bytes]) -> bool:
+    """Is what follows one chirp, whose text may hold anything, even a header? It is one line: a whole string, or as long as one that was cut."""
+    begin = header.start()
+    if piece[begin + 1 : begin + 5] != _CHIRP or b"\n" in piece[begin:]:
+        return False
+    return len(piece) - begin >= chirps.LINE_BYTES_MAX or chirps.is_whole(piece[header.end() :])

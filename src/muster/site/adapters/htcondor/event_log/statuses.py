@@ -1,0 +1,191 @@
+"""What is there to tell of a cluster? Its counts under upstream's names, and what upstream never told.
+
+Different from upstream on purpose: what a pilot said is forgotten at each start; a proc that goes on after a suspension is RUNNING;
+and a map that has become empty is told as `{}`, so that what was in it goes away (tms.md 6.3 to 6.5, 11).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, read_exit
+from muster.site.adapters.htcondor.event_log.events import HELD, PHASES
+from muster.site.adapters.htcondor.event_log.hold_reasons import render_hold, render_status
+from muster.site.adapters.htcondor.event_log.times import LogClock
+
+TOP_ERRORS = 10
+_FIRST_HOLD = 16
+
+Statuses = dict[str, dict[str, int]]
+Errors = dict[str, int]
+
+
+@dataclass(frozen=True)
+class ClusterReport:
+    """One look at a cluster.
+
+    Args:
+        taskforce: uuid, from the notes of the submission or the job ad.
+        n_procs: heard of so far; `n_left` of them have not ended for good.
+        ended_at: the latest end of a proc, seconds since the epoch; `last_event_at`: the latest event that was counted.
+        statuses: (status, what the pilot said last, or None) → procs. Held procs have a status for each reason.
+        errors: the most common error texts → procs.
+        states: HTCondor's state → procs.
+        holds: reason → procs held for it now; `holds_so_far`: reason → holds.
+        hosts, sites: machine, site → procs there now.
+        phases: step of the file transfer → procs that were in it last.
+        numbers: what happened → how often: starts, restarts, evictions, shadow exceptions, disconnects, reconnect failures,
+            suspensions, remote errors, failed starts; `disconnected`: how many procs are now.
+        is_factory: HTCondor makes the procs one after another; `paused`: why it makes none now.
+        removed_at: when a factory was done with, seconds since the epoch; `completion`: HTCondor's word for how.
+    """
+
+    cluster: int
+    taskforce: str | None
+    n_procs: int
+    n_left: int
+    ended_at: float | None
+    last_event_at: float | None
+    statuses: Mapping[tuple[str, str | None], int]
+    errors: Errors
+    states: Mapping[int, int]
+    holds: Mapping[str, int]
+    holds_so_far: Mapping[str, int]
+    hosts: Mapping[str, int]
+    sites: Mapping[str, int]
+    phases: Mapping[str, int]
+    numbers: Mapping[str, int]
+    is_factory: bool
+    paused: str | None
+    removed_at: float | None
+    completion: str | None
+
+
+@dataclass(frozen=True)
+class ProcReport:
+    """One proc. `exit_code` and `signal` of its end, if they are known; `started_at`: seconds since the epoch; None if it never started."""
+
+    proc: int
+    status: str
+    pilot: str | None
+    error: str | None
+    exit_code: int | None
+    signal: int | None
+    n_starts: int
+    n_evictions: int
+    n_disconnects: int
+    started_at: int | None
+    is_corrected: bool
+
+
+def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
+    """The counts of a cluster as they are now. Costs as much as there are distinct statuses, errors and machines."""
+    statuses: Counter[tuple[str, str | None]] = Counter()
+    states: Counter[int] = Counter()
+    holds: Counter[str] = Counter()
+    for key, count in tally.counts.items():
+        if count:
+            state, hold = _split_state(tally, key >> 16)
+            statuses[render_status(state, hold), tally.pilot_words[key & 0xFFFF]] += count
+            states[state] += count
+            if hold is not None:
+                holds[render_hold(*hold)] += count
+    hosts: Counter[str] = Counter()
+    sites: Counter[str] = Counter()
+    for place, count in tally.place_texts.items():
+        host, _, site = place.partition("\n")
+        hosts[host] += count
+        sites[site or host] += count
+    return ClusterReport(
+        cluster=tally.cluster,
+        taskforce=tally.taskforce,
+        n_procs=tally.n_procs,
+        n_left=tally.n_procs - tally.n_ended,
+        ended_at=tally.ended_at,
+        last_event_at=_read_time(tally.last_event, clock),
+        statuses=dict(statuses),
+        errors=dict(Counter(dict(tally.error_texts.items())).most_common(TOP_ERRORS)),
+        states=dict(states),
+        holds=dict(holds),
+        holds_so_far=_sum_holds(tally),
+        hosts=dict(hosts),
+        sites=dict(sites),
+        phases={name: count for name, count in zip(PHASES, tally.phases, strict=True) if name and count},
+        numbers={name: count for name, count in tally.numbers.items() if count},
+        is_factory=tally.is_factory,
+        paused=tally.paused,
+        removed_at=tally.removed_at,
+        completion=tally.completion,
+    )
+
+
+def look_at_procs(tally: ClusterTally) -> Iterator[ProcReport]:
+    """Every proc that was heard of, in the order of the numbers."""
+    apart = sorted(tally.apart.items())
+    for proc, index in [*((proc, proc) for proc in range(tally.in_line)), *apart]:
+        if not tally.states[index]:
+            continue
+        state, hold = _split_state(tally, tally.states[index])
+        exit_code, signal = read_exit(tally.exits[index])
+        yield ProcReport(
+            proc=proc,
+            status=render_status(state, hold),
+            pilot=tally.pilot_words[tally.words[index]],
+            error=tally.error_texts.text_of(tally.errors[index]) or None,
+            exit_code=exit_code,
+            signal=signal,
+            n_starts=tally.starts[index],
+            n_evictions=tally.evictions[index],
+            n_disconnects=tally.disconnects[index],
+            started_at=tally.started[index] or None,
+            is_corrected=index in tally.corrected,
+        )
+
+
+def render_statuses(report: ClusterReport) -> Statuses:
+    """Status → what the pilot said → procs, as they travel: JSON's keys are texts, so that nothing said is `null`."""
+    statuses: Statuses = {}
+    for (status, pilot), count in sorted(report.statuses.items(), key=lambda item: (item[0][0], item[0][1] or "")):
+        statuses.setdefault(status, {})["null" if pilot is None else pilot] = count
+    return statuses
+
+
+def render_changes(
+    statuses: Mapping[str, Statuses],
+    errors: Mapping[str, Errors],
+    *,
+    told: tuple[Mapping[str, Statuses], Mapping[str, Errors]],
+) -> dict[str, dict[str, Statuses] | dict[str, Errors]]:
+    """The body of a report: of each taskforce what differs from what was told last, `{}` where it has become empty.
+
+    Args:
+        statuses, errors: by taskforce.
+        told: the same two, as they were told last.
+    """
+    told_statuses, told_errors = told
+    body: dict[str, dict[str, Statuses] | dict[str, Errors]] = {}
+    changed_errors = {uuid: one for uuid, one in errors.items() if one != told_errors.get(uuid, {})}
+    changed_statuses = {uuid: one for uuid, one in statuses.items() if one != told_statuses.get(uuid, {})}
+    if changed_errors:
+        body["top_task_errors_by_taskforce"] = changed_errors
+    if changed_statuses:
+        body["compound_statuses_by_taskforce"] = changed_statuses
+    return body
+
+
+def _split_state(tally: ClusterTally, state: int) -> tuple[int, tuple[int, int] | None]:
+    return (HELD, tally.holds[state - _FIRST_HOLD]) if state >= _FIRST_HOLD else (state, None)
+
+
+def _sum_holds(tally: ClusterTally) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for reason, count in tally.hold_numbers.items():
+        sums[render_hold(*reason)] += count
+    return dict(sums)
+
+
+def _read_time(event: bytes, clock: LogClock) -> float | None:
+    try:
+        return clock.read(event)
+    except ValueError:
+        return None
