@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from services.apptainer import apptainer, image
 from services.bubblewrap import bubblewrap
+from services.condor import condor, own_condor, shared_condor
 from services.oidc import oidc_provider
 from services.podman import podman, podman_image
 from services.postgres import empty_postgres_url, migrated_postgres_url, own_postgres, postgres_server, postgres_url
@@ -23,17 +24,20 @@ if settings.get_current_profile_name() == "default":
 __all__ = [
     "apptainer",
     "bubblewrap",
+    "condor",
     "empty_postgres_url",
     "image",
     "migrated_postgres_url",
     "migrated_sqlite",
     "oidc_provider",
+    "own_condor",
     "own_postgres",
     "podman",
     "podman_image",
     "postgres_server",
     "postgres_url",
     "registry",
+    "shared_condor",
     "sqlite_url",
 ]
 

@@ -1,8 +1,9 @@
 """What must every pool do? One suite for all of them; a pool's own test class inherits it and brings the fixtures."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import anyio
 import pytest
@@ -15,7 +16,6 @@ ENDS_WELL = ("true",)
 ENDS_BADLY = ("false",)
 DEADLINE_S = 30.0
 
-RUNNING = (ProcState.RUNNING, PilotStatus.TASKING)
 DONE = (ProcState.COMPLETED, PilotStatus.DONE)
 FATAL = (ProcState.COMPLETED, PilotStatus.FATAL)
 REMOVED = (ProcState.REMOVED, None)
@@ -35,8 +35,23 @@ async def wait_until_over(pool: Pool, cluster: int) -> Observation:
     return seen
 
 
+async def wait_until_seen(pool: Pool, cluster: int, counts: Mapping[tuple[str, str | None], int]) -> Observation:
+    """What is seen once so many procs are in these states."""
+    with anyio.fail_after(DEADLINE_S):
+        while (seen := await pool.observe(cluster)).counts != counts:
+            await pool.wait_for_change(timeout_s=0.2)
+    return seen
+
+
 class PoolContract:
-    """The fixtures: `pool`, and `reopen`, which gives another pool object over the same workers, as after a crash of the agent."""
+    """The fixtures: `pool`, and `reopen`, which gives another pool object over the same workers, as after a crash of the agent.
+
+    `RUNNING`: how a program is seen that runs and is no worker.
+    """
+
+    RUNNING: ClassVar[tuple[str, str | None]] = (ProcState.RUNNING, PilotStatus.TASKING)
+    QUIET_S: ClassVar[float] = 0.05
+    """Seconds without news after which nothing more will come of what has happened."""
 
     async def test_a_cluster_is_found_by_its_tag_and_nothing_else_is(self, pool: Pool) -> None:
         cluster = await pool.submit(spec(*STAYS), tag="TF-1")
@@ -56,7 +71,7 @@ class PoolContract:
             await pool.submit(spec(*STAYS), tag="TF-1")
 
         assert await pool.find("TF-1") == cluster
-        assert (await pool.observe(cluster)).counts == {RUNNING: 2}
+        await wait_until_seen(pool, cluster, {self.RUNNING: 2})
 
     async def test_two_clusters_have_two_numbers_and_none_comes_again(self, pool: Pool, reopen: Reopen) -> None:
         first = await pool.submit(spec(*STAYS), tag="TF-1")
@@ -79,7 +94,8 @@ class PoolContract:
     async def test_running_workers_are_seen(self, pool: Pool) -> None:
         cluster = await pool.submit(spec(*STAYS, n_workers=3), tag="TF-1")
 
-        assert await pool.observe(cluster) == Observation({RUNNING: 3}, {}, n_left=3, ended_at=None)
+        seen = await wait_until_seen(pool, cluster, {self.RUNNING: 3})
+        assert seen == Observation({self.RUNNING: 3}, {}, n_left=3, ended_at=None)
 
     async def test_workers_that_end_well_are_done(self, pool: Pool) -> None:
         cluster = await pool.submit(spec(*ENDS_WELL, n_workers=2), tag="TF-1")
@@ -99,18 +115,23 @@ class PoolContract:
 
     async def test_a_change_is_told_of_once(self, pool: Pool) -> None:
         stays = await pool.submit(spec(*STAYS), tag="TF-1")
-        await pool.wait_for_change(timeout_s=1.0)
+        await wait_until_seen(pool, stays, {self.RUNNING: 1})
+        with anyio.fail_after(
+            DEADLINE_S
+        ):  # until what was told of it is all: HTCondor measures what it takes in its first seconds
+            while await pool.wait_for_change(timeout_s=self.QUIET_S):
+                pass
         ends = await pool.submit(spec(*ENDS_WELL), tag="TF-2")
 
         changed: set[int] = set()
         with anyio.fail_after(DEADLINE_S):
             while (await pool.observe(ends)).n_left:
                 changed |= await pool.wait_for_change(timeout_s=1.0)
-        changed |= await pool.wait_for_change(timeout_s=0.05)
+        changed |= await pool.wait_for_change(timeout_s=self.QUIET_S)
 
         assert changed == {ends}
         assert (await pool.observe(stays)).n_left == 1
-        assert await pool.wait_for_change(timeout_s=0.05) == frozenset()
+        assert await pool.wait_for_change(timeout_s=self.QUIET_S) == frozenset()
 
     async def test_what_does_not_exist_cannot_be_observed_and_is_gone_already(self, pool: Pool) -> None:
         with pytest.raises(NotFoundError):
@@ -168,7 +189,8 @@ class PoolContract:
         later = await reopen()
 
         assert await later.find("TF-1") == cluster
-        assert await later.observe(cluster) == Observation({RUNNING: 2}, {}, n_left=2, ended_at=None)
+        seen = await wait_until_seen(later, cluster, {self.RUNNING: 2})
+        assert seen == Observation({self.RUNNING: 2}, {}, n_left=2, ended_at=None)
         await later.remove(cluster, grace_s=5)
         assert (await later.observe(cluster)).counts == {REMOVED: 2}
 

@@ -17,6 +17,7 @@ from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locati
 from muster.domain.loopback import is_loopback
 from muster.domain.room import Limit
 from muster.settings.broker import BrokerSettings
+from muster.settings.condor import CondorFields
 from muster.settings.retention import RetentionSettings
 from muster.settings.sign_in import CredentialSettings, SignIn, SignInSettings, render_open_door
 from muster.settings.upstream_variables import UPSTREAM_VARIABLES, Alias, Ignored
@@ -206,7 +207,7 @@ class ClientSettings(CredentialSettings):
     model_config = SettingsConfigDict(env_prefix="MUSTER_CLIENT_")
 
 
-class SiteSettings(CredentialSettings):
+class SiteSettings(CredentialSettings, CondorFields):
     """`muster site`."""
 
     model_config = SettingsConfigDict(env_prefix="MUSTER_SITE_")
@@ -232,8 +233,11 @@ class SiteSettings(CredentialSettings):
     report_interval_s: float = Field(default=1.0, gt=0)
     """Seconds between two reports of worker states, at least."""
 
-    workers_max: int = Field(default=1000, ge=1)
-    """Local workers of one taskforce, at most."""
+    pool: Literal["processes", "htcondor"] = "processes"
+    """What workers are: processes of this machine, or jobs of an HTCondor schedd (see MUSTER_SITE_CONDOR_…)."""
+
+    workers_max: int | None = Field(default=None, ge=1)
+    """Workers of one taskforce, at most; left out: 1000 of this machine's, 100000 of HTCondor's."""
 
     containers: str | None = Field(default=None, pattern="^((.*/)?(apptainer|podman|docker)|none)$")
     """What runs images here: apptainer, podman, docker, the path of one of these, or none; left out: the first of them on PATH."""
@@ -280,7 +284,7 @@ class SiteSettings(CredentialSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
-        for name in ("locations", "mounts", "hidden", "writable"):
+        for name in ("locations", "mounts", "hidden", "writable", "condor_excluded_sites"):
             if isinstance(text := values.get(name), str) and text:
                 values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values

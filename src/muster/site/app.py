@@ -3,40 +3,31 @@
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
-import shutil
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import structlog
 
 from muster.client.asynchronous import AsyncClient
 from muster.client.patience import Patience
 from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
 from muster.settings.parts import SiteSettings
-from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.journal.files import FileJournal
-from muster.site.adapters.processes.cluster import WorkerSettings
 from muster.site.adapters.processes.pool import ProcessPool
-from muster.site.adapters.processes.restart import RestartPolicy
 from muster.site.daemons.claimer import Claimer
 from muster.site.daemons.keeper import TaskforceKeeper
 from muster.site.daemons.reconciler import Reconciler
 from muster.site.daemons.reporter import StatusReporter
 from muster.site.daemons.trouble import TroubleLog
 from muster.site.daemons.watcher import PoolWatcher
+from muster.site.pools import OpenPool, open_pool
 from muster.site.ports.journal import Remembered
 from muster.site.services.parts import Parts
 from muster.site.services.stop import LEAVE_S
 from muster.site.sign_in import find_token
-from muster.worker import settings as worker_settings
-from muster.worker.bundle import build_bundle
-from muster.worker.tools import find_tool
 
 log = structlog.get_logger("muster.site")
 
@@ -72,7 +63,7 @@ async def run_agent(
     directory = settings.directory.resolve()
     token, token_from = find_token(settings)
     with _hold(directory):
-        pool = await ProcessPool.open(directory, await anyio.to_thread.run_sync(_describe_workers, settings, directory))
+        opened = await open_pool(settings, directory)
         try:
             journal = FileJournal(directory / "journal")
             remembered = await journal.read()
@@ -82,25 +73,26 @@ async def run_agent(
             ):
                 if handle_signals:
                     tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
-                _tell_damaged(pool, remembered)
+                _tell_damaged(opened, remembered)
                 parts = Parts(
-                    pool,
+                    opened.pool,
                     journal,
                     client,
                     agent=settings.name,
-                    workers_max=settings.workers_max,
-                    has_containers=find_container_tool(settings) is not None,
+                    workers_max=opened.workers_max,
+                    has_containers=opened.has_containers,
                 )
                 await _run_daemons(settings, parts, remembered, on_ready)
         finally:
-            if stop_workers:
-                with anyio.CancelScope(shield=True):
-                    await _stop_workers(pool, settings.stop_grace_s + LEAVE_S, hurry, handle_signals=handle_signals)
-            pool.close()
+            with anyio.CancelScope(shield=True):
+                if stop_workers and opened.processes is not None:
+                    grace_s = settings.stop_grace_s + LEAVE_S
+                    await _stop_workers(opened.processes, grace_s, hurry, handle_signals=handle_signals)
+                await opened.close()
 
 
-def _tell_damaged(pool: ProcessPool, remembered: Remembered) -> None:
-    for path in pool.damaged:
+def _tell_damaged(opened: OpenPool, remembered: Remembered) -> None:
+    for path in opened.damaged:
         log.error("a cluster's folder is damaged and was moved aside", path=str(path))
     for name in remembered.damaged:
         log.error("a record of the journal is damaged and was moved aside", path=name)
@@ -128,63 +120,6 @@ async def _run_daemons(
         log.info("ready", agent=settings.name, url=settings.url, taskforces=len(remembered.records))
         if on_ready is not None:
             on_ready()
-
-
-def find_container_tool(settings: SiteSettings) -> str | None:
-    """The program with which the workers of this machine run images; None: they run none."""
-    found = find_tool(settings.containers, os.environ)
-    return None if found is None else found[1]
-
-
-def _describe_workers(settings: SiteSettings, directory: Path) -> WorkerSettings:
-    """What workers are told; the bundle is built here, once, so that a start costs nothing but the process."""
-    tool = find_container_tool(settings) or worker_settings.NONE
-    bwrap = shutil.which(worker_settings.BWRAP)
-    images = {} if settings.image_dir is None else {worker_settings.IMAGE_DIR: str(settings.image_dir.resolve())}
-    return WorkerSettings(
-        command=(sys.executable, "-I", "-S", str(_place_bundle(directory / "bundle"))),
-        environment={
-            worker_settings.URL: settings.url,
-            worker_settings.SITE: settings.name,
-            worker_settings.OFFLINE_S: f"{settings.worker_offline_s:g}",
-            worker_settings.GRACE_S: f"{settings.stop_grace_s:g}",
-            worker_settings.CONTAINERS: tool,
-            worker_settings.MOUNTS_ALLOWED: ",".join(settings.mounts),
-            worker_settings.ISOLATION: settings.isolation,
-            worker_settings.HIDDEN: ",".join(_list_hidden(settings, directory)),
-            worker_settings.WRITABLE: ",".join(settings.writable) or worker_settings.NONE,
-            worker_settings.IMAGES_KEPT_S: f"{settings.images_kept_s:g}",
-            **images,
-        },
-        restart=RestartPolicy(
-            starts_max=settings.worker_starts_max,
-            first_s=settings.worker_restart_s,
-            delay_s_max=settings.worker_restart_s_max,
-            healthy_s=settings.worker_healthy_s,
-        ),
-        programs=() if bwrap is None else (str(Path(bwrap).absolute().parent),),
-    )
-
-
-def _list_hidden(settings: SiteSettings, directory: Path) -> list[str]:
-    """What isolated tasks do not see."""
-    own = [directory, settings.token_file, *filter(None, [settings.oidc_client_secret_file])]
-    hidden = dict.fromkeys([*settings.hidden, *(str(path.resolve()) for path in own)])
-    for path in hidden:
-        if "," in path:  # the worker is told the list with commas in between
-            log.warning("isolated tasks will see this path, for there is a comma in it", path=path)
-    return [path for path in hidden if "," not in path]
-
-
-def _place_bundle(folder: Path) -> Path:
-    """Build the worker's file under a name of its content: running workers go on reading the one they began with."""
-    with disk_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = folder / "draft.pyz"
-        build_bundle(draft)
-        place = folder / f"muster-worker-{hashlib.sha256(draft.read_bytes()).hexdigest()[:16]}.pyz"
-        draft.replace(place)
-        return place
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from muster.worker.link import AddressError, parse_address
 from muster.worker.log_lines import LogLines
 from muster.worker.pilot import Pilot, Signalled
 from muster.worker.reaper import Reaper
-from muster.worker.settings import DIR, SettingsError, data_folder, list_strays, read_settings
+from muster.worker.settings import DIR, PREFIX, SettingsError, data_folder, list_strays, read_file, read_settings
 
 VERSION = "0.1.0"
 SETTINGS_STATUS = 2
@@ -43,6 +43,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         return SETTINGS_STATUS
     try:
         settings = read_settings(os.environ, words[0] if words else None)
+        if words:  # a batch system that hands a file on, and no variables: what a user wants set is in it, too
+            os.environ.update((name, text) for name, text in read_file(words[0]).items() if not name.startswith(PREFIX))
         address = parse_address(settings.url, ca_file=settings.ca_file)
         settings.workdir.mkdir(parents=True, exist_ok=True)
         os.chdir(settings.workdir)

@@ -290,7 +290,7 @@ def data_folder(workdir: Path) -> str:
 
 def read_settings(environ: Mapping[str, str], settings_file: Optional[str] = None) -> Settings:
     """Read and check everything. The file is a JSON object of the same names. Raises SettingsError."""
-    given = {**_read_settings_file(settings_file), **environ} if settings_file else dict(environ)
+    given = {**read_file(settings_file), **environ} if settings_file else dict(environ)
     taskforce, secret = _read_enrol_file(_need(given, ENROL_FILE))
     return Settings(
         url=_need(given, URL),
@@ -332,7 +332,8 @@ def list_strays(environ: Mapping[str, str]) -> List[str]:
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in VARIABLES)
 
 
-def _read_settings_file(path: str) -> Mapping[str, str]:
+def read_file(path: str) -> Mapping[str, str]:
+    """A settings file: variables by name. What is no setting is for the worker's own variables. Raises SettingsError."""
     try:
         content = json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:

@@ -15,6 +15,8 @@ class ProcState(StrEnum):
 
     IDLE = "IDLE"  # not started yet, or waiting to be started again
     RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    HELD = "HELD"  # in an observation with the reason behind it: "HELD: …"
     COMPLETED = "COMPLETED"  # ended by itself, well or not
     REMOVED = "REMOVED"
 
@@ -25,6 +27,27 @@ class PilotStatus(StrEnum):
     TASKING = "Tasking"
     DONE = "Done"
     FATAL = "FatalError"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one worker asks of the machine that it runs at. Local processes take what is there.
+
+    Args:
+        requirements: a ClassAd expression of the user's; blank: none.
+        priority: among the clusters of the same owner; higher goes first.
+        runtime_s_max: how long one start of it may take; 0: any time.
+        keeps_output: what it prints comes back also where it ended well.
+    """
+
+    n_cores: int = 1
+    memory_bytes: int = 512 << 20
+    disk_bytes: int = 1 << 30
+    gpus: int = 0
+    requirements: str = ""
+    priority: int = 50
+    runtime_s_max: int = 0
+    keeps_output: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +62,7 @@ class ClusterSpec:
         environment: variables of the worker.
         input_files: absolute paths on this machine; the base names are unique.
         argv: what to run instead of the worker; for trying a pool out.
+        request: what each worker asks of its machine.
     """
 
     n_workers: int
@@ -47,6 +71,7 @@ class ClusterSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     input_files: Sequence[str] = ()
     argv: Sequence[str] = ()
+    request: Request = Request()
 
 
 @dataclass(frozen=True)
@@ -64,13 +89,13 @@ class Observation:
     """What became of a cluster so far.
 
     Args:
-        counts: how many procs are in which state with which pilot status (None: not known).
+        counts: how many procs are in which state (one of `ProcState`; behind HELD the reason) with which pilot status (None: not known).
         errors: how many procs ended with which error text, for the last time or before the start that is under way or due.
         n_left: procs that have not ended for good.
         ended_at: when the last one ended, seconds since the epoch; None while any is left.
     """
 
-    counts: Mapping[tuple[ProcState, PilotStatus | None], int]
+    counts: Mapping[tuple[str, str | None], int]
     errors: Mapping[str, int]
     n_left: int
     ended_at: float | None

@@ -3,19 +3,22 @@
 import re
 from collections import Counter
 from pathlib import PurePath
+from typing import Any
 
 import msgspec
 
 from muster.client.shapes.sites import StartOrder
 from muster.domain.errors import RejectedError
 from muster.domain.location import explain_no_containers
-from muster.site.ports.pool import ClusterSpec
+from muster.domain.size import parse_size
+from muster.site.ports.pool import ClusterSpec, Request
 from muster.worker.settings import find_fault
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VALUE_BYTES_MAX = 100_000
 """Linux takes 128 KiB for one variable."""
 ENVIRONMENT_BYTES_MAX = 1_000_000
+GPUS = "MUSTER_TASK_GPUS"
 
 
 class UnfitError(RejectedError):
@@ -27,6 +30,18 @@ class _PilotConfig(msgspec.Struct):
 
     environment: dict[str, str | int | list[str]] = {}
     input_files: list[str] = []
+
+
+class _WorkerConfig(msgspec.Struct):
+    """`worker_config` as upstream's clients send it; the defaults are theirs."""
+
+    n_cores: int = 1
+    worker_memory: int | str = "512M"
+    worker_disk: int | str = "1G"
+    max_worker_runtime: int = 86_400
+    priority: int = 0
+    do_transfer_worker_stdouterr: bool = True
+    condor_requirements: str = ""
 
 
 def plan_cluster(order: StartOrder, *, workers_max: int, has_containers: bool) -> ClusterSpec:
@@ -56,6 +71,27 @@ def plan_cluster(order: StartOrder, *, workers_max: int, has_containers: bool) -
         fence=order.fence,
         environment=_read_environment(pilot.environment),
         input_files=_read_input_files(pilot.input_files),
+        request=_read_request(order.worker_config, pilot.environment.get(GPUS, 0)),
+    )
+
+
+def _read_request(given: dict[str, Any], gpus: str | int | list[str]) -> Request:
+    try:
+        config = msgspec.convert(given, _WorkerConfig)
+        memory, disk = (parse_size(str(text)) for text in (config.worker_memory, config.worker_disk))
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UnfitError(f"worker_config: {error}") from error
+    if not str(gpus).isdecimal():
+        raise UnfitError(f"pilot_config.environment[{GPUS!r}]: {gpus!r} is no number of GPUs")
+    return Request(
+        n_cores=config.n_cores,
+        memory_bytes=memory,
+        disk_bytes=disk,
+        gpus=int(str(gpus)),
+        requirements=config.condor_requirements.strip(),
+        priority=config.priority,
+        runtime_s_max=config.max_worker_runtime,
+        keeps_output=config.do_transfer_worker_stdouterr,
     )
 
 

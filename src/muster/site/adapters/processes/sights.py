@@ -15,7 +15,7 @@ def observe(states: Sequence[tuple[ProcFile, bool]], *, healthy_s: float) -> Obs
         states: of each worker, and whether its process runs.
         healthy_s: seconds after which a start has gone well, so that what the one before failed of is past.
     """
-    counts: Counter[tuple[ProcState, PilotStatus | None]] = Counter()
+    counts: Counter[tuple[str, str | None]] = Counter()
     errors: Counter[str] = Counter()
     for state, is_running in states:
         counts[_place(state, is_running=is_running)] += 1

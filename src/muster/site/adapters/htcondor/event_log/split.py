@@ -119,7 +119,7 @@ def _find_whole(piece: bytes) -> int | None:
 
 
 def _is_quoted(piece: bytes, header: re.Match[bytes]) -> bool:
-    """Is what follows one chirp, whose text may hold anything, even a header? It is one line: a whole string, or as long as one that was cut."""
+    """Is what follows one chirp, whose text may hold anything, even a header? It is one line: a whole string, or as long as a cut one."""
     begin = header.start()
     if piece[begin + 1 : begin + 5] != _CHIRP or b"\n" in piece[begin:]:
         return False

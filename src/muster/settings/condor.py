@@ -1,0 +1,64 @@
+"""What does the operator say of an HTCondor pool? The settings of `muster site` that begin with MUSTER_SITE_CONDOR_."""
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode
+
+_ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ONE_LINE = r"^[^\x00-\x1f$]*$"
+
+
+class CondorFields(BaseModel):
+    """Beside an HTCondor schedd."""
+
+    condor_schedd: str = Field(default="", pattern=_ONE_LINE)
+    """The schedd, as the collector names it; left out: the one of this machine."""
+
+    condor_requirements: str = Field(default="", pattern=_ONE_LINE)
+    """A ClassAd expression that every execution point must meet, beside the user's: HasSingularity, say."""
+
+    condor_excluded_sites: Annotated[tuple[str, ...], NoDecode] = ()
+    """Sites (GLIDEIN_Site of their slots) at which no worker is started; by commas."""
+
+    condor_accounting_group: str = Field(default="", pattern=_ONE_LINE)
+    """The accounting group of all workers."""
+
+    condor_accounting_user: str = Field(default="", pattern=_ONE_LINE)
+    """The user to whose account all workers go; left out: that of this agent."""
+
+    condor_worker_image: str = Field(default="", pattern=_ONE_LINE)
+    """An image in which HTCondor is to run the workers (container universe): a path, docker://… or a SIF file; left out: they run on the
+    machine."""
+
+    condor_attributes: dict[str, str] = Field(default_factory=dict)
+    """Further attributes of every worker's job ad, as ClassAd expressions: a JSON object such as {"ProjectName": "\\"IceCube\\""}."""
+
+    condor_vacate_s: float = Field(default=600.0, ge=0)
+    """Seconds that workers may use to end when HTCondor takes their machine away; its own limits may be lower."""
+
+    condor_lease_s: float = Field(default=2400.0, ge=20)
+    """Seconds for which a worker goes on whose execution point hears nothing of the access point."""
+
+    condor_factory_from: int = Field(default=2000, ge=2)
+    """Workers from which on a taskforce is made bit by bit (late materialization), so that the schedd stays quick."""
+
+    condor_idle_max: int = Field(default=1000, ge=1)
+    """Idle workers of such a taskforce in the queue at once."""
+
+    condor_truth_s: float = Field(default=300.0, gt=0)
+    """Seconds between two comparisons of what the event logs said with the queue and the history."""
+
+    @field_validator("condor_attributes")
+    @classmethod
+    def _check_attributes(cls, attributes: dict[str, str]) -> dict[str, str]:
+        for name, expression in attributes.items():
+            if not _ATTRIBUTE.fullmatch(name) or not expression.strip() or re.search(r"[\x00-\x1f$]", expression):
+                raise PydanticCustomError(
+                    "attribute",
+                    "{name} = {expression} is no attribute: a name of letters, digits and '_', and a ClassAd expression in one line",
+                    {"name": name, "expression": expression[:100]},
+                )
+        return attributes

@@ -1,0 +1,269 @@
+"""What does the agent keep on disk of the clusters it placed? A folder for each, there before HTCondor hears of it.
+
+taskforces/<tag>/cluster.json          what was asked for
+                 placed.json           its number, once HTCondor has said it
+                 muster-settings.json  0600: what its workers are told
+                 muster-enrol.json     0600: the enrolment secret
+                 muster-inputs         names of the user's input files, a line each
+                 muster-worker.pyz     the worker, a link to the one in bundles/
+                 launch.sh             what HTCondor runs
+                 events.log            HTCondor's job event log, of this cluster alone
+                 checkpoint            how far that was read
+                 outputs/<proc>.err    what a worker printed that failed
+forgotten/<tag>.json                   the number of a cluster that is over and was told of
+
+A cluster whose folder is there and whose number is not is in doubt: it was to be submitted, and nobody knows whether it was.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import msgspec
+
+from muster.domain.errors import ConflictError, RejectedError
+from muster.site.adapters.durable import TEMPORARY, sync_folder, write_file
+from muster.site.adapters.htcondor import launcher
+from muster.site.ports.pool import ClusterSpec
+
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+class ClusterFile(msgspec.Struct, frozen=True):
+    """cluster.json.
+
+    Args:
+        input_files: absolute paths.
+        submitted_after: seconds since the epoch; nothing was submitted before.
+        log: the job event log, where it is not in this folder: another folder's cluster was taken up.
+    """
+
+    tag: str
+    n_workers: int
+    fence: int
+    input_files: list[str]
+    submitted_after: float
+    log: str = ""
+
+
+class PlacedFile(msgspec.Struct, frozen=True):
+    """placed.json.
+
+    Args:
+        is_removing: it was to be removed; nothing of it is started again.
+        gone_at: when its last proc ended, seconds since the epoch, once it was seen that nothing of it is in the queue.
+        given_up: procs that were given up, by reason.
+    """
+
+    cluster: int
+    is_removing: bool = False
+    gone_at: float | None = None
+    given_up: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What every worker of a pool is told.
+
+    Args:
+        settings: by variable.
+        bundle: the worker's file, on the same disk as the clusters' folders.
+        site: what they call their site where glide-ins do not name it.
+        ca_file: certificates of a private authority that they are to trust.
+    """
+
+    settings: Mapping[str, str]
+    bundle: Path
+    site: str = ""
+    ca_file: Path | None = None
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """forgotten/<tag>.json: the numbers that clusters of this tag had."""
+
+    clusters: list[int]
+
+
+class TaskforceFolder:
+    """One cluster on disk. Methods raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def log(self) -> Path:
+        return self.path / "events.log"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def outputs(self) -> Path:
+        return self.path / "outputs"
+
+    @property
+    def launcher(self) -> Path:
+        return self.path / "launch.sh"
+
+    def read(self) -> ClusterFile:
+        """Raises msgspec.DecodeError when it is damaged."""
+        return msgspec.json.decode((self.path / "cluster.json").read_bytes(), type=ClusterFile)
+
+    def find_placed(self) -> PlacedFile | None:
+        """None: in doubt. A damaged one is in doubt, too: the schedd knows."""
+        try:
+            return msgspec.json.decode((self.path / "placed.json").read_bytes(), type=PlacedFile)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def note_placed(self, placed: PlacedFile) -> None:
+        """Durable on return."""
+        write_file(self.path / "placed.json", msgspec.json.encode(placed))
+
+    def list_transferred(self, input_files: Sequence[str]) -> list[str]:
+        """What HTCondor brings into a worker's folder."""
+        own = [launcher.BUNDLE, launcher.SETTINGS, launcher.ENROL, launcher.INPUTS, launcher.CA]
+        return [*(str(self.path / name) for name in own if (self.path / name).exists()), *input_files]
+
+
+class PoolFolder:
+    """The folder of all of them. Methods raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._taskforces = path / "taskforces"
+        self._forgotten = path / "forgotten"
+        self._damaged = path / "damaged"
+
+    def open(self) -> tuple[list[TaskforceFolder], list[Path]]:
+        """Make the folders, clear up what a crash left half made, and list the clusters, and those moved aside as damaged."""
+        for folder in (self._taskforces, self._forgotten, self._damaged):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found: list[TaskforceFolder] = []
+        damaged: list[Path] = []
+        for entry in sorted(self._taskforces.iterdir()):
+            if entry.name.startswith(TEMPORARY):
+                shutil.rmtree(entry)
+                continue
+            taskforce = TaskforceFolder(entry)
+            try:
+                taskforce.read()
+            except (FileNotFoundError, msgspec.DecodeError):
+                place = self._damaged / f"{entry.name}-{secrets.token_hex(4)}"
+                entry.rename(place)
+                damaged.append(place)
+            else:
+                found.append(taskforce)
+        return found, damaged
+
+    def make(self, spec: ClusterSpec, *, tag: str, workers: Workers, now: float) -> TaskforceFolder:
+        """Make a cluster's folder: it is there, durable and whole, or not at all.
+
+        Args:
+            workers: what all workers are told; no variable of the user's replaces theirs.
+            now: seconds since the epoch.
+
+        Raises RejectedError for input files that cannot be read or not be transferred, ConflictError for a tag that is taken.
+        """
+        if _TAG.fullmatch(tag) is None:
+            raise RejectedError(f"{tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
+        _check_inputs(spec.input_files)
+        place = self._taskforces / tag
+        if place.exists():
+            raise ConflictError(f"cluster {tag} exists")
+        draft = TaskforceFolder(self._taskforces / f"{TEMPORARY}{tag}")
+        with _removed_on_error(draft.path):
+            draft.path.mkdir(mode=0o700, parents=True)
+            draft.outputs.mkdir(mode=0o700)
+            made = ClusterFile(tag, spec.n_workers, spec.fence, list(spec.input_files), now)
+            write_file(draft.path / "cluster.json", msgspec.json.encode(made), sync=False)
+            settings = {**spec.environment, **workers.settings}
+            write_file(draft.path / launcher.SETTINGS, json.dumps(settings).encode(), sync=False)
+            enrolment = json.dumps({"taskforce": tag, "secret": spec.secret})
+            write_file(draft.path / launcher.ENROL, enrolment.encode(), sync=False)
+            if spec.input_files:
+                names = "".join(f"{PurePath(path).name}\n" for path in spec.input_files)
+                write_file(draft.path / launcher.INPUTS, names.encode(), sync=False)
+            write_file(draft.launcher, launcher.render_launcher(workers.site).encode(), sync=False)
+            draft.launcher.chmod(0o700)
+            (draft.path / launcher.BUNDLE).hardlink_to(workers.bundle)
+            if workers.ca_file is not None:
+                write_file(draft.path / launcher.CA, workers.ca_file.read_bytes(), sync=False)
+            _sync_files(draft.path)
+            draft.path.rename(place)
+        sync_folder(self._taskforces)
+        return TaskforceFolder(place)
+
+    def adopt(self, asked: ClusterFile, placed: PlacedFile) -> TaskforceFolder:
+        """Make the folder of a cluster that is in the queue already. Raises RejectedError for a tag that is no name."""
+        if _TAG.fullmatch(asked.tag) is None:
+            raise RejectedError(f"{asked.tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
+        place, draft = (TaskforceFolder(self._taskforces / name) for name in (asked.tag, f"{TEMPORARY}{asked.tag}"))
+        with _removed_on_error(draft.path):
+            draft.path.mkdir(mode=0o700, parents=True)
+            draft.outputs.mkdir(mode=0o700)
+            write_file(draft.path / "cluster.json", msgspec.json.encode(asked), sync=False)
+            write_file(draft.path / "placed.json", msgspec.json.encode(placed), sync=False)
+            _sync_files(draft.path)
+            draft.path.rename(place.path)
+        sync_folder(self._taskforces)
+        return place
+
+    def discard(self, folder: TaskforceFolder) -> None:
+        """Take away the folder of a cluster that was never submitted."""
+        shutil.rmtree(folder.path, ignore_errors=True)
+        sync_folder(self._taskforces)
+
+    def forget(self, folder: TaskforceFolder, cluster: int) -> None:
+        """Note that a cluster is over, then take its folder away."""
+        tag = folder.path.name
+        numbers = self.list_forgotten(tag)
+        if cluster not in numbers:
+            write_file(self._forgotten / f"{tag}.json", msgspec.json.encode(Forgotten([*numbers, cluster])))
+        self.discard(folder)
+
+    def list_forgotten(self, tag: str) -> Sequence[int]:
+        """The numbers that clusters of this tag had that were forgotten."""
+        try:
+            return msgspec.json.decode((self._forgotten / f"{tag}.json").read_bytes(), type=Forgotten).clusters
+        except (FileNotFoundError, msgspec.DecodeError):
+            return ()
+
+
+def _check_inputs(paths: Sequence[str]) -> None:
+    for path in paths:
+        name = PurePath(path).name
+        if name.startswith(launcher.OWN_PREFIX) or name in (launcher.INPUT_FOLDER, launcher.WORK_FOLDER):
+            raise RejectedError(f"input_files: {path!r}: names in a worker's folder may not be {name!r}: rename it")
+        if name.startswith((".", "-", "_condor")) or "\n" in path:
+            raise RejectedError(f"input_files: {path!r}: HTCondor keeps such names for itself: rename it")
+        if not os.access(path, os.R_OK):
+            raise RejectedError(f"input_files: {path!r} is missing or not readable at this access point")
+
+
+def _sync_files(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_file():
+            handle = os.open(entry, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+    sync_folder(folder)
+
+
+@contextlib.contextmanager
+def _removed_on_error(folder: Path) -> Iterator[None]:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

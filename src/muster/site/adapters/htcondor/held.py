@@ -1,0 +1,125 @@
+"""Which procs does HTCondor hold, and what is done about it? The queue says which, since when and why; the policy says what."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+
+from muster.site.adapters.htcondor.describe import AGENT, quote
+from muster.site.adapters.htcondor.hold_policy import HoldPolicy, Verdict
+from muster.site.adapters.htcondor.queue import JobStatus
+from muster.site.adapters.htcondor.schedd import Action, Ad, Schedd
+
+log = structlog.get_logger("muster.site")
+
+LOOK_S = 1.0
+"""Seconds between two looks at held procs, at least."""
+LOOK_S_MAX = 10.0
+"""At most, as long as there are any: one may be released when the pause that its policy gives is over."""
+PROCS_MAX = 200
+"""Procs named in one call."""
+_ATTRIBUTES = (
+    "ClusterId",
+    "ProcId",
+    "HoldReason",
+    "HoldReasonCode",
+    "HoldReasonSubCode",
+    "NumHolds",
+    "EnteredCurrentStatus",
+)
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """Procs that were taken out of the queue because they were held again and again. `errors`: how many for which reason."""
+
+    cluster: int
+    errors: Mapping[str, int]
+
+
+@dataclass
+class _Due:
+    release: list[int] = field(default_factory=list)
+    give_up: dict[int, str] = field(default_factory=dict)
+
+
+class HeldProcs:
+    """Sees to the held procs of one agent."""
+
+    def __init__(self, schedd: Schedd, policy: HoldPolicy, *, agent: str) -> None:
+        self._schedd = schedd
+        self._policy = policy
+        self._agent = agent
+        self._holding: frozenset[int] = frozenset()
+        self._look_at = 0.0
+
+    async def tend(self, holding: Collection[int], *, now: float) -> list[GivenUp]:
+        """Release and give up what is due.
+
+        Args:
+            holding: clusters of which procs are held, as far as is known.
+            now: seconds since the epoch.
+
+        Raises UnavailableError: the same again later.
+        """
+        clusters = frozenset(holding)
+        if not clusters or (anyio.current_time() < self._look_at and clusters <= self._holding):
+            return []
+        self._look_at = anyio.current_time() + LOOK_S
+        ads = await self._schedd.query(
+            f"{AGENT} == {quote(self._agent)} && JobStatus == {JobStatus.HELD:d}", _ATTRIBUTES
+        )
+        due, wait_s = self._judge(ads, now)
+        for cluster, what in due.items():
+            await self._do(cluster, what)
+        self._holding = clusters
+        self._look_at = anyio.current_time() + min(LOOK_S_MAX, max(LOOK_S, wait_s))
+        return [GivenUp(cluster, _count(what.give_up.values())) for cluster, what in due.items() if what.give_up]
+
+    def _judge(self, ads: list[Ad], now: float) -> tuple[dict[int, _Due], float]:
+        """What is due, by cluster, and the seconds until more will be."""
+        due: dict[int, _Due] = defaultdict(_Due)
+        wait_s = LOOK_S_MAX
+        for ad in ads:
+            if "ProcId" not in ad:
+                continue
+            code = int(ad.get("HoldReasonCode", 0))
+            verdict, delay_s = self._policy.judge(
+                code=code,
+                n_holds=int(ad.get("NumHolds", 1)),
+                held_s=max(0.0, now - float(ad.get("EnteredCurrentStatus", now))),
+            )
+            if verdict is Verdict.RELEASE and delay_s <= 0:
+                due[int(ad["ClusterId"])].release.append(int(ad["ProcId"]))
+            elif verdict is Verdict.RELEASE:
+                wait_s = min(wait_s, delay_s)
+            elif verdict is Verdict.GIVE_UP:
+                due[int(ad["ClusterId"])].give_up[int(ad["ProcId"])] = str(ad.get("HoldReason", f"hold code {code}"))
+        return due, wait_s
+
+    async def _do(self, cluster: int, due: _Due) -> None:
+        for procs in _cut(due.release):
+            await self._schedd.act(Action.RELEASE, _name(cluster, procs), reason="Muster tries again")
+        for proc, reason in due.give_up.items():
+            await self._schedd.act(Action.REMOVE, _name(cluster, [proc]), reason=f"given up by Muster: {reason}")
+        if due.release or due.give_up:
+            log.info("held workers", cluster=cluster, released=len(due.release), given_up=len(due.give_up))
+
+
+def _cut(procs: list[int]) -> list[list[int]]:
+    return [procs[first : first + PROCS_MAX] for first in range(0, len(procs), PROCS_MAX)]
+
+
+def _name(cluster: int, procs: Collection[int]) -> str:
+    """A constraint for these procs, as long as they are held."""
+    named = " || ".join(f"ProcId == {proc}" for proc in procs)
+    return f"ClusterId == {cluster} && ({named}) && JobStatus == {JobStatus.HELD:d}"
+
+
+def _count(texts: Collection[str]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for text in texts:
+        counts[text] += 1
+    return dict(counts)

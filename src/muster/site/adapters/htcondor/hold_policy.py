@@ -1,0 +1,50 @@
+"""What becomes of a worker that HTCondor holds? It is released after a while, given up after several times, or left to who held it.
+
+Source of the codes: the manual of HTCondor 25, "Job ClassAd attributes", HoldReasonCode.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+BY_HAND, SPOOLING = 1, 16
+TIME_CODES = frozenset({46, 47})
+"""`allowed_job_duration` and `allowed_execute_duration`: it has had its time, and makes room for others."""
+
+
+class Verdict(Enum):
+    """What is to be done."""
+
+    LEAVE = "leave"  # somebody held it on purpose, and will release it
+    RELEASE = "release"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True)
+class HoldPolicy:
+    """When held workers go on.
+
+    Args:
+        holds_max: times that one may be held for trouble, before it is given up.
+        first_s, delay_s_max: the pause before it is released, the first time; doubled with each time, up to the other.
+    """
+
+    holds_max: int = 20
+    first_s: float = 1.0
+    delay_s_max: float = 60.0
+
+    def judge(self, *, code: int, n_holds: int, held_s: float) -> tuple[Verdict, float]:
+        """What is to be done, and in how many seconds.
+
+        Args:
+            code: HoldReasonCode.
+            n_holds: times that it was held, this one too.
+            held_s: since when.
+        """
+        if code in (BY_HAND, SPOOLING):
+            return Verdict.LEAVE, 0.0
+        if code in TIME_CODES:
+            return Verdict.RELEASE, 0.0
+        if n_holds > self.holds_max:
+            return Verdict.GIVE_UP, 0.0
+        delay_s: float = min(self.delay_s_max, self.first_s * 2.0 ** min(n_holds - 1, 60))
+        return Verdict.RELEASE, max(0.0, delay_s - held_s)

@@ -1,0 +1,151 @@
+"""How is a cluster submitted exactly once? Its folder first, then the schedd, then its number; in doubt the schedd is asked.
+
+A folder without a number is in doubt: an answer was lost, or the agent died. Before anything is submitted again, the queue, the cluster's
+own log and the history are asked, in this order. One in the queue is certain to exist; log and history know those that have left it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from muster.domain.errors import RejectedError, UnavailableError
+from muster.site.adapters.durable import disk_errors
+from muster.site.adapters.htcondor.describe import Files, Policy, describe
+from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, TaskforceFolder, Workers
+from muster.site.adapters.htcondor.queue import choose_cluster, find_ended, list_tagged
+from muster.site.adapters.htcondor.schedd import Action, Schedd, check_expression
+from muster.site.ports.pool import ClusterSpec
+from muster.worker import crash_points
+
+log = structlog.get_logger("muster.site")
+
+DOUBT_S = 1.0
+"""Seconds between two looks for a cluster in doubt: a submission whose sender died may still be on its way to the schedd."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """One cluster of which there is a folder. `placed`: None: in doubt."""
+
+    folder: TaskforceFolder
+    asked: ClusterFile
+    placed: PlacedFile | None
+
+
+class Placing:
+    """Submits and finds again.
+
+    Args:
+        find_logged: the number of the cluster that the log at a path tells of, if it tells of any.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        schedd: Schedd,
+        folder: PoolFolder,
+        policy: Policy,
+        workers: Workers,
+        *,
+        find_logged: Callable[[Path, str], int | None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._schedd = schedd
+        self._folder = folder
+        self._policy = policy
+        self._workers = workers
+        self._find_logged = find_logged
+        self._now = now
+
+    async def make(self, spec: ClusterSpec, tag: str) -> Known:
+        """Write down what is to be submitted. Raises RejectedError, ConflictError, UnavailableError."""
+        if spec.request.requirements and (fault := check_expression(spec.request.requirements)):
+            raise RejectedError(f"condor_requirements {spec.request.requirements[:300]!r}: HTCondor says: {fault}")
+
+        def make() -> Known:
+            with disk_errors(self._folder.path):
+                folder = self._folder.make(spec, tag=tag, workers=self._workers, now=self._now())
+                return Known(folder, folder.read(), None)
+
+        known = await anyio.to_thread.run_sync(make)
+        crash_points.reach("condor.submit.folder")
+        return known
+
+    async def submit(self, known: Known, spec: ClusterSpec) -> Known:
+        """Hand a cluster to the schedd, and write down its number.
+
+        Raises RejectedError: the schedd refused it, and its folder is gone. Raises UnavailableError: it is in doubt.
+        """
+        tag, folder = known.asked.tag, known.folder
+        files = Files(
+            log=folder.log,
+            launcher=folder.launcher,
+            transferred=folder.list_transferred(known.asked.input_files),
+            outputs=folder.outputs,
+        )
+        try:
+            description = describe(spec, self._policy, files, tag=tag)
+            cluster = await self._schedd.submit(description, count=spec.n_workers)
+        except RejectedError:
+            await self.discard(known)
+            raise
+        crash_points.reach("condor.submit.sent")
+        known = await self._note(known, cluster)
+        crash_points.reach("condor.submit.noted")
+        return known
+
+    async def settle(self, known: Known) -> Known:
+        """Find out whether a cluster in doubt exists; if it does, it has its number now. Raises UnavailableError: still in doubt."""
+        cluster = await self._look(known)
+        if cluster is None:
+            await anyio.sleep(DOUBT_S)
+            cluster = await self._look(known)
+        return known if cluster is None else await self._note(known, cluster)
+
+    async def _look(self, known: Known) -> int | None:
+        tag = known.asked.tag
+        forgotten = await anyio.to_thread.run_sync(self._folder.list_forgotten, tag)
+        queued = [one for one in await list_tagged(self._schedd, tag) if one.cluster not in forgotten]
+        cluster, too_many = choose_cluster(queued, known=None)
+        await self.remove_too_many(tag, too_many)
+        if cluster is None:
+            cluster = await anyio.to_thread.run_sync(self._find_logged, known.folder.log, tag)
+        if cluster is None:
+            after = known.asked.submitted_after
+            cluster = await find_ended(self._schedd, tag, after=after, not_among=forgotten)
+        return cluster
+
+    async def remove_too_many(self, tag: str, clusters: list[int]) -> None:
+        """There may be one cluster with a tag, and no more."""
+        for cluster in clusters:
+            log.error("a second cluster of a taskforce is removed", taskforce=tag, cluster=cluster)
+            reason = f"taskforce {tag} has another cluster"
+            await self._schedd.act(Action.REMOVE, f"ClusterId == {cluster}", reason=reason)
+
+    async def discard(self, known: Known) -> None:
+        """Take away the folder of what was not submitted."""
+
+        def discard() -> None:
+            with disk_errors(self._folder.path):
+                self._folder.discard(known.folder)
+
+        await anyio.to_thread.run_sync(discard)
+
+    async def _note(self, known: Known, cluster: int) -> Known:
+        placed = PlacedFile(cluster)
+
+        def note() -> None:
+            with disk_errors(known.folder.path):
+                known.folder.note_placed(placed)
+
+        with anyio.CancelScope(shield=True):
+            try:
+                await anyio.to_thread.run_sync(note)
+            except UnavailableError as error:  # the disk is full, say: it stays in doubt, and is found again
+                raise UnavailableError(f"cluster {cluster} was submitted, and {error}") from error
+        return Known(known.folder, known.asked, placed)

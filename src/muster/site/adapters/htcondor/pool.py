@@ -1,0 +1,366 @@
+"""How is an HTCondor access point a pool? Clusters are submitted to its schedd, and what became of them stands in their job event logs.
+
+A cluster has a folder and a log of its own. What the log says is what is known; the queue is asked where nothing may be missed: whether a
+cluster in doubt exists, whether one that seems over has left, which procs are held, and now and then whether the log told everything.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import anyio
+import anyio.to_thread
+import msgspec
+import structlog
+
+from muster.domain.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
+from muster.site.adapters.durable import disk_errors
+from muster.site.adapters.htcondor.describe import Policy
+from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, Workers
+from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
+from muster.site.adapters.htcondor.hold_policy import HoldPolicy
+from muster.site.adapters.htcondor.logs import Logs
+from muster.site.adapters.htcondor.placing import Known, Placing
+from muster.site.adapters.htcondor.queue import has_cluster, list_clusters, list_tagged
+from muster.site.adapters.htcondor.schedd import Action, Schedd
+from muster.site.adapters.htcondor.truth import compare
+from muster.site.ports.pool import ClusterSpec, Observation, Placed
+from muster.worker import crash_points
+
+log = structlog.get_logger("muster.site")
+
+LOOK_S = 0.2
+"""Seconds between two looks at the logs."""
+GONE_LOOK_S = 0.2
+KILL_S = 10.0
+"""Seconds that workers may take to vanish that were killed, before they are taken out of the queue by force."""
+FORCED_S = 20.0
+"""Seconds that the schedd may take for that."""
+VERIFY_S = 1.0
+"""Seconds between two looks whether a cluster that seems over has left the queue."""
+
+
+class CondorPool:
+    """Clusters of one schedd. Make it with `open`; one at a time for a folder.
+
+    Args:
+        truth_s: seconds between two comparisons of what the logs say with queue and history.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        schedd: Schedd,
+        *,
+        policy: Policy,
+        holds: HoldPolicy,
+        workers: Workers,
+        truth_s: float = 300.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = PoolFolder(folder)
+        self._schedd = schedd
+        self._policy = policy
+        self._now = now
+        self._truth_s = truth_s
+        self._logs = Logs()
+        self._placing = Placing(schedd, self._folder, policy, workers, find_logged=self._logs.find_logged, now=now)
+        self._held = HeldProcs(schedd, holds, agent=policy.agent)
+        self._known: dict[str, Known] = {}  # by tag
+        self._tags: dict[int, str] = {}
+        self._turns: dict[str, anyio.Lock] = {}
+        self._changed: set[int] = set()
+        self._verified_at: dict[int, float] = {}
+        self._truth_at = 0.0
+        self.damaged: Sequence[Path] = ()
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        schedd: Schedd,
+        *,
+        policy: Policy,
+        holds: HoldPolicy,
+        workers: Workers,
+        truth_s: float = 300.0,
+    ) -> Self:
+        """Take over what is in the folder; the schedd need not answer. `damaged` then names what was moved aside."""
+        pool = cls(folder, schedd, policy=policy, holds=holds, workers=workers, truth_s=truth_s)
+
+        def take_over() -> list[Known]:
+            with disk_errors(folder):
+                found, pool.damaged = pool._folder.open()
+                known = [Known(one, one.read(), one.find_placed()) for one in found]
+                for one in known:
+                    if one.placed is not None:
+                        pool._follow(one)
+            return known
+
+        for known in await anyio.to_thread.run_sync(take_over):
+            pool._keep(known)
+        return pool
+
+    async def close(self) -> None:
+        """Write down how far the logs were read, and let go of everything. Nothing in the pool is touched."""
+        await anyio.to_thread.run_sync(self._logs.close)
+
+    # -- the port ----------------------------------------------------------------------------------------------------
+
+    async def submit(self, spec: ClusterSpec, *, tag: str) -> int:
+        """See `Pool.submit`. What is known by now to be in doubt, and not to exist, is made anew."""
+        async with self._turn(tag):
+            if (known := self._known.get(tag)) is not None:
+                if known.placed is not None:
+                    raise ConflictError(f"cluster {tag} exists")
+                await self._placing.discard(known)
+                del self._known[tag]
+            known = self._known[tag] = await self._placing.make(spec, tag)
+            try:
+                known = await self._placing.submit(known, spec)
+            except RejectedError:
+                del self._known[tag]
+                raise
+            return await self._begin(known)
+
+    async def find(self, tag: str) -> int | None:
+        async with self._turn(tag):
+            known = self._known.get(tag)
+            if known is None:
+                return await self._adopt_by_tag(tag)
+            if known.placed is None:
+                known = self._known[tag] = await self._placing.settle(known)
+                if known.placed is None:
+                    return None
+                await self._begin(known)
+            return known.placed.cluster
+
+    async def list_placed(self) -> Sequence[Placed]:
+        queued = await list_clusters(self._schedd, agent=self._policy.agent)
+        for one in queued:
+            if one.cluster in self._tags:
+                continue
+            async with self._turn(one.tag):
+                known = self._known.get(one.tag)
+                if known is None:
+                    await self._adopt_by_tag(one.tag)
+                elif known.placed is not None and known.placed.cluster != one.cluster:
+                    await self._placing.remove_too_many(one.tag, [one.cluster])
+        return [
+            Placed(known.asked.tag, known.placed.cluster, known.asked.n_workers, known.asked.fence)
+            for known in self._known.values()
+            if known.placed is not None
+        ]
+
+    async def observe(self, cluster: int) -> Observation:
+        known = self._get(cluster)
+        await anyio.to_thread.run_sync(self._logs.read, cluster)
+        return self._see(known)
+
+    async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
+        with anyio.move_on_after(timeout_s):
+            while True:
+                with anyio.CancelScope(shield=True):  # what was read must not get lost
+                    await self._look()
+                if self._changed:
+                    break
+                await anyio.sleep(LOOK_S)
+        changed, self._changed = frozenset(self._changed), set()
+        return changed
+
+    async def remove(self, cluster: int, *, grace_s: float) -> None:
+        if cluster not in self._tags:
+            return
+        known = self._get(cluster)
+        async with self._turn(known.asked.tag):
+            placed = known.placed
+            if placed is None or placed.gone_at is not None:
+                return
+            if not placed.is_removing:
+                known = await self._note(known, msgspec.structs.replace(placed, is_removing=True))
+            await self._take_away(cluster, grace_s)
+            crash_points.reach("condor.remove.gone")
+            await self._note_gone(known, cluster)
+        self._changed.add(cluster)
+
+    async def forget(self, cluster: int) -> None:
+        if cluster not in self._tags:
+            return
+        known = self._get(cluster)
+        async with self._turn(known.asked.tag):
+            if known.placed is None or known.placed.gone_at is None:
+                raise ConflictError(f"cluster {cluster} has procs left: remove it first")
+
+            def drop() -> None:
+                self._logs.drop(cluster)
+                with disk_errors(self._folder.path):
+                    self._folder.forget(known.folder, cluster)
+
+            await anyio.to_thread.run_sync(drop)
+            del self._known[known.asked.tag], self._tags[cluster]
+            self._verified_at.pop(cluster, None)
+            self._changed.discard(cluster)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _turn(self, tag: str) -> anyio.Lock:
+        return self._turns.setdefault(tag, anyio.Lock())
+
+    def _get(self, cluster: int) -> Known:
+        if (tag := self._tags.get(cluster)) is None:
+            raise NotFoundError(f"cluster {cluster} does not exist here")
+        return self._known[tag]
+
+    def _keep(self, known: Known) -> None:
+        self._known[known.asked.tag] = known
+        if known.placed is not None:
+            self._tags[known.placed.cluster] = known.asked.tag
+            self._changed.add(known.placed.cluster)
+
+    async def _begin(self, known: Known) -> int:
+        """A cluster has a number: follow its log."""
+        if known.placed is None:
+            raise ValueError(f"cluster {known.asked.tag} is in doubt")
+        cluster = known.placed.cluster
+        await anyio.to_thread.run_sync(self._follow, known)
+        self._keep(known)
+        return cluster
+
+    def _follow(self, known: Known) -> None:
+        if known.placed is not None:
+            place = Path(known.asked.log) if known.asked.log else known.folder.log
+            checkpoint, n_workers = known.folder.checkpoint, known.asked.n_workers
+            self._logs.follow(known.placed.cluster, place, checkpoint=checkpoint, n_workers=n_workers)
+
+    async def _adopt_by_tag(self, tag: str) -> int | None:
+        """Take up a cluster in the queue of which there is no folder: it was lost, or another agent has placed it."""
+        forgotten = await anyio.to_thread.run_sync(self._folder.list_forgotten, tag)
+        queued = [one for one in await list_tagged(self._schedd, tag) if one.cluster not in forgotten]
+        if not queued:
+            return None
+        oldest, *others = sorted(queued, key=lambda one: one.cluster)
+        await self._placing.remove_too_many(tag, [one.cluster for one in others])
+
+        def adopt() -> Known:
+            with disk_errors(self._folder.path):
+                folder = self._folder.adopt(
+                    ClusterFile(tag, oldest.n_workers, oldest.fence, [], oldest.submitted_at, oldest.log),
+                    PlacedFile(oldest.cluster),
+                )
+                return Known(folder, folder.read(), folder.find_placed())
+
+        log.warning("a cluster without a folder is taken up", taskforce=tag, cluster=oldest.cluster)
+        return await self._begin(await anyio.to_thread.run_sync(adopt))
+
+    def _see(self, known: Known) -> Observation:
+        placed = known.placed
+        if placed is None:
+            raise NotFoundError(f"cluster {known.asked.tag} is in doubt")
+        return self._logs.observe(
+            placed.cluster, n_workers=known.asked.n_workers, gone_at=placed.gone_at, given_up=placed.given_up
+        )
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Read what is new in the logs; see to held procs, to clusters that seem over, and, now and then, to the whole truth."""
+        changed = await anyio.to_thread.run_sync(self._logs.poll)
+        self._changed.update(number for number in changed if number in self._tags)
+        holding = self._logs.list_holding()
+        for given_up in await self._held.tend(holding, now=self._now()):
+            await self._note_given_up(given_up)
+        for cluster in self._logs.list_over():
+            await self._verify(cluster)
+        now = anyio.current_time()
+        if now >= self._truth_at:
+            self._truth_at = now + self._truth_s
+            await self._compare()
+
+    async def _verify(self, cluster: int) -> None:
+        """The log says that every proc has ended: has the cluster left the queue?"""
+        known = self._get(cluster)
+        now = anyio.current_time()
+        if known.placed is None or known.placed.gone_at is not None or known.placed.is_removing:
+            return
+        if now < self._verified_at.get(cluster, 0.0):
+            return
+        self._verified_at[cluster] = now + VERIFY_S
+        if await has_cluster(self._schedd, cluster):
+            return
+        async with self._turn(known.asked.tag):
+            await self._note_gone(known, cluster)
+        self._changed.add(cluster)
+
+    async def _compare(self) -> None:
+        """Events do get lost: see what queue and history say of clusters that are not over."""
+        for known in list(self._known.values()):
+            placed = known.placed
+            if placed is None or placed.gone_at is not None or placed.is_removing:
+                continue
+            async with self._turn(known.asked.tag):
+                if self._known.get(known.asked.tag) is not known:
+                    continue
+                outcome = await compare(self._schedd, self._logs, placed.cluster, n_workers=known.asked.n_workers)
+                if outcome.is_changed:
+                    self._changed.add(placed.cluster)
+                if outcome.is_gone:
+                    await self._note_gone(known, placed.cluster)
+                    self._changed.add(placed.cluster)
+
+    # -- taking away -------------------------------------------------------------------------------------------------
+
+    async def _take_away(self, cluster: int, grace_s: float) -> None:
+        constraint = f"ClusterId == {cluster}"
+        reason = "requested by Muster"
+        if grace_s <= 0:  # kills what runs; after the removal it could not be hurried any more
+            await self._schedd.act(Action.VACATE_FAST, constraint, reason=reason)
+        acted = await self._schedd.act(Action.REMOVE, constraint, reason=reason)
+        crash_points.reach("condor.remove.asked")
+        if acted.denied and not acted.done:
+            raise RejectedError(
+                f"cluster {cluster}: HTCondor does not let this user remove {acted.denied} procs; only their owner and queue super users "
+                "may"
+            )
+        if await self._is_gone_within(cluster, (grace_s if grace_s > 0 else 0.0) + KILL_S):
+            return
+        await self._schedd.act(Action.REMOVE_FORCED, constraint, reason=reason)
+        if not await self._is_gone_within(cluster, FORCED_S):
+            raise UnavailableError(f"cluster {cluster} is in the queue still, although its removal was forced")
+
+    async def _is_gone_within(self, cluster: int, timeout_s: float) -> bool:
+        deadline = anyio.current_time() + timeout_s
+        while await has_cluster(self._schedd, cluster):
+            if anyio.current_time() >= deadline:
+                return False
+            await anyio.sleep(GONE_LOOK_S)
+        return True
+
+    async def _note_gone(self, known: Known, cluster: int) -> None:
+        """Nothing of it is in the queue: what its log does not know of its procs' ends, the history may."""
+        await compare(self._schedd, self._logs, cluster, n_workers=known.asked.n_workers)
+        await anyio.to_thread.run_sync(self._logs.settle, cluster)
+        ended_at = self._logs.find_end(cluster) or self._now()
+        placed = known.placed or PlacedFile(cluster)
+        await self._note(known, msgspec.structs.replace(placed, gone_at=ended_at))
+
+    async def _note_given_up(self, given_up: GivenUp) -> None:
+        if given_up.cluster not in self._tags:
+            return
+        known = self._get(given_up.cluster)
+        if known.placed is not None:
+            errors = Counter(known.placed.given_up)
+            errors.update(given_up.errors)
+            await self._note(known, msgspec.structs.replace(known.placed, given_up=dict(errors)))
+            self._changed.add(given_up.cluster)
+
+    async def _note(self, known: Known, placed: PlacedFile) -> Known:
+        def note() -> None:
+            with disk_errors(known.folder.path):
+                known.folder.note_placed(placed)
+
+        await anyio.to_thread.run_sync(note)
+        known = self._known[known.asked.tag] = replace(known, placed=placed)
+        return known

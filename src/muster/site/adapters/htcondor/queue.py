@@ -1,0 +1,152 @@
+"""Which clusters does the schedd have, and what became of their procs? Its queue and its history, in our words."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from muster.site.adapters.htcondor.describe import AGENT, FENCE, TAG, WORKERS, quote
+from muster.site.adapters.htcondor.schedd import Ad, Schedd
+
+_IS_CLUSTER = "ProcId =?= undefined"
+"""The ad of a cluster itself: there is one for each, however many procs it has."""
+_OF_CLUSTER = ("ClusterId", TAG, FENCE, WORKERS, "UserLog", "QDate")
+_OF_PROC = (
+    "ClusterId",
+    "ProcId",
+    "JobStatus",
+    "HoldReason",
+    "HoldReasonCode",
+    "HoldReasonSubCode",
+    "ExitBySignal",
+    "ExitCode",
+    "ExitSignal",
+    "RemoveReason",
+    "CompletionDate",
+    "EnteredCurrentStatus",
+)
+
+
+class JobStatus(IntEnum):
+    """`JobStatus` of a proc's ad."""
+
+    IDLE = 1
+    RUNNING = 2
+    REMOVED = 3
+    COMPLETED = 4
+    HELD = 5
+    TRANSFERRING_OUTPUT = 6
+    SUSPENDED = 7
+
+
+@dataclass(frozen=True)
+class QueuedCluster:
+    """A cluster of which procs are in the queue. `submitted_at`: seconds since the epoch."""
+
+    cluster: int
+    tag: str
+    fence: int
+    n_workers: int
+    log: str
+    submitted_at: float
+
+
+@dataclass(frozen=True)
+class ProcAd:
+    """What queue or history say of one proc.
+
+    Args:
+        status: None: it says something unknown.
+        hold: reason, code and subcode, of one that is held.
+        exit_code, exit_signal: of one that has ended; one of them.
+        at: since when, seconds since the epoch.
+    """
+
+    proc: int
+    status: JobStatus | None
+    hold: tuple[str, int, int] = ("", 0, 0)
+    exit_code: int | None = None
+    exit_signal: int | None = None
+    reason: str = ""
+    at: float = 0.0
+
+
+async def list_clusters(schedd: Schedd, *, agent: str) -> list[QueuedCluster]:
+    """Every cluster of an agent."""
+    return await _list(schedd, f"{AGENT} == {quote(agent)}")
+
+
+async def list_tagged(schedd: Schedd, tag: str) -> list[QueuedCluster]:
+    """Every cluster with a tag, whoever placed it."""
+    return await _list(schedd, f"{TAG} == {quote(tag)}")
+
+
+async def has_cluster(schedd: Schedd, cluster: int) -> bool:
+    """Is any of its procs, or what makes them, in the queue?"""
+    return bool(await schedd.query(f"ClusterId == {cluster}", ["ClusterId"], limit=1, factories=True))
+
+
+async def find_ended(schedd: Schedd, tag: str, *, after: float, not_among: Iterable[int]) -> int | None:
+    """The number of a cluster with this tag that has left the queue. `after`: seconds since the epoch; it was not submitted before.
+
+    The history is read from its end up to what is older, so that a long one takes no longer.
+    """
+    forgotten = "".join(f" && ClusterId =!= {number}" for number in not_among)
+    ads = await schedd.history(
+        f"{TAG} == {quote(tag)}{forgotten}",
+        ["ClusterId"],
+        match=1,
+        since=f"CompletionDate > 0 && QDate < {after - 60:.0f}",
+    )
+    return int(ads[0]["ClusterId"]) if ads else None
+
+
+async def list_procs(schedd: Schedd, cluster: int) -> list[ProcAd]:
+    """Those that are in the queue."""
+    return [read_proc(ad) for ad in await schedd.query(f"ClusterId == {cluster}", _OF_PROC) if "ProcId" in ad]
+
+
+async def list_ended_procs(schedd: Schedd, cluster: int, *, match: int) -> list[ProcAd]:
+    """Those that have left it, as far back as the schedd remembers."""
+    ads = await schedd.history(f"ClusterId == {cluster}", _OF_PROC, match=match)
+    return [read_proc(ad) for ad in ads if "ProcId" in ad]
+
+
+async def _list(schedd: Schedd, constraint: str) -> list[QueuedCluster]:
+    ads = await schedd.query(f"{constraint} && {_IS_CLUSTER}", _OF_CLUSTER, factories=True)
+    return [
+        QueuedCluster(
+            int(ad["ClusterId"]),
+            str(ad.get(TAG, "")),
+            int(ad.get(FENCE, 0)),
+            int(ad.get(WORKERS, 1)),
+            str(ad.get("UserLog", "")),
+            float(ad.get("QDate", 0)),
+        )
+        for ad in ads
+    ]
+
+
+def read_proc(ad: Ad) -> ProcAd:
+    """An ad with the attributes that are asked for here."""
+    number = int(ad.get("JobStatus", 0))
+    status = JobStatus(number) if number in set(JobStatus) else None
+    by_signal = ad.get("ExitBySignal") is True
+    has_ended = status is JobStatus.COMPLETED
+    return ProcAd(
+        int(ad["ProcId"]),
+        status,
+        (str(ad.get("HoldReason", "")), int(ad.get("HoldReasonCode", 0)), int(ad.get("HoldReasonSubCode", 0))),
+        int(ad.get("ExitCode", 0)) if has_ended and not by_signal else None,
+        int(ad.get("ExitSignal", 0)) if has_ended and by_signal else None,
+        str(ad.get("RemoveReason", "")),
+        float(ad.get("CompletionDate") or ad.get("EnteredCurrentStatus") or 0),
+    )
+
+
+def choose_cluster(found: Sequence[QueuedCluster], *, known: int | None) -> tuple[int | None, list[int]]:
+    """Of several clusters with one tag, the one that stays, and those that are too many: the known one stays, else the oldest."""
+    numbers = sorted(one.cluster for one in found)
+    if not numbers:
+        return known, []
+    stays = known if known is not None else numbers[0]
+    return stays, [number for number in numbers if number != stays]

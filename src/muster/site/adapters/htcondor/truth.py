@@ -1,0 +1,36 @@
+"""Does the log tell everything? Events do get lost; so what it said of a cluster is compared with the queue and the history.
+
+A difference may only be an event that is on its way: what the queue says counts when it has said so for a while (`logs.SETTLED_S`).
+Source: htcondor-notes.md 7.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
+
+from muster.site.adapters.htcondor.logs import Logs
+from muster.site.adapters.htcondor.queue import ProcAd, has_cluster, list_ended_procs, list_procs
+from muster.site.adapters.htcondor.schedd import Schedd
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison led to. `is_gone`: nothing of the cluster is in the queue."""
+
+    is_changed: bool
+    is_gone: bool
+
+
+async def compare(schedd: Schedd, logs: Logs, cluster: int, *, n_workers: int) -> Outcome:
+    """Correct what the log has not told. Raises UnavailableError: nothing was corrected that is not so."""
+    queued = {one.proc: one for one in await list_procs(schedd, cluster)}
+    is_gone = not queued and not await has_cluster(schedd, cluster)
+    await anyio.to_thread.run_sync(logs.read, cluster)
+    missing = [proc for proc in logs.list_left(cluster, n_workers=n_workers, with_unseen=is_gone) if proc not in queued]
+    ended: Mapping[int, ProcAd] = {}
+    if missing:
+        ended = {one.proc: one for one in await list_ended_procs(schedd, cluster, match=n_workers)}
+    is_changed = await anyio.to_thread.run_sync(logs.correct, cluster, queued, ended, missing if is_gone else [])
+    return Outcome(is_changed, is_gone)
