@@ -7,6 +7,7 @@ import pytest
 
 from harness.stack import Stack
 from harness.waiting import wait_for
+from harness.watching import watching
 
 pytestmark = pytest.mark.system
 
@@ -78,6 +79,30 @@ def test_one_that_stopped_itself_goes_on_with_its_dead_letters(running: Stack) -
     )
     account = running.run_json("workflow", "account", workflow, "--recount")
     assert (account["done"], account["dead"], account["adds_up"]) == (200, 0, True)
+
+
+def test_who_watches_is_told_why_it_stopped_itself_and_what_to_type(running: Stack) -> None:
+    workflow = submit(running, task_args="cp --no-such-option {{INFILE}} {{OUTFILE}}", brake_attempts=10, retry_s=0)
+    with watching(running, workflow) as watched:
+        wait_for(watched.lines, "the first line")
+        publish(running, workflow, 100)
+        wait_for(lambda: f"muster workflow resume {workflow}" in watched.said(), "what to type is told")
+        wait_for(lambda: "active, paused: " in watched.lines()[-1], "the line of it is the last one")
+        stopped, said = watched.lines()[-1], watched.said()
+        running.run("workflow", "resume", workflow)
+        wait_for(lambda: watched.said().count("it stopped itself") == 2, "it has stopped itself again")
+        running.run("workflow", "abort", workflow)
+        assert watched.wait_for_end() == 1
+
+    assert "; it stopped itself: task TK-" in stopped
+    lines = said.splitlines()
+    assert lines[0].startswith("it stopped itself: task TK-")
+    assert "10 of its last 10 attempts failed, each time: exit 1: " in lines[0]
+    assert lines[1:3] == ["no event of it is begun until it is resumed", "next:"]
+    assert lines[-2:] == [
+        f"  muster workflow explain {workflow}",
+        f"  muster workflow resume {workflow}    # once the cause is mended, or to go on as it is",
+    ]
 
 
 def test_what_cannot_be_stopped_any_more_is_said(running: Stack) -> None:

@@ -74,6 +74,26 @@ def test_a_task_is_shown_with_its_taskforces(running: Stack, flow: Any) -> None:
         assert word in told
 
 
+def test_the_only_task_of_a_workflow_is_known_by_the_workflow_and_of_several_all_are_named(
+    running: Stack, flow: Any
+) -> None:
+    first, second = (one["task_id"] for one in flow["tasks"])
+    alone = submit(running, "alone", TASK)
+    task = running.run_json("workflow", "show", alone)["tasks"][0]["task_id"]
+
+    for word in (alone, "latest"):
+        assert running.run_json("task", "show", word)["task_id"] == task
+        assert running.run("task", "show", word).stdout.startswith(f"task            {task}\n")
+    added = running.run("task", "add-workers", "latest", "--workers", "1")
+    several = running.run("task", "show", flow["workflow_id"])
+
+    assert added.returncode == 0, added.stderr
+    assert running.run_json("taskforce", "show", added.stdout.strip())["task_id"] == task
+    assert (several.returncode, several.stdout) == (2, "")
+    assert f"workflow {flow['workflow_id']} has 2 tasks: name one of {first}, {second}" in several.stderr
+    running.run("workflow", "abort", alone)
+
+
 def test_a_task_is_given_more_workers_by_either_name(running: Stack, flow: Any) -> None:
     workflow, task = flow["workflow_id"], flow["tasks"][1]["task_id"]
 
@@ -91,6 +111,7 @@ def test_a_task_is_given_more_workers_by_either_name(running: Stack, flow: Any) 
 @pytest.mark.parametrize(
     ("command", "code", "text"),
     [
+        (("task", "show", "WF-6b0259da-962b1dcf"), 3, "WF-6b0259da-962b1dcf"),
         (("task", "show", "WF-1"), 4, "`muster task list WORKFLOW` shows those"),
         (("task", "show", TASK_GONE), 3, f"no task found with id: {TASK_GONE}"),
         (("task", "list", "TK-1"), 4, "`latest` is your newest one"),

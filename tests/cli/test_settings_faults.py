@@ -54,6 +54,8 @@ def test_what_isolated_tasks_see_and_where_they_write_are_paths(monkeypatch: pyt
 
     # As `muster up` gives them: its own folder may have any name.
     assert SiteSettings(hidden=("/srv/a, b", "/etc/keys/")).hidden == ("/srv/a, b", "/etc/keys")
+    again = ("/etc/keys", "/srv/a, b", "/etc/keys/", "/srv/a, b")
+    assert SiteSettings(hidden=again).hidden == ("/srv/a, b", "/etc/keys")
 
     monkeypatch.setenv("MUSTER_SITE_HIDDEN", "keys")
     monkeypatch.setenv("MUSTER_SITE_ISOLATION", "docker")

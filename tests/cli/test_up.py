@@ -217,12 +217,16 @@ def test_variables_of_a_service_elsewhere_change_nothing_about_who_signs_in(stac
     wait_for(lambda: stack.run_json("workflow", "show", workflow)["state"] == "finished", "it finishes itself")
 
 
+@pytest.mark.parametrize("hidden", [(), (".", "site", "token", "../by another name")], ids=["by itself", "named too"])
 def test_an_isolated_task_reads_nothing_of_the_folder_and_finds_its_input_files(
-    stack: Stack, bubblewrap: Path, tmp_path: Path
+    stack: Stack, bubblewrap: Path, tmp_path: Path, hidden: tuple[str, ...]
 ) -> None:
+    """Also where its site names what is hidden anyway: the same, what is in it, and the same by a link."""
     (tmp_path / "table.txt").write_text("a table")
     (tmp_path / "task.py").write_text(LOOKS_AROUND)
-    stack.start_up(MUSTER_SITE_ISOLATION="bwrap")
+    (tmp_path / "by another name").symlink_to(stack.state)
+    named = {"MUSTER_SITE_HIDDEN": ",".join(os.path.normpath(stack.state / one) for one in hidden)} if hidden else {}
+    stack.start_up(MUSTER_SITE_ISOLATION="bwrap", **named)
     workflow = _submit(
         stack,
         f"{sys.executable} {tmp_path / 'task.py'} {stack.state}",

@@ -1,6 +1,7 @@
 """Is every line judged before it is sent, and a bad one named?"""
 
 import os
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from muster.cli.queue import render_result
 from muster.cli.values import (
+    LINE_BYTES_MAX,
     LineReader,
     check_file,
     check_whole_files,
+    is_large,
     read_lines,
     read_pipe,
     read_whole_files,
@@ -52,8 +55,15 @@ def test_good_lines_are_counted_and_blank_ones_passed_over(tmp_path: Path) -> No
         (b"1\n'x'\n", "points.jsonl:2", "is not JSON"),
         (b'"\xff"\n', "points.jsonl:1", "is not JSON"),
         (b"1 2\n", "points.jsonl:1", "is not JSON"),
-        (b'"' + b"x" * BODY_BYTES_MAX + b'"', "points.jsonl:1", "is longer than"),
+        (b'"' + b"x" * BODY_BYTES_MAX + b'"', "points.jsonl:1", "publish that with --bytes"),
+        (b"1\n[" + b"1," * BODY_BYTES_MAX + b"[" * 256 + b"]" * 257, "points.jsonl:2", "nested deeper than 256 levels"),
+        (
+            b'["' + b"x" * LINE_BYTES_MAX + b'"]',
+            "points.jsonl:1",
+            "is longer than 67108864 bytes: write it into a file",
+        ),
     ],
+    ids=range(8),
 )
 def test_a_bad_line_is_named(tmp_path: Path, content: bytes, place: str, reason: str) -> None:
     with pytest.raises(InvalidError) as refused:
@@ -115,6 +125,18 @@ def test_a_file_that_is_too_large_for_a_message_is_uploaded_and_named(tmp_path: 
     assert uploaded == [larger]
     assert [(one.kind, one.key) for one in events] == [("bytes", str(largest)), ("file", str(larger))]
     assert bytes(events[1].body) == b'"' + b"0" * 32 + b'"'
+
+
+@pytest.mark.parametrize("excess", range(-2, 4))
+def test_what_is_too_large_for_a_message_is_known_to_the_byte(excess: int) -> None:
+    size_bytes = BODY_BYTES_MAX + excess
+    as_json = msgspec.Raw(b"[" + b" " * (size_bytes - 2) + b"]")
+    as_bytes = msgspec.Raw(msgspec.json.encode(b"x" * size_bytes))
+
+    found = [is_large(NewEventBody(body=as_json)), is_large(NewEventBody(body=as_bytes, kind="bytes"))]
+
+    assert found == [excess > 0] * 2
+    assert not is_large(NewEventBody(body=as_json, kind="file"))
 
 
 def test_the_key_of_a_file_is_its_path_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +204,32 @@ def test_what_has_no_length_is_no_event(tmp_path: Path) -> None:
         check_whole_files([pipe, Path("/dev/zero")], with_keys=True)
 
 
-def test_an_exported_line_may_be_longer_than_its_body() -> None:
-    longest = b'{"event":"EV-1","body":"' + b"x" * (BODY_BYTES_MAX - 2) + b'"}'
-    assert isinstance(LineReader("p", with_ids=True).read(longest, 1), NewEventBody)
+@pytest.mark.parametrize(
+    "line",
+    [b'{"event":"EV-1","body":"' + b"x" * (BODY_BYTES_MAX - 2) + b'"}', b'{"body":["' + b"x" * BODY_BYTES_MAX + b'"]}'],
+)
+def test_an_exported_line_may_be_longer_than_a_message(line: bytes) -> None:
+    assert isinstance(LineReader("p", with_ids=True).read(line, 1), NewEventBody)
+
+
+def test_a_long_line_comes_whole_through_a_pipe() -> None:
+    """In many pieces, beside short ones, the last without its end."""
+    lines = [b"1", b'["' + b"x" * (5 << 20) + b'"]', b"2", b'["' + b"y" * (2 << 20) + b'"]']
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(b"\n".join(lines))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        events = [bytes(one.body) for one in read_pipe(reading, LineReader("-")) if isinstance(one, NewEventBody)]
+    finally:
+        os.close(reading)
+        writer.join()
+
+    assert events == lines
 
 
 @pytest.mark.parametrize(

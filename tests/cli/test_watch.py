@@ -3,12 +3,13 @@
 from typing import Any
 
 import msgspec
+import pytest
 
 from muster.cli.console import render_time
-from muster.cli.watch import Rate, find_reasons, render_line, render_notice
+from muster.cli.watch import Rate, _Lines, find_reasons, render_line, render_notice
 from muster.client.shapes.account import CountsView
 from muster.client.shapes.stream import GapView, NoticeView
-from muster.client.shapes.workflows import Progress, QueueView
+from muster.client.shapes.workflows import BrakeView, Progress, QueueView
 
 
 def _progress(
@@ -44,6 +45,30 @@ def test_there_is_a_rate_once_there_are_two_looks_and_none_when_it_is_over() -> 
         "active: 4 waiting, 0 in work, 6 done, 0 dead of 10; 3 events/s, 2 workers, 1 failed attempt",
         "finished: 0 waiting, 0 in work, 10 done, 0 dead of 10; 2 failed attempts",
     ]
+
+
+def test_a_workflow_that_was_just_told_of_is_told_of_again_when_it_stops_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Within the second in which no more than a line is told: it may be the last news for days."""
+    lines = _Lines()
+    stopped = BrakeView("paused", 1.2, "muster", "task TK-1: 10 of its last 10 attempts failed", "exit 1: no")
+    looks = [
+        _progress(at=1.0, waiting=10),
+        _progress(at=1.1, waiting=9),
+        msgspec.structs.replace(
+            _progress(at=1.2, waiting=9), brake=stopped, why=f"it stopped itself: {stopped.reason}"
+        ),
+        msgspec.structs.replace(_progress(at=1.3, waiting=8), brake=stopped),
+        _progress(at=1.4, waiting=8),
+    ]
+
+    for one in looks:
+        lines.show(one)
+
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(" waiting")[0] for line in told] == ["active: 10", "active, paused: 9", "active: 8"]
+    assert told[1].endswith("; it stopped itself: task TK-1: 10 of its last 10 attempts failed")
 
 
 def test_of_a_chain_each_stage_is_told() -> None:

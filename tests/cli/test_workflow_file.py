@@ -93,11 +93,20 @@ def test_yaml_and_json_say_the_same(tmp_path: Path) -> None:
             "task_env: {A: 1}",
             [r"tasks\[0\].task_env\[...\]: expected `str`, got `int`; put it in quotes"],
         ),
+        ("n_workers: 2", "output: line", [r"flow.yaml:10: tasks\[0\].output: must be file or lines, not 'line'$"]),
+        ("n_workers: 2", "output: [lines]", [r"tasks\[0\].output: must be file or lines, not \"\['lines'\]\"$"]),
+        ("n_workers: 2", "output: null", [r"tasks\[0\].output: must be file or lines, not nothing$"]),
+        (
+            "n_workers: 2",
+            "pilot_config: {image_source: cvms}",
+            [r"flow.yaml:10: tasks\[0\].pilot_config.image_source: must be auto or cvmfs, not 'cvms'$"],
+        ),
+        ("n_workers: 2", "warm: maybe", [r"flow.yaml:10: tasks\[0\].warm: must be true or false, not 'maybe'$"]),
         ("n_workers: 2", "worker_config: 3", [r"worker_config: must be fields with their values, not '3'"]),
         (
             "name: squares\nfinish_when_done: true",
             "nmae: squares\nfinish_when_done: 1",
-            ["flow.yaml:1: nmae", "flow.yaml:2: finish_when_done: expected `bool`"],
+            ["flow.yaml:1: nmae", "flow.yaml:2: finish_when_done: must be true or false, not '1'"],
         ),
     ],
 )

@@ -325,6 +325,13 @@ def test_workers_that_have_ended_are_missed_only_where_something_is_left_to_do()
     assert found.remedies == (ADD,)
 
 
+def test_workers_that_ended_in_a_drained_workflow_come_back_when_it_is_resumed_and_not_before() -> None:
+    found = reason(replace(a_case(P.CONDOR_COMPLETE, cluster_id=7, is_needed=True), is_drained=True))
+
+    text = "its workers have ended, and events wait for its task: its workflow is drained, and new ones come when it is resumed"
+    assert found == Reason(Cause.WORKERS_ENDED, text, Party.PERSON, NOW - 20, remedies=("muster workflow resume WF-1",))
+
+
 # -- to be stopped ---------------------------------------------------------------------------------------------------------------
 
 

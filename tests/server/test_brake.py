@@ -317,6 +317,23 @@ async def test_more_workers_for_a_drained_workflow_are_refused_until_it_goes_on(
     assert (await stand.ask("POST", f"/muster/v1/tasks/{task_id}/actions/add-workers", more)).is_success
 
 
+async def test_whatever_a_drained_workflow_recommends_is_not_refused(stand: Stand) -> None:
+    workflow, order, worker = await start(stand)
+    await stand.publish(workflow, 1, 2)
+    await pause(stand, workflow, "drain")
+    await stand.step(worker, 1, want=1)
+    await stand.report(order, "completed", at=1.0)
+
+    found = await stand.get(path(workflow, "explanation"))
+
+    assert [one["cause"] for one in found["taskforces"]] == ["workers-ended"]
+    remedies = [line for one in (*found["reasons"], *found["taskforces"]) for line in one["remedies"]]
+    assert set(remedies) == {f"muster workflow resume {workflow['workflow_id']}"}
+    assert (await stand.post(path(workflow, "actions/resume")))["n_taskforces"] == 1
+    found = await stand.get(path(workflow, "explanation"))
+    assert "workers-ended" not in [one["cause"] for one in found["taskforces"]]
+
+
 async def test_dead_letters_go_back_while_it_is_paused_and_are_tried_when_it_goes_on(stand: Stand) -> None:
     workflow, _, worker = await start(stand, {**NEW, "tasks": [{**NEW_TASK, "attempts": 1}]})
     await stand.publish(workflow, 1)

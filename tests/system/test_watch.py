@@ -1,17 +1,10 @@
 """Does one who looks on miss nothing, and hear nothing twice, while the service is killed and started again?"""
 
-import json
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from harness.stack import MUSTER, Stack, clean_environment
+from harness.stack import Stack
 from harness.waiting import wait_for
+from harness.watching import watching
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow
 from muster.client.shapes.stream import NoticeView
 
@@ -25,38 +18,6 @@ def stack(request: pytest.FixtureRequest, stack: Stack) -> Stack:
     if request.param == "postgresql":
         stack.database_url = request.getfixturevalue("postgres_url")
     return stack
-
-
-@dataclass
-class Watching:
-    """A `muster workflow watch` that goes on, and what it has printed."""
-
-    process: "subprocess.Popen[bytes]"
-    output: Path
-
-    def lines(self) -> list[str]:
-        return self.output.read_text().splitlines()
-
-    def notices(self) -> list[Any]:
-        return [one for one in map(json.loads, self.lines()) if "kind" in one]
-
-    def wait_for_end(self) -> int:
-        return self.process.wait(timeout=60)
-
-
-@contextmanager
-def watching(stack: Stack, workflow: str, *options: str) -> Iterator[Watching]:
-    output = stack.root / "watched"
-    environment = clean_environment() | {"MUSTER_URL": stack.url, "MUSTER_TOKEN_FILE": str(stack.state / "token")}
-    with output.open("wb") as out, (stack.root / "watched.errors").open("wb") as errors:
-        command = [str(MUSTER), "workflow", "watch", workflow, *options]
-        process = subprocess.Popen(command, stdout=out, stderr=errors, env=environment, cwd=stack.root)
-    try:
-        yield Watching(process, output)
-    finally:
-        process.kill()
-        process.wait(timeout=30)
-        print((stack.root / "watched.errors").read_text())  # stands in the report of a failure
 
 
 def submit(stack: Stack) -> str:
@@ -86,7 +47,7 @@ def test_no_notice_is_missing_or_told_twice_when_the_service_is_killed(stack: St
         told = [one for one in client.stream(workflow) if isinstance(one, NoticeView)]
     stack.stop("site")
 
-    assert status == 0, (stack.root / "watched.errors").read_text()
+    assert status == 0, watched.said()
     assert [one["id"] for one in watched.notices()] == [one.id for one in told]
     assert [one.data["queue"] for one in told if one.kind == "queue.closed"] == QUEUES
     assert told[-1].data["phase"] == "condor-complete"
@@ -111,5 +72,5 @@ def test_it_goes_on_as_before_when_the_service_is_started_again(stack: Stack) ->
     assert status == 1
     assert watched.lines()[0].startswith("active: 0 waiting, 0 in work, 0 done, 0 dead of 0 (in0 0 of 0, ")
     assert watched.lines()[-1].startswith("aborted: 2 waiting, 0 in work, 0 done, 0 dead of 2")
-    errors = (stack.root / "watched.errors").read_text()
+    errors = watched.said()
     assert "2 events wait and will not be worked on\nstatus 1: the workflow was aborted, 2 events waiting\n" in errors

@@ -149,7 +149,9 @@ task.run(handle)
                 )
             ]
         )
-        worker = start(service, HIDDEN=f"{others},{tmp_path / 'token'},{tmp_path / 'never-there'}")
+        (tmp_path / "by another name").symlink_to(others)
+        again = f"{others}/,{others / 'clusters'},{tmp_path / 'by another name'},{others / 'clusters' / 'enrol.json'}"
+        worker = start(service, HIDDEN=f"{others},{again},{tmp_path / 'token'},{tmp_path / 'never-there'}")
         service.wait_for(done=1, deadline_s=60)
         [seen] = service.results()
         assert worker.folder == worker_folder

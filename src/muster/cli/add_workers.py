@@ -4,7 +4,7 @@ import contextlib
 
 from muster.cli.console import clean, put, put_json, render_count, say
 from muster.cli.failure import OK, UsageError
-from muster.cli.lookup import check_task_id, get_workflow_id
+from muster.cli.lookup import get_task, get_workflow_id
 from muster.cli.service import HERE, Service, connect
 from muster.client.shapes.workflows import TaskforceView, TaskView, WorkflowView
 from muster.client.synchronous import Client
@@ -59,13 +59,13 @@ def add_workers_to_task(
     """Give a task more workers, with the settings of its first ones; they are started before others. Prints their taskforce.
 
     Args:
-        task: its id; its workflow must be active.
+        task: its id; or a workflow's id, or `latest`, where that has one task. The workflow must be active.
         workers: how many more.
         location: where they run; not needed where the task has only one place.
         idempotency_key: adding again with the same key and numbers adds nothing.
     """
     with connect(service) as client:
-        return _add(client, client.get_task(check_task_id(task)), workers, location, idempotency_key, service)
+        return _add(client, get_task(client, task), workers, location, idempotency_key, service)
 
 
 def _add(

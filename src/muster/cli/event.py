@@ -24,7 +24,7 @@ from muster.cli.console import (
 from muster.cli.event_logs import EXAMPLES as EXAMPLES_OF_LOGS
 from muster.cli.event_logs import logs
 from muster.cli.failure import OK
-from muster.cli.large_bodies import fetch_body, put_large_body
+from muster.cli.large_bodies import fetch_body, put_large_body, say_references
 from muster.cli.listing import collect
 from muster.cli.lookup import check_event_id, get_workflow_id
 from muster.cli.queue import render_result
@@ -156,7 +156,7 @@ def export(
         state: only those in this state; may be given again for others. One that changes its state meanwhile may be left out.
         with_ids: write {"event": id, "key": key, "kind": "json", "body": body}; bytes have the kind bytes and a base64 text as body.
     """
-    count, n_bytes, n_purged = 0, 0, 0
+    count, n_bytes, n_purged, n_references = 0, 0, 0, 0
     is_shown = sys.stderr.isatty()
     try:
         with connect(service) as client:
@@ -173,6 +173,7 @@ def export(
                         put_data(render_result(event, with_ids=with_ids) + b"\n")
                         count += 1
                         n_bytes += event.kind == "bytes"
+                        n_references += files is None and event.kind == "file"
                         if is_shown and count % EVENTS_BETWEEN_NEWS == 0:
                             print(f"\r{count} exported ", end="", file=sys.stderr, flush=True)
     except BrokenPipeError:
@@ -182,6 +183,7 @@ def export(
         if is_shown and count >= EVENTS_BETWEEN_NEWS:
             print(file=sys.stderr)
     say(f"{count} exported")
+    say_references(n_references, workflow_id, alias)
     if n_purged:
         say(f"{n_purged} were left out: their bodies are not kept any more")
     if n_bytes and not with_ids:

@@ -1,5 +1,7 @@
 """Which workflow, task, taskforce or event is meant by the word on the command line?"""
 
+from muster.cli.failure import UsageError
+from muster.client.shapes.workflows import TaskView
 from muster.client.synchronous import Client
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 from muster.domain.ids import EVENT_ID, TASK_ID, TASKFORCE_UUID, WORKFLOW_ID
@@ -37,6 +39,20 @@ def check_task_id(word: str) -> str:
         )
         raise InvalidError([Finding("task", reason)])
     return word
+
+
+def get_task(client: Client, word: str) -> TaskView:
+    """The task that the word stands for: by its id, or as the only one of a workflow.
+
+    Raises NotFoundError, InvalidError; UsageError: the workflow has several.
+    """
+    if word not in LATEST and WORKFLOW_ID.fullmatch(word) is None:
+        return client.get_task(check_task_id(word))
+    view = client.get_workflow(get_workflow_id(client, word))
+    if len(view.tasks) != 1:
+        known = ", ".join(one.task_id for one in view.tasks)
+        raise UsageError(f"workflow {view.workflow_id} has {len(view.tasks)} tasks: name one of {known}")
+    return view.tasks[0]
 
 
 def check_taskforce_uuid(word: str) -> str:

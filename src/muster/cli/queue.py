@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 from muster.cli.console import put, put_data, put_json, put_table, say
 from muster.cli.failure import OK, UsageError
 from muster.cli.going_on import Again, render_break_off
-from muster.cli.large_bodies import fetch_body, make_upload
+from muster.cli.large_bodies import bring_large, fetch_body, make_upload, say_references
 from muster.cli.lookup import get_workflow_id
 from muster.cli.service import HERE, Service, connect
 from muster.cli.values import (
@@ -68,7 +68,8 @@ def publish(
 ) -> int:
     """Publish events: one for each JSON line, or one for each file.
 
-    Files are checked whole before the first event is sent. Lines of a pipe (-) are sent as they come.
+    Files are checked whole before the first event is sent. Lines of a pipe (-) are sent as they come. A body over 1 MiB is brought to
+    the service first, as a file, and the event refers to it: whoever works on it gets it as any other.
 
     A queue has one event of each key: a second one is not published, and you are told if its body is another.
     A result carries the key of its event: `muster queue consume --with-ids` shows it.
@@ -108,10 +109,11 @@ def publish(
     key = idempotency_key or uuid.uuid4().hex
     with connect(service) as client:
         workflow_id = get_workflow_id(client, workflow)
-        values: Iterator[object] = _read_all(files, lines, is_flushed=idempotency_key is None)
         if bytes:
             upload = make_upload(client, workflow_id)
-            values = read_whole_files(files, with_keys=not no_keys, upload=upload)
+            values: Iterator[object] = read_whole_files(files, with_keys=not no_keys, upload=upload)
+        else:
+            values = bring_large(client, workflow_id, _read_all(files, lines, is_flushed=idempotency_key is None))
         answer = _publish(
             client,
             Publication(workflow_id, alias, values, batch=batch, close=close, idempotency_key=key),
@@ -172,7 +174,7 @@ def consume(
     """
     if max is not None and max < 1:
         raise UsageError(f"--max {max} is below 1")
-    count = 0
+    count, n_references = 0, 0
     with connect(service) as client:
         workflow_id = get_workflow_id(client, workflow)
         with contextlib.closing(client.consume(workflow_id, alias, limit=max, wait=not no_wait)) as events:
@@ -182,12 +184,15 @@ def consume(
                         fetch_body(client, workflow_id, event.body, files)
                     put_data(render_result(event, with_ids=with_ids) + b"\n")
                     count += 1
+                    n_references += files is None and event.kind == "file"
             except BrokenPipeError:
                 say(
                     f"{count} were written and are consumed, though whoever reads ended before that: --max takes no more than "
                     f"so many, and muster event export {workflow_id} {alias} shows all of them again"
                 )
                 raise
+            finally:  # however it ends: what was consumed is not given again
+                say_references(n_references, workflow_id, alias)
     say(f"{count} consumed")
     return OK
 

@@ -10,12 +10,11 @@ from msgspec import UNSET
 from muster.cli.brake import render_brake
 from muster.cli.console import put, put_json, say
 from muster.cli.failure import OK, UsageError
-from muster.cli.lookup import check_task_id, get_workflow_id
+from muster.cli.lookup import get_task
 from muster.cli.remedies import say_next
 from muster.cli.service import HERE, Service, connect
 from muster.cli.workflow_file import read_changes
 from muster.client.shapes.workflows import ReviseTask, RevisionView, TaskView, WorkerChanges
-from muster.client.synchronous import Client
 
 EXAMPLES = """Examples:
   muster task revise latest --args "python mine.py --n-steps 10 {{INFILE}}"
@@ -68,7 +67,7 @@ def revise(
         before = WorkerChanges() if changes.worker_config is UNSET else changes.worker_config
         changes = msgspec.structs.replace(changes, worker_config=msgspec.structs.replace(before, **named))
     with connect(service) as client:
-        present = _get_task(client, task)
+        present = get_task(client, task)
         if env:
             changes = msgspec.structs.replace(changes, task_env=_change_variables(present, env))
         view = client.revise_task(present.task_id, changes, idempotency_key=idempotency_key)
@@ -104,16 +103,6 @@ def render_changes(revision: RevisionView) -> list[tuple[str, Any]]:
         (name, [f"{key}={one}" for key, one in value.items()] if isinstance(value, dict) else value)
         for name, value in revision.changes.items()
     ]
-
-
-def _get_task(client: Client, name: str) -> TaskView:
-    if name.startswith("TK-"):
-        return client.get_task(check_task_id(name))
-    view = client.get_workflow(get_workflow_id(client, name))
-    if len(view.tasks) != 1:
-        known = ", ".join(one.task_id for one in view.tasks)
-        raise UsageError(f"workflow {view.workflow_id} has {len(view.tasks)} tasks: name one of {known}")
-    return view.tasks[0]
 
 
 def _change_variables(task: TaskView, env: tuple[str, ...]) -> dict[str, str]:

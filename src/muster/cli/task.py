@@ -8,7 +8,7 @@ from muster.cli.add_workers import EXAMPLES_OF_TASK, add_workers_to_task
 from muster.cli.console import clean, put, put_fields, put_json, put_table, say
 from muster.cli.failure import OK
 from muster.cli.found import list_found, render_found
-from muster.cli.lookup import check_task_id, get_workflow_id
+from muster.cli.lookup import get_task, get_workflow_id
 from muster.cli.revise import EXAMPLES as EXAMPLES_OF_REVISE
 from muster.cli.revise import render_changes, revise
 from muster.cli.service import HERE, Service, connect
@@ -79,6 +79,7 @@ def list_(
 
 @app.command(
     help_epilogue="""Examples:
+  muster task show latest
   muster task show TK-6f1a2b3c-00c3a1b2-5d6e7f80
   muster task show TK-6f1a2b3c-00c3a1b2-5d6e7f80 --json"""
 )
@@ -86,11 +87,11 @@ def show(task: str, /, *, service: Service = HERE) -> int:
     """Show a task, and the newest of its taskforces.
 
     Args:
-        task: its id.
+        task: its id; or a workflow's id, or `latest`, where that has one task.
     """
-    task_id = check_task_id(task)
     with connect(service) as client:
-        view = client.get_task(task_id)
+        view = get_task(client, task)
+        task_id = view.task_id
         taskforces, more = (
             ([], None)
             if service.json

@@ -13,12 +13,16 @@ from muster.client.conversations import FLUSH
 from muster.client.shapes.events import NewEventBody
 from muster.domain.errors import Finding, InvalidError, NotFoundError
 from muster.domain.queue import BODY_BYTES_MAX, KEY_CHARS_MAX
+from muster.worker.body_rules import find_excess
 
 FINDINGS_MAX = 10
 """Bad lines that are named; more are counted."""
+LINE_BYTES_MAX = 64 << 20
+"""Of one line, which is read whole. A body over 1 MiB goes as a file, which may be larger than this."""
 CHUNK_BYTES = 1 << 16
 QUIET_S = 0.2
 """What has come from a pipe is sent when nothing more comes for so long."""
+_AS_FILE = "write it into a file of its own, and publish that with --bytes"
 
 
 @dataclass(frozen=True)
@@ -35,23 +39,22 @@ class LineReader:
     key_field: str | None = None
     with_ids: bool = False
 
-    @property
-    def bytes_max(self) -> int:
-        """Of one line. An exported one has the event's id and key besides, and bytes a third longer."""
-        return 2 * BODY_BYTES_MAX if self.with_ids else BODY_BYTES_MAX
-
     def read(self, line: bytes, number: int) -> NewEventBody | Finding:
         """The event of a line (numbered from 1), or what is wrong with the line."""
         where = f"{self.name}:{number}"
-        if len(line) > self.bytes_max:
-            return Finding(where, f"is longer than {self.bytes_max} bytes")
+        if len(line) > LINE_BYTES_MAX:
+            return Finding(where, f"is longer than {LINE_BYTES_MAX} bytes: {_AS_FILE}")
         try:
             line.decode()
             body = msgspec.json.decode(line, type=msgspec.Raw)  # the text is the event: 1e400 is JSON, though no float
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Finding(where, f"is not JSON ({str(error)[:100]}): {_show(line)}")
-        if self.with_ids:
-            return _read_exported(line, where)
+        event = _read_exported(line, where) if self.with_ids else self._make(body, line, where)
+        if isinstance(event, NewEventBody) and (reason := _find_fault_of_large(event)) is not None:
+            return Finding(where, reason)
+        return event
+
+    def _make(self, body: msgspec.Raw, line: bytes, where: str) -> NewEventBody | Finding:
         key = None
         if self.key_field is not None and (key := _find_key(line, self.key_field)) is None:
             what = f"a text of 1 to {KEY_CHARS_MAX} characters, or a whole number"
@@ -93,11 +96,15 @@ def read_lines(file: BinaryIO, reader: LineReader) -> Iterator[NewEventBody]:
 
 def read_pipe(descriptor: int, reader: LineReader) -> Iterator[object]:
     """The events of a pipe or terminal as they come; `FLUSH` when nothing more is there for the moment."""
-    number, rest = 0, b""
+    number, rest = 0, bytearray()
     while chunk := os.read(descriptor, CHUNK_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > reader.bytes_max:
-            lines, rest = [*lines, rest], b""  # too long already: refused below, with its number
+        head, *others = chunk.split(b"\n")
+        rest += head  # what came of a long line before is not copied for each piece of it
+        lines: list[bytes] = []
+        if others:
+            lines, rest = [bytes(rest), *others[:-1]], bytearray(others[-1])
+        if len(rest) > LINE_BYTES_MAX:
+            lines, rest = [*lines, bytes(rest)], bytearray()  # too long already: refused below, with its number
         for line in lines:
             number += 1
             if line.strip():
@@ -105,7 +112,7 @@ def read_pipe(descriptor: int, reader: LineReader) -> Iterator[object]:
         if lines and not select.select([descriptor], [], [], QUIET_S)[0]:
             yield FLUSH
     if rest.strip():
-        yield _require(reader.read(rest.strip(), number + 1))
+        yield _require(reader.read(bytes(rest.strip()), number + 1))
 
 
 def check_whole_files(paths: Sequence[Path], *, with_keys: bool) -> int:
@@ -168,9 +175,30 @@ def _read_exported(line: bytes, where: str) -> NewEventBody | Finding:
         return Finding(where, f'is no {{"event": …, "key": …, "body": …}} ({str(error)[:100]}): {_show(line)}')
     if exported.key is not None and not 1 <= len(exported.key) <= KEY_CHARS_MAX:
         return Finding(where, f"has a key of {len(exported.key)} characters; 1 to {KEY_CHARS_MAX} are allowed")
-    if exported.kind == "json" and len(bytes(exported.body)) > BODY_BYTES_MAX:
-        return Finding(where, f"has a body that is longer than {BODY_BYTES_MAX} bytes")
     return NewEventBody(body=exported.body, kind=exported.kind, key=exported.key)
+
+
+def is_large(event: NewEventBody) -> bool:
+    """Is its body, as it stands in the event, too large for a message?"""
+    body = bytes(event.body)
+    match event.kind:
+        case "json":
+            return len(body) > BODY_BYTES_MAX
+        case "bytes":  # base64 between quotes
+            padding = body[-3:].count(b"=")
+            return (len(body) - 2) // 4 * 3 - padding > BODY_BYTES_MAX
+        case _:
+            return False
+
+
+def _find_fault_of_large(event: NewEventBody) -> str | None:
+    """Why a body that goes as a file must not: the service does not look into files, and to whom it is an error is too late."""
+    body = bytes(event.body)
+    if event.kind != "json" or not is_large(event):
+        return None
+    if body.startswith(b'"'):  # a small one reaches plain commands without its quotes, a file as it is
+        return f"is a text of {len(body)} bytes: over {BODY_BYTES_MAX}, {_AS_FILE}"
+    return find_excess(body)
 
 
 def _find_key(line: bytes, field: str) -> str | None:

@@ -12,15 +12,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from muster.cli.brake import render_state
+from muster.cli.brake import render_brake, render_state
 from muster.cli.console import clean, make_console, put, put_json, render_count, render_duration, render_time, say
 from muster.cli.failure import FAILED, OK
-from muster.cli.remedies import say_remedies
+from muster.cli.remedies import say_next, say_remedies
 from muster.cli.service import Service
 from muster.client.live import LiveMessage
 from muster.client.shapes.account import CountsView
 from muster.client.shapes.stream import GapView, NoticeView
-from muster.client.shapes.workflows import Progress
+from muster.client.shapes.workflows import BrakeView, Progress
 from muster.client.synchronous import Client
 
 RATE_OVER_S = 10.0
@@ -58,10 +58,14 @@ def watch_workflow(client: Client, workflow_id: str, service: Service, *, notice
         closing(client.follow(workflow_id, notices=notices, on_poll=tell)) as messages,
         _open_view(service.json) as show,
     ):
+        brake: BrakeView | None = None
         for message in messages:
             show(message)
             if isinstance(message, Progress):  # the first message is one
                 progress = message
+                if progress.brake is not None and progress.brake != brake:
+                    say_stopped(progress, progress.brake, service)
+                brake = progress.brake
     reasons = list(find_reasons(progress))
     if not reasons:
         return OK
@@ -81,6 +85,16 @@ def find_reasons(ended: Progress) -> Iterator[str]:
     for count, what in ((ended.input.dead, "dead"), (ended.input.waiting, "waiting"), (ended.input.in_work, "in work")):
         if count:
             yield f"{render_count(count, 'event')} {what}"
+
+
+def say_stopped(progress: Progress, brake: BrakeView, service: Service) -> None:
+    """Tell that it stands still until somebody resumes it, why, and what to type: nothing else happens to it."""
+    say(progress.why or render_brake(brake))
+    say("no event of it is begun until it is resumed")
+    has_tripped = brake.fingerprint is not None
+    mind = "    # once the cause is mended, or to go on as it is" if has_tripped else ""
+    here = progress.workflow_id
+    say_next([f"muster workflow explain {here}", f"muster workflow resume {here}{mind}"], service)
 
 
 def say_left_behind(waiting: int) -> None:
@@ -136,20 +150,22 @@ def _open_view(as_json: bool) -> Iterator[Callable[[LiveMessage], None]]:  # noq
 
 
 class _Lines:
-    """A line when something has changed, at most one a second unless it is the last; and one for each notice."""
+    """A line when something has changed, at most one a second unless it is stopped, goes on, or is the last; and one for each notice."""
 
     def __init__(self) -> None:
         self._rate = Rate()
         self._told_at = float("-inf")
+        self._brake: BrakeView | None = None
 
     def show(self, message: LiveMessage) -> None:
         if not isinstance(message, Progress):
             put(render_notice(message))
             return
         speed = self._rate.note(message)
-        if message.at - self._told_at >= 1.0 or message.state != "active":
+        # Of a workflow that was stopped no more news may come, which would tell what was left out now.
+        if message.at - self._told_at >= 1.0 or message.state != "active" or message.brake != self._brake:
             put(render_line(message, speed))
-            self._told_at = message.at
+            self._told_at, self._brake = message.at, message.brake
 
 
 class _LiveView:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -162,6 +162,8 @@ def _judge(value: Any, wanted: Any, path: str) -> Iterator[Finding]:
             where = path + inner.rstrip("`")
             if where.endswith("_s"):
                 reason = f"must be a number of seconds, not {_describe(value)}"
+            elif (choices := _list_choices(wanted)) and not inner:
+                reason = f"must be {' or '.join(choices)}, not {_describe(value)}"
             yield Finding(where, f"{reason[:1].lower()}{reason[1:]}" + _advise(value, wanted))
             return
         if isinstance(value, float) and not math.isfinite(value):
@@ -188,6 +190,13 @@ def _judge_fields(value: Any, wanted: type[msgspec.Struct], path: str) -> Iterat
             yield from _judge(value[name], one.type, _join(path, name))
         elif one.required:
             yield Finding(_join(path, name), "is missing")
+
+
+def _list_choices(wanted: object) -> list[str]:
+    """The values that there are, where a field takes a few words only."""
+    if wanted is bool:
+        return ["true", "false"]
+    return [str(one) for one in get_args(wanted)] if get_origin(wanted) is Literal else []
 
 
 def _advise(value: object, wanted: object) -> str:

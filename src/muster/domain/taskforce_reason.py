@@ -35,6 +35,7 @@ class TaskforceCase:
         has_others: are there other workers for its task, or on their way, so that its events are worked on?
         no_room: why it is not let in; None where there is room.
         displacement: why no agent can take it (`domain.displacement`), as half a sentence; None where one can.
+        is_drained: was its workflow drained, so that more workers are refused until it is resumed?
     """
 
     taskforce: Taskforce
@@ -47,6 +48,7 @@ class TaskforceCase:
     has_others: bool = False
     no_room: NoRoom | None = None
     displacement: str | None = None
+    is_drained: bool = False
 
 
 def render_final(reason: str) -> str:
@@ -265,6 +267,10 @@ def _explain_stop(case: TaskforceCase, now: float) -> Reason | None:
 def _explain_end(case: TaskforceCase) -> Reason | None:
     if not case.is_needed:
         return None
+    if case.is_drained:
+        text = "its workers have ended, and events wait for its task: its workflow is drained, and new ones come when it is resumed"
+        resume = f"muster workflow resume {case.taskforce.workflow_id}"
+        return Reason(Cause.WORKERS_ENDED, text, Party.PERSON, find_since(case), remedies=(resume,))
     text = "its workers have ended, events wait for its task, and no other workers of it are left: add some, or end the workflow"
     return Reason(Cause.WORKERS_ENDED, text, Party.PERSON, find_since(case), remedies=(_add_workers(case),))
 

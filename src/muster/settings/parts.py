@@ -298,8 +298,8 @@ class SiteSettings(CredentialSettings, CondorFields):
     @classmethod
     def _check_folders(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
         # A comma in one is no separator any more: it was no text, but a path that our own code has found.
-        plain = iter(parse_folders(",".join(one for one in folders if "," not in one)))
-        return tuple(one if "," in one else next(plain) for one in folders)
+        found = dict.fromkeys(one for one in folders if "," in one)
+        return (*found, *parse_folders(",".join(one for one in folders if "," not in one)))
 
 
 PARTS: Mapping[str, type[FromVariables]] = {"serve": ServerSettings, "site": SiteSettings, "client": ClientSettings}

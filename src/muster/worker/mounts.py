@@ -15,16 +15,15 @@ OWN = "/ewms-pilot-data"
 
 
 def parse_folders(text: str) -> "Tuple[str, ...]":
-    """Paths, separated by commas. Raises ValueError with half a sentence."""
+    """Paths, separated by commas; one that is given again counts once. Raises ValueError with half a sentence."""
     paths: List[str] = []
     for number, part in enumerate(filter(None, (part.strip() for part in text.split(","))), start=1):
         if not part.startswith("/") or ".." in part.split("/") or "\0" in part:
             # Not quoted: who names the setting shows its value, with what is secret in it masked.
             raise ValueError(f"must be absolute paths of folders, separated by commas, and number {number} is none")
         path = "/" + os.path.normpath(part).lstrip("/")
-        if path in paths:
-            raise ValueError(f"names {path} twice")
-        paths.append(path)
+        if path not in paths:
+            paths.append(path)
     return tuple(paths)
 
 

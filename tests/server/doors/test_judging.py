@@ -54,7 +54,7 @@ def test_every_fault_is_found_with_its_path() -> None:
             ("share", "must be type 'number' (float)"),
             ("inner", "Additional properties are not allowed ('else' was unexpected)"),
             ("inner.size", "must match one of the accepted types: integer, string"),
-            ("inner.word", "must be one of: 'a', 'b'"),
+            ("inner.word", "is 'c'; must be one of: 'a', 'b'"),
             ("many[1]", "'size' is a required property"),
             ("many[2]", "must be type 'object' (dict)"),
             ("pairs[1]", "must have exactly 2 items"),
@@ -62,6 +62,24 @@ def test_every_fault_is_found_with_its_path() -> None:
             ("table.x.y", "must be type 'integer' (int)"),
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("c\x1b", r"'c\x1b'"),
+        ("c" * 100, f"'{'c' * 77}...'"),
+        (7, "7"),
+        (True, "true"),
+        (None, "null"),
+        (["a"], "an array"),
+        ({"a": 1}, "an object"),
+    ],
+)
+def test_a_word_that_there_is_not_is_told_with_those_that_there_are(value: object, shown: str) -> None:
+    assert findings_of({"number": 1, "inner": {"size": 1, "word": value}}) == [
+        ("inner.word", f"is {shown}; must be one of: 'a', 'b'"),
+    ]
 
 
 def test_an_integer_may_be_written_with_a_point_and_a_boolean_is_none() -> None:

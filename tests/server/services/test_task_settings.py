@@ -94,6 +94,24 @@ def test_a_bad_value_is_a_finding_that_names_the_variable(variable: str, value: 
     assert [one.field for one in findings] == [f"tasks[0].pilot_config.environment.{variable}"]
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("MUSTER_TASK_OUTPUT", "line", "is 'line'; must be file or lines"),
+        ("MUSTER_TASK_OUTPUT", ["file", "lines"], "is 'file;lines'; must be one value, not a list"),
+        ("MUSTER_TASK_OUTPUT", "x" * 1000, f"is '{'x' * 80}'; must be file or lines"),
+        ("MUSTER_TASK_WARM", "perhaps", "is 'perhaps'; must be true or false"),
+        ("MUSTER_TASK_ATTEMPTS", "many", "is 'many'; must be a whole number"),
+        ("EWMS_PILOT_TASK_TIMEOUT", "soon", "is 'soon'; must be a number"),
+    ],
+)
+def test_a_value_that_a_variable_does_not_take_is_told_with_those_that_it_takes(
+    variable: str, value: Any, reason: str
+) -> None:
+    _, findings = resolve({variable: value})
+    assert findings == [Finding(f"tasks[0].pilot_config.environment.{variable}", reason)]
+
+
 def test_settings_of_the_worker_that_are_the_users_are_none_of_the_task() -> None:
     theirs = {
         "MUSTER_WORKER_BATCH": 4,
@@ -154,10 +172,10 @@ def test_a_bad_field_is_a_finding_that_names_the_field(fields: dict[str, Any]) -
         (0, None),
         ("2", None),
         (64, None),
-        (65, "must be 0 to 64"),
-        ("-1", "must be 0 to 64"),
-        ("all", "must be a whole number"),
-        (["1"], "must be one value, not a list"),
+        (65, "is '65'; must be 0 to 64"),
+        ("-1", "is '-1'; must be 0 to 64"),
+        ("all", "is 'all'; must be a whole number"),
+        (["1", "2"], "is '1;2'; must be one value, not a list"),
     ],
 )
 def test_gpus_are_a_number(value: Any, reason: str | None) -> None:
@@ -172,5 +190,7 @@ def test_the_first_task_may_ask_for_the_end() -> None:
     assert not wants_to_finish(task({}), "tasks[0]", findings)
     assert findings == []
     assert not wants_to_finish(task({"MUSTER_TASK_FINISH_WHEN_DONE": "later"}), "tasks[0]", findings)
-    assert [one.field for one in findings] == ["tasks[0].pilot_config.environment.MUSTER_TASK_FINISH_WHEN_DONE"]
+    assert findings == [
+        Finding("tasks[0].pilot_config.environment.MUSTER_TASK_FINISH_WHEN_DONE", "is 'later'; must be true or false")
+    ]
     assert resolve({"MUSTER_TASK_FINISH_WHEN_DONE": "true"})[1] == []

@@ -80,7 +80,8 @@ def _walk(value: Any, wanted: inspect.Type, path: str, findings: list[Finding]) 
             return _walk(value, wanted.type, path, findings)
         case inspect.LiteralType():
             if value not in wanted.values or isinstance(value, bool):
-                findings.append(Finding(path, f"must be one of: {', '.join(map(repr, wanted.values))}"))
+                known = ", ".join(map(repr, wanted.values))
+                findings.append(Finding(path, f"is {_show(value)}; must be one of: {known}"))
             return value
         case inspect.AnyType() | inspect.RawType():
             return value
@@ -213,6 +214,19 @@ def _name(wanted: inspect.Type) -> str | None:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{_clip(name)}" if path else _clip(name)
+
+
+def _show(value: object) -> str:
+    """A value that somebody else chose, short enough to be told."""
+    match value:
+        case dict():
+            return "an object"
+        case list():
+            return "an array"
+        case str():
+            return repr(_clip(value))
+        case _:  # a number, true, false or null, as in JSON
+            return _clip(msgspec.json.encode(value).decode())
 
 
 def _clip(name: str) -> str:

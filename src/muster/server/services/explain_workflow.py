@@ -118,6 +118,7 @@ def _list_cases(
             has_others=one.task_id in free,
             no_room=no_room,
             displacement=stall.find_displacement(one),
+            is_drained=workflow.lets_workers_go,
         )
         for one in chosen
     ]

@@ -29,6 +29,7 @@ MAX_EVENTS_MAX = 1_000_000_000
 SLOTS_MAX = 1024
 GPUS_MAX = 64
 LEASE_S_MIN, LEASE_S_MAX = 1.0, 86_400.0
+VALUE_CHARS_SHOWN = 80
 BRAKE_ATTEMPTS_MIN, BRAKE_ATTEMPTS_MAX = 10, 10_000
 EXTENSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 """A file name's ending, without the dot in front."""
@@ -152,7 +153,7 @@ def resolve_task_settings(task: NewTask, path: str, findings: list[Finding]) -> 
         try:
             value = parse(_one_text(given))
         except ValueError as error:
-            findings.append(Finding(where, str(error)))
+            findings.append(Finding(where, _tell_fault(given, error)))
             continue
         is_given = field in said_by or getattr(task, field) != _DEFAULTS[field]
         if is_given and value != fields[field]:
@@ -168,7 +169,7 @@ def _judge_gpus(given: str | int | list[str], where: str) -> Iterator[Finding]:
     try:
         parse_gpus(given)
     except ValueError as error:
-        yield Finding(where, str(error))
+        yield Finding(where, _tell_fault(given, error))
 
 
 def wants_to_finish(task: NewTask, path: str, findings: list[Finding]) -> bool:
@@ -179,8 +180,13 @@ def wants_to_finish(task: NewTask, path: str, findings: list[Finding]) -> bool:
     try:
         return parse_flag(_one_text(given))
     except ValueError as error:
-        findings.append(Finding(f"{path}.pilot_config.environment.{FINISH_WHEN_DONE}", str(error)))
+        findings.append(Finding(f"{path}.pilot_config.environment.{FINISH_WHEN_DONE}", _tell_fault(given, error)))
         return False
+
+
+def _tell_fault(given: str | int | list[str], error: ValueError) -> str:
+    """As `worker.settings.find_fault` says it."""
+    return f"is {_text_at_worker(given)[:VALUE_CHARS_SHOWN]!r}; {error}"
 
 
 def _one_text(given: str | int | list[str]) -> str:
