@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -95,7 +96,8 @@ class PoolContract:
         cluster = await pool.submit(spec(*STAYS, n_workers=3), tag="TF-1")
 
         seen = await wait_until_seen(pool, cluster, {self.RUNNING: 3})
-        assert seen == Observation({self.RUNNING: 3}, {}, n_left=3, ended_at=None)
+        assert replace(seen, facts=None) == Observation({self.RUNNING: 3}, {}, n_left=3, ended_at=None)
+        assert await pool.explain(cluster) == ()
 
     async def test_workers_that_end_well_are_done(self, pool: Pool) -> None:
         cluster = await pool.submit(spec(*ENDS_WELL, n_workers=2), tag="TF-1")
@@ -136,6 +138,8 @@ class PoolContract:
     async def test_what_does_not_exist_cannot_be_observed_and_is_gone_already(self, pool: Pool) -> None:
         with pytest.raises(NotFoundError):
             await pool.observe(4711)
+        with pytest.raises(NotFoundError):
+            await pool.explain(4711)
 
         await pool.remove(4711, grace_s=0)
         await pool.forget(4711)
@@ -190,7 +194,7 @@ class PoolContract:
 
         assert await later.find("TF-1") == cluster
         seen = await wait_until_seen(later, cluster, {self.RUNNING: 2})
-        assert seen == Observation({self.RUNNING: 2}, {}, n_left=2, ended_at=None)
+        assert replace(seen, facts=None) == Observation({self.RUNNING: 2}, {}, n_left=2, ended_at=None)
         await later.remove(cluster, grace_s=5)
         assert (await later.observe(cluster)).counts == {REMOVED: 2}
 

@@ -95,6 +95,11 @@ class FakePool:
         errors = {"worker ended with status 1": one.procs.count(FATAL)} if FATAL in one.procs else {}
         return Observation(dict(Counter(one.procs)), errors, n_left, None if n_left else one.ended_at)
 
+    async def explain(self, cluster: int) -> Sequence[str]:
+        if cluster not in self.world.clusters:
+            raise NotFoundError(f"cluster {cluster}")
+        return ()
+
     async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
         with anyio.move_on_after(timeout_s):
             while True:

@@ -85,6 +85,29 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What a pool tells of a cluster beside its procs' states.
+
+    Args:
+        restarts, evictions, disconnects, failed_starts: how often so far.
+        disconnected: procs whose machine is out of reach now.
+        holds: how many are held now, by reason, in the pool's words.
+        transfers: how many are moving files now, by step.
+        hosts, sites: how many run where now.
+    """
+
+    restarts: int = 0
+    evictions: int = 0
+    disconnects: int = 0
+    failed_starts: int = 0
+    disconnected: int = 0
+    holds: Mapping[str, int] = field(default_factory=dict)
+    transfers: Mapping[str, int] = field(default_factory=dict)
+    hosts: Mapping[str, int] = field(default_factory=dict)
+    sites: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Observation:
     """What became of a cluster so far.
 
@@ -93,12 +116,14 @@ class Observation:
         errors: how many procs ended with which error text, for the last time or before the start that is under way or due.
         n_left: procs that have not ended for good.
         ended_at: when the last one ended, seconds since the epoch; None while any is left.
+        facts: None where the pool tells none.
     """
 
     counts: Mapping[tuple[str, str | None], int]
     errors: Mapping[str, int]
     n_left: int
     ended_at: float | None
+    facts: Facts | None = None
 
 
 class Pool(Protocol):
@@ -125,6 +150,11 @@ class Pool(Protocol):
     async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
         """Numbers of clusters that changed since the last call; returns as soon as there is one, and empty after `timeout_s`.
         One caller at a time.
+        """
+
+    async def explain(self, cluster: int) -> Sequence[str]:
+        """Why do its procs that wait not run? Sentences for its user, the most telling first, each with what to change; none where nothing
+        is known to keep them. May take seconds. Raises NotFoundError.
         """
 
     async def remove(self, cluster: int, *, grace_s: float) -> None:

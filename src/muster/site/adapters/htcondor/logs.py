@@ -17,7 +17,7 @@ from muster.site.adapters.htcondor.event_log.events import COMPLETED, ENDED, HEL
 from muster.site.adapters.htcondor.event_log.log_reader import LogReader
 from muster.site.adapters.htcondor.event_log.statuses import ClusterReport, look_at
 from muster.site.adapters.htcondor.queue import JobStatus, ProcAd
-from muster.site.ports.pool import Observation, PilotStatus, ProcState
+from muster.site.ports.pool import Facts, Observation, PilotStatus, ProcState
 
 SAVE_S = 10.0
 """Seconds between two checkpoints of a log that grows."""
@@ -152,6 +152,7 @@ class Logs:
             # That all have ended is certain once the queue says so, too.
             n_left=0 if gone_at is not None else max(1, n_workers - n_ended),
             ended_at=gone_at,
+            facts=None if report is None else _read_facts(report),
         )
 
     def _judge_silent(self, cluster: int, counts: Counter[tuple[str, str | None]], errors: Counter[str]) -> None:
@@ -244,6 +245,21 @@ class Logs:
                 tally.correct(proc, correction)
             followed.is_saved = followed.is_saved and not corrections
             return bool(corrections)
+
+
+def _read_facts(report: ClusterReport) -> Facts:
+    numbers = report.numbers
+    return Facts(
+        restarts=numbers.get("restarts", 0),
+        evictions=numbers.get("evictions", 0),
+        disconnects=numbers.get("disconnects", 0),
+        failed_starts=numbers.get("failed starts", 0),
+        disconnected=numbers.get("disconnected", 0),
+        holds=report.holds,
+        transfers=report.phases,
+        hosts=report.hosts,
+        sites=report.sites,
+    )
 
 
 _ENDED_WORDS = frozenset({ProcState.COMPLETED, ProcState.REMOVED})

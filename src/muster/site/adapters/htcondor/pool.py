@@ -19,6 +19,7 @@ import structlog
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.describe import Policy
+from muster.site.adapters.htcondor.explain import explain
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, Workers
 from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
 from muster.site.adapters.htcondor.hold_policy import HoldPolicy
@@ -159,6 +160,10 @@ class CondorPool:
         known = self._get(cluster)
         await anyio.to_thread.run_sync(self._logs.read, cluster)
         return self._see(known)
+
+    async def explain(self, cluster: int) -> Sequence[str]:
+        known = self._get(cluster)
+        return explain(self._logs.report(cluster), n_workers=known.asked.n_workers)
 
     async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
         with anyio.move_on_after(timeout_s):

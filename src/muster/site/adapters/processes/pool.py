@@ -97,6 +97,11 @@ class ProcessPool:
             raise NotFoundError(f"cluster {cluster} does not exist here")
         return found.observe()
 
+    async def explain(self, cluster: int) -> Sequence[str]:
+        if cluster not in self._clusters:
+            raise NotFoundError(f"cluster {cluster} does not exist here")
+        return ()  # what keeps a process from starting is its error, which `observe` tells
+
     async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
         with anyio.move_on_after(timeout_s):
             while True:
