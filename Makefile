@@ -30,14 +30,19 @@ $(VENV)/.demo: requirements-demo.lock pyproject.toml | $(VENV)/bin/python
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(VENV)/.condor: requirements-condor.lock $(VENV)/.demo
+	@echo "installing HTCondor's bindings into $(VENV) (once)"
+	@$(PIP) install --require-hashes -r requirements-condor.lock || $(NEEDS_NETWORK)
+	@touch $@
+
 $(VENV)/.all: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@echo "installing what the tests need into $(VENV) (once)"
 	@$(PIP) install --require-hashes -r requirements.lock || $(NEEDS_NETWORK)
 	@$(PIP) install --no-deps --no-build-isolation -e .
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.condor
 
-demo: $(VENV)/.demo  ## a real analysis, from nothing to the result, in under a minute (RUNTIME=apptainer: in containers)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON="$(CURDIR)/$(BIN)/python" $(BIN)/python examples/daya-bay/demo.py $(if $(RUNTIME),--runtime $(RUNTIME))
+demo: $(if $(filter htcondor,$(POOL)),$(VENV)/.condor,$(VENV)/.demo)  ## a real analysis, from nothing to the result, in under a minute (RUNTIME=apptainer: in containers; POOL=htcondor: on a pool)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON="$(CURDIR)/$(BIN)/python" $(BIN)/python examples/daya-bay/demo.py $(if $(RUNTIME),--runtime $(RUNTIME)) $(if $(POOL),--pool $(POOL))
 
 check: $(VENV)/.all  ## format, lint, types, imports, and the tests that need no server (for every commit)
 	$(BIN)/ruff format --check .
@@ -65,6 +70,7 @@ lock: $(VENV)/.all  ## maintainers, with uv: pin every dependency with hashes
 	uv export --quiet --frozen --no-emit-project --no-header --all-extras --all-groups -o requirements.lock
 	uv export --quiet --frozen --no-emit-project --no-header --no-dev -o requirements-base.lock
 	uv export --quiet --frozen --no-emit-project --no-header --no-dev --extra server --group demo --group build -o requirements-demo.lock
+	uv export --quiet --frozen --no-header --only-group condor -o requirements-condor.lock
 
 clean:  ## take away everything that was made here
 	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import in_container
+import on_condor
 
 HERE = Path(__file__).resolve().parent
 ELSEWHERE = ("MUSTER_URL", "MUSTER_TOKEN", "MUSTER_TOKEN_FILE", "MUSTER_SETTINGS_FILE")
@@ -27,6 +28,7 @@ UP_S_MAX = 30.0
 """Seconds that `muster up` may take until it says that it is up."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_S_MAX = 30.0
+HISTORY_S_MAX = 60.0
 PULL_MAX = 0.5
 """The best fit must be this near to the published values, in published standard deviations."""
 
@@ -51,6 +53,8 @@ class Demo:
     output: Path
     side: int
     runtime: str = "plain"
+    where: str = "processes"
+    pool: on_condor.Pool | None = None
     times: list[tuple[str, float]] = field(default_factory=list)
     up: "subprocess.Popen[bytes] | None" = None
 
@@ -65,6 +69,8 @@ class Demo:
     def run(self) -> None:
         """The whole story."""
         file = HERE / "workflow.yaml" if self.runtime == "plain" else self.pack(HERE / "workflow.yaml")
+        if self.where == "htcondor":
+            self.start_pool()
         self.start()
         workflow = self.tell("muster", "workflow", "submit", self.show(file)).strip()
         self.tell(sys.executable, self.show(HERE / "points.py"), "--side", str(self.side), self.show(self.points))
@@ -77,6 +83,8 @@ class Demo:
         self.report()
         self.tell("muster", "workflow", "account", workflow, "--recount", is_shown=True)
         self.check(workflow)
+        if self.pool is not None:
+            self.check_history(self.pool, workflow)
         self.stop()
 
     def pack(self, plain: Path) -> Path:
@@ -90,6 +98,48 @@ class Demo:
         os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
         self.times.append(("Apptainer and the image", time.monotonic() - begun))
         return file
+
+    def start_pool(self) -> None:
+        """Start an HTCondor pool, for whose schedd `muster up` is the access point from now on."""
+        begun = time.monotonic()
+        root = on_condor.fetch_condor(self.tell)
+        apptainer = Path(str(shutil.which("apptainer")))
+        self.pool = on_condor.Pool(self.output / "pool", root, apptainer=apptainer)
+        variables = [f"{name}={value}" for name, value in self.pool.variables.items()]
+        self.show_command(
+            [*variables, "bash", self.show(on_condor.SCRIPTS / "start-pool.sh"), self.show(self.pool.folder)],
+            suffix="&",
+        )
+        try:
+            self.pool.start()
+        except on_condor.PoolError as error:
+            raise DemoError(str(error)) from None
+        settings = {
+            "CONDOR_CONFIG": str(self.pool.config),
+            "MUSTER_SITE_POOL": "htcondor",
+            "MUSTER_SITE_CONTAINERS": str(apptainer),
+        }
+        for name, value in settings.items():
+            self.show_command(["export", f"{name}={value}"])
+        os.environ.update(settings)
+        slots = self.pool.ask("condor_status", "-af", "Name", "Cpus", "Memory")
+        print("the pool: " + "; ".join("{} has {} CPUs and {} MiB".format(*line.split()) for line in slots) + "\n")
+        self.times.append(("HTCondor, until it has a slot", time.monotonic() - begun))
+
+    def check_history(self, pool: on_condor.Pool, workflow: str) -> None:
+        """Every attempt names the job that made it, and the pool's history has each of them. Raises DemoError."""
+        begun = time.monotonic()
+        home = self.output / "muster"
+        url, token = ((home / name).read_text().strip() for name in ("address", "token"))
+        count, workers = on_condor.list_workers(url, token, workflow, "points")
+        if count < self.side**2 or not workers:
+            raise DemoError(f"{count} attempts were made, by {workers}; there must be {self.side**2} at least")
+        while missing := workers - pool.list_history():  # they leave the queue when the workflow has ended
+            if time.monotonic() - begun > HISTORY_S_MAX:
+                raise DemoError(f"jobs {', '.join(sorted(missing))} made attempts, and are not in the pool's history")
+            time.sleep(0.5)
+        print(f"{count} attempts, by the jobs {', '.join(sorted(workers))} of the pool, each of them in its history\n")
+        self.times.append(("every attempt found in the pool's history", time.monotonic() - begun))
 
     def start(self) -> None:
         """Start `muster up` and wait until it has said so."""
@@ -140,6 +190,14 @@ class Demo:
                 raise DemoError(f"{name} is {fit[name]['value']}, {fit[name]['pull']:+.2f} σ from the published value")
 
     def stop(self) -> None:
+        """Stop everything that was started."""
+        try:
+            self.stop_up()
+        finally:
+            if self.pool is not None:
+                self.pool.stop()
+
+    def stop_up(self) -> None:
         """Stop `muster up` as Ctrl-C does, and see that it went well; kill it if it does not end."""
         if self.up is None or self.up.poll() is not None:
             return
@@ -209,6 +267,12 @@ def main() -> None:
         default="plain",
         help="run the task as a plain command, or in containers (default: plain)",
     )
+    parser.add_argument(
+        "--pool",
+        choices=("processes", "htcondor"),
+        default="processes",
+        help="workers are processes of this machine, or jobs of an HTCondor pool that the demo starts, in containers (default: processes)",
+    )
     options = parser.parse_args()
     begun = time.monotonic()
     output = options.output.resolve()
@@ -221,7 +285,8 @@ def main() -> None:
     follow_signals()
     try:
         with hold(output):
-            demo = Demo(Path.cwd(), output, options.side, options.runtime)
+            runtime = "apptainer" if options.pool == "htcondor" else options.runtime
+            demo = Demo(Path.cwd(), output, options.side, runtime, options.pool)
             try:
                 demo.run()
             finally:

@@ -16,14 +16,13 @@ from muster.client.patience import Patience
 from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
 from muster.settings.parts import SiteSettings
 from muster.site.adapters.journal.files import FileJournal
-from muster.site.adapters.processes.pool import ProcessPool
 from muster.site.daemons.claimer import Claimer
 from muster.site.daemons.keeper import TaskforceKeeper
 from muster.site.daemons.reconciler import Reconciler
 from muster.site.daemons.reporter import StatusReporter
 from muster.site.daemons.trouble import TroubleLog
 from muster.site.daemons.watcher import PoolWatcher
-from muster.site.pools import OpenPool, open_pool
+from muster.site.pools import OpenPool, StoppablePool, open_pool
 from muster.site.ports.journal import Remembered
 from muster.site.services.parts import Parts
 from muster.site.services.stop import LEAVE_S
@@ -85,9 +84,9 @@ async def run_agent(
                 await _run_daemons(settings, parts, remembered, on_ready)
         finally:
             with anyio.CancelScope(shield=True):
-                if stop_workers and opened.processes is not None:
+                if stop_workers:
                     grace_s = settings.stop_grace_s + LEAVE_S
-                    await _stop_workers(opened.processes, grace_s, hurry, handle_signals=handle_signals)
+                    await _stop_workers(opened.pool, grace_s, hurry, handle_signals=handle_signals)
                 await opened.close()
 
 
@@ -165,7 +164,7 @@ async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
             return
 
 
-async def _stop_workers(pool: ProcessPool, grace_s: float, hurry: anyio.Event, *, handle_signals: bool) -> None:
+async def _stop_workers(pool: StoppablePool, grace_s: float, hurry: anyio.Event, *, handle_signals: bool) -> None:
     """Stop every worker; a second signal, or `hurry`, ends the grace."""
     trouble: UnavailableError | None = None
     async with anyio.create_task_group() as tasks:
@@ -187,7 +186,7 @@ async def _cancel_on(event: anyio.Event, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _pause(pool: ProcessPool, grace_s: float) -> UnavailableError | None:
+async def _pause(pool: StoppablePool, grace_s: float) -> UnavailableError | None:
     try:
         await pool.pause(grace_s=grace_s)
     except UnavailableError as error:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio.to_thread
 import structlog
@@ -33,6 +33,16 @@ WORKERS_MAX: Mapping[str, int] = {"processes": 1000, HTCONDOR: 100_000}
 """Of one taskforce, where the operator says nothing."""
 
 
+class StoppablePool(Pool, Protocol):
+    """A pool whose workers can be stopped for a while."""
+
+    async def pause(self, *, grace_s: float) -> None:
+        """Stop every worker and see that none is left, but keep the clusters: a pool opened later starts the workers again.
+
+        Raises UnavailableError naming what is still there, when everything was tried. Nothing else may be called afterwards but `close`.
+        """
+
+
 @dataclass(frozen=True)
 class OpenPool:
     """A pool that is the agent's until `close`, which lets go of what runs and touches nothing.
@@ -40,15 +50,13 @@ class OpenPool:
     Args:
         has_containers: can its workers run images?
         damaged: what could not be read and was moved aside.
-        processes: the same pool, where it is this machine: it can be paused.
     """
 
-    pool: Pool
+    pool: StoppablePool
     close: Callable[[], Awaitable[None]]
     has_containers: bool
     workers_max: int
     damaged: Sequence[Path]
-    processes: ProcessPool | None = None
 
 
 async def open_pool(settings: SiteSettings, directory: Path) -> OpenPool:
@@ -67,7 +75,7 @@ async def open_pool(settings: SiteSettings, directory: Path) -> OpenPool:
     async def close() -> None:
         pool.close()
 
-    return OpenPool(pool, close, find_container_tool(settings) is not None, workers_max, pool.damaged, pool)
+    return OpenPool(pool, close, find_container_tool(settings) is not None, workers_max, pool.damaged)
 
 
 async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int) -> OpenPool:

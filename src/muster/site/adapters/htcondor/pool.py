@@ -18,14 +18,14 @@ import structlog
 
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
 from muster.site.adapters.durable import disk_errors
-from muster.site.adapters.htcondor.describe import Policy
+from muster.site.adapters.htcondor.describe import AGENT, Policy, quote
 from muster.site.adapters.htcondor.explain import explain
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, Workers
 from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
-from muster.site.adapters.htcondor.hold_policy import HoldPolicy
+from muster.site.adapters.htcondor.hold_policy import BY_HAND, HoldPolicy
 from muster.site.adapters.htcondor.logs import Logs
 from muster.site.adapters.htcondor.placing import Known, Placing
-from muster.site.adapters.htcondor.queue import has_cluster, list_clusters, list_tagged
+from muster.site.adapters.htcondor.queue import JobStatus, has_cluster, list_clusters, list_tagged
 from muster.site.adapters.htcondor.schedd import Action, Schedd
 from muster.site.adapters.htcondor.truth import compare
 from muster.site.ports.pool import ClusterSpec, Observation, Placed
@@ -36,6 +36,8 @@ log = structlog.get_logger("muster.site")
 LOOK_S = 0.2
 """Seconds between two looks at the logs."""
 GONE_LOOK_S = 0.2
+PAUSED = "Muster was stopped with its workers"
+"""Why procs are held while the agent is down on purpose."""
 KILL_S = 10.0
 """Seconds that workers may take to vanish that were killed, before they are taken out of the queue by force."""
 FORCED_S = 20.0
@@ -76,6 +78,7 @@ class CondorPool:
         self._changed: set[int] = set()
         self._verified_at: dict[int, float] = {}
         self._truth_at = 0.0
+        self._is_resumed = False
         self.damaged: Sequence[Path] = ()
 
     @classmethod
@@ -209,6 +212,23 @@ class CondorPool:
             self._verified_at.pop(cluster, None)
             self._changed.discard(cluster)
 
+    # -- beyond the port ---------------------------------------------------------------------------------------------
+
+    async def pause(self, *, grace_s: float) -> None:
+        """See `pools.StoppablePool`. Every worker is held, which asks it to end; the next pool's first look releases them.
+
+        Raises UnavailableError: some run still, or the schedd did not answer.
+        """
+        ours = f"{AGENT} == {quote(self._policy.agent)}"
+        if grace_s <= 0:
+            await self._schedd.act(Action.VACATE_FAST, ours, reason=PAUSED)
+        await self._schedd.act(Action.HOLD, ours, reason=PAUSED)
+        deadline = anyio.current_time() + grace_s + KILL_S
+        while left := await self._schedd.query(f"{ours} && JobStatus == {JobStatus.RUNNING:d}", ["ClusterId"]):
+            if anyio.current_time() >= deadline:
+                raise UnavailableError(f"{len(left)} workers run still in HTCondor, although they were held")
+            await anyio.sleep(GONE_LOOK_S)
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _turn(self, tag: str) -> anyio.Lock:
@@ -272,6 +292,12 @@ class CondorPool:
 
     async def _look(self) -> None:
         """Read what is new in the logs; see to held procs, to clusters that seem over, and, now and then, to the whole truth."""
+        if not self._is_resumed:
+            ours = f"{AGENT} == {quote(self._policy.agent)} && HoldReasonCode == {BY_HAND}"
+            await self._schedd.act(
+                Action.RELEASE, f"{ours} && regexp({quote(PAUSED)}, HoldReason)", reason="Muster is back"
+            )
+            self._is_resumed = True
         changed = await anyio.to_thread.run_sync(self._logs.poll)
         self._changed.update(number for number in changed if number in self._tags)
         holding = self._logs.list_holding()
