@@ -98,11 +98,11 @@ def test_who_watches_is_told_why_it_stopped_itself_and_what_to_type(running: Sta
     lines = said.splitlines()
     assert lines[0].startswith("it stopped itself: task TK-")
     assert "10 of its last 10 attempts failed, each time: exit 1: " in lines[0]
-    assert lines[1:3] == ["no event of it is begun until it is resumed", "next:"]
-    assert lines[-2:] == [
-        f"  muster workflow explain {workflow}",
-        f"  muster workflow resume {workflow}    # once the cause is mended, or to go on as it is",
+    assert lines[1:3] == [
+        "no event of it is begun until it is resumed, once the cause is mended or to go on as it is",
+        "next:",
     ]
+    assert lines[-2:] == [f"  muster workflow explain {workflow}", f"  muster workflow resume {workflow}"]
 
 
 def test_what_cannot_be_stopped_any_more_is_said(running: Stack) -> None:

@@ -152,3 +152,16 @@ def test_a_long_line_that_cannot_go_as_a_file_is_named_before_anything_is_sent(
     assert "publish that with --bytes" in refused.stderr
     assert running.run_json("queue", "list", workflow)["queues"][0]["counts"]["published"] == 0
     running.run("workflow", "abort", workflow)
+
+
+def test_a_service_that_takes_no_such_file_says_so_and_which_event_it_was(stack: Stack, tmp_path: Path) -> None:
+    file, _ = _write_points(tmp_path)
+    stack.start_serve(MUSTER_FILE_BYTES_MAX="2000000")
+    workflow = _submit(stack)
+
+    refused = stack.run("queue", "publish", workflow, "in", str(file), "--close")
+
+    assert refused.returncode != 0
+    assert "event 2 has a body over 1 MiB, and could not be brought to the service" in refused.stderr
+    assert "a file may have 2000000 (MUSTER_FILE_BYTES_MAX)" in refused.stderr
+    assert stack.run_json("queue", "list", workflow)["queues"][0]["counts"]["published"] == 0

@@ -16,13 +16,14 @@ import pytest
 from muster.worker.child import Cancel
 from muster.worker.courier import BrokenOffError, BroughtNothingError, Courier, find_content, find_large
 from muster.worker.folders import DiskError, Folders
+from muster.worker.infile import place_input
 from muster.worker.link import parse_address
 from muster.worker.log_lines import LogLines
 from muster.worker.messages import Lease
-from muster.worker.plain import Workshop, place_input
 from muster.worker.results import BODY_BYTES_MAX, ResultError
 from muster.worker.service import Patience, Session
 from muster.worker.watched import WatchList
+from muster.worker.workshop import Workshop
 
 DATA = bytes(range(256)) * (8 << 10)
 FILE = "0123456789abcdef" * 2

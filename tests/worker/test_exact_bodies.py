@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from harness.json_texts import HARD, TEXTS
 from muster.worker.frames import FrameReader, render_event
+from muster.worker.infile import render_infile
 from muster.worker.messages import Lease
-from muster.worker.plain import render_infile
 from worker.conftest import Worker
 from worker.fake_service import FakeService
 from worker.frame_tasks import ECHO

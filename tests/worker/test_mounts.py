@@ -26,7 +26,6 @@ Start = Callable[..., Worker]
         ("/cvmfs", ("/cvmfs",)),
         (" /cvmfs/ , //data//sim ,", ("/cvmfs", "/data/sim")),
         ("/with a space,/ä", ("/with a space", "/ä")),
-        ("/a,/b,/a/, //a", ("/a", "/b")),
     ],
 )
 def test_paths_are_read_as_people_write_them(text: str, paths: tuple[str, ...]) -> None:
@@ -38,6 +37,7 @@ def test_paths_are_read_as_people_write_them(text: str, paths: tuple[str, ...]) 
     [
         ("cvmfs", "must be absolute paths of folders, separated by commas, and number 1 is none"),
         ("/a/../etc", "must be absolute paths of folders, separated by commas, and number 1 is none"),
+        ("/a,/a/", "names /a twice"),
         ("/proc/self", "may not name /proc/self: nothing of /proc, /dev, /sys, /run, /boot is mounted"),
         ("/dev", "may not name /dev: nothing of /proc, /dev, /sys, /run, /boot is mounted"),
         ("/ewms-pilot-data/data-hub", "may not name /ewms-pilot-data/data-hub: in a container /ewms-pilot-data is"),
@@ -48,6 +48,10 @@ def test_what_is_never_mounted_is_refused_when_the_task_is_submitted(text: str, 
     with pytest.raises(ValueError, match="^" + reason.replace("(", r"\(")):
         parse_mounts(text)
     assert reason in str(find_fault(MOUNTS, text))
+
+
+def test_what_a_site_names_again_counts_once() -> None:
+    assert parse_folders("/a,/b,/a/, //a") == ("/a", "/b")
 
 
 def test_a_user_may_ask_and_the_sites_list_is_not_for_users() -> None:

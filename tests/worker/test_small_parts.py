@@ -22,9 +22,9 @@ from muster.worker.frames import (
     read_hello,
     render_event,
 )
+from muster.worker.infile import render_infile
 from muster.worker.log_lines import BURST, EVERY_S, LogLines
 from muster.worker.messages import Lease
-from muster.worker.plain import render_infile
 from muster.worker.service import Patience
 
 

@@ -90,11 +90,11 @@ def find_reasons(ended: Progress) -> Iterator[str]:
 def say_stopped(progress: Progress, brake: BrakeView, service: Service) -> None:
     """Tell that it stands still until somebody resumes it, why, and what to type: nothing else happens to it."""
     say(progress.why or render_brake(brake))
-    say("no event of it is begun until it is resumed")
-    has_tripped = brake.fingerprint is not None
-    mind = "    # once the cause is mended, or to go on as it is" if has_tripped else ""
+    when = "" if brake.fingerprint is None else ", once the cause is mended or to go on as it is"
+    say(f"no event of it is begun until it is resumed{when}")
     here = progress.workflow_id
-    say_next([f"muster workflow explain {here}", f"muster workflow resume {here}{mind}"], service)
+    # Short lines: above the live view a longer one is broken where the terminal ends, and could not be typed as it stands.
+    say_next([f"muster workflow explain {here}", f"muster workflow resume {here}"], service)
 
 
 def say_left_behind(waiting: int) -> None:

@@ -19,12 +19,12 @@ from muster.worker.memory import MemoryGuard
 from muster.worker.messages import Enrolled
 from muster.worker.outfit import Outfit
 from muster.worker.pace import Pace
-from muster.worker.plain import Workshop
 from muster.worker.reaper import Reaper
 from muster.worker.service import Caller, Session
 from muster.worker.settings import Settings
 from muster.worker.slots import Preparation, Slot, make_runtime
 from muster.worker.watched import WatchList
+from muster.worker.workshop import Workshop
 
 
 @dataclass(frozen=True)

@@ -16,26 +16,30 @@ OWN = "/ewms-pilot-data"
 
 def parse_folders(text: str) -> "Tuple[str, ...]":
     """Paths, separated by commas; one that is given again counts once. Raises ValueError with half a sentence."""
+    return tuple(dict.fromkeys(_list_paths(text)))
+
+
+def _list_paths(text: str) -> List[str]:
     paths: List[str] = []
     for number, part in enumerate(filter(None, (part.strip() for part in text.split(","))), start=1):
         if not part.startswith("/") or ".." in part.split("/") or "\0" in part:
             # Not quoted: who names the setting shows its value, with what is secret in it masked.
             raise ValueError(f"must be absolute paths of folders, separated by commas, and number {number} is none")
-        path = "/" + os.path.normpath(part).lstrip("/")
-        if path not in paths:
-            paths.append(path)
-    return tuple(paths)
+        paths.append("/" + os.path.normpath(part).lstrip("/"))
+    return paths
 
 
 def parse_mounts(text: str) -> "Tuple[str, ...]":
     """Folders to be mounted. Raises ValueError with half a sentence."""
-    paths = parse_folders(text)
+    paths = _list_paths(text)
     for path in paths:
+        if paths.count(path) > 1:
+            raise ValueError(f"names {path} twice")
         if _is_within_any(path, NEVER):
             raise ValueError(f"may not name {path}: nothing of {', '.join(NEVER)} is mounted")
         if is_within(path, OWN) or is_within(OWN, path):
             raise ValueError(f"may not name {path}: in a container {OWN} is Muster's own")
-    return paths
+    return tuple(paths)
 
 
 def find_sources(asked: Sequence[str], allowed: Sequence[str], *, workdir: str) -> "List[Tuple[str, str]]":

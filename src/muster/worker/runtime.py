@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
-from typing import Optional, Protocol, Sequence
+from typing import Optional, Protocol, Sequence, Tuple
 
-from muster.worker.child import Cancel
+from muster.worker.child import Cancel, Child
 from muster.worker.fingerprint import NO_STDERR, clip, extract_cause, make_fingerprint
 from muster.worker.messages import UNKNOWN, UNREADABLE, Failure, Lease, Usage
 
@@ -109,3 +109,11 @@ def make_complaint(how: str, text: str, *, stdout_tail: str = "", stderr_tail: s
         stdout_tail=stdout_tail,
         stderr_tail=stderr_tail,
     )
+
+
+def end_cancelled(child: Child, excess: "Optional[Tuple[str, str]]", *, wall_s: float) -> Ended:
+    """The end of an attempt that was stopped, its processes gone. `excess`: see `Cancel`; None: it was not its own fault."""
+    if excess is None:
+        return Ended(CANCELLED, wall_s=wall_s)
+    failure = make_complaint(*excess, stdout_tail=child.stdout.tail_text(), stderr_tail=child.stderr.tail_text())
+    return Ended(FAILED, failure=failure, wall_s=wall_s)

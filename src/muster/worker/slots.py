@@ -15,9 +15,10 @@ from muster.worker.desk import Desk
 from muster.worker.launch import Launcher
 from muster.worker.log_lines import LogLines
 from muster.worker.outfit import IMAGE_MARK
-from muster.worker.plain import PlainCommand, Workshop
+from muster.worker.plain import PlainCommand
 from muster.worker.runtime import CANCELLED, FAILED, Ended, Runtime, end_unreadable, make_failure
 from muster.worker.warm import WarmCommand
+from muster.worker.workshop import Workshop
 
 INIT_MARK = "init/0"
 

@@ -13,17 +13,10 @@ from muster.worker.courier import BrokenOffError, BroughtNothingError
 from muster.worker.fingerprint import clip, extract_cause, make_fingerprint
 from muster.worker.folders import AttemptFolder
 from muster.worker.frames import Answer, Answered, FrameError, FrameReader, parse_answer, read_hello, render_event
+from muster.worker.infile import count_bytes, place_input
 from muster.worker.lines import split_list
 from muster.worker.messages import Failure, Lease, Usage
-from muster.worker.plain import (
-    Workshop,
-    count_bytes,
-    end_cancelled,
-    make_mark,
-    place_input,
-    read_results,
-    tell_of_results,
-)
+from muster.worker.outfile import read_results, tell_of_results
 from muster.worker.printed import render_printed
 from muster.worker.protocol import OUTPUT_LINES
 from muster.worker.results import ResultError, render_bytes, render_json
@@ -31,6 +24,7 @@ from muster.worker.runtime import (
     FAILED,
     Ended,
     describe_status,
+    end_cancelled,
     make_complaint,
     make_done,
     make_failure,
@@ -39,6 +33,7 @@ from muster.worker.runtime import (
 from muster.worker.spent import Spent
 from muster.worker.usage import Meter, make_usage
 from muster.worker.ways import open_inherited, open_named
+from muster.worker.workshop import Workshop, make_mark
 
 END_S = 5.0
 """Seconds that a process may take to end after its last event."""
