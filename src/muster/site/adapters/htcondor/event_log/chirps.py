@@ -3,6 +3,7 @@
 Source: tms.md 6.4; htcondor-notes.md 9; HTCondor manual, "ClassAd string literals".
 """
 
+import functools
 import re
 
 PREFIX = b"HTChirpEWMSPilot"
@@ -19,6 +20,7 @@ def is_whole(text: bytes) -> bool:
     return _WHOLE.fullmatch(text) is not None
 
 
+@functools.lru_cache(maxsize=256)
 def parse_value(value: bytes) -> str:
     """The text behind the colon, without quotes and escapes. A string that was cut ends where it was cut."""
     value = value.strip()

@@ -120,8 +120,8 @@ PHASES = ("", "input queued", "input started", "input finished", "output queued"
 
 
 def code_of(number: int) -> bytes:
-    """How an event begins, behind its first digit, which is 0 for every event of a job: `b"05 ("` for TERMINATED."""
-    return b"%02d (" % number
+    """How an event begins: `b"005 ("` for TERMINATED."""
+    return b"%03d (" % number
 
 
 NUMBER_MAX = 47

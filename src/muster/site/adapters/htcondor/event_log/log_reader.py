@@ -63,6 +63,12 @@ class LogReader:
         Costs two calls of the system where nothing happened.
         """
         self._find_file()
+        try:
+            return self._read(at_most_bytes)
+        finally:
+            self._tally.rest()
+
+    def _read(self, at_most_bytes: int) -> bool:
         left = at_most_bytes
         for file in list(self._files):
             condition = file.inspect()

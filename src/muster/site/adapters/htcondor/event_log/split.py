@@ -10,18 +10,20 @@ Source: htcondor-notes.md 6 and 8; `ULogEvent::readHeader`, `ULogEvent::is_sync_
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from muster.site.adapters.htcondor.event_log import chirps
 from muster.site.adapters.htcondor.event_log.events import CODES, Number, code_of
 from muster.site.adapters.htcondor.event_log.times import STAMP
 
 TERMINATOR = b"\n...\n"
-_BETWEEN = TERMINATOR + b"0"  # longer than the terminator, which makes it twice as fast to find
 _SUBPROC = b".000) "  # ends the id in every header
 _HEADER = re.compile(rb"(\d{3}) \(\d{1,10}\.-?\d{1,10}\.\d{1,10}\) " + STAMP + rb" ")
 _HEADER_LINE = re.compile(rb"\n(?=" + _HEADER.pattern + rb")")
 _CHIRP = code_of(Number.GENERIC)
+_CODE: Callable[[bytes], bytes] = itemgetter(slice(5))  # twice as fast as a comprehension
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Damage:
 
 @dataclass
 class Block:
-    """Events in their order. Each lacks the first digit of its number, 0, and its terminator.
+    """Events in their order, without their terminators.
 
     Args:
         codes: how each begins (`events.code_of`).
@@ -56,7 +58,7 @@ class Block:
         index = next(index for index, one in enumerate(self.events) if one is event)
         if self.offsets is not None:
             return self.offsets[index]
-        return sum(len(one) + len(_BETWEEN) for one in self.events[:index])
+        return sum(len(one) + len(TERMINATOR) for one in self.events[:index])
 
 
 def split_block(block: bytes) -> Block:
@@ -65,13 +67,21 @@ def split_block(block: bytes) -> Block:
     Args:
         block: one event or more; ends with a terminator. What is damaged may stand anywhere in it.
     """
-    if block.startswith(b"0"):
-        events = block[1 : -len(TERMINATOR)].split(_BETWEEN)
-        codes = [event[:4] for event in events]
-        numbers = Counter(codes)
-        if block.count(_SUBPROC) == len(events) and numbers.keys() <= CODES and b"\0" not in block:
-            return Block(codes, events, numbers)
-    return _split_damaged(block)
+    events = block[: -len(TERMINATOR)].split(TERMINATOR)
+    codes = list(map(_CODE, events))
+    numbers = Counter(codes)
+    if numbers.keys() <= CODES and b"\0" not in block and _count_headers(block) == len(events):
+        return Block(codes, events, numbers)
+    return _split_damaged(events)
+
+
+def _count_headers(block: bytes) -> int:
+    first, last = block.find(_SUBPROC), block.rfind(_SUBPROC)
+    # With the day behind it, there is more to look for, which is found twice as fast; on one day it finds the same.
+    with_day = block[first : block.find(b" ", first + len(_SUBPROC)) + 1]
+    if block.startswith(with_day, last):
+        return block.count(with_day)
+    return block.count(_SUBPROC)
 
 
 def find_header(data: bytes) -> int:
@@ -80,11 +90,11 @@ def find_header(data: bytes) -> int:
     return match.end() if match else -1
 
 
-def _split_damaged(block: bytes) -> Block:
+def _split_damaged(pieces: list[bytes]) -> Block:
     found = Block([], [], Counter(), offsets=[])
     offsets: list[int] = []
     position = 0
-    for piece in block[: -len(TERMINATOR)].split(TERMINATOR):
+    for piece in pieces:
         begin = _find_whole(piece)
         if begin is None:
             found.damage.append(Damage(position, len(piece), "no header"))
@@ -99,9 +109,9 @@ def _split_damaged(block: bytes) -> Block:
 
 
 def _keep(found: Block, offsets: list[int], event: bytes, position: int) -> None:
-    if event[:1] == b"0" and event[1:5] in CODES:
-        found.codes.append(event[1:5])
-        found.events.append(event[1:])
+    if event[:5] in CODES:
+        found.codes.append(event[:5])
+        found.events.append(event)
         offsets.append(position)
     else:
         found.unknown[int(event[:3])] += 1
@@ -109,7 +119,7 @@ def _keep(found: Block, offsets: list[int], event: bytes, position: int) -> None
 
 def _find_whole(piece: bytes) -> int | None:
     """Where the one whole event of a piece begins: at the last header, unless an earlier one has it as part of its text."""
-    if piece[:1] == b"0" and piece[1:5] in CODES and piece.count(_SUBPROC) == 1 and b"\0" not in piece:
+    if piece[:5] in CODES and piece.count(_SUBPROC) == 1 and b"\0" not in piece:
         return 0
     headers = list(_HEADER.finditer(piece))
     for header in headers:
@@ -119,8 +129,8 @@ def _find_whole(piece: bytes) -> int | None:
 
 
 def _is_quoted(piece: bytes, header: re.Match[bytes]) -> bool:
-    """Is what follows one chirp, whose text may hold anything, even a header? It is one line: a whole string, or as long as one that was cut."""
+    """Is what follows one chirp, whose text may hold anything, even a header? One line: a whole string, or as long as one that was cut."""
     begin = header.start()
-    if piece[begin + 1 : begin + 5] != _CHIRP or b"\n" in piece[begin:]:
+    if piece[begin : begin + 5] != _CHIRP or b"\n" in piece[begin:]:
         return False
     return len(piece) - begin >= chirps.LINE_BYTES_MAX or chirps.is_whole(piece[header.end() :])
