@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 
 from muster.site.adapters.htcondor.event_log import chirps
 from muster.site.adapters.htcondor.event_log.cluster_tally import SATURATED, ClusterTally, exit_of
-from muster.site.adapters.htcondor.event_log.events import ENDED, PHRASES, RUNNING, TRANSFERS, Number, code_of
+from muster.site.adapters.htcondor.event_log.events import CODES, ENDED, PHRASES, RUNNING, TRANSFERS, Number, code_of
+from muster.site.adapters.htcondor.event_log.split import find_text
 from muster.site.adapters.htcondor.event_log.times import LogClock
 
 Take = Callable[[ClusterTally, int, bytes, int, LogClock], None]
 
-_TASKFORCE_NOTE = re.compile(rb'\n\s*(?:MusterTaskforce|EWMSTaskforceUUID)\s*=\s*"?([^\s"]+)')
+_TASKFORCE_NOTE = re.compile(rb'\n\s*(?:MusterTaskforce|EWMSTaskforceUUID)\s*=\s*"?([\w.:-]+)(?=["\s]|$)')
 _EXIT = re.compile(
     rb"\n\s*\((?:1\) Normal termination \(return value (-?\d{1,10})|0\) Abnormal termination \(signal (\d{1,4}))\)"
 )
@@ -30,6 +31,7 @@ _EXECUTING, _ENDED_WELL = (
 _HOST = re.compile(rb"<[^>]*?\balias=([^&>\s]+)|<([^?>\s]+)|(\S+)")
 _SITE = re.compile(rb'\n\s*\w*Site\w* *= *"([^"\n]+)"')
 _COMPLETION = re.compile(rb"items?\.\s+(\w+)")
+_IMAGE_SIZE = b"Image size of job updated: "
 _STATUS, _ERROR = chirps.PREFIX + b"Status:", chirps.PREFIX + b"Error:"
 
 # To get at a member of an enum takes as long as to read a whole event.
@@ -92,7 +94,7 @@ def read_place(event: bytes, at: int) -> bytes:
     """Machine and site of an EXECUTE, a line each; `at`: where its host stands."""
     slot_at = event.find(_SLOT, at)
     if slot_at >= 0:
-        slot_end = event.find(b"\n", slot_at)
+        slot_end = event.find(b"\n", slot_at + 1)
         slot = event[slot_at + len(_SLOT) : slot_end if slot_end >= 0 else None]
         machine = slot[slot.rfind(b"@") + 1 :].strip(b'" \t')
     else:
@@ -216,6 +218,12 @@ def take_error(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClo
     tally.fail(index, chirps.parse_value(event[at + len(_ERROR) :].partition(b"\n")[0]))
 
 
+def pass_over(_tally: ClusterTally, _index: int, event: bytes, at: int, _: LogClock) -> None:
+    """An event that shows no more than that its proc lives, if it is one."""
+    if not event.startswith(_IMAGE_SIZE, at) and find_text(event) != at:
+        raise ValueError("not a text behind a time")
+
+
 def reject(tally: ClusterTally, _index: int, _event: bytes, _at: int, _: LogClock) -> None:
     raise ValueError(f"an event of cluster {tally.cluster} names a proc")
 
@@ -256,27 +264,31 @@ OF_CLUSTERS: Mapping[bytes, Take] = {
         (Number.FACTORY_RESUMED, take_factory_resumed),
     )
 }
-OF_PROCS: Mapping[bytes, Take] = dict.fromkeys(OF_CLUSTERS, reject) | {
-    code_of(number): take
-    for number, take in (
-        (Number.SUBMIT, take_submit),
-        (Number.EXECUTE, take_execute),
-        (Number.EVICTED, take_evicted),
-        (Number.TERMINATED, take_terminated),
-        (Number.SHADOW_EXCEPTION, take_shadow_exception),
-        (Number.ABORTED, take_aborted),
-        (Number.SUSPENDED, take_suspended),
-        (Number.UNSUSPENDED, take_unsuspended),
-        (Number.HELD, take_held),
-        (Number.RELEASED, take_released),
-        (Number.REMOTE_ERROR, take_remote_error),
-        (Number.DISCONNECTED, take_disconnected),
-        (Number.RECONNECTED, take_reconnected),
-        (Number.RECONNECT_FAILED, take_reconnect_failed),
-        (Number.FILE_TRANSFER, take_transfer),
-        (Number.DATAFLOW_SKIPPED, take_skipped),
-    )
-}
+OF_PROCS: Mapping[bytes, Take] = (
+    dict.fromkeys(CODES - {code_of(Number.AD_INFORMATION)}, pass_over)
+    | dict.fromkeys(OF_CLUSTERS, reject)
+    | {
+        code_of(number): take
+        for number, take in (
+            (Number.SUBMIT, take_submit),
+            (Number.EXECUTE, take_execute),
+            (Number.EVICTED, take_evicted),
+            (Number.TERMINATED, take_terminated),
+            (Number.SHADOW_EXCEPTION, take_shadow_exception),
+            (Number.ABORTED, take_aborted),
+            (Number.SUSPENDED, take_suspended),
+            (Number.UNSUSPENDED, take_unsuspended),
+            (Number.HELD, take_held),
+            (Number.RELEASED, take_released),
+            (Number.REMOTE_ERROR, take_remote_error),
+            (Number.DISCONNECTED, take_disconnected),
+            (Number.RECONNECTED, take_reconnected),
+            (Number.RECONNECT_FAILED, take_reconnect_failed),
+            (Number.FILE_TRANSFER, take_transfer),
+            (Number.DATAFLOW_SKIPPED, take_skipped),
+        )
+    }
+)
 OF_CHIRPS: Mapping[bytes, Take | None] = {
     b"EWMSPilotStatus": take_status,
     b"EWMSPilotError:": take_error,

@@ -14,9 +14,10 @@ from muster.site.adapters.htcondor.event_log.event_bodies import (
     OF_PROCS,
     Take,
     name_taskforce,
+    pass_over,
 )
 from muster.site.adapters.htcondor.event_log.events import Number, code_of
-from muster.site.adapters.htcondor.event_log.split import Block, Damage
+from muster.site.adapters.htcondor.event_log.split import Block, Damage, find_text, split_damaged
 from muster.site.adapters.htcondor.event_log.times import LogClock
 
 CLUSTERS_MAX = 65_536
@@ -68,32 +69,30 @@ class LogTally:
         last: dict[ClusterTally, bytes] = {}
         name_at, name_end = self._find_names(block)
         for code, event in zip(block.codes, block.events, strict=True):
-            if code == _CHIRP:
-                close = event.find(b")")
-                name = event[close + name_at : close + name_end]
-                take = OF_CHIRPS[name] if name in OF_CHIRPS else self._find_chirp(event)
-                if take is None:
-                    continue
-            else:
-                take = takes.get(code)
-                if take is None:
-                    continue
-                close = event.find(b")")
             try:
+                if code == _CHIRP:
+                    close = event.find(b")")
+                    name = event[close + name_at : close + name_end]
+                    take = OF_CHIRPS[name] if name in OF_CHIRPS else _find_chirp(event)
+                    if take is None:
+                        continue
+                else:
+                    take = takes.get(code)
+                    if take is None:
+                        continue
+                    close = event.find(b")")
                 token = event[5:close]
                 if token in known:
                     tally, index = known[token]
                 else:
                     tally, index = self._find_proc(token, code)
-                if index < 0:
-                    take = OF_CLUSTERS.get(code, take)
-                elif tally.corrected and code != _CHIRP and self._is_outdated(tally, index, event):
-                    continue
+                if index < 0 or tally.corrected:
+                    take = self._reconsider(take, tally, index, code, event)
                 # Behind the id comes the stamp; its one or two words are over at the first space from the 13th byte on.
                 take(tally, index, event, event.find(b" ", close + 13) + 1, clock)
                 last[tally] = event
             except ValueError as error:
-                self.damage.add(Damage(begin + block.offset_of(event), len(event), str(error)))
+                self._take_rest(block, code, event, begin, str(error))
         for tally, event in last.items():
             tally.last_event = event
         self.changed.update(last)
@@ -118,6 +117,7 @@ class LogTally:
     def expect(self, cluster: int, n_procs: int) -> None:
         """Say how many procs a cluster has, which need not be known yet."""
         self._limits[cluster] = n_procs
+        self._known.clear()
         if cluster in self.clusters:
             self.clusters[cluster].expect(n_procs)
             self.changed.add(self.clusters[cluster])
@@ -137,17 +137,22 @@ class LogTally:
             self.changed.discard(tally)
             self._ask_no_more(tally)
 
+    def _take_rest(self, block: Block, code: bytes, event: bytes, begin: int, why: str) -> None:
+        """An event is not what it should be. Was it cut off before its text, so that there is another behind it?"""
+        begin += block.offset_of(event)
+        rest = split_damaged([event])
+        if rest.events and rest.events[0] is not event:
+            block.numbers[code] -= 1
+            self.take_block(rest, begin)
+        else:
+            self.damage.add(Damage(begin, len(event), why))
+
     def _find_names(self, block: Block) -> tuple[int, int]:
         """Where in a chirp its name stands, from the end of the id on: the first time of the block shows how long others are."""
         event = block.events[0] if block.events else b""
         close = event.find(b")")
         text_at = event.find(b" ", close + 13) + 1
         return text_at - close + CHIRP_AT, text_at - close + CHIRP_END
-
-    def _find_chirp(self, event: bytes) -> Take | None:
-        """The time before the text is not as long as that of others, or it is not the pilot that speaks."""
-        at = event.find(chirps.PREFIX)
-        return OF_CHIRPS.get(event[at + CHIRP_AT : at + CHIRP_END])
 
     def _find_proc(self, token: bytes, code: bytes) -> tuple[ClusterTally, int]:
         match = _ID.fullmatch(token)
@@ -159,7 +164,7 @@ class LogTally:
             if code not in OF_CLUSTERS and code != _AD:
                 raise ValueError("an event of a proc names none")
             return tally, -1
-        index = proc if proc < tally.in_line else tally.index_of(proc)
+        index = tally.index_of(proc)
         if index == proc:  # one that is not in line may move
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
@@ -174,8 +179,12 @@ class LogTally:
         self.add(tally)
         return tally
 
-    def _is_outdated(self, tally: ClusterTally, index: int, event: bytes) -> bool:
-        return tally.is_outdated(index, Number(int(event[:3])), self.clock.read(event))
+    def _reconsider(self, take: Take, tally: ClusterTally, index: int, code: bytes, event: bytes) -> Take:
+        if index < 0:
+            return OF_CLUSTERS.get(code, take)
+        if code == _CHIRP or not tally.is_outdated(index, Number(int(event[:3])), self.clock.read(event)):
+            return take
+        return pass_over
 
     def _ask_ads_of(self, tally: ClusterTally) -> None:
         self._nameless.add(tally)
@@ -199,3 +208,11 @@ class LogTally:
         self.numbers.update(block.unknown)
         for damage in block.damage:
             self.damage.add(replace(damage, offset=begin + damage.offset))
+
+
+def _find_chirp(event: bytes) -> Take | None:
+    """It is not the pilot that speaks, or the time before the text is not as long as that of others."""
+    text_at = find_text(event)
+    if not event.startswith(chirps.PREFIX, text_at):
+        return pass_over
+    return OF_CHIRPS.get(event[text_at + CHIRP_AT : text_at + CHIRP_END])
