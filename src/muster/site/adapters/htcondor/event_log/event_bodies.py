@@ -167,7 +167,9 @@ def take_released(tally: ClusterTally, index: int, event: bytes, at: int, _: Log
     tally.move(index, _RELEASED)
 
 
-def take_remote_error(tally: ClusterTally, index: int, _event: bytes, _at: int, _: LogClock) -> None:
+def take_remote_error(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
+    if find_text(event) != at:  # its text is of many kinds
+        raise ValueError("not a text behind a time")
     tally.move(index, _REMOTE_ERROR)
     if tally.states[index] not in ENDED:
         tally.fail_start(index)

@@ -95,7 +95,6 @@ PHRASES: Mapping[Number, bytes] = {
     Number.UNSUSPENDED: b"Job was unsuspended.",
     Number.HELD: b"Job was held.",
     Number.RELEASED: b"Job was released.",
-    Number.REMOTE_ERROR: b"",  # "Error from ..." or "Warning from ...", and in older logs other words
     Number.DISCONNECTED: b"Job disconnected",
     Number.RECONNECTED: b"Job reconnected",
     Number.RECONNECT_FAILED: b"Job reconnection failed",

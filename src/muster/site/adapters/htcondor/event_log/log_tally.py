@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from muster.site.adapters.htcondor.event_log import chirps
-from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
+from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, Correction
 from muster.site.adapters.htcondor.event_log.event_bodies import (
     CHIRP_AT,
     CHIRP_END,
@@ -121,6 +121,12 @@ class LogTally:
         if cluster in self.clusters:
             self.clusters[cluster].expect(n_procs)
             self.changed.add(self.clusters[cluster])
+
+    def correct(self, cluster: int, proc: int, known: Correction) -> None:
+        """Take over what the queue or the history says of a proc, also of one that the log has not named yet. Raises ValueError."""
+        tally = self.clusters.get(cluster) or self._meet(cluster)
+        tally.correct(proc, known)
+        self.changed.add(tally)
 
     def begin_anew(self) -> "LogTally":
         """An empty one that expects the same."""
