@@ -60,8 +60,8 @@ class SavedCluster(msgspec.Struct, array_like=True, frozen=True):
     pilot_words: list[str | None]
     word_slots: dict[bytes, int]
     holds: list[tuple[int, int]]
-    errors: list[tuple[str, int]]
-    places: list[tuple[str, int]]
+    errors: list[tuple[bytes, int]]
+    places: list[tuple[bytes, int]]
     apart: dict[int, int]
     corrected: dict[int, tuple[float, bool]]
     entries: list[bytes]
@@ -165,7 +165,7 @@ def _restore(saved: SavedCluster) -> ClusterTally:
     tally.ended_at, tally.last_event = saved.ended_at, saved.last_event
     tally.is_factory, tally.removed_at = saved.is_factory, saved.removed_at
     tally.completion, tally.paused = saved.completion, saved.paused
-    tally.numbers = Counter(saved.numbers)
+    tally.numbers.update(saved.numbers)
     tally.hold_numbers = Counter({(code, subcode): count for code, subcode, count in saved.hold_numbers})
     tally.phases = array("q", saved.phases)
     tally.counts = saved.counts

@@ -3,11 +3,12 @@
 Source: tms.md 6.4; htcondor-notes.md 9; HTCondor manual, "ClassAd string literals".
 """
 
+import functools
 import re
 
 PREFIX = b"HTChirpEWMSPilot"
-LINE_BYTES_MAX = 1000
-"""A line from here on may be one that HTCondor cut: it writes 1023 bytes at most, and drops the rest without a word."""
+TEXT_BYTES_MAX = 1023
+"""HTCondor writes so many bytes of a text, and drops the rest without a word."""
 
 _WHOLE = re.compile(rb'HTChirpEWMSPilot\w+: *"(?:[^"\\]|\\.)*" *')
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
@@ -15,10 +16,11 @@ _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"b": b"\b", b"f": b"\f"}
 
 
 def is_whole(text: bytes) -> bool:
-    """Is it one quoted string and nothing else? Then whatever it holds was said by the pilot."""
-    return _WHOLE.fullmatch(text) is not None
+    """Is it one quoted string and nothing else, or cut where HTCondor cuts? Then whatever it holds was said by the pilot."""
+    return len(text) == TEXT_BYTES_MAX or _WHOLE.fullmatch(text) is not None
 
 
+@functools.lru_cache(maxsize=256)
 def parse_value(value: bytes) -> str:
     """The text behind the colon, without quotes and escapes. A string that was cut ends where it was cut."""
     value = value.strip()

@@ -16,6 +16,7 @@ from muster.site.adapters.htcondor.event_log.events import (
     NEXT,
     ON_A_MACHINE,
     PHASES,
+    RUNNING,
     UNSEEN,
     Number,
 )
@@ -28,15 +29,25 @@ GAP_MAX = 65_536
 """How far beyond the procs seen so far a number may lie and still get its place in line. One that lies farther is kept on its own, so
 that a damaged header does not make an array of a thousand million entries."""
 APART_MAX = 1_000_000
-NO_EXIT = -(2**31)
-"""In `exits`: neither exit code nor signal is known."""
-_SIGNALS = -(2**30)  # a signal is kept as this much less; no exit code is
+_EXIT_CODE_MAX = 2**31 - 2
 _FIRST_HOLD = 16
 _PHASE, _DISCONNECTED, _FAILED_START = 0b111, 0b1000, 0b10000
 
 FIELDS = ("states", "words", "errors", "places", "exits", "starts", "evictions", "disconnects", "started", "flags")
 """The arrays of a tally, each with an entry for each proc."""
-_SATURATED = 65_535
+SATURATED = 65_535
+HAPPENINGS = (
+    "starts",
+    "restarts",
+    "evictions",
+    "shadow exceptions",
+    "disconnects",
+    "disconnected",
+    "reconnect failures",
+    "suspensions",
+    "remote errors",
+    "failed starts",
+)
 
 
 class UnbelievableError(ValueError):
@@ -90,7 +101,7 @@ class ClusterTally:
         self.removed_at: float | None = None  # cluster removed
         self.completion: str | None = None
         self.paused: str | None = None  # why no more procs are made
-        self.numbers: Counter[str] = Counter()
+        self.numbers = dict.fromkeys(HAPPENINGS, 0)
         self.hold_numbers: Counter[tuple[int, int]] = Counter()  # holds so far
         self.phases = array("q", [0] * len(PHASES))
         self.counts: dict[int, int] = {}
@@ -148,7 +159,7 @@ class ClusterTally:
 
     def _lengthen(self, wanted: int) -> None:
         """Make the line longer, by some more than wanted: entries out of line, behind it, move each time."""
-        more = max(wanted, self.in_line + self.in_line // 16) - self.in_line
+        more = max(wanted, self.in_line + max(64, self.in_line // 16)) - self.in_line
         if self.limit is not None:
             more = min(more, self.limit - self.in_line)
         self._insert(self.in_line, more)
@@ -171,7 +182,7 @@ class ClusterTally:
     def _insert(self, at: int, more: int) -> None:
         for name in FIELDS:
             entries: array[int] = getattr(self, name)
-            entries[at:at] = array(entries.typecode, [NO_EXIT if name == "exits" else 0]) * more
+            entries[at:at] = array(entries.typecode, bytes(more * entries.itemsize))
         self.size += more
 
     # -- what it does
@@ -199,7 +210,7 @@ class ClusterTally:
         self.n_procs += bool(new) - bool(old)
         self.n_ended += (new in ENDED) - (old in ENDED)
         self.states[index] = new
-        if new not in ON_A_MACHINE:
+        if new not in ON_A_MACHINE and (self.places[index] or self.flags[index]):
             self._leave_machine(index)
 
     def hold(self, index: int, reason: tuple[int, int]) -> bool:
@@ -217,17 +228,20 @@ class ClusterTally:
         self.become(index, _FIRST_HOLD + slot)
         return True
 
-    def start(self, index: int, started: int, place: str) -> None:
+    def start(self, index: int, started: int, place: bytes) -> None:
         """A proc starts on a machine: what its pilot said before does not hold any more."""
         self.numbers["starts"] += 1
         if self.starts[index]:
             self.numbers["restarts"] += 1
-        self.starts[index] = min(self.starts[index] + 1, _SATURATED)
+        self.starts[index] = min(self.starts[index] + 1, SATURATED)
         self.started[index] = started
-        self.forget_values(index)
-        self.become(index, NEXT[Number.EXECUTE][HELD])
-        self._unflag(index, _DISCONNECTED | _FAILED_START)
-        self.place_texts.leave(self.places[index])
+        if self.words[index] or self.errors[index]:
+            self.forget_values(index)
+        self.become(index, RUNNING)
+        if self.flags[index]:
+            self._unflag(index, _DISCONNECTED | _FAILED_START)
+        if self.places[index]:
+            self.place_texts.leave(self.places[index])
         self.places[index] = self.place_texts.take(place)
 
     def evict(self, index: int, number: Number, what: str) -> None:
@@ -235,8 +249,6 @@ class ClusterTally:
         if self.states[index] in ENDED:
             return
         self.numbers[what] += 1
-        if number is Number.EVICTED:
-            self.evictions[index] = min(self.evictions[index] + 1, _SATURATED)
         self.move(index, number)
 
     def end(self, index: int, number: Number, *, ended_at: float, how: int) -> None:
@@ -248,7 +260,7 @@ class ClusterTally:
     def say(self, index: int, value: bytes, text: str) -> None:
         """The pilot of a proc named its status, as bytes of the log and as text. After the end nothing is heard."""
         if len(self.word_slots) >= WORDS_MAX:
-            value, text = b"", OTHER_TEXT
+            value, text = b"", OTHER_TEXT.decode()
         slot = self.word_slots.get(value)
         if slot is None:
             slot = self.pilot_words.index(text) if text in self.pilot_words else len(self.pilot_words)
@@ -273,7 +285,7 @@ class ClusterTally:
         if self.states[index] in ENDED:
             return
         self.error_texts.leave(self.errors[index])
-        self.errors[index] = self.error_texts.take(error) if error else NONE
+        self.errors[index] = self.error_texts.take(error.encode()) if error else NONE
 
     def forget_values(self, index: int) -> None:
         """What the pilot of a proc said holds no more."""
@@ -294,7 +306,7 @@ class ClusterTally:
     def disconnect(self, index: int) -> None:
         """The machine of a proc is out of reach."""
         self.numbers["disconnects"] += 1
-        self.disconnects[index] = min(self.disconnects[index] + 1, _SATURATED)
+        self.disconnects[index] = min(self.disconnects[index] + 1, SATURATED)
         if not self.flags[index] & _DISCONNECTED:
             self.numbers["disconnected"] += 1
             self.flags[index] |= _DISCONNECTED
@@ -369,16 +381,14 @@ class ClusterTally:
 
 
 def exit_of(exit_code: int | None, signal: int | None) -> int:
-    """An exit as `exits` keeps it."""
+    """An exit as `exits` keeps it: 0 if nothing is known, 1 more than an exit code, less than 0 by a signal."""
     if signal is not None:
-        return _SIGNALS - signal % 1024
-    if exit_code is None:
-        return NO_EXIT
-    return (exit_code + 2**31) % 2**32 - 2**31  # Windows has codes of 32 bits without a sign
+        return -min(signal, _EXIT_CODE_MAX)
+    return 0 if exit_code is None else 1 + min(max(exit_code, 0), _EXIT_CODE_MAX)
 
 
 def read_exit(how: int) -> tuple[int | None, int | None]:
     """Exit code and signal of an entry of `exits`; both None where nothing is known."""
-    if how == NO_EXIT:
+    if how == 0:
         return None, None
-    return (how, None) if how > _SIGNALS else (None, _SIGNALS - how)
+    return (how - 1, None) if how > 0 else (None, -how)

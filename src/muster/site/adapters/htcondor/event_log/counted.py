@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 NONE = 0
 """The slot of those that have no text."""
 OTHER = 1
-OTHER_TEXT = "(others)"
+OTHER_TEXT = b"(others)"
 
 
 class CountedTexts:
@@ -19,12 +19,12 @@ class CountedTexts:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._slots: dict[str, int] = {}
-        self._texts: list[str] = ["", OTHER_TEXT]
+        self._slots: dict[bytes, int] = {}
+        self._texts: list[bytes] = [b"", OTHER_TEXT]
         self._holders = array("q", [0, 0])
         self._free: list[int] = []
 
-    def take(self, text: str) -> int:
+    def take(self, text: bytes) -> int:
         """One more holder of a text. Returns its slot."""
         slot = self._slots.get(text)
         if slot is None:
@@ -39,26 +39,26 @@ class CountedTexts:
         self._holders[slot] -= 1
         if slot != OTHER and not self._holders[slot]:
             del self._slots[self._texts[slot]]
-            self._texts[slot] = ""
+            self._texts[slot] = b""
             self._free.append(slot)
 
-    def text_of(self, slot: int) -> str:
+    def text_of(self, slot: int) -> bytes:
         """The text in a slot; empty for `NONE`."""
         return self._texts[slot]
 
-    def items(self) -> Iterator[tuple[str, int]]:
+    def items(self) -> Iterator[tuple[bytes, int]]:
         """Each text that somebody has, with the number of its holders."""
         for text, slot in self._slots.items():
             yield text, self._holders[slot]
         if self._holders[OTHER]:
             yield OTHER_TEXT, self._holders[OTHER]
 
-    def dump(self) -> list[tuple[str, int]]:
+    def dump(self) -> list[tuple[bytes, int]]:
         """Every slot in its order, for `restore`."""
         return list(zip(self._texts, self._holders, strict=True))
 
     @classmethod
-    def restore(cls, limit: int, dumped: Sequence[tuple[str, int]]) -> "CountedTexts":
+    def restore(cls, limit: int, dumped: Sequence[tuple[bytes, int]]) -> "CountedTexts":
         """As it was."""
         made = cls(limit)
         made._texts = [text for text, _ in dumped]
@@ -68,7 +68,7 @@ class CountedTexts:
         made._free = [slot for slot in rest if not made._holders[slot]]
         return made
 
-    def _place(self, text: str) -> int:
+    def _place(self, text: bytes) -> int:
         if len(self._slots) >= self._limit:
             return OTHER
         if self._free:

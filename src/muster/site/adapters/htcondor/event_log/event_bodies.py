@@ -1,6 +1,6 @@
 """What does each event say, beyond its number? Its body, as far as it is counted.
 
-Each function reads one kind: (tally, index of the proc, event without the first digit of its number, where its text begins, clock).
+Each function reads one kind: (tally, index of the proc, event, where its text begins, clock).
 It raises ValueError where the event is not what its number says.
 
 Source: `condor_event.cpp`, the `formatBody` of each event; htcondor-notes.md 7 and 8.
@@ -10,22 +10,51 @@ import re
 from collections.abc import Callable, Mapping
 
 from muster.site.adapters.htcondor.event_log import chirps
-from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, exit_of
-from muster.site.adapters.htcondor.event_log.events import ENDED, PHRASES, RUNNING, TRANSFERS, Number, code_of
+from muster.site.adapters.htcondor.event_log.cluster_tally import SATURATED, ClusterTally, exit_of
+from muster.site.adapters.htcondor.event_log.events import CODES, ENDED, PHRASES, RUNNING, TRANSFERS, Number, code_of
+from muster.site.adapters.htcondor.event_log.split import find_text
 from muster.site.adapters.htcondor.event_log.times import LogClock
 
 Take = Callable[[ClusterTally, int, bytes, int, LogClock], None]
 
-_TASKFORCE_NOTE = re.compile(rb'\n\s*(?:MusterTaskforce|EWMSTaskforceUUID)\s*=\s*"?([^\s"]+)')
+_TASKFORCE_NOTE = re.compile(rb'\n\s*(?:MusterTaskforce|EWMSTaskforceUUID)\s*=\s*"?([\w.:-]+)(?=["\s]|$)')
 _EXIT = re.compile(
     rb"\n\s*\((?:1\) Normal termination \(return value (-?\d{1,10})|0\) Abnormal termination \(signal (\d{1,4}))\)"
 )
 _HOLD = re.compile(rb"\n\s*Code (-?\d{1,9}) Subcode (-?\d{1,9})(?=\n|$)")
-_SLOT = re.compile(rb'\n\s*SlotName: *"?([^"\s]+)')
+_SLOT = b"\n\tSlotName: "
+_WELL = exit_of(0, None)
+_EXECUTING, _ENDED_WELL = (
+    PHRASES[Number.EXECUTE],
+    PHRASES[Number.TERMINATED] + b"\n\t(1) Normal termination (return value 0)",
+)
 _HOST = re.compile(rb"<[^>]*?\balias=([^&>\s]+)|<([^?>\s]+)|(\S+)")
-_SITE = re.compile(rb'\n\s*\w*(?:Site|ResourceName)\w* *= *"([^"\n]+)"')
+_SITE = re.compile(rb'\n\s*\w*Site\w* *= *"([^"\n]+)"')
 _COMPLETION = re.compile(rb"items?\.\s+(\w+)")
+_IMAGE_SIZE = b"Image size of job updated: "
 _STATUS, _ERROR = chirps.PREFIX + b"Status:", chirps.PREFIX + b"Error:"
+
+# To get at a member of an enum takes as long as to read a whole event.
+_SUBMIT = Number.SUBMIT
+_EVICTED = Number.EVICTED
+_TERMINATED = Number.TERMINATED
+_SHADOW_EXCEPTION = Number.SHADOW_EXCEPTION
+_GENERIC = Number.GENERIC
+_ABORTED = Number.ABORTED
+_SUSPENDED = Number.SUSPENDED
+_UNSUSPENDED = Number.UNSUSPENDED
+_HELD = Number.HELD
+_RELEASED = Number.RELEASED
+_REMOTE_ERROR = Number.REMOTE_ERROR
+_DISCONNECTED = Number.DISCONNECTED
+_RECONNECTED = Number.RECONNECTED
+_RECONNECT_FAILED = Number.RECONNECT_FAILED
+_CLUSTER_SUBMIT = Number.CLUSTER_SUBMIT
+_CLUSTER_REMOVE = Number.CLUSTER_REMOVE
+_FACTORY_PAUSED = Number.FACTORY_PAUSED
+_FACTORY_RESUMED = Number.FACTORY_RESUMED
+_FILE_TRANSFER = Number.FILE_TRANSFER
+_DATAFLOW_SKIPPED = Number.DATAFLOW_SKIPPED
 
 
 def _check(event: bytes, at: int, number: Number) -> None:
@@ -45,79 +74,87 @@ def name_taskforce(tally: ClusterTally, event: bytes) -> None:
 
 
 def take_submit(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.SUBMIT)
+    _check(event, at, _SUBMIT)
     if tally.taskforce is None:
         name_taskforce(tally, event)
-    tally.move(index, Number.SUBMIT)
+    tally.move(index, _SUBMIT)
 
 
 def take_execute(tally: ClusterTally, index: int, event: bytes, at: int, clock: LogClock) -> None:
-    _check(event, at, Number.EXECUTE)
-    started = max(0, int(clock.read(event))) % 2**32
+    if not event.startswith(_EXECUTING, at):
+        raise ValueError("not the text of a start")
+    started = int(clock.read(event, at)) & 0xFFFFFFFF
     state = tally.states[index]
     if state in ENDED or (state == RUNNING and tally.started[index] == started):  # the same one again
         return
-    tally.start(index, started, read_place(event, at + len(PHRASES[Number.EXECUTE])))
+    tally.start(index, started, read_place(event, at + len(_EXECUTING)))
 
 
-def read_place(event: bytes, at: int) -> str:
+def read_place(event: bytes, at: int) -> bytes:
     """Machine and site of an EXECUTE, a line each; `at`: where its host stands."""
-    slot = _SLOT.search(event, at)
-    if slot:
-        machine = slot[1].rpartition(b"@")[2]
+    slot_at = event.find(_SLOT, at)
+    if slot_at >= 0:
+        slot_end = event.find(b"\n", slot_at + 1)
+        slot = event[slot_at + len(_SLOT) : slot_end if slot_end >= 0 else None]
+        machine = slot[slot.rfind(b"@") + 1 :].strip(b'" \t')
     else:
         host = _HOST.match(event, at)
         machine = host[1] or host[2] or host[3] if host else b""
-    site = _SITE.search(event, at) if b"Site" in event or b"ResourceName" in event else None
-    return f"{_text(machine)}\n{_text(site[1] if site else machine)}"
+    if event.find(b"Site", at) >= 0:
+        site = _SITE.search(event, at)
+        return machine + b"\n" + site[1] if site else machine
+    return machine
 
 
 def take_evicted(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.EVICTED)
-    tally.evict(index, Number.EVICTED, "evictions")
+    _check(event, at, _EVICTED)
+    tally.evictions[index] = min(tally.evictions[index] + (tally.states[index] not in ENDED), SATURATED)
+    tally.evict(index, _EVICTED, "evictions")
 
 
 def take_shadow_exception(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.SHADOW_EXCEPTION)
-    tally.evict(index, Number.SHADOW_EXCEPTION, "shadow exceptions")
+    _check(event, at, _SHADOW_EXCEPTION)
+    tally.evict(index, _SHADOW_EXCEPTION, "shadow exceptions")
 
 
 def take_reconnect_failed(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.RECONNECT_FAILED)
+    _check(event, at, _RECONNECT_FAILED)
     tally.reconnect(index)
-    tally.evict(index, Number.RECONNECT_FAILED, "reconnect failures")
+    tally.evict(index, _RECONNECT_FAILED, "reconnect failures")
 
 
 def take_terminated(tally: ClusterTally, index: int, event: bytes, at: int, clock: LogClock) -> None:
-    _check(event, at, Number.TERMINATED)
-    match = _EXIT.search(event, at)
-    code, signal = (match[1], match[2]) if match else (None, None)
-    how = exit_of(int(code) if code else None, int(signal) if signal else None)
-    tally.end(index, Number.TERMINATED, ended_at=clock.read(event), how=how)
+    how = _WELL
+    if not event.startswith(_ENDED_WELL, at):
+        _check(event, at, _TERMINATED)
+        match = _EXIT.search(event, at)
+        code, signal = (match[1], match[2]) if match else (None, None)
+        how = exit_of(int(code) if code else None, int(signal) if signal else None)
+    tally.end(index, _TERMINATED, ended_at=clock.read(event, at), how=how)
 
 
 def take_skipped(tally: ClusterTally, index: int, event: bytes, at: int, clock: LogClock) -> None:
-    _check(event, at, Number.DATAFLOW_SKIPPED)
-    tally.end(index, Number.DATAFLOW_SKIPPED, ended_at=clock.read(event), how=exit_of(None, None))
+    _check(event, at, _DATAFLOW_SKIPPED)
+    tally.end(index, _DATAFLOW_SKIPPED, ended_at=clock.read(event, at), how=exit_of(None, None))
 
 
 def take_aborted(tally: ClusterTally, index: int, event: bytes, at: int, clock: LogClock) -> None:
-    _check(event, at, Number.ABORTED)
-    tally.end(index, Number.ABORTED, ended_at=clock.read(event), how=exit_of(None, None))
+    _check(event, at, _ABORTED)
+    tally.end(index, _ABORTED, ended_at=clock.read(event, at), how=exit_of(None, None))
 
 
 def take_suspended(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.SUSPENDED)
-    tally.numbers["suspensions"] += tally.move(index, Number.SUSPENDED)
+    _check(event, at, _SUSPENDED)
+    tally.numbers["suspensions"] += tally.move(index, _SUSPENDED)
 
 
 def take_unsuspended(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.UNSUSPENDED)
-    tally.move(index, Number.UNSUSPENDED)
+    _check(event, at, _UNSUSPENDED)
+    tally.move(index, _UNSUSPENDED)
 
 
 def take_held(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.HELD)
+    _check(event, at, _HELD)
     codes = _HOLD.findall(event, at)  # the last line that looks so: the reason, before it, may be anything
     reason = (int(codes[-1][0]), int(codes[-1][1])) if codes else (0, 0)
     if tally.hold(index, reason):
@@ -126,26 +163,28 @@ def take_held(tally: ClusterTally, index: int, event: bytes, at: int, _: LogCloc
 
 
 def take_released(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.RELEASED)
-    tally.move(index, Number.RELEASED)
+    _check(event, at, _RELEASED)
+    tally.move(index, _RELEASED)
 
 
-def take_remote_error(tally: ClusterTally, index: int, _event: bytes, _at: int, _: LogClock) -> None:
-    tally.move(index, Number.REMOTE_ERROR)
+def take_remote_error(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
+    if find_text(event) != at:  # its text is of many kinds
+        raise ValueError("not a text behind a time")
+    tally.move(index, _REMOTE_ERROR)
     if tally.states[index] not in ENDED:
         tally.fail_start(index)
 
 
 def take_disconnected(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.DISCONNECTED)
-    tally.move(index, Number.DISCONNECTED)
+    _check(event, at, _DISCONNECTED)
+    tally.move(index, _DISCONNECTED)
     if tally.states[index] not in ENDED:
         tally.disconnect(index)
 
 
 def take_reconnected(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.RECONNECTED)
-    tally.move(index, Number.RECONNECTED)
+    _check(event, at, _RECONNECTED)
+    tally.move(index, _RECONNECTED)
     tally.reconnect(index)
 
 
@@ -153,9 +192,10 @@ def take_transfer(tally: ClusterTally, index: int, event: bytes, at: int, _: Log
     phase = TRANSFERS.get(event[at : at + 28])
     if phase is None:
         raise ValueError("not the text of a file transfer")
-    if not tally.states[index]:
-        tally.move(index, Number.FILE_TRANSFER)
-    if tally.states[index] not in ENDED:
+    state = tally.states[index]
+    if not state:
+        tally.move(index, _FILE_TRANSFER)
+    if state not in ENDED:
         tally.transfer(index, phase)
 
 
@@ -163,12 +203,12 @@ def take_status(tally: ClusterTally, index: int, event: bytes, at: int, _: LogCl
     if not event.startswith(_STATUS, at):
         raise ValueError("not a chirp")
     if not tally.states[index]:
-        tally.move(index, Number.GENERIC)
-    value = event[at + len(_STATUS) :]
-    slot = tally.word_slots.get(value)
+        tally.move(index, _GENERIC)
+    slot = tally.word_slots.get(event[at + len(_STATUS) :])
     if slot is None:
+        value = event[at + len(_STATUS) :]
         tally.say(index, value, chirps.parse_value(value.partition(b"\n")[0]))
-    else:
+    elif slot != tally.words[index]:
         tally.set_word(index, slot)
 
 
@@ -176,8 +216,14 @@ def take_error(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClo
     if not event.startswith(_ERROR, at):
         raise ValueError("not a chirp")
     if not tally.states[index]:
-        tally.move(index, Number.GENERIC)
+        tally.move(index, _GENERIC)
     tally.fail(index, chirps.parse_value(event[at + len(_ERROR) :].partition(b"\n")[0]))
+
+
+def pass_over(_tally: ClusterTally, _index: int, event: bytes, at: int, _: LogClock) -> None:
+    """An event that shows no more than that its proc lives, if it is one."""
+    if not event.startswith(_IMAGE_SIZE, at) and find_text(event) != at:
+        raise ValueError("not a text behind a time")
 
 
 def reject(tally: ClusterTally, _index: int, _event: bytes, _at: int, _: LogClock) -> None:
@@ -185,28 +231,28 @@ def reject(tally: ClusterTally, _index: int, _event: bytes, _at: int, _: LogCloc
 
 
 def take_cluster_submit(tally: ClusterTally, _index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.CLUSTER_SUBMIT)
+    _check(event, at, _CLUSTER_SUBMIT)
     tally.is_factory = True
     if tally.taskforce is None:
         name_taskforce(tally, event)
 
 
 def take_cluster_remove(tally: ClusterTally, _index: int, event: bytes, at: int, clock: LogClock) -> None:
-    _check(event, at, Number.CLUSTER_REMOVE)
+    _check(event, at, _CLUSTER_REMOVE)
     match = _COMPLETION.search(event, at)
     tally.is_factory = True
-    tally.removed_at = clock.read(event)
+    tally.removed_at = clock.read(event, at)
     tally.completion = _text(match[1]) if match else None
 
 
 def take_factory_paused(tally: ClusterTally, _index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.FACTORY_PAUSED)
+    _check(event, at, _FACTORY_PAUSED)
     tally.is_factory = True
     tally.paused = _text(event[at:].partition(b"\n")[2].strip())
 
 
 def take_factory_resumed(tally: ClusterTally, _index: int, event: bytes, at: int, _: LogClock) -> None:
-    _check(event, at, Number.FACTORY_RESUMED)
+    _check(event, at, _FACTORY_RESUMED)
     tally.is_factory = True
     tally.paused = None
 
@@ -220,26 +266,40 @@ OF_CLUSTERS: Mapping[bytes, Take] = {
         (Number.FACTORY_RESUMED, take_factory_resumed),
     )
 }
-OF_PROCS: Mapping[bytes, Take] = dict.fromkeys(OF_CLUSTERS, reject) | {
-    code_of(number): take
-    for number, take in (
-        (Number.SUBMIT, take_submit),
-        (Number.EXECUTE, take_execute),
-        (Number.EVICTED, take_evicted),
-        (Number.TERMINATED, take_terminated),
-        (Number.SHADOW_EXCEPTION, take_shadow_exception),
-        (Number.ABORTED, take_aborted),
-        (Number.SUSPENDED, take_suspended),
-        (Number.UNSUSPENDED, take_unsuspended),
-        (Number.HELD, take_held),
-        (Number.RELEASED, take_released),
-        (Number.REMOTE_ERROR, take_remote_error),
-        (Number.DISCONNECTED, take_disconnected),
-        (Number.RECONNECTED, take_reconnected),
-        (Number.RECONNECT_FAILED, take_reconnect_failed),
-        (Number.FILE_TRANSFER, take_transfer),
-        (Number.DATAFLOW_SKIPPED, take_skipped),
-    )
+OF_PROCS: Mapping[bytes, Take] = (
+    dict.fromkeys(CODES - {code_of(Number.AD_INFORMATION)}, pass_over)
+    | dict.fromkeys(OF_CLUSTERS, reject)
+    | {
+        code_of(number): take
+        for number, take in (
+            (Number.SUBMIT, take_submit),
+            (Number.EXECUTE, take_execute),
+            (Number.EVICTED, take_evicted),
+            (Number.TERMINATED, take_terminated),
+            (Number.SHADOW_EXCEPTION, take_shadow_exception),
+            (Number.ABORTED, take_aborted),
+            (Number.SUSPENDED, take_suspended),
+            (Number.UNSUSPENDED, take_unsuspended),
+            (Number.HELD, take_held),
+            (Number.RELEASED, take_released),
+            (Number.REMOTE_ERROR, take_remote_error),
+            (Number.DISCONNECTED, take_disconnected),
+            (Number.RECONNECTED, take_reconnected),
+            (Number.RECONNECT_FAILED, take_reconnect_failed),
+            (Number.FILE_TRANSFER, take_transfer),
+            (Number.DATAFLOW_SKIPPED, take_skipped),
+        )
+    }
+)
+OF_CHIRPS: Mapping[bytes, Take | None] = {
+    b"EWMSPilotStatus": take_status,
+    b"EWMSPilotError:": take_error,
+    b"EWMSPilotErrorT": None,
+    b"EWMSPilotLastUp": None,
+    b"EWMSPilotStarte": None,
+    b"EWMSPilotTasksT": None,
+    b"EWMSPilotTasksF": None,
+    b"EWMSPilotTasksS": None,
 }
-OF_CHIRPS: Mapping[bytes, Take] = {b"Status": take_status, b"Error:": take_error}
-"""By the six bytes behind `chirps.PREFIX`. Other chirps say nothing that is counted."""
+"""By 15 bytes of the text, from `CHIRP_AT` on; None: nothing that is counted."""
+CHIRP_AT, CHIRP_END = 7, 22

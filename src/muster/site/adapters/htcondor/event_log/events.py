@@ -95,7 +95,6 @@ PHRASES: Mapping[Number, bytes] = {
     Number.UNSUSPENDED: b"Job was unsuspended.",
     Number.HELD: b"Job was held.",
     Number.RELEASED: b"Job was released.",
-    Number.REMOTE_ERROR: b"",  # "Error from ..." or "Warning from ...", and in older logs other words
     Number.DISCONNECTED: b"Job disconnected",
     Number.RECONNECTED: b"Job reconnected",
     Number.RECONNECT_FAILED: b"Job reconnection failed",
@@ -120,8 +119,8 @@ PHASES = ("", "input queued", "input started", "input finished", "output queued"
 
 
 def code_of(number: int) -> bytes:
-    """How an event begins, behind its first digit, which is 0 for every event of a job: `b"05 ("` for TERMINATED."""
-    return b"%02d (" % number
+    """How an event begins: `b"005 ("` for TERMINATED."""
+    return b"%03d (" % number
 
 
 NUMBER_MAX = 47

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from muster.site.adapters.htcondor.event_log.split import TERMINATOR, Damage, find_header
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 17  # its events fit into the cache of a core
 EVENT_BYTES_MAX = 4 << 20
 """More than this without a terminator is no event: one is a few kilobytes."""
 HEAD_BYTES = 256
@@ -96,7 +96,7 @@ class LogFile:
         self.mark = os.pread(self._descriptor, min(offset, MARK_BYTES), max(0, offset - MARK_BYTES))
 
     def read_blocks(self) -> Iterator[tuple[int, bytes | Damage]]:
-        """What can be read now, a megabyte or so at a time: where it begins, and whole events or what is passed over."""
+        """What can be read now, a block or so at a time: where it begins, and whole events or what is passed over."""
         wanted = BLOCK_BYTES
         while True:
             data = os.pread(self._descriptor, wanted, self.offset)

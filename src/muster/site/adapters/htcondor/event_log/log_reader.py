@@ -20,7 +20,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from muster.site.adapters.htcondor.event_log import checkpoint as checkpoints
-from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
+from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, Correction
 from muster.site.adapters.htcondor.event_log.log_file import Condition, LogFile
 from muster.site.adapters.htcondor.event_log.log_tally import DamageReport, LogTally
 from muster.site.adapters.htcondor.event_log.split import Damage, split_block
@@ -63,6 +63,12 @@ class LogReader:
         Costs two calls of the system where nothing happened.
         """
         self._find_file()
+        try:
+            return self._read(at_most_bytes)
+        finally:
+            self._tally.rest()
+
+    def _read(self, at_most_bytes: int) -> bool:
         left = at_most_bytes
         for file in list(self._files):
             condition = file.inspect()
@@ -116,6 +122,10 @@ class LogReader:
     def expect(self, cluster: int, *, n_procs: int) -> None:
         """Say how many procs a cluster has: others are damage, not procs that never end."""
         self._tally.expect(cluster, n_procs)
+
+    def correct(self, cluster: int, proc: int, known: Correction) -> None:
+        """Take over what the queue or the history says of a proc, see `ClusterTally.correct`. Raises ValueError."""
+        self._tally.correct(cluster, proc, known)
 
     def forget(self, cluster: int) -> None:
         """Drop what is kept of a cluster."""

@@ -1,25 +1,30 @@
 """What do the events of a log come to? Each is handed to the tally of its cluster; most are passed over without a closer look."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from muster.site.adapters.htcondor.event_log import chirps
-from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
+from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, Correction
 from muster.site.adapters.htcondor.event_log.event_bodies import (
+    CHIRP_AT,
+    CHIRP_END,
     OF_CHIRPS,
     OF_CLUSTERS,
     OF_PROCS,
     Take,
     name_taskforce,
+    pass_over,
 )
 from muster.site.adapters.htcondor.event_log.events import Number, code_of
-from muster.site.adapters.htcondor.event_log.split import Block, Damage
+from muster.site.adapters.htcondor.event_log.split import Block, Damage, find_text, split_damaged
 from muster.site.adapters.htcondor.event_log.times import LogClock
 
 CLUSTERS_MAX = 65_536
 DAMAGE_KEPT = 20
+KNOWN_MAX = 10_000
 _CHIRP, _AD = code_of(Number.GENERIC), code_of(Number.AD_INFORMATION)
-_NAME_AT, _NAME_END = len(chirps.PREFIX), len(chirps.PREFIX) + 6
+_ID = re.compile(rb"(\d{1,10})\.(-?\d{1,10})\.\d{1,10}")
 
 
 @dataclass
@@ -53,40 +58,49 @@ class LogTally:
         self.numbers: Counter[int] = Counter()
         self.damage = DamageReport()
         self.changed: set[ClusterTally] = set()
-        self._tokens: dict[bytes, ClusterTally] = {}
+        self._known: dict[bytes, tuple[ClusterTally, int]] = {}  # by id, of procs met lately
         self._takes: dict[bytes, Take] = dict(OF_PROCS)
         self._nameless: set[ClusterTally] = set()
         self._limits: dict[int, int] = {}
 
     def take_block(self, block: Block, begin: int) -> None:
         """Count the events of a block, which begins at a byte of its file."""
-        takes, tokens, clock = self._takes, self._tokens, self.clock
+        takes, known, clock = self._takes, self._known, self.clock
+        last: dict[ClusterTally, bytes] = {}
+        name_at, name_end = self._find_names(block)
         for code, event in zip(block.codes, block.events, strict=True):
-            if code == _CHIRP:
-                at = event.find(chirps.PREFIX)
-                take = OF_CHIRPS.get(event[at + _NAME_AT : at + _NAME_END])
-            else:
-                take = takes.get(code)
-            if take is None:
-                continue
             try:
-                dot = event.find(b".", 4)
-                tally = tokens.get(event[4:dot]) or self._meet(event[4:dot])
-                end = event.find(b".", dot + 1)
-                proc = int(event[dot + 1 : end])
-                index = proc if 0 <= proc < tally.in_line else self._index_of(tally, proc, code)
+                if code == _CHIRP:
+                    close = event.find(b")")
+                    name = event[close + name_at : close + name_end]
+                    take = OF_CHIRPS[name] if name in OF_CHIRPS else _find_chirp(event)
+                    if take is None:
+                        continue
+                else:
+                    take = takes.get(code)
+                    if take is None:
+                        continue
+                    close = event.find(b")")
+                token = event[5:close]
+                if token in known:
+                    tally, index = known[token]
+                else:
+                    tally, index = self._find_proc(token, code)
+                if index < 0 or tally.corrected:
+                    take = self._reconsider(take, tally, index, code, event)
                 # Behind the id comes the stamp; its one or two words are over at the first space from the 13th byte on.
-                text_at = event.find(b" ", event.find(b")", end) + 13) + 1
-                if index < 0:
-                    take = OF_CLUSTERS.get(code, take)
-                elif tally.corrected and code != _CHIRP and self._is_outdated(tally, index, event):
-                    continue
-                take(tally, index, event, text_at, clock)
-                tally.last_event = event
-                self.changed.add(tally)
+                take(tally, index, event, event.find(b" ", close + 13) + 1, clock)
+                last[tally] = event
             except ValueError as error:
-                self.damage.add(Damage(begin + block.offset_of(event), len(event), str(error)))
+                self._take_rest(block, code, event, begin, str(error))
+        for tally, event in last.items():
+            tally.last_event = event
+        self.changed.update(last)
         self._count(block, begin)
+
+    def rest(self) -> None:
+        """No more blocks for now: let go of what only makes the next one faster."""
+        self._known.clear()
 
     def take_changes(self) -> frozenset[int]:
         """Numbers of the clusters that something happened to since the last call."""
@@ -103,9 +117,16 @@ class LogTally:
     def expect(self, cluster: int, n_procs: int) -> None:
         """Say how many procs a cluster has, which need not be known yet."""
         self._limits[cluster] = n_procs
+        self._known.clear()
         if cluster in self.clusters:
             self.clusters[cluster].expect(n_procs)
             self.changed.add(self.clusters[cluster])
+
+    def correct(self, cluster: int, proc: int, known: Correction) -> None:
+        """Take over what the queue or the history says of a proc, also of one that the log has not named yet. Raises ValueError."""
+        tally = self.clusters.get(cluster) or self._meet(cluster)
+        tally.correct(proc, known)
+        self.changed.add(tally)
 
     def begin_anew(self) -> "LogTally":
         """An empty one that expects the same."""
@@ -116,35 +137,60 @@ class LogTally:
     def forget(self, cluster: int) -> None:
         """Drop a cluster. Another event of it would make it anew."""
         self._limits.pop(cluster, None)
+        self._known.clear()
         tally = self.clusters.pop(cluster, None)
         if tally is not None:
-            self._tokens = {token: one for token, one in self._tokens.items() if one is not tally}
             self.changed.discard(tally)
             self._ask_no_more(tally)
 
-    def _meet(self, token: bytes) -> ClusterTally:
-        if not token.isdigit() or len(token) > 10:
-            raise ValueError("no cluster number")
-        cluster = int(token)
-        tally = self.clusters.get(cluster)
-        if tally is None:
-            if len(self.clusters) >= CLUSTERS_MAX:
-                raise ValueError("too many clusters in one log")
-            tally = ClusterTally(cluster)
-            tally.limit = self._limits.get(cluster)
-            self.add(tally)
-        self._tokens[token] = tally
+    def _take_rest(self, block: Block, code: bytes, event: bytes, begin: int, why: str) -> None:
+        """An event is not what it should be. Was it cut off before its text, so that there is another behind it?"""
+        begin += block.offset_of(event)
+        rest = split_damaged([event])
+        if rest.events and rest.events[0] is not event:
+            block.numbers[code] -= 1
+            self.take_block(rest, begin)
+        else:
+            self.damage.add(Damage(begin, len(event), why))
+
+    def _find_names(self, block: Block) -> tuple[int, int]:
+        """Where in a chirp its name stands, from the end of the id on: the first time of the block shows how long others are."""
+        event = block.events[0] if block.events else b""
+        close = event.find(b")")
+        text_at = event.find(b" ", close + 13) + 1
+        return text_at - close + CHIRP_AT, text_at - close + CHIRP_END
+
+    def _find_proc(self, token: bytes, code: bytes) -> tuple[ClusterTally, int]:
+        match = _ID.fullmatch(token)
+        if match is None:
+            raise ValueError("no id of a job")
+        cluster, proc = int(match[1]), int(match[2])
+        tally = self.clusters.get(cluster) or self._meet(cluster)
+        if proc < 0:
+            if code not in OF_CLUSTERS and code != _AD:
+                raise ValueError("an event of a proc names none")
+            return tally, -1
+        index = tally.index_of(proc)
+        if index == proc:  # one that is not in line may move
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[token] = tally, index
+        return tally, index
+
+    def _meet(self, cluster: int) -> ClusterTally:
+        if len(self.clusters) >= CLUSTERS_MAX:
+            raise ValueError("too many clusters in one log")
+        tally = ClusterTally(cluster)
+        tally.limit = self._limits.get(cluster)
+        self.add(tally)
         return tally
 
-    def _index_of(self, tally: ClusterTally, proc: int, code: bytes) -> int:
-        if proc >= 0:
-            return tally.index_of(proc)
-        if code not in OF_CLUSTERS and code != _AD:
-            raise ValueError("an event of a proc names none")
-        return -1
-
-    def _is_outdated(self, tally: ClusterTally, index: int, event: bytes) -> bool:
-        return tally.is_outdated(index, Number(int(event[:2])), self.clock.read(event))
+    def _reconsider(self, take: Take, tally: ClusterTally, index: int, code: bytes, event: bytes) -> Take:
+        if index < 0:
+            return OF_CLUSTERS.get(code, take)
+        if code == _CHIRP or not tally.is_outdated(index, Number(int(event[:3])), self.clock.read(event)):
+            return take
+        return pass_over
 
     def _ask_ads_of(self, tally: ClusterTally) -> None:
         self._nameless.add(tally)
@@ -164,7 +210,15 @@ class LogTally:
 
     def _count(self, block: Block, begin: int) -> None:
         for code, count in block.numbers.items():
-            self.numbers[int(code[:2])] += count
+            self.numbers[int(code[:3])] += count
         self.numbers.update(block.unknown)
         for damage in block.damage:
             self.damage.add(replace(damage, offset=begin + damage.offset))
+
+
+def _find_chirp(event: bytes) -> Take | None:
+    """It is not the pilot that speaks, or the time before the text is not as long as that of others."""
+    text_at = find_text(event)
+    if not event.startswith(chirps.PREFIX, text_at):
+        return pass_over
+    return OF_CHIRPS.get(event[text_at + CHIRP_AT : text_at + CHIRP_END])

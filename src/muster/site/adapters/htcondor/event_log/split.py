@@ -10,18 +10,22 @@ Source: htcondor-notes.md 6 and 8; `ULogEvent::readHeader`, `ULogEvent::is_sync_
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from muster.site.adapters.htcondor.event_log import chirps
 from muster.site.adapters.htcondor.event_log.events import CODES, Number, code_of
 from muster.site.adapters.htcondor.event_log.times import STAMP
 
 TERMINATOR = b"\n...\n"
-_BETWEEN = TERMINATOR + b"0"  # longer than the terminator, which makes it twice as fast to find
 _SUBPROC = b".000) "  # ends the id in every header
 _HEADER = re.compile(rb"(\d{3}) \(\d{1,10}\.-?\d{1,10}\.\d{1,10}\) " + STAMP + rb" ")
 _HEADER_LINE = re.compile(rb"\n(?=" + _HEADER.pattern + rb")")
 _CHIRP = code_of(Number.GENERIC)
+_AD = code_of(Number.AD_INFORMATION)
+_AD_TEXT = b"Job ad information event triggered.\n"
+_CODE: Callable[[bytes], bytes] = itemgetter(slice(5))  # twice as fast as a comprehension
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Damage:
 
 @dataclass
 class Block:
-    """Events in their order. Each lacks the first digit of its number, 0, and its terminator.
+    """Events in their order, without their terminators.
 
     Args:
         codes: how each begins (`events.code_of`).
@@ -56,7 +60,7 @@ class Block:
         index = next(index for index, one in enumerate(self.events) if one is event)
         if self.offsets is not None:
             return self.offsets[index]
-        return sum(len(one) + len(_BETWEEN) for one in self.events[:index])
+        return sum(len(one) + len(TERMINATOR) for one in self.events[:index])
 
 
 def split_block(block: bytes) -> Block:
@@ -65,29 +69,31 @@ def split_block(block: bytes) -> Block:
     Args:
         block: one event or more; ends with a terminator. What is damaged may stand anywhere in it.
     """
-    if block.startswith(b"0"):
-        events = block[1 : -len(TERMINATOR)].split(_BETWEEN)
-        codes = [event[:4] for event in events]
-        numbers = Counter(codes)
-        if block.count(_SUBPROC) == len(events) and numbers.keys() <= CODES and b"\0" not in block:
-            return Block(codes, events, numbers)
-    return _split_damaged(block)
+    events = block[: -len(TERMINATOR)].split(TERMINATOR)
+    codes = list(map(_CODE, events))
+    numbers = Counter(codes)
+    if (
+        numbers.keys() <= CODES
+        and b"\0" not in block
+        and _count_headers(block) == len(events)
+        and block.count(_AD_TEXT)
+        == numbers[_AD]  # nobody looks into them, and so sees that there is another event in one
+    ):
+        return Block(codes, events, numbers)
+    return split_damaged(events)
 
 
-def find_header(data: bytes) -> int:
-    """Where the first line begins, after the first byte, that looks like a header; -1 if none does."""
-    match = _HEADER_LINE.search(data)
-    return match.end() if match else -1
-
-
-def _split_damaged(block: bytes) -> Block:
+def split_damaged(pieces: list[bytes]) -> Block:
+    """What is whole in the pieces between terminators, any of which may be damaged."""
     found = Block([], [], Counter(), offsets=[])
     offsets: list[int] = []
     position = 0
-    for piece in block[: -len(TERMINATOR)].split(TERMINATOR):
+    for piece in pieces:
         begin = _find_whole(piece)
         if begin is None:
             found.damage.append(Damage(position, len(piece), "no header"))
+        elif piece.find(b"\0", begin) >= 0:
+            found.damage.append(Damage(position, len(piece), "NULs"))
         else:
             if begin:
                 found.damage.append(Damage(position, begin, "cut off, or not an event"))
@@ -98,10 +104,34 @@ def _split_damaged(block: bytes) -> Block:
     return found
 
 
+def _count_headers(block: bytes) -> int:
+    first, last = block.find(_SUBPROC), block.rfind(_SUBPROC)
+    # With the day behind it, there is more to look for, which is found twice as fast. On one day it finds the same, but for headers
+    # that were cut off in the day; and such an event has not its text in its place, which whoever reads it notices.
+    with_day = block[first : block.find(b" ", first + len(_SUBPROC)) + 1]
+    if block.startswith(with_day, last):
+        return block.count(with_day)
+    return block.count(_SUBPROC)
+
+
+def find_text(event: bytes) -> int:
+    """Where the text behind the header begins. Raises ValueError where there is no header."""
+    match = _HEADER.match(event)
+    if match is None:
+        raise ValueError("no header")
+    return match.end()
+
+
+def find_header(data: bytes) -> int:
+    """Where the first line begins, after the first byte, that looks like a header; -1 if none does."""
+    match = _HEADER_LINE.search(data)
+    return match.end() if match else -1
+
+
 def _keep(found: Block, offsets: list[int], event: bytes, position: int) -> None:
-    if event[:1] == b"0" and event[1:5] in CODES:
-        found.codes.append(event[1:5])
-        found.events.append(event[1:])
+    if event[:5] in CODES:
+        found.codes.append(event[:5])
+        found.events.append(event)
         offsets.append(position)
     else:
         found.unknown[int(event[:3])] += 1
@@ -109,8 +139,6 @@ def _keep(found: Block, offsets: list[int], event: bytes, position: int) -> None
 
 def _find_whole(piece: bytes) -> int | None:
     """Where the one whole event of a piece begins: at the last header, unless an earlier one has it as part of its text."""
-    if piece[:1] == b"0" and piece[1:5] in CODES and piece.count(_SUBPROC) == 1 and b"\0" not in piece:
-        return 0
     headers = list(_HEADER.finditer(piece))
     for header in headers:
         if header is headers[-1] or _is_quoted(piece, header):
@@ -119,8 +147,8 @@ def _find_whole(piece: bytes) -> int | None:
 
 
 def _is_quoted(piece: bytes, header: re.Match[bytes]) -> bool:
-    """Is what follows one chirp, whose text may hold anything, even a header? It is one line: a whole string, or as long as a cut one."""
+    """Is what follows one chirp on one line, whose text may hold anything, even a header?"""
     begin = header.start()
-    if piece[begin + 1 : begin + 5] != _CHIRP or b"\n" in piece[begin:]:
+    if piece[begin : begin + 5] != _CHIRP or b"\n" in piece[begin:]:
         return False
-    return len(piece) - begin >= chirps.LINE_BYTES_MAX or chirps.is_whole(piece[header.end() :])
+    return chirps.is_whole(piece[header.end() :])

@@ -93,7 +93,7 @@ def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
     hosts: Counter[str] = Counter()
     sites: Counter[str] = Counter()
     for place, count in tally.place_texts.items():
-        host, _, site = place.partition("\n")
+        host, _, site = place.decode(errors="replace").partition("\n")
         hosts[host] += count
         sites[site or host] += count
     return ClusterReport(
@@ -104,7 +104,9 @@ def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
         ended_at=tally.ended_at,
         last_event_at=_read_time(tally.last_event, clock),
         statuses=dict(statuses),
-        errors=dict(Counter(dict(tally.error_texts.items())).most_common(TOP_ERRORS)),
+        errors=dict(
+            Counter({text.decode(): count for text, count in tally.error_texts.items()}).most_common(TOP_ERRORS)
+        ),
         states=dict(states),
         holds=dict(holds),
         holds_so_far=_sum_holds(tally),
@@ -131,7 +133,7 @@ def look_at_procs(tally: ClusterTally) -> Iterator[ProcReport]:
             proc=proc,
             status=render_status(state, hold),
             pilot=tally.pilot_words[tally.words[index]],
-            error=tally.error_texts.text_of(tally.errors[index]) or None,
+            error=tally.error_texts.text_of(tally.errors[index]).decode() or None,
             exit_code=exit_code,
             signal=signal,
             n_starts=tally.starts[index],

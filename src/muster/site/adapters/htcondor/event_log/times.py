@@ -20,6 +20,8 @@ _PARTS = re.compile(
 _AHEAD_S = 86400.0
 """How far ahead of us the clock of the access point may be, before a stamp without a year is one of last year."""
 _KEPT = 4096
+_STAMP_BYTES = len("2026-11-22 03:08:10 ")
+"""Stamps of this form are remembered, with the space behind, so that none with a fraction or a zone is taken for one."""
 
 
 class LogClock:
@@ -35,21 +37,23 @@ class LogClock:
         self._now = now
         self._known: dict[bytes, float] = {}
 
-    def read(self, event: bytes) -> float:
-        """The time of an event, given from its header on. Raises ValueError where there is none."""
+    def read(self, event: bytes, text_at: int = 0) -> float:
+        """The time of an event, given from its header on; `text_at`: where the text behind it begins, if that is known.
+
+        Raises ValueError where there is none.
+        """
+        stamp = event[text_at - _STAMP_BYTES : text_at]
+        if stamp in self._known:
+            return self._known[stamp]
         at = event.find(b") ", 4) + 2
-        stamp = event[at : at + 20]  # with the space behind it, so that nothing with a fraction or a zone is found
-        known = self._known.get(stamp)
-        if known is not None:
-            return known
         match = _PARTS.match(event, at)
         if match is None or at < 2:
             raise ValueError("no time")
         seconds = self._convert(match)
-        if match[1] and match.end() == at + 19:
+        if match[1] and match.end() == at + _STAMP_BYTES - 1:
             if len(self._known) >= _KEPT:
                 self._known.clear()
-            self._known[stamp] = seconds
+            self._known[event[at : at + _STAMP_BYTES]] = seconds
         return seconds
 
     def _convert(self, match: re.Match[bytes]) -> float:
