@@ -37,11 +37,15 @@ def a_workflow(tally: Tally, *, warm: bool, finish_when_done: bool) -> NewWorkfl
 
 
 @pytest.mark.parametrize("point", sorted(CRASH_POINTS))
-def test_twice_at_every_crash_point_nothing_is_lost_or_doubled(stack: Stack, point: str, tmp_path: Path) -> None:
+def test_twice_at_every_crash_point_nothing_is_lost_or_doubled(
+    stack: Stack, point: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     part = point.split(".", maxsplit=1)[0]
+    if part == "condor":
+        stack.environment |= request.getfixturevalue("condor").environment
     crash = {"crash": point, "times": 2}
     stack.start_serve(**(crash if part == "server" else {}))  # type: ignore[arg-type]
-    stack.start_site(**(crash if part in {"site", "pool", "worker"} else {}))  # type: ignore[arg-type]
+    stack.start_site(**(crash if part in {"site", "pool", "condor", "worker"} else {}))  # type: ignore[arg-type]
     finishing, aborted = Tally(tmp_path / "finishing.jsonl"), Tally(tmp_path / "aborted.jsonl")
 
     with stack.keep_running("serve", "site"), stack.client() as client:

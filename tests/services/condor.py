@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,7 @@ class Condor:
     further: Mapping[str, str] = field(default_factory=dict)
     master: "subprocess.Popen[bytes] | None" = None
     nodes: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
+    _lines: dict[str, object] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -54,7 +56,8 @@ class Condor:
         """Lines of its configuration, over those of the script. Before the start, or to be taken up by `reconfigure`."""
         folder = self.folder / "local.d"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "test.conf").write_text("".join(f"{name} = {value}\n" for name, value in lines.items()))
+        self._lines.update(lines)
+        (folder / "test.conf").write_text("".join(f"{name} = {value}\n" for name, value in self._lines.items()))
 
     def start(self) -> None:
         """Raises AssertionError, with the end of its log, when no slot is there in time."""
@@ -65,6 +68,11 @@ class Condor:
         """One more execution point."""
         self.nodes[name] = self._launch("add-node.sh", str(self.folder), name, address, str(cpus))
         self._wait_for_slots(1 + len(self.nodes))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What an agent beside its schedd is told."""
+        return {"CONDOR_CONFIG": str(self.config), "MUSTER_SITE_POOL": "htcondor"}
 
     def use(self) -> None:
         """From now on HTCondor's bindings in this process talk to this pool."""
@@ -173,6 +181,8 @@ def run_condor(**further: str) -> Iterator[Condor]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="condor-", dir="/tmp")))
         address = stack.enter_context(take_address())
         pool = Condor(root, folder / "pool", address, further)
+        programs = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
+        pool.configure(STARTER_JOB_ENVIRONMENT=f'"PATH={programs}"')
         stack.callback(pool.stop)
         pool.start()
         yield pool

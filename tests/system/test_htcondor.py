@@ -32,11 +32,7 @@ task.run(square)
 @pytest.fixture
 def on_condor(stack: Stack, condor: Condor) -> Stack:
     """A stack whose agent stands beside the pool."""
-    stack.environment |= {
-        "CONDOR_CONFIG": str(condor.config),
-        "MUSTER_SITE_POOL": "htcondor",
-        "MUSTER_SITE_CONDOR_REQUIREMENTS": "true",
-    }
+    stack.environment |= {**condor.environment, "MUSTER_SITE_CONDOR_REQUIREMENTS": "true"}
     stack.start_serve()
     stack.start_site(f"site-{stack.host}")
     return stack
