@@ -24,6 +24,7 @@ chmod 700 "$FOLDER"
 mkdir -p "$FOLDER"/{log,spool,execute,run,lock,passwords.d,tokens.d}
 [ -s "$FOLDER/passwords.d/POOL" ] || (umask 077 && head -c 48 /dev/urandom | base64 -w 0 >"$FOLDER/passwords.d/POOL")
 cat >"$FOLDER/condor_config.new" <<END
+CONDOR_IDS = $(id -u).$(id -g)
 use ROLE: CentralManager, Submit, Execute
 use security:recommended
 RELEASE_DIR = $ROOT/usr

@@ -1,0 +1,186 @@
+"""Is anything lost, doubled or left behind on an HTCondor pool, whatever dies, is damaged or is done by hand there?
+
+A workflow is in the middle of its events on a real pool of the test's own; something happens; the rest of the events follow. In the end
+there was one cluster, nothing of it is in the queue, what the agent told of its procs is what HTCondor's history says, and the account
+adds up.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.stack import Stack
+from harness.tally import Tally, check_after_fault
+from harness.waiting import wait_for
+from muster.client.shapes.new_workflow import NewWorkflow, WorkerConfig
+from muster.client.shapes.workflows import TaskforceView
+from muster.client.synchronous import Client
+from services.condor import Condor
+
+pytestmark = [pytest.mark.system, pytest.mark.server, pytest.mark.timeout(300)]
+
+EVENTS = 60
+WORKERS = 3
+STATES = {3: "REMOVED", 4: "COMPLETED"}
+"""Of HTCondor's JobStatus, those in the history."""
+
+
+@dataclass
+class Scene:
+    """A workflow at work on a pool."""
+
+    condor: Condor
+    stack: Stack
+    client: Client
+    workflow: str
+    site: str
+
+    @property
+    def taskforce(self) -> TaskforceView:
+        [taskforce] = self.client.get_workflow(self.workflow).taskforces
+        return taskforce
+
+    @property
+    def cluster(self) -> str:
+        return str(self.taskforce.cluster_id)
+
+    @property
+    def log(self) -> Path:
+        """The cluster's job event log."""
+        return self.stack.state / self.site / "htcondor" / "taskforces" / self.taskforce.taskforce_uuid / "events.log"
+
+    def is_at_work(self) -> bool:
+        return self.client.get_progress(self.workflow).input.in_work > 0
+
+    def statuses(self) -> dict[str, int]:
+        """How many procs are in which state, as the service was told."""
+        return {state: sum(pilots.values()) for state, pilots in self.taskforce.compound_statuses.items()}
+
+
+Fault = Callable[[Scene], None]
+
+
+def the_agent_is_killed(scene: Scene) -> None:
+    for _ in range(2):
+        scene.stack.kill("site")
+        scene.stack.start_site("site")
+        wait_for(lambda: "ready" in scene.stack.parts["site"].log.read_text(), "the agent is back")
+
+
+def the_schedd_is_killed(scene: Scene) -> None:
+    scene.condor.kill("condor_schedd")
+
+
+def the_startd_is_killed(scene: Scene) -> None:
+    scene.condor.kill("condor_startd")
+
+
+def the_shadows_are_killed(scene: Scene) -> None:
+    assert scene.condor.find_daemons("condor_shadow")
+    scene.condor.kill("condor_shadow")
+
+
+def the_log_is_rotated(scene: Scene) -> None:
+    scene.log.rename(scene.log.with_name("events.log.1"))
+
+
+def the_log_is_truncated(scene: Scene) -> None:
+    os.truncate(scene.log, 0)
+
+
+def the_log_is_deleted(scene: Scene) -> None:
+    scene.log.unlink()
+
+
+def the_log_is_replaced(scene: Scene) -> None:
+    """By another one of the same size, as an editor does it."""
+    content = scene.log.read_bytes()
+    scene.log.with_name("new").write_bytes(content.swapcase())
+    scene.log.with_name("new").replace(scene.log)
+
+
+def the_log_has_nuls_in_the_middle(scene: Scene) -> None:
+    with scene.log.open("ab") as file:
+        file.write(b"\0" * 1024)
+
+
+def they_are_held_and_released_by_hand(scene: Scene) -> None:
+    """As the pool's operator does; nobody but the operator releases them."""
+    scene.condor.run("condor_hold", scene.cluster)
+    wait_for(lambda: scene.statuses() == {"HELD: The user put the job on hold with condor_hold": WORKERS}, "it is told")
+    scene.condor.run("condor_release", scene.cluster)
+
+
+def the_job_is_edited(scene: Scene) -> None:
+    scene.condor.run("condor_qedit", scene.cluster, "RequestMemory", "120")
+    scene.condor.run("condor_qedit", scene.cluster, "MusterFence", "77")
+
+
+def list_states(condor: Condor, cluster: str) -> dict[str, int]:
+    """JobStatus → procs in the queue."""
+    return dict(Counter(condor.run("condor_q", cluster, "-af", "JobStatus").split()))
+
+
+FAULTS: list[Fault] = [
+    the_agent_is_killed,
+    the_schedd_is_killed,
+    the_startd_is_killed,
+    the_shadows_are_killed,
+    the_log_is_rotated,
+    the_log_is_truncated,
+    the_log_is_deleted,
+    the_log_is_replaced,
+    the_log_has_nuls_in_the_middle,
+    they_are_held_and_released_by_hand,
+    the_job_is_edited,
+]
+
+
+@pytest.fixture
+def beside_the_pool(stack: Stack, own_condor: Condor) -> Stack:
+    stack.environment |= own_condor.environment | {
+        "MUSTER_SITE_CONDOR_LEASE_S": "20",
+        "MUSTER_SITE_CONDOR_TRUTH_S": "3",
+        "MUSTER_SITE_WORKER_RESTART_S": "0.2",
+    }
+    stack.start_serve()
+    stack.start_site()
+    return stack
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_nothing_is_lost_or_doubled_when(
+    fault: Fault, beside_the_pool: Stack, own_condor: Condor, tmp_path: Path
+) -> None:
+    tally = Tally(tmp_path / "tally.jsonl")
+    config = WorkerConfig(worker_memory="100M", worker_disk="100M")
+    task = tally.make_task(n_workers=WORKERS, lease_s=3.0, retry_s=0.2, worker_config=config)
+    with beside_the_pool.client() as client:
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        scene = Scene(own_condor, beside_the_pool, client, workflow, "site")
+        wait_for(lambda: scene.statuses() == {"RUNNING": WORKERS}, "all workers run")
+        tally.publish(client, workflow, ({"n": n, "sleep_s": 0.3} for n in range(EVENTS // 2)))
+        wait_for(scene.is_at_work, "some events are in work")
+
+        fault(scene)
+
+        tally.publish(client, workflow, ({"n": n, "sleep_s": 0.1} for n in range(EVENTS // 2, EVENTS)), close=True)
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=120)
+        check_after_fault(beside_the_pool, client, workflow, tally, done=EVENTS)
+        check_pool(scene)
+
+
+def check_pool(scene: Scene) -> None:
+    """One cluster, nothing of it in the queue, and its procs ended as the agent told."""
+    taskforce = scene.taskforce
+    assert scene.condor.run("condor_q", "-allusers", "-af", "ClusterId").split() == []
+    told = scene.condor.run("condor_history", "-af", "ClusterId", "ProcId", "JobStatus").splitlines()
+    rows = [tuple(map(int, line.split())) for line in told]
+    assert {cluster for cluster, _, _ in rows} == {taskforce.cluster_id}
+    assert sorted(proc for _, proc, _ in rows) == list(range(WORKERS))
+    assert scene.statuses() == dict(Counter(STATES[status] for _, _, status in rows))
