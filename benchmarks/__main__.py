@@ -7,6 +7,7 @@ from benchmarks import (
     engine_over_http,
     idle_workers,
     launch,
+    log_ingest,
     per_event,
     query_page,
     sign_in,
@@ -36,6 +37,7 @@ CLAIMS = (
     idle_workers,
     depth,
     query_page,
+    log_ingest,
 )
 
 for claim in CLAIMS:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.event_logs import EXCERPT, chirp, describe, execute, held, submit, tally_of, terminated
-from muster.site.adapters.htcondor.event_log.cluster_tally import GAP_MAX, Correction
+from muster.site.adapters.htcondor.event_log.cluster_tally import Correction
 from muster.site.adapters.htcondor.event_log.events import COMPLETED, RUNNING
 from muster.site.adapters.htcondor.event_log.log_reader import LogReader
+from muster.site.adapters.htcondor.event_log.proc_entries import GAP_MAX
 from muster.site.adapters.htcondor.event_log.statuses import look_at
 
 CLEAN = b"".join(EXCERPT)

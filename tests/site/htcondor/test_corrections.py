@@ -3,9 +3,10 @@
 import pytest
 
 from harness.event_logs import aborted, chirp, execute, held, released, submit, tally_of, terminated
-from muster.site.adapters.htcondor.event_log.cluster_tally import Correction, UnbelievableError
+from muster.site.adapters.htcondor.event_log.cluster_tally import Correction
 from muster.site.adapters.htcondor.event_log.events import COMPLETED, HELD, IDLE, REMOVED, RUNNING
 from muster.site.adapters.htcondor.event_log.log_tally import LogTally
+from muster.site.adapters.htcondor.event_log.proc_entries import UnbelievableError
 from muster.site.adapters.htcondor.event_log.split import split_block
 from muster.site.adapters.htcondor.event_log.statuses import ProcReport, look_at, look_at_procs
 

@@ -21,9 +21,9 @@ from harness.event_logs import (
     tally_of,
     terminated,
 )
-from muster.site.adapters.htcondor.event_log.cluster_tally import GAP_MAX
 from muster.site.adapters.htcondor.event_log.log_file import EVENT_BYTES_MAX
 from muster.site.adapters.htcondor.event_log.log_reader import LogReader
+from muster.site.adapters.htcondor.event_log.proc_entries import GAP_MAX
 from muster.site.adapters.htcondor.event_log.split import TERMINATOR, split_block
 
 CLEAN = b"".join(EXCERPT)

@@ -15,10 +15,11 @@ from pathlib import Path
 import msgspec
 
 from muster.site.adapters.durable import write_file
-from muster.site.adapters.htcondor.event_log.cluster_tally import ERRORS_MAX, FIELDS, PLACES_MAX, ClusterTally
+from muster.site.adapters.htcondor.event_log.cluster_tally import ERRORS_MAX, PLACES_MAX, ClusterTally
 from muster.site.adapters.htcondor.event_log.counted import CountedTexts
 from muster.site.adapters.htcondor.event_log.log_file import LogFile
 from muster.site.adapters.htcondor.event_log.log_tally import DamageReport, LogTally
+from muster.site.adapters.htcondor.event_log.proc_entries import FIELDS
 from muster.site.adapters.htcondor.event_log.split import Damage
 
 _MAGIC = f"muster event log 1 {sys.byteorder}\n".encode()

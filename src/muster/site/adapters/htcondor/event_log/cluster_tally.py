@@ -1,6 +1,6 @@
-"""What became of a cluster so far? Its procs in arrays, 27 bytes each, and counts that are kept as events come in.
+"""What became of a cluster so far? Counts that are kept as events come in, beside the entries of its procs.
 
-So a look at the counts costs as much as there are distinct statuses, errors and machines, however many procs there are.
+So a look at them costs as much as there are distinct statuses, errors and machines, however many procs there are.
 """
 
 import math
@@ -20,21 +20,15 @@ from muster.site.adapters.htcondor.event_log.events import (
     UNSEEN,
     Number,
 )
+from muster.site.adapters.htcondor.event_log.proc_entries import ProcEntries, exit_of
 
 ERRORS_MAX = 10_000
 PLACES_MAX = 100_000
 WORDS_MAX = 256
 HOLDS_MAX = 16_384
-GAP_MAX = 65_536
-"""How far beyond the procs seen so far a number may lie and still get its place in line. One that lies farther is kept on its own, so
-that a damaged header does not make an array of a thousand million entries."""
-APART_MAX = 1_000_000
-_EXIT_CODE_MAX = 2**31 - 2
 _FIRST_HOLD = 16
 _PHASE, _DISCONNECTED, _FAILED_START = 0b111, 0b1000, 0b10000
 
-FIELDS = ("states", "words", "errors", "places", "exits", "starts", "evictions", "disconnects", "started", "flags")
-"""The arrays of a tally, each with an entry for each proc."""
 SATURATED = 65_535
 HAPPENINGS = (
     "starts",
@@ -48,10 +42,6 @@ HAPPENINGS = (
     "remote errors",
     "failed starts",
 )
-
-
-class UnbelievableError(ValueError):
-    """An event names a proc that cannot be."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ class Correction:
     ended_at: float | None = None
 
 
-class ClusterTally:
+class ClusterTally(ProcEntries):
     """Counts of one cluster.
 
     Attributes:
@@ -88,13 +78,11 @@ class ClusterTally:
     """
 
     def __init__(self, cluster: int) -> None:
-        self.cluster = cluster
+        super().__init__(cluster)
         self.taskforce: str | None = None
         self.ads_to_ask = 64  # job ad events that may still be looked into for the taskforce
         self.n_procs = 0
         self.n_ended = 0
-        self.size = 0  # entries of each array
-        self.limit: int | None = None
         self.ended_at: float | None = None
         self.last_event = b""
         self.is_factory = False
@@ -111,42 +99,6 @@ class ClusterTally:
         self.hold_slots: dict[tuple[int, int], int] = {}
         self.error_texts = CountedTexts(ERRORS_MAX)
         self.place_texts = CountedTexts(PLACES_MAX)
-        self.apart: dict[int, int] = {}  # proc → index, for those that are not in line
-        self.corrected: dict[int, tuple[float, bool]] = {}  # index → since when, and whether it ended then
-        self.in_line = 0  # procs below have their number as index
-        self.states = array("H")  # JobStatus; of a held proc 16 and its reason's slot
-        self.words = array("H")  # pilot status
-        self.errors = array("I")
-        self.places = array("I")  # machine and site, while it is there
-        self.exits = array("i")  # see `exit_of`
-        self.starts, self.evictions, self.disconnects = array("H"), array("H"), array("H")
-        self.started = array("I")  # seconds since the epoch
-        self.flags = array("B")
-
-    # -- which proc
-
-    def find_index(self, proc: int) -> int | None:
-        """Where a proc has its entries, if it was heard of."""
-        index = proc if 0 <= proc < self.in_line else self.apart.get(proc)
-        return index if index is not None and self.states[index] else None
-
-    def index_of(self, proc: int) -> int:
-        """Where a proc has its entries; makes room for it. Raises UnbelievableError."""
-        if proc < 0 or (self.limit is not None and proc >= self.limit):
-            raise UnbelievableError(f"no proc {proc} in cluster {self.cluster}")
-        if proc < self.in_line:
-            return proc
-        index = self.apart.get(proc)
-        if index is not None:
-            return index
-        if proc < self.in_line + GAP_MAX:
-            self._lengthen(proc + 1)
-            return proc
-        if len(self.apart) >= APART_MAX:
-            raise UnbelievableError(f"too many procs out of line in cluster {self.cluster}")
-        self.apart[proc] = self.size
-        self._insert(self.size, 1)
-        return self.size - 1
 
     def expect(self, n_procs: int) -> None:
         """Say how many procs there can be: those from here on were a damaged header's, and are forgotten."""
@@ -156,36 +108,6 @@ class ClusterTally:
             if self.states[index]:
                 self.forget_values(index)
                 self.become(index, UNSEEN)
-
-    def _lengthen(self, wanted: int) -> None:
-        """Make the line longer, by some more than wanted: entries out of line, behind it, move each time."""
-        more = max(wanted, self.in_line + max(64, self.in_line // 16)) - self.in_line
-        if self.limit is not None:
-            more = min(more, self.limit - self.in_line)
-        self._insert(self.in_line, more)
-        self.in_line += more
-        if self.apart:
-            self.corrected = {
-                index + more * (index >= self.in_line - more): one for index, one in self.corrected.items()
-            }
-            self.apart = {proc: index + more for proc, index in self.apart.items()}
-            for proc in [proc for proc in self.apart if proc < self.in_line]:
-                self._get_in_line(proc, self.apart.pop(proc))
-
-    def _get_in_line(self, proc: int, index: int) -> None:
-        for name in FIELDS:
-            entries: array[int] = getattr(self, name)
-            entries[proc], entries[index] = entries[index], entries[proc]
-        if index in self.corrected:
-            self.corrected[proc] = self.corrected.pop(index)
-
-    def _insert(self, at: int, more: int) -> None:
-        for name in FIELDS:
-            entries: array[int] = getattr(self, name)
-            entries[at:at] = array(entries.typecode, bytes(more * entries.itemsize))
-        self.size += more
-
-    # -- what it does
 
     def move(self, index: int, number: Number) -> bool:
         """Let a proc take the state that follows by an event; False if it stays as it is."""
@@ -378,17 +300,3 @@ class ClusterTally:
             return True
         del self.corrected[index]
         return False
-
-
-def exit_of(exit_code: int | None, signal: int | None) -> int:
-    """An exit as `exits` keeps it: 0 if nothing is known, 1 more than an exit code, less than 0 by a signal."""
-    if signal is not None:
-        return -min(signal, _EXIT_CODE_MAX)
-    return 0 if exit_code is None else 1 + min(max(exit_code, 0), _EXIT_CODE_MAX)
-
-
-def read_exit(how: int) -> tuple[int | None, int | None]:
-    """Exit code and signal of an entry of `exits`; both None where nothing is known."""
-    if how == 0:
-        return None, None
-    return (how - 1, None) if how > 0 else (None, -how)

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 
 from muster.site.adapters.htcondor.event_log import chirps
-from muster.site.adapters.htcondor.event_log.cluster_tally import SATURATED, ClusterTally, exit_of
+from muster.site.adapters.htcondor.event_log.cluster_tally import SATURATED, ClusterTally
 from muster.site.adapters.htcondor.event_log.events import CODES, ENDED, PHRASES, RUNNING, TRANSFERS, Number, code_of
+from muster.site.adapters.htcondor.event_log.proc_entries import exit_of
 from muster.site.adapters.htcondor.event_log.split import find_text
 from muster.site.adapters.htcondor.event_log.times import LogClock
 

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, read_exit
+from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
 from muster.site.adapters.htcondor.event_log.events import HELD, PHASES
 from muster.site.adapters.htcondor.event_log.hold_reasons import render_hold, render_status
+from muster.site.adapters.htcondor.event_log.proc_entries import read_exit
 from muster.site.adapters.htcondor.event_log.times import LogClock
 
 TOP_ERRORS = 10
