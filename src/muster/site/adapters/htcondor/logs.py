@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muster.site.adapters.durable import disk_errors
-from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, Correction, read_exit
+from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, Correction
 from muster.site.adapters.htcondor.event_log.events import COMPLETED, ENDED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED
 from muster.site.adapters.htcondor.event_log.log_reader import LogReader
+from muster.site.adapters.htcondor.event_log.proc_entries import read_exit
 from muster.site.adapters.htcondor.event_log.statuses import ClusterReport, look_at
 from muster.site.adapters.htcondor.queue import JobStatus, ProcAd
 from muster.site.ports.pool import Facts, Observation, PilotStatus, ProcState
