@@ -1,6 +1,7 @@
 """Measure everything, one claim after another."""
 
 from benchmarks import (
+    condor_submission,
     containers,
     depth,
     end_to_end,
@@ -38,6 +39,7 @@ CLAIMS = (
     depth,
     query_page,
     log_ingest,
+    condor_submission,
 )
 
 for claim in CLAIMS:

@@ -120,7 +120,7 @@ def main() -> None:
         condor = stack.enter_context(run_condor())
         condor.use()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stage = stack.enter_context(Stage(folder, **condor.environment))
+        stage = stack.enter_context(Stage(folder, MUSTER_SITE_POOL="htcondor", CONDOR_CONFIG=str(condor.config)))
         onlooker = Onlooker()
         thread = threading.Thread(target=onlooker.run)
         thread.start()
