@@ -126,11 +126,15 @@ class ClusterTally(ProcEntries):
         word, counts = self.words[index], self.counts
         if old:
             counts[old << 16 | word] -= 1
+            self.n_ended -= old in ENDED
+        else:
+            self.n_procs += 1
         if new:
             key = new << 16 | word
             counts[key] = counts.get(key, 0) + 1
-        self.n_procs += bool(new) - bool(old)
-        self.n_ended += (new in ENDED) - (old in ENDED)
+            self.n_ended += new in ENDED
+        else:
+            self.n_procs -= 1
         self.states[index] = new
         if new not in ON_A_MACHINE and (self.places[index] or self.flags[index]):
             self._leave_machine(index)
@@ -153,9 +157,11 @@ class ClusterTally(ProcEntries):
     def start(self, index: int, started: int, place: bytes) -> None:
         """A proc starts on a machine: what its pilot said before does not hold any more."""
         self.numbers["starts"] += 1
-        if self.starts[index]:
+        n_starts = self.starts[index]
+        if n_starts:
             self.numbers["restarts"] += 1
-        self.starts[index] = min(self.starts[index] + 1, SATURATED)
+        if n_starts < SATURATED:
+            self.starts[index] = n_starts + 1
         self.started[index] = started
         if self.words[index] or self.errors[index]:
             self.forget_values(index)
