@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from muster.site.adapters.htcondor.event_log import chirps
-from muster.site.adapters.htcondor.event_log.cluster_tally import SATURATED, ClusterTally
+from muster.site.adapters.htcondor.event_log.cluster_tally import PHASE_BITS, SATURATED, ClusterTally
 from muster.site.adapters.htcondor.event_log.events import (
     CODES,
     COMPLETED,
@@ -112,9 +112,10 @@ def read_place(event: bytes, at: int) -> bytes:
     """Machine and site of an EXECUTE, a line each; `at`: where its host stands."""
     slot_at = event.find(_SLOT, at)
     if slot_at >= 0:
-        slot_end = event.find(b"\n", slot_at + 1)
-        slot = event[slot_at + len(_SLOT) : slot_end if slot_end >= 0 else None]
-        machine = slot[slot.rfind(b"@") + 1 :].strip(b'" \t')
+        at = slot_at + len(_SLOT)
+        slot_end = event.find(b"\n", at)
+        slot = event[at : slot_end if slot_end >= 0 else None]
+        machine = slot[slot.rfind(b"@") + 1 :].strip(b'" ')
     else:
         host = _HOST.match(event, at)
         machine = host[1] or host[2] or host[3] if host else b""
@@ -213,20 +214,31 @@ def take_transfer(tally: ClusterTally, index: int, event: bytes, at: int, _: Log
     if not state:
         tally.move(index, _FILE_TRANSFER)
     if state != REMOVED and state != COMPLETED:  # noqa: PLR1714 - twice as fast as to look into a set
-        tally.transfer(index, phase)
+        flags = tally.flags[index]
+        tally.phases[flags & PHASE_BITS] -= 1
+        tally.phases[phase] += 1
+        tally.flags[index] = flags & ~PHASE_BITS | phase
 
 
 def take_status(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
     if not event.startswith(_STATUS, at):
         raise ValueError("not a chirp")
-    if not tally.states[index]:
+    state = tally.states[index]
+    if not state:
         tally.move(index, _GENERIC)
-    slot = tally.word_slots.get(event[at + _STATUS_BYTES :])
+        state = RUNNING
+    value = event[at + _STATUS_BYTES :]
+    slot = tally.word_slots.get(value)
     if slot is None:
-        value = event[at + _STATUS_BYTES :]
         tally.say(index, value, chirps.parse_value(value.partition(b"\n")[0]))
-    elif slot != tally.words[index]:
-        tally.set_word(index, slot)
+        return
+    old = tally.words[index]
+    if slot != old and state != REMOVED and state != COMPLETED:  # noqa: PLR1714 - twice as fast as to look into a set
+        counts = tally.counts  # as `set_word` does it: of eight events one comes here
+        counts[state << 16 | old] -= 1
+        key = state << 16 | slot
+        counts[key] = counts.get(key, 0) + 1
+        tally.words[index] = slot
 
 
 def take_error(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
