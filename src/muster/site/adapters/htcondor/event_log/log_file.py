@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from pathlib import Path
 
-from muster.site.adapters.htcondor.event_log.split import TERMINATOR, Damage, find_header
+from muster.site.adapters.htcondor.event_log.split import TERMINATOR, Damage, find_next_header
 
-BLOCK_BYTES = 1 << 17  # its events fit into the cache of a core
+BLOCK_BYTES = 1 << 18  # its events fit into the cache of a core
 EVENT_BYTES_MAX = 4 << 20
 """More than this without a terminator is no event: one is a few kilobytes."""
 HEAD_BYTES = 256
@@ -114,7 +114,7 @@ class LogFile:
             elif wanted < EVENT_BYTES_MAX:
                 wanted = EVENT_BYTES_MAX
             else:
-                header = find_header(data)
+                header = find_next_header(data)
                 skipped = header if header > 0 else len(data) - _HEADER_BYTES
                 self._advance(data[:skipped])
                 yield begin, Damage(begin, skipped, "no end of an event")

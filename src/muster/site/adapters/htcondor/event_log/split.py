@@ -114,15 +114,12 @@ def _count_headers(block: bytes) -> int:
     return block.count(_SUBPROC)
 
 
-def find_text(event: bytes) -> int:
-    """Where the text behind the header begins. Raises ValueError where there is no header."""
-    match = _HEADER.match(event)
-    if match is None:
-        raise ValueError("no header")
-    return match.end()
+def find_header(event: bytes) -> re.Match[bytes] | None:
+    """The header that an event begins with, up to its text."""
+    return _HEADER.match(event)
 
 
-def find_header(data: bytes) -> int:
+def find_next_header(data: bytes) -> int:
     """Where the first line begins, after the first byte, that looks like a header; -1 if none does."""
     match = _HEADER_LINE.search(data)
     return match.end() if match else -1
