@@ -97,7 +97,7 @@ class PoolContract:
 
         seen = await wait_until_seen(pool, cluster, {self.RUNNING: 3})
         assert replace(seen, facts=None) == Observation({self.RUNNING: 3}, {}, n_left=3, ended_at=None)
-        assert await pool.explain(cluster) == ()
+        assert list(await pool.explain(cluster)) == []
 
     async def test_workers_that_end_well_are_done(self, pool: Pool) -> None:
         cluster = await pool.submit(spec(*ENDS_WELL, n_workers=2), tag="TF-1")
