@@ -45,7 +45,7 @@ class LogFile:
         self.offset = offset
         self.head = head
         self.mark = mark
-        self._seen = (-1, -1)
+        self._seen = self._now = (-1, -1)
 
     @classmethod
     def open(cls, path: Path) -> "LogFile":
@@ -59,10 +59,9 @@ class LogFile:
     def inspect(self) -> Condition:
         """What happened to it since the last look?"""
         status = os.fstat(self._descriptor)
-        seen = (status.st_size, status.st_mtime_ns)
-        if seen == self._seen:
+        self._now = (status.st_size, status.st_mtime_ns)
+        if self._now == self._seen:
             return Condition.UNCHANGED
-        self._seen = seen
         if status.st_size >= self.offset:
             if self.holds(self.offset, self.mark):
                 return Condition.GROWN
@@ -76,6 +75,10 @@ class LogFile:
     def holds(self, offset: int, mark: bytes) -> bool:
         """Do these bytes end at an offset?"""
         return os.pread(self._descriptor, len(mark), offset - len(mark)) == mark
+
+    def rest(self) -> None:
+        """All was read that was there at the last look."""
+        self._seen = self._now
 
     def look_again(self) -> None:
         """There is more to read than was read: the next look finds it grown."""
