@@ -118,9 +118,7 @@ class PoolContract:
     async def test_a_change_is_told_of_once(self, pool: Pool) -> None:
         stays = await pool.submit(spec(*STAYS), tag="TF-1")
         await wait_until_seen(pool, stays, {self.RUNNING: 1})
-        with anyio.fail_after(
-            DEADLINE_S
-        ):  # until what was told of it is all: HTCondor measures what it takes in its first seconds
+        with anyio.fail_after(DEADLINE_S):  # until all was told of its beginning
             while await pool.wait_for_change(timeout_s=self.QUIET_S):
                 pass
         ends = await pool.submit(spec(*ENDS_WELL), tag="TF-2")

@@ -142,7 +142,8 @@ class CondorPool:
 
     async def observe(self, cluster: int) -> Observation:
         known = self._get(cluster)
-        await anyio.to_thread.run_sync(self._logs.read, cluster)
+        if await anyio.to_thread.run_sync(self._logs.read, cluster):
+            self._changed.add(cluster)  # whoever waits for a change hears of this one, too
         return self._see(known)
 
     async def explain(self, cluster: int) -> Sequence[str]:

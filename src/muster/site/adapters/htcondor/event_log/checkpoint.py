@@ -7,7 +7,6 @@ reader's to see (inode, size, and the bytes before the offset).
 import contextlib
 import gc
 import hashlib
-import logging
 import sys
 from array import array
 from collections import Counter
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from muster.site.adapters.durable import write_file
 from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
@@ -27,7 +27,7 @@ _MAGIC = f"muster event log 1 {sys.byteorder}\n".encode()
 _DIGEST_BYTES = 32
 _EVENT_BYTES = 128  # of the last event the header is enough
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("muster.site")
 
 
 class SavedFile(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -103,17 +103,17 @@ def load(path: Path) -> Saved | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("checkpoint cannot be read, the log is read again: %s: %s", path, error.strerror)
+        log.warning("a checkpoint cannot be read, the log is read again", path=str(path), error=error.strerror)
         return None
     begin = len(_MAGIC) + _DIGEST_BYTES
     digest, payload = content[len(_MAGIC) : begin], content[begin:]
     if not content.startswith(_MAGIC) or hashlib.sha256(payload).digest() != digest:
-        log.warning("checkpoint is damaged, the log is read again: %s", path)
+        log.warning("a checkpoint is damaged, the log is read again", path=str(path))
         return None
     try:
         saved = msgspec.msgpack.decode(payload, type=Saved)
     except msgspec.DecodeError as error:
-        log.warning("checkpoint is of another form, the log is read again: %s: %s", path, error)
+        log.warning("a checkpoint is of another form, the log is read again", path=str(path), error=str(error))
         return None
     return saved if saved.files else None
 

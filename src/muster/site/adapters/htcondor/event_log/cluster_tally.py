@@ -126,13 +126,15 @@ class ClusterTally(ProcEntries):
         word, counts = self.words[index], self.counts
         if old:
             counts[old << 16 | word] -= 1
-            self.n_ended -= old in ENDED
+            if old in ENDED:
+                self.n_ended -= 1
         else:
             self.n_procs += 1
         if new:
             key = new << 16 | word
             counts[key] = counts.get(key, 0) + 1
-            self.n_ended += new in ENDED
+            if new in ENDED:
+                self.n_ended += 1
         else:
             self.n_procs -= 1
         self.states[index] = new
@@ -183,7 +185,8 @@ class ClusterTally(ProcEntries):
         """A proc ended; `how` as in `exits`. Only the first end counts."""
         if self.move(index, number):
             self.exits[index] = how
-            self.ended_at = max(ended_at, self.ended_at or -math.inf)
+            if self.ended_at is None or ended_at > self.ended_at:
+                self.ended_at = ended_at
 
     def say(self, index: int, value: bytes, text: str) -> None:
         """The pilot of a proc named its status, as bytes of the log and as text. After the end nothing is heard."""

@@ -15,7 +15,7 @@ from muster.site.adapters.htcondor.event_log.event_bodies import (
     name_taskforce,
     pass_over,
 )
-from muster.site.adapters.htcondor.event_log.events import Number, code_of
+from muster.site.adapters.htcondor.event_log.events import NEXT, Number, code_of
 from muster.site.adapters.htcondor.event_log.split import Block, Damage, find_header, split_damaged
 from muster.site.adapters.htcondor.event_log.times import LogClock
 
@@ -23,6 +23,12 @@ CLUSTERS_MAX = 65_536
 DAMAGE_KEPT = 20
 KNOWN_MAX = 10_000
 _CHIRP, _AD = code_of(Number.GENERIC), code_of(Number.AD_INFORMATION)
+_LOOKED_AT = 4
+_OF_STATES = {
+    code_of(number): number
+    for number in NEXT
+    if number not in (Number.GENERIC, Number.FILE_TRANSFER, Number.REMOTE_ERROR)  # they change none that is known
+}
 _CLOSE = ord(")")
 _ID = re.compile(rb"(\d{1,10})\.(-?\d{1,10})\.\d{1,10}")
 
@@ -88,10 +94,9 @@ class LogTally:
                 take(tally, index, event, close + text_after, clock)
                 last[tally] = event
             except (ValueError, IndexError) as error:
+                self._date(last)
                 self._take_rest(block, code, event, begin, str(error))
-        for tally, event in last.items():
-            tally.last_event = event
-        self.changed.update(last)
+        self._date(last)
         self._count(block, begin)
 
     def rest(self) -> None:
@@ -107,6 +112,8 @@ class LogTally:
     def add(self, tally: ClusterTally) -> None:
         """Go on with a tally that was kept."""
         self.clusters[tally.cluster] = tally
+        if tally.limit is not None:
+            self._limits[tally.cluster] = tally.limit
         if tally.taskforce is None and tally.ads_to_ask:
             self._ask_ads_of(tally)
 
@@ -138,6 +145,12 @@ class LogTally:
         if tally is not None:
             self.changed.discard(tally)
             self._ask_no_more(tally)
+
+    def _date(self, last: dict[ClusterTally, bytes]) -> None:
+        for tally, event in last.items():
+            tally.last_event = event
+        self.changed.update(last)
+        last.clear()
 
     def _take_rest(self, block: Block, code: bytes, event: bytes, begin: int, why: str) -> None:
         """An event is not what it should be, or its time is not as long as that of the first one."""
@@ -179,7 +192,8 @@ class LogTally:
     def _reconsider(self, take: Take, tally: ClusterTally, index: int, code: bytes, event: bytes) -> Take:
         if index < 0:
             return OF_CLUSTERS.get(code, take)
-        if code == _CHIRP or not tally.is_outdated(index, Number(int(event[:3])), self.clock.read(event)):
+        number = _OF_STATES.get(code)
+        if number is None or not tally.is_outdated(index, number, self.clock.read(event)):
             return take
         return pass_over
 
@@ -208,8 +222,8 @@ class LogTally:
 
 
 def _find_places(block: Block) -> tuple[int, int]:
-    """Where the id ends in the first event, and how much farther the text begins: mostly it is the same in all others."""
-    for event in block.events[:1]:
+    """Where the id ends in the first event that is one, and how much farther the text begins: mostly as in all others."""
+    for event in block.events[:_LOOKED_AT]:  # the first may be damaged
         match = find_header(event)
         if match is not None:
             close = event.find(b")")
