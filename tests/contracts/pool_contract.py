@@ -129,7 +129,7 @@ class PoolContract:
                 changed |= await pool.wait_for_change(timeout_s=1.0)
         changed |= await pool.wait_for_change(timeout_s=self.QUIET_S)
 
-        assert changed == {ends}
+        assert changed == {ends}, (changed, stays, ends)
         assert (await pool.observe(stays)).n_left == 1
         assert await pool.wait_for_change(timeout_s=self.QUIET_S) == frozenset()
 

@@ -86,7 +86,8 @@ def describe(spec: ClusterSpec, policy: Policy, files: Files, *, tag: str) -> di
     description = {
         **_describe_program(spec, policy, files, tag),
         "log": str(files.log),
-        "submit_event_notes": f"{TAG}={tag}",
+        # A line of its own, beside the batch name, which takes the place of other notes.
+        "submit_event_user_notes": f"{TAG}={tag}",
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT",
         "transfer_input_files": ",".join(files.transferred),

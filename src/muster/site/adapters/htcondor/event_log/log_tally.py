@@ -92,7 +92,8 @@ class LogTally:
                 if index < 0 or tally.corrected:
                     take = self._reconsider(take, tally, index, code, event)
                 take(tally, index, event, close + text_after, clock)
-                last[tally] = event
+                if take is not pass_over:
+                    last[tally] = event
             except (ValueError, IndexError) as error:
                 self._date(last)
                 self._take_rest(block, code, event, begin, str(error))
