@@ -138,6 +138,8 @@ class PoolContract:
             await pool.observe(4711)
         with pytest.raises(NotFoundError):
             await pool.explain(4711)
+        with pytest.raises(NotFoundError):
+            await pool.describe(4711)
 
         await pool.remove(4711, grace_s=0)
         await pool.forget(4711)

@@ -25,7 +25,7 @@ from muster.client.shapes.workflows import TaskforceView
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError, RejectedError, UnavailableError
 from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
 from muster.site.ports.journal import Record, Remembered
-from muster.site.ports.pool import ClusterSpec, Observation, PilotStatus, Placed, ProcState
+from muster.site.ports.pool import ClusterSpec, Description, Observation, PilotStatus, Placed, ProcState
 
 RUNNING = (ProcState.RUNNING, PilotStatus.TASKING)
 DONE = (ProcState.COMPLETED, PilotStatus.DONE)
@@ -94,6 +94,11 @@ class FakePool:
         n_left = one.procs.count(RUNNING)
         errors = {"worker ended with status 1": one.procs.count(FATAL)} if FATAL in one.procs else {}
         return Observation(dict(Counter(one.procs)), errors, n_left, None if n_left else one.ended_at)
+
+    async def describe(self, cluster: int) -> Description:
+        if cluster not in self.world.clusters:
+            raise NotFoundError(f"cluster {cluster}")
+        return Description()
 
     async def explain(self, cluster: int) -> Sequence[str]:
         if cluster not in self.world.clusters:

@@ -1,6 +1,7 @@
 """What does the agent keep on disk of the clusters it placed? A folder for each, there before HTCondor hears of it.
 
 taskforces/<tag>/cluster.json          what was asked for
+                 submit.json           the submit description
                  placed.json           its number, once HTCondor has said it
                  muster-settings.json  0600: what its workers are told
                  muster-enrol.json     0600: the enrolment secret
@@ -118,6 +119,17 @@ class TaskforceFolder:
     def read(self) -> ClusterFile:
         """Raises msgspec.DecodeError when it is damaged."""
         return msgspec.json.decode((self.path / "cluster.json").read_bytes(), type=ClusterFile)
+
+    def note_description(self, description: Mapping[str, str]) -> None:
+        """What the schedd is told. Not synced: for people."""
+        write_file(self.path / "submit.json", msgspec.json.encode(description), sync=False)
+
+    def read_description(self) -> dict[str, str]:
+        """What the schedd was told; nothing where that is not known."""
+        try:
+            return msgspec.json.decode((self.path / "submit.json").read_bytes(), type=dict[str, str])
+        except (FileNotFoundError, msgspec.DecodeError):
+            return {}
 
     def find_placed(self) -> PlacedFile | None:
         """None: in doubt. A damaged one is in doubt, too: the schedd knows."""

@@ -90,6 +90,8 @@ class Placing:
         )
         try:
             description = describe(spec, self._policy, files, tag=tag)
+            with disk_errors(folder.path):
+                await anyio.to_thread.run_sync(folder.note_description, description)
             cluster = await self._schedd.submit(description, count=spec.n_workers)
         except RejectedError:
             await self.discard(known)

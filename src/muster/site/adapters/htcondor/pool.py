@@ -32,7 +32,7 @@ from muster.site.adapters.htcondor.removing import LOOK_S as GONE_LOOK_S
 from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Action, Schedd
 from muster.site.adapters.htcondor.truth import compare
-from muster.site.ports.pool import ClusterSpec, Observation, Placed
+from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
 from muster.worker import crash_points
 
 log = structlog.get_logger("muster.site")
@@ -122,6 +122,12 @@ class CondorPool:
                     return None
                 await self._begin(known)
             return known.placed.cluster
+
+    async def describe(self, cluster: int) -> Description:
+        known = self._get(cluster)
+        with disk_errors(known.folder.path):
+            submitted = await anyio.to_thread.run_sync(known.folder.read_description)
+        return Description(submitted, known.asked.log or str(known.folder.log))
 
     async def list_placed(self) -> Sequence[Placed]:
         queued = await list_clusters(self._schedd, agent=self._agent)
