@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from muster.client.shapes.sites import WorkerFacts
 from muster.client.shapes.workflows import PhaseLogView, TaskforceView
 from muster.domain.workflow import PhaseLogEntry, Taskforce
 from muster.server.services.read_workflow import WholeTaskforce
@@ -42,6 +43,8 @@ def render_seen_taskforce(one: Taskforce, log: Sequence[PhaseLogEntry], workers:
         held_reason=one.held_reason,
         let_go_at=one.let_go_at,
         revision=one.revision,
+        facts=None if one.facts is None else WorkerFacts(**vars(one.facts)),
+        reasons=list(one.reasons),
     )
 
 
