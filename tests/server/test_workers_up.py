@@ -45,7 +45,8 @@ async def test_workers_come_by_pages_and_by_taskforce(stand: Stand) -> None:
     for proc in range(5):
         await stand.enrol(uuid, proc=proc)
 
-    seen, after = [], "0"
+    seen: list[int] = []
+    after: str | None = "0"
     for _ in range(3):
         page = await list_workers(stand, workflow, limit=2, after=after, taskforce=uuid)
         seen += [one["proc"] for one in page["workers"]]
