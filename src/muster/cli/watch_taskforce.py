@@ -25,7 +25,7 @@ from muster.domain.taskforce_reason import is_without_cluster
 
 EXAMPLES = """Examples:
   muster taskforce watch TF-6f1a2b3c-00c3a1b2-5d6e7f80-9a8b7c6d
-  muster taskforce watch TF-6f1a2b3c-00c3a1b2-5d6e7f80-9a8b7c6d --json | jq -c '[.at, .compound_statuses, .reasons]'"""
+  muster taskforce watch TF-6f1a2b3c-00c3a1b2-5d6e7f80-9a8b7c6d --json"""
 
 PARKED_S = 2.0
 """Seconds for which news of the workflow are waited for. What a site says of its workers alone is none: it shows with the next look."""

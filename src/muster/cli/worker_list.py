@@ -11,7 +11,7 @@ from muster.domain.ids import TASKFORCE_UUID
 EXAMPLES = """Examples:
   muster worker list latest
   muster worker list TF-6f1a2b3c-00c3a1b2-5d6e7f80-9a8b7c6d
-  muster worker list latest --limit 5000 --json | jq -r '.workers[] | [.site, .worker] | @tsv'
+  muster worker list latest --limit 5000 --json | jq -r '.workers[].site'
 
 Workers that wait, or have ended, are not among them: muster taskforce show"""
 
