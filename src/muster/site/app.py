@@ -17,6 +17,7 @@ from muster.domain.errors import ConflictError, Finding, InvalidError, Unavailab
 from muster.settings.parts import SiteSettings
 from muster.site.adapters.journal.files import FileJournal
 from muster.site.daemons.claimer import Claimer
+from muster.site.daemons.explainer import Explainer
 from muster.site.daemons.keeper import TaskforceKeeper
 from muster.site.daemons.reconciler import Reconciler
 from muster.site.daemons.reporter import StatusReporter
@@ -110,11 +111,13 @@ async def _run_daemons(
         locations=settings.locations,
         lease_s=settings.claim_lease_s,
     )
+    reporter = StatusReporter(parts, keeper, trouble, interval_s=settings.report_interval_s)
     async with anyio.create_task_group() as tasks:
         await tasks.start(keeper.run, remembered.records)
         await tasks.start(claimer.run)
         await tasks.start(PoolWatcher(parts.pool, keeper, trouble).run)
-        await tasks.start(StatusReporter(parts, keeper, trouble, interval_s=settings.report_interval_s).run)
+        await tasks.start(reporter.run)
+        await tasks.start(Explainer(parts, keeper, trouble, find_seen=reporter.find_seen).run)
         await tasks.start(Reconciler(parts, keeper, trouble).run)
         log.info("ready", agent=settings.name, url=settings.url, taskforces=len(remembered.records))
         if on_ready is not None:

@@ -1,5 +1,6 @@
 """How does the service know what the workers are at? It is told what changed, at most so often."""
 
+from collections.abc import Mapping
 from typing import Never
 
 import anyio
@@ -22,6 +23,11 @@ class StatusReporter:
         self._trouble = trouble
         self._interval_s = interval_s
         self._book = ReportBook()
+        self._seen: Mapping[str, Observation] = {}
+
+    def find_seen(self) -> Mapping[str, Observation]:
+        """How the clusters were at the last look, by taskforce."""
+        return self._seen
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> Never:
         task_status.started()
@@ -40,4 +46,5 @@ class StatusReporter:
                 seen[uuid] = await self._parts.pool.observe(cluster)
             except NotFoundError:
                 continue  # its keeper sees that too
+        self._seen = seen
         self._keeper.tell_lost(await self._book.report(self._parts, seen))
