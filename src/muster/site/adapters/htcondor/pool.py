@@ -19,7 +19,7 @@ import structlog
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.describe import Policy
-from muster.site.adapters.htcondor.explain import explain
+from muster.site.adapters.htcondor.explain import Explainer
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, Workers
 from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
 from muster.site.adapters.htcondor.hold_policy import HoldPolicy
@@ -70,6 +70,7 @@ class CondorPool:
         self._logs = Logs()
         self._placing = Placing(schedd, self._folder, policy, workers, find_logged=self._logs.find_logged, now=now)
         self._held = HeldProcs(schedd, holds, agent=policy.agent)
+        self._explainer = Explainer(schedd, policy, now=now)
         self._known: dict[str, Known] = {}  # by tag
         self._tags: dict[int, str] = {}
         self._turns: dict[str, anyio.Lock] = {}
@@ -163,7 +164,7 @@ class CondorPool:
 
     async def explain(self, cluster: int) -> Sequence[str]:
         known = self._get(cluster)
-        return explain(self._logs.report(cluster), n_workers=known.asked.n_workers)
+        return await self._explainer.explain(cluster, self._logs.report(cluster), n_workers=known.asked.n_workers)
 
     async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
         with anyio.move_on_after(timeout_s):
