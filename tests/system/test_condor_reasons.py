@@ -4,7 +4,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -16,6 +16,7 @@ import pytest
 
 from harness.addresses import take_address
 from harness.waiting import wait_for
+from muster.domain.errors import UnavailableError
 from muster.site.adapters.htcondor.collector import Collector
 from muster.site.adapters.htcondor.describe import Policy
 from muster.site.adapters.htcondor.explain import Explainer
@@ -160,7 +161,7 @@ CASES: Mapping[str, Case] = {
         ask("Cpus > 100 && Memory > 5"),
     ),
     "an attribute that no slot has": Case(
-        r"No slot has the attribute HasFileTransfr \(there is HasFileTransfer\), and `HasFileTransfr` holds at none of the one slot; "
+        r"No slot has the attribute HasFileTransfr \(there is HasFileTransfer\), and `HasFileTransfr` does not hold at the one slot; "
         r"change condor_requirements\.",
         ask("HasFileTransfr"),
     ),
@@ -325,9 +326,40 @@ async def test_the_first_sentence_names_the_cause(name: str, staged: Staged, tmp
             cluster = await place(pool, case, tmp_path)
             explainer = Explainer(Schedd(), policy, collector=Collector(fresh_s=0.0), patience_s=case.patience_s)
             if case.first is None:
-                assert await explainer.explain(cluster, None, n_workers=case.n_workers) == []
+                assert await explainer.explain(cluster, None, n_workers=case.n_workers) == ()
                 return
             await wait_until_told(explainer, cluster, case)
+
+
+async def test_the_pool_tells_it_of_its_clusters(staged: Staged, tmp_path: Path) -> None:
+    staged.condor.use()
+    wait_for(staged.is_as_before, "the pool is as it was", deadline_s=DEADLINE_S)
+    async with open_pool(tmp_path, Policy(agent=f"agent-{uuid4()}")) as pool:
+        case = Case(None, Request(memory_bytes=500 * GIB), n_workers=2)
+        cluster = await place(pool, case, tmp_path)
+
+        [told] = await pool.explain(cluster)
+
+        assert told == "No slot has 500 GiB of memory: the one slot has 16 GiB; ask for less (worker_memory)."
+
+
+async def test_a_schedd_that_does_not_answer_is_an_error(staged: Staged, tmp_path: Path) -> None:
+    staged.condor.use()
+    wait_for(staged.is_as_before, "the pool is as it was", deadline_s=DEADLINE_S)
+    async with open_pool(tmp_path, Policy(agent=f"agent-{uuid4()}")) as pool:
+        cluster = await place(pool, CASES["all is well"], tmp_path)
+        with staged.without("SCHEDD"):
+            await anyio.to_thread.run_sync(lambda: wait_for(lambda: not has_schedd(), "the schedd is gone"))
+            with pytest.raises(UnavailableError):
+                await pool.explain(cluster)
+        await anyio.to_thread.run_sync(lambda: wait_for(has_schedd, "the schedd is back"))
+
+
+def has_schedd() -> bool:
+    with suppress(htcondor2.HTCondorException):
+        htcondor2.Schedd().query("false", ["ClusterId"])
+        return True
+    return False
 
 
 async def place(pool: CondorPool, case: Case, folder: Path) -> int:

@@ -3,6 +3,7 @@
 What was asked a moment ago is told again: one look serves every cluster that waits.
 """
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -73,9 +74,10 @@ class Collector:
         self._turn = anyio.Lock()
         self._attributes: frozenset[str] = frozenset()
         self._looked: PoolLook | None = None
-        self._looked_at = 0.0
+        self._looked_at = -math.inf
+        self._failed: str | None = None
         self._names: frozenset[str] | None = None
-        self._named_at = 0.0
+        self._named_at = -math.inf
 
     async def look(self, attributes: Collection[str]) -> PoolLook:
         """The pool now, or a moment ago. Raises UnavailableError when the collector does not answer.
@@ -86,13 +88,22 @@ class Collector:
         wanted = _OF_SLOT | frozenset(attributes)
         async with self._turn:
             is_fresh = anyio.current_time() - self._looked_at < self._fresh_s
+            if is_fresh and self._failed is not None:  # one that is out of reach may take long to say so
+                raise UnavailableError(self._failed)
             if self._looked is not None and is_fresh and wanted <= self._attributes:
                 return self._looked
             asked = wanted | self._attributes
             if len(asked) > ATTRIBUTES_MAX:
                 asked = wanted
-            looked, self._attributes = await self._call(lambda: _look(asked))
-            self._looked, self._looked_at = looked, anyio.current_time()
+            self._failed = None
+            try:
+                looked, self._attributes = await self._call(lambda: _look(asked))
+            except UnavailableError as error:
+                self._failed = str(error)
+                raise
+            finally:
+                self._looked_at = anyio.current_time()
+            self._looked = looked
             return looked
 
     async def list_attributes(self) -> frozenset[str]:

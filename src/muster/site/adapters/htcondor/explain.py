@@ -12,15 +12,23 @@ from muster.domain.errors import UnavailableError
 from muster.site.adapters.htcondor.classads import Values
 from muster.site.adapters.htcondor.collector import Collector
 from muster.site.adapters.htcondor.describe import Policy, render_excluded
+from muster.site.adapters.htcondor.event_log.events import IDLE
 from muster.site.adapters.htcondor.event_log.statuses import ClusterReport
 from muster.site.adapters.htcondor.held_reasons import HeldProc, explain_held
 from muster.site.adapters.htcondor.match_reasons import explain_refusal, explain_unmet
 from muster.site.adapters.htcondor.matching import Matching, list_slot_attributes, match, split_requirements
 from muster.site.adapters.htcondor.queue import JobStatus
 from muster.site.adapters.htcondor.schedd import Ad, Schedd
-from muster.site.adapters.htcondor.turn_reasons import PATIENCE_S, REJECTED_S, Waiting, explain_no_slots, explain_turn
+from muster.site.adapters.htcondor.turn_reasons import (
+    PATIENCE_S,
+    REJECTED_S,
+    Waiting,
+    explain_negotiator,
+    explain_no_slots,
+    explain_turn,
+)
 
-HELD_MAX, IDLE_MAX = 1000, 100
+HELD_MAX, IDLE_MAX = 5000, 100
 """Procs that are looked at: of those that are held, to count causes; of those that are idle, which all ask for the same."""
 AGAIN = 3
 """Times that a worker was taken away, or could not be started, from which on it is told."""
@@ -78,8 +86,9 @@ class Explainer:
                 f"HTCondor makes no more of the {n_workers} workers: {report.paused}; ask the operator to release them"
             )
             paused = [f"{sentence} (condor_release {cluster})."]
-        first, then = (held, idle) if len(of_held) >= len(of_idle) else (idle, held)
-        return [*first, *then, *paused]
+        n_idle = max(len(of_idle), report.states.get(IDLE, 0) if report is not None and of_idle else 0)
+        first, then = (held, idle) if len(of_held) >= n_idle else (idle, held)
+        return (*first, *then, *paused)
 
     async def _explain_idle(self, cluster: int, idle: Sequence[Ad], n_workers: int) -> list[str]:
         job = await self._schedd.find_whole(_constrain(cluster, JobStatus.IDLE))
@@ -100,9 +109,9 @@ class Explainer:
         matching = await anyio.to_thread.run_sync(self._match, job, look.slots)
         if not matching.fits:
             names = await self._collector.list_attributes() if _has_absent(matching) else frozenset()
-            return [*explain_unmet(matching, names), *again]
+            return [*explain_unmet(matching, names), *again, *explain_negotiator(look)]
         if not matching.accepts:
-            return [*explain_refusal(matching), *again]
+            return [*explain_refusal(matching), *again, *explain_negotiator(look)]
         waiting = await self._ask_waiting(job, idle)
         turn = explain_turn(waiting, matching, look, now=self._now(), patience_s=self._patience_s)
         return [*again, *turn]

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from muster.site.adapters.htcondor.classads import Expression
 from muster.site.adapters.htcondor.clauses import find_references
-from muster.site.adapters.htcondor.matching import Clause, Matching, Source
+from muster.site.adapters.htcondor.matching import Clause, Matching, Source, widen
 from muster.site.adapters.htcondor.resources import RESOURCES, SETTINGS
 
 NAMED_MAX = 3
@@ -89,9 +89,11 @@ def _explain_absent(clause: Clause, absent: list[str], matching: Matching, names
     similar = get_close_matches(absent[0], by_lower, n=1, cutoff=_ALIKE)
     proposal = f" (there is {by_lower[similar[0]]})" if similar else ""
     spelled = ", ".join(_spell(name, clause.text) for name in absent)
+    n_slots = len(matching.slots)
+    holds = "does not hold at the one slot" if n_slots == 1 else f"holds at none of the {n_slots} slots"
     return (
-        f"No slot has the attribute{'' if len(absent) == 1 else 's'} {spelled}{proposal}, and {_quote(clause.text)} holds at none of "
-        f"{_all(matching)}; {_OPERATORS.get(clause.source, 'change condor_requirements')}."
+        f"No slot has the attribute{'' if len(absent) == 1 else 's'} {spelled}{proposal}, and {_quote(clause.text)} {holds}; "
+        f"{_OPERATORS.get(clause.source, 'change condor_requirements')}."
     )
 
 
@@ -136,15 +138,21 @@ def _name_setting(clause: Clause) -> str:
 
 
 def _describe_values(clause: Clause, matching: Matching) -> str:
-    """What slots have of that which a clause names: `Cpus is 8 at 10, 16 at 2`."""
+    """What slots have of that which a clause names: `Cpus is 8 at 10, 16 at 2`; from which to which number, where there are many."""
+    slots = [widen(slot) for slot in matching.slots]
     described = []
     for name in sorted(clause.attributes)[:NAMED_MAX]:
-        values = Counter(_render_value(slot[name]) for slot in matching.slots if name in slot)
-        if not values:
-            continue
-        common = values.most_common(NAMED_MAX)
-        told = ", ".join(value if len(matching.slots) == 1 else f"{value} at {count}" for value, count in common)
-        described.append(f"{_spell(name, clause.text)} is {told}{', ...' if len(values) > NAMED_MAX else ''}")
+        has = [slot[name] for slot in slots if name in slot]
+        values = Counter(map(_render_value, has))
+        if len(values) > NAMED_MAX and all(isinstance(value, (int, float)) for value in has):
+            told = f"{min(has)} to {max(has)}"
+        elif len(slots) == 1:
+            told = ", ".join(values)
+        else:
+            told = ", ".join(f"{value} at {count}" for value, count in values.most_common(NAMED_MAX))
+            told += ", ..." if len(values) > NAMED_MAX else ""
+        if has:
+            described.append(f"{_spell(name, clause.text)} is {told}")
     return "; ".join(described)
 
 

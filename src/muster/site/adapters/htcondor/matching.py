@@ -129,7 +129,7 @@ def match(job: Values, slots: Sequence[Values], *, operators: str, sites: Sequen
     """
     of_operator = frozenset(split_clauses(render(operators) or "")) if operators else frozenset()
     of_sites = frozenset(render(site) or site for site in sites)
-    everything = [_widen(slot) for slot in slots]
+    everything = [widen(slot) for slot in slots]
     judge = _Judge(job, everything)
     asked = {name: _number(job.get(resource.request), job) for name, resource in RESOURCES.items()}
     requests = {name: amount for name, amount in asked.items() if amount}
@@ -153,6 +153,13 @@ def match(job: Values, slots: Sequence[Values], *, operators: str, sites: Sequen
     refusals = Counter(clause for one in refused for clause in one or ())
     room = _collect(_has_room(slot, requests) for slot in slots)
     return Matching(slots, clauses, requests, fits, accepts, accepts & room, dict(refusals), draining)
+
+
+def widen(slot: Values) -> Values:
+    """A slot as it is when nothing runs at it."""
+    if slot.get("slottype") != "Partitionable":
+        return slot
+    return {**slot, **{name: slot[total] for name in RESOURCES if (total := f"totalslot{name}") in slot}}
 
 
 class _Judge:
@@ -227,13 +234,6 @@ def _close(names: frozenset[str], speaks_of: Mapping[str, frozenset[str]]) -> fr
     while further := frozenset(one for name in names for one in speaks_of.get(name, ())) - names:
         names |= further
     return names
-
-
-def _widen(slot: Values) -> Values:
-    """A slot as it is when nothing runs at it."""
-    if slot.get("slottype") != "Partitionable":
-        return slot
-    return {**slot, **{name: slot[total] for name in RESOURCES if (total := f"totalslot{name}") in slot}}
 
 
 def _total(slot: Values, resource: str) -> float:

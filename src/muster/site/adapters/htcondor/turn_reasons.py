@@ -38,7 +38,7 @@ class Waiting:
 def explain_turn(waiting: Waiting, matching: Matching, look: PoolLook, *, now: float, patience_s: float) -> list[str]:
     """Why it was not their turn yet, where a slot would take them; none where nothing is known to keep them but a moment."""
     sentences = [
-        *_explain_negotiator(look),
+        *explain_negotiator(look),
         *_explain_schedd(waiting, look),
         *_explain_quota(waiting, matching, look),
         *_explain_rejection(waiting, now),
@@ -50,17 +50,8 @@ def explain_turn(waiting: Waiting, matching: Matching, look: PoolLook, *, now: f
     return sentences
 
 
-def explain_no_slots(look: PoolLook) -> list[str]:
-    """The pool is empty."""
-    sentence = (
-        f"The pool has no slots: no execution point tells the collector {look.host} of any; ask the pool's operator (where "
-        f"glide-ins come on "
-        "demand, the first may be on its way)."
-    )
-    return [sentence, *_explain_negotiator(look)]
-
-
-def _explain_negotiator(look: PoolLook) -> list[str]:
+def explain_negotiator(look: PoolLook) -> list[str]:
+    """There is none."""
     if look.negotiators:
         return []
     sentence = (
@@ -68,6 +59,16 @@ def _explain_negotiator(look: PoolLook) -> list[str]:
         "(condor_negotiator)."
     )
     return [sentence]
+
+
+def explain_no_slots(look: PoolLook) -> list[str]:
+    """The pool is empty."""
+    sentence = (
+        f"The pool has no slots: no execution point tells the collector {look.host} of any; ask the pool's operator (where "
+        f"glide-ins come on "
+        "demand, the first may be on its way)."
+    )
+    return [sentence, *explain_negotiator(look)]
 
 
 def _explain_schedd(waiting: Waiting, look: PoolLook) -> list[str]:
