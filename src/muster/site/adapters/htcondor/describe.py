@@ -158,9 +158,14 @@ def _describe_failures(policy: Policy) -> dict[str, str]:
 def render_requirements(users: str, policy: Policy) -> str:
     """The operator's and the user's together; the user's in parentheses, which it cannot leave: it was parsed alone before."""
     terms = [f"({policy.requirements})"] if policy.requirements else []
-    terms += [f"({_SITE_ATTRIBUTE} =!= {quote(site)})" for site in policy.excluded_sites]
+    terms += [f"({render_excluded(site)})" for site in policy.excluded_sites]
     terms += [f"({users})"] if users else []
     return " && ".join(terms) or "true"
+
+
+def render_excluded(site: str) -> str:
+    """What is required of slots where a site is excluded."""
+    return f"{_SITE_ATTRIBUTE} =!= {quote(site)}"
 
 
 def render_priority(priority: int, n_workers: int) -> str:

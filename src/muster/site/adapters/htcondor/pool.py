@@ -19,7 +19,7 @@ import structlog
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.describe import AGENT, quote
-from muster.site.adapters.htcondor.explain import explain
+from muster.site.adapters.htcondor.explain import Explainer
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder
 from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
 from muster.site.adapters.htcondor.hold_policy import BY_HAND
@@ -62,6 +62,7 @@ class CondorPool:
             schedd, self._folder, rules.policy, rules.workers, find_logged=self._logs.find_logged, now=now
         )
         self._held = HeldProcs(schedd, rules.holds, agent=self._agent)
+        self._explainer = Explainer(schedd, rules.policy, now=now)
         self._known: dict[str, Known] = {}  # by tag
         self._tags: dict[int, str] = {}
         self._turns: dict[str, anyio.Lock] = {}
@@ -154,7 +155,7 @@ class CondorPool:
 
     async def explain(self, cluster: int) -> Sequence[str]:
         known = self._get(cluster)
-        return explain(self._logs.report(cluster), n_workers=known.asked.n_workers)
+        return await self._explainer.explain(cluster, self._logs.report(cluster), n_workers=known.asked.n_workers)
 
     async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
         with anyio.move_on_after(timeout_s):

@@ -1,4 +1,4 @@
-"""How is the schedd asked? Through HTCondor's own bindings, which only this module knows; plain values and our errors come out.
+"""How is the schedd asked? Through HTCondor's own bindings; plain values and our errors come out.
 
 The bindings have one error for everything (htcondor-notes.md 1). So whoever changes something and is answered by an error cannot know
 whether it was done: `UnavailableError` says so, and the caller asks the queue. What the schedd itself refused is told by what it says.
@@ -16,6 +16,7 @@ import classad2
 import htcondor2
 
 from muster.domain.errors import RejectedError, UnavailableError
+from muster.site.adapters.htcondor.classads import Values, read_ad
 
 T = TypeVar("T")
 
@@ -78,6 +79,15 @@ class Schedd:
             "query",
             lambda schedd: _plain(schedd.query(constraint, list(attributes), limit=limit, opts=options), attributes),
         )
+
+    async def find_whole(self, constraint: str) -> Values | None:
+        """The whole ad of one proc that meets the constraint, expressions too."""
+
+        def call(schedd: htcondor2.Schedd) -> Values | None:
+            ads = schedd.query(constraint, limit=1)
+            return read_ad(ads[0]) if ads else None
+
+        return await self._call("query", call)
 
     async def history(
         self, constraint: str, attributes: Sequence[str], *, match: int = -1, since: str = ""
