@@ -92,7 +92,7 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
     pool = await CondorPool.open(
         directory / HTCONDOR,
         Schedd(settings.condor_schedd),
-        policy=_read_policy(settings),
+        policy=read_policy(settings),
         holds=HoldPolicy(
             holds_max=settings.worker_starts_max,
             first_s=settings.worker_restart_s,
@@ -110,7 +110,8 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
     return OpenPool(pool, pool.close, has_containers, workers_max, pool.damaged)
 
 
-def _read_policy(settings: SiteSettings) -> "Policy":
+def read_policy(settings: SiteSettings) -> "Policy":
+    """What the operator says of an HTCondor pool."""
     from muster.site.adapters.htcondor.describe import Policy
 
     return Policy(
