@@ -7,6 +7,7 @@ from muster.cli.console import put, put_json, say
 from muster.cli.extras import needing
 from muster.cli.failure import FAILED, OK
 from muster.cli.settings_faults import named_as_variables, read_settings_at_start
+from muster.cli.site_status import status
 from muster.domain.errors import InvalidError
 from muster.settings.parts import SiteSettings
 
@@ -47,6 +48,7 @@ def site(*, stop_workers: bool = False, debug: bool = False) -> int:
     return OK
 
 
+app.command(status, help_epilogue="Examples:\n  muster site status\n  muster site status --json")
 app.command(site, name="run", help_epilogue="Example:\n  muster site run --stop-workers")
 
 

@@ -1,5 +1,6 @@
 """How does the service know what the workers are at? It is told what changed, at most so often."""
 
+from collections.abc import Mapping
 from typing import Never
 
 import anyio
@@ -22,6 +23,10 @@ class StatusReporter:
         self._trouble = trouble
         self._interval_s = interval_s
         self._book = ReportBook()
+        self.reported_at: float | None = None
+        """When the service last took what was new, or nothing was; seconds since the epoch."""
+        self.seen: Mapping[str, Observation] = {}
+        """What the pool last said of the taskforces that run, by uuid."""
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> Never:
         task_status.started()
@@ -40,4 +45,6 @@ class StatusReporter:
                 seen[uuid] = await self._parts.pool.observe(cluster)
             except NotFoundError:
                 continue  # its keeper sees that too
+        self.seen = seen
         self._keeper.tell_lost(await self._book.report(self._parts, seen))
+        self.reported_at = self._parts.now()
