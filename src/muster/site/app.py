@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import anyio
@@ -16,11 +17,13 @@ from muster.client.patience import Patience
 from muster.domain.errors import ConflictError, Finding, InvalidError, UnavailableError
 from muster.settings.parts import SiteSettings
 from muster.site.adapters.journal.files import FileJournal
+from muster.site.adapters.standing.file import LOCK, JsonStandingFile
 from muster.site.daemons.claimer import Claimer
 from muster.site.daemons.explainer import Explainer
 from muster.site.daemons.keeper import TaskforceKeeper
 from muster.site.daemons.reconciler import Reconciler
 from muster.site.daemons.reporter import StatusReporter
+from muster.site.daemons.standing import Daemons, StandingWriter
 from muster.site.daemons.trouble import TroubleLog
 from muster.site.daemons.watcher import PoolWatcher
 from muster.site.pools import OpenPool, StoppablePool, open_pool
@@ -112,6 +115,15 @@ async def _run_daemons(
         lease_s=settings.claim_lease_s,
     )
     reporter = StatusReporter(parts, keeper, trouble, interval_s=settings.report_interval_s)
+    standing = StandingWriter(
+        parts,
+        Daemons(keeper, claimer, reporter, trouble),
+        JsonStandingFile(settings.directory.resolve()),
+        pool=settings.pool,
+        url=settings.url,
+        locations=settings.locations,
+        version=version("muster-compute"),
+    )
     async with anyio.create_task_group() as tasks:
         await tasks.start(keeper.run, remembered.records)
         await tasks.start(claimer.run)
@@ -119,6 +131,7 @@ async def _run_daemons(
         await tasks.start(reporter.run)
         await tasks.start(Explainer(parts, keeper, trouble, find_seen=reporter.find_seen).run)
         await tasks.start(Reconciler(parts, keeper, trouble).run)
+        await tasks.start(standing.run)
         log.info("ready", agent=settings.name, url=settings.url, taskforces=len(remembered.records))
         if on_ready is not None:
             on_ready()
@@ -135,7 +148,7 @@ def _hold(directory: Path) -> Iterator[None]:
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (directory / "agent.lock").open("a+")
+        lock = (directory / LOCK).open("a+")
     except OSError as error:
         reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror or str(error)
         if error.errno in OF_DISK:

@@ -95,7 +95,7 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
         directory / HTCONDOR,
         Schedd(settings.condor_schedd),
         Rules(
-            _read_policy(settings),
+            read_policy(settings),
             Workers(
                 _list_for_remote(settings, has_ca=bool(ca_file)),
                 bundle,
@@ -120,7 +120,8 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
     return OpenPool(pool, pool.close, has_containers, workers_max, pool.damaged)
 
 
-def _read_policy(settings: SiteSettings) -> "Policy":
+def read_policy(settings: SiteSettings) -> "Policy":
+    """What the operator says of an HTCondor pool."""
     from muster.site.adapters.htcondor.describe import Policy
 
     return Policy(

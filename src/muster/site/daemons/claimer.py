@@ -1,7 +1,8 @@
 """How do orders reach the agent at once? By a claim that the service parks until there is one."""
 
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Never
 
 import anyio
@@ -35,6 +36,7 @@ class Claimer:
         agent: str,
         locations: Sequence[str],
         lease_s: float,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
         self._keeper = keeper
@@ -42,6 +44,9 @@ class Claimer:
         self._agent = agent
         self._places = Places(locations)
         self._lease_s = lease_s
+        self._now = now
+        self.claimed_at: float | None = None
+        """When the service last answered, seconds since the epoch."""
         self._has_claimed = False  # what a former agent left waits for the first answer, so that one is not parked
         self._wait_s = min(20.0, lease_s / 2)  # a parked claim must be back in time to renew the others
 
@@ -84,4 +89,5 @@ class Claimer:
             return True
         self._places.take_answer(locations)
         self._has_claimed = True
+        self.claimed_at = self._now()
         return self._keeper.take(claims, renewed=held)

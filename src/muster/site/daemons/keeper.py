@@ -95,6 +95,10 @@ class TaskforceKeeper:
             if kept.record is not None and kept.record.stage is Stage.CONFIRMED and kept.record.cluster is not None
         }
 
+    def list_records(self) -> list[Record]:
+        """Of everything in hand that is written down."""
+        return [kept.record for kept in self._kept.values() if kept.record is not None]
+
     def take_up(self, record: Record) -> None:
         """Keep a taskforce from its record on, unless it is kept already."""
         if record.taskforce_uuid not in self._kept:

@@ -23,11 +23,14 @@ class StatusReporter:
         self._trouble = trouble
         self._interval_s = interval_s
         self._book = ReportBook()
-        self._seen: Mapping[str, Observation] = {}
+        self.reported_at: float | None = None
+        """When the service last took what was new, or nothing was; seconds since the epoch."""
+        self.seen: Mapping[str, Observation] = {}
+        """What the pool last said of the taskforces that run, by uuid."""
 
     def find_seen(self) -> Mapping[str, Observation]:
         """How the clusters were at the last look, by taskforce."""
-        return self._seen
+        return self.seen
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> Never:
         task_status.started()
@@ -46,5 +49,6 @@ class StatusReporter:
                 seen[uuid] = await self._parts.pool.observe(cluster)
             except NotFoundError:
                 continue  # its keeper sees that too
-        self._seen = seen
+        self.seen = seen
         self._keeper.tell_lost(await self._book.report(self._parts, seen))
+        self.reported_at = self._parts.now()

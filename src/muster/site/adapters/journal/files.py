@@ -83,3 +83,18 @@ class FileJournal:
         path.replace(place)
         sync_folder(self._folder)
         return place
+
+
+def peek_records(folder: Path) -> list[Record]:
+    """What an agent, that may be writing there at this moment, has in its journal, by uuid. Nothing is mended. Raises UnavailableError."""
+    records = []
+    with disk_errors(folder):
+        for path in sorted(folder.glob(f"[!.]*{_SUFFIX}")):
+            try:
+                records.append(msgspec.json.decode(path.read_bytes(), type=Record))
+            except (
+                FileNotFoundError,
+                msgspec.DecodeError,
+            ):  # forgotten meanwhile, or damaged: the agent's start tells of it
+                continue
+    return records

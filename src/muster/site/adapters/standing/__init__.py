@@ -1,0 +1,1 @@
+"""An agent's standing, as one file of its directory."""

@@ -1,0 +1,1 @@
+"""What an operator gets wrong beside a pool, each with its remedy. Nothing is changed, and no agent need run."""

@@ -1,0 +1,176 @@
+"""Does the doctor see what is wrong beside a schedd, at a real pool, and of what no pool here has?"""
+
+import os
+from pathlib import Path
+
+import classad2
+import pytest
+
+from muster.site.adapters.htcondor.describe import Policy
+from muster.site.adapters.htcondor.doctor import (
+    CHANNEL_BINDING,
+    PRIVATE_TMP,
+    Beside,
+    examine_pool,
+    judge_access,
+    judge_bindings,
+    judge_limits,
+    judge_log_folder,
+    judge_schedd,
+    judge_slots,
+    look_tokens,
+    name_access_remedy,
+)
+from muster.site.adapters.htcondor.inquiry import Access, Bindings, ScheddFacts, Slots, count_slots
+from muster.site.ports.checks import Check, Verdict
+from services.condor import Condor
+
+NOBODY = Access("nobody@pool.local", "FS", is_allowed=True)
+
+
+def beside(folder: Path, *, schedd: str = "", workers_max: int = 100_000, policy: Policy | None = None) -> Beside:
+    return Beside(schedd, folder, policy or Policy("agent"), workers_max)
+
+
+def by_name(checks: list[Check]) -> dict[str, Check]:
+    return {one.what: one for one in checks}
+
+
+def schedd(**changed: object) -> ScheddFacts:
+    facts = {"name": "ap", "machine": "ap", "version": "25.0", "address": "", "ahead_s": 0.0, "running_max": 10}
+    return ScheddFacts(**{**facts, **changed})  # type: ignore[arg-type]
+
+
+@pytest.mark.server
+def test_a_pool_that_is_as_it_should_be_has_no_errors(condor: Condor, tmp_path: Path) -> None:
+    report = examine_pool(beside(tmp_path / "site"))
+    checks = by_name(report.checks)
+    assert {one.verdict for one in report.checks} <= {Verdict.OK, Verdict.WARNING}
+    assert report.schedd
+    assert f"collector {condor.address}" in checks["configuration"].found
+    assert "nobody owns the jobs" in checks["submission"].found or os.geteuid()
+    assert "by FS" in checks["submission"].found
+    assert "MAX_JOBS_PER_SUBMISSION 20000" in checks["limits"].found
+    assert checks["slots"].found.startswith("1 of 1 (64 of 64 CPUs) meet")
+    assert checks["schedd's clock"].verdict is Verdict.OK
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.server
+def test_requirements_that_no_slot_meets_and_a_schedd_that_nobody_knows_are_told(
+    condor: Condor, tmp_path: Path
+) -> None:
+    policy = Policy("agent", requirements="HasSingularity && TARGET.Cpus > 1000")
+    report = examine_pool(beside(tmp_path, schedd="no-such-schedd", policy=policy))
+    checks = by_name(report.checks)
+    assert checks["schedd"].verdict is Verdict.ERROR
+    assert "MUSTER_SITE_CONDOR_SCHEDD" in checks["schedd"].remedy
+    assert checks["slots"].verdict is Verdict.WARNING
+    assert checks["slots"].found.startswith("0 of 1 ")
+    wrong = by_name(examine_pool(beside(tmp_path, policy=Policy("agent", requirements="Cpus >> ("))).checks)
+    assert wrong["slots"].verdict is Verdict.ERROR
+
+
+@pytest.mark.server
+def test_limits_of_the_schedd_and_a_user_who_may_not_submit_are_told(own_condor: Condor, tmp_path: Path) -> None:
+    own_condor.stop()
+    own_condor.configure(MAX_JOBS_PER_SUBMISSION=10, MAX_JOBS_PER_OWNER=50, DENY_WRITE="nobody@*, root@*")
+    own_condor.start()
+    own_condor.use()
+    checks = by_name(examine_pool(beside(tmp_path)).checks)
+    assert checks["submission"].verdict is Verdict.ERROR
+    assert checks["limits"].verdict is Verdict.ERROR
+    assert "MUSTER_SITE_CONDOR_FACTORY_FROM=10" in checks["limits"].remedy
+
+
+def test_a_library_that_found_no_configuration_is_an_error() -> None:
+    checks = [*judge_bindings(Bindings("25.14.1", None, "", None), "")]
+    assert checks[-1].verdict is Verdict.ERROR
+    assert "CONDOR_CONFIG" in checks[-1].remedy
+    assert [*judge_bindings(Bindings("25.14.1", "/c", "", None), "")][-1].verdict is Verdict.ERROR
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        Access("root@pool.local", "FS", is_allowed=True),
+        Access("condor@pool.local", "IDTOKENS", is_allowed=True),
+        Access("unauthenticated@unmapped", "", is_allowed=True),
+        Access("nobody@pool.local", "FS", is_allowed=False),
+    ],
+)
+def test_those_who_may_not_submit_or_own_no_jobs_are_told(access: Access) -> None:
+    check = judge_access(access)
+    assert check.verdict is Verdict.ERROR
+    assert access.identity in check.found
+    assert check.remedy
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("FS:1004:Directory name doesn't match server's network address", CHANNEL_BINDING),
+        ("FS:1004:Unable to lstat(/tmp/FS_XXXZpUlYa)", CHANNEL_BINDING),
+    ],
+)
+def test_what_htcondor_says_of_a_failed_sign_in_leads_to_what_mends_it(said: str, remedy: str) -> None:
+    assert name_access_remedy(said) == remedy
+
+
+def test_limits_are_judged_by_what_is_submitted_at_once(tmp_path: Path) -> None:
+    told = beside(tmp_path, workers_max=5000)
+    assert judge_limits(20000, 100_000, 10_000, told).verdict is Verdict.OK
+    few = judge_limits(500, 100_000, 10_000, told)
+    assert few.verdict is Verdict.ERROR
+    assert "MUSTER_SITE_CONDOR_FACTORY_FROM=500" in few.remedy
+    assert judge_limits(20000, 1000, 10_000, told).verdict is Verdict.WARNING
+    assert judge_limits(500, 100_000, 10_000, beside(tmp_path, workers_max=100)).verdict is Verdict.OK
+
+
+def test_event_logs_must_be_in_reach_of_who_writes_them(tmp_path: Path) -> None:
+    here = schedd(machine=os.uname().nodename)
+    assert judge_log_folder(tmp_path, NOBODY, here, schedd_uid=os.geteuid()).verdict is Verdict.OK
+    other = judge_log_folder(tmp_path, NOBODY, here, schedd_uid=os.geteuid() + 1)
+    assert other.verdict is Verdict.ERROR  # pytest's folders are 0700
+    assert "nobody" in other.remedy
+    far = judge_log_folder(tmp_path, NOBODY, schedd(machine="elsewhere.example"), schedd_uid=None)
+    assert far.verdict is Verdict.WARNING
+    assert "elsewhere.example" in far.found
+
+
+def test_tokens_that_others_can_read_are_told_since_htcondor_passes_over_them(tmp_path: Path) -> None:
+    assert [*look_tokens(tmp_path / "none")] == []
+    for name, mode in {"good": 0o600, "open": 0o644}.items():
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(mode)
+    [check] = look_tokens(tmp_path)
+    assert check.remedy.startswith(f"chmod 600 {tmp_path / 'open'}")
+
+
+@pytest.mark.parametrize(("ahead_s", "verdict"), [(0.2, Verdict.OK), (-7.0, Verdict.WARNING), (70.0, Verdict.ERROR)])
+def test_the_clock_of_a_schedd_is_compared(ahead_s: float, verdict: Verdict) -> None:
+    assert [*judge_schedd(schedd(ahead_s=ahead_s))][-1].verdict is verdict
+
+
+def test_slots_are_counted_by_what_they_meet_and_what_they_have() -> None:
+    ads = [
+        classad2.ClassAd({"TotalSlotCpus": 8, "Cpus": 2, "HasSingularity": True, "HasContainer": True}),
+        classad2.ClassAd({"TotalSlotCpus": 4, "HasSingularity": False}),
+        classad2.ClassAd({}),
+    ]
+    slots = count_slots(ads, "(HasSingularity) && TARGET.TotalSlotCpus > 4")
+    assert slots == Slots(3, 12, 1, 8, {"HasContainer": 1, "HasSingularity": 1, "HasDocker": 0})
+    with pytest.raises(ValueError, match=r".+"):
+        count_slots(ads, "a &&& (")
+
+
+def test_a_pool_without_slots_or_without_containers_is_warned_of(tmp_path: Path) -> None:
+    [none] = judge_slots(Slots(), "true", beside(tmp_path))
+    assert none.verdict is Verdict.WARNING
+    bare = Slots(2, 8, 2, 8, {"HasContainer": 0, "HasSingularity": 0, "HasDocker": 0})
+    assert [one.verdict for one in judge_slots(bare, "true", beside(tmp_path))] == [Verdict.OK, Verdict.WARNING]
+    only_plain = Beside("", tmp_path, Policy("agent"), 10, has_containers=False)
+    assert [one.verdict for one in judge_slots(bare, "true", only_plain)] == [Verdict.OK, Verdict.OK]
+    in_image = Beside("", tmp_path, Policy("agent", worker_image="/i.sif"), 10, has_containers=False)
+    assert [one.verdict for one in judge_slots(bare, "true", in_image)] == [Verdict.OK, Verdict.WARNING]
+    assert PRIVATE_TMP  # said where FS fails otherwise
