@@ -565,6 +565,8 @@ async def test_what_a_pool_tells_of_workers_is_shown_and_why_they_wait_until_the
     )
     assert (await look(reasons=[]))[1] == []
     assert (await look(facts=FACTS, reasons=["x"])) == (FACTS, ["x"])
+    for door in ("v0", "v1"):  # their clients know no such words
+        assert {"facts", "reasons", "pool_told"}.isdisjoint(await stand.get(f"/{door}/taskforces/{uuid}", by=TMS))
 
     await stand.end(workflow, "abort")
     assert await look() == (FACTS, [])

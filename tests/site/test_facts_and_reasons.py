@@ -240,6 +240,25 @@ async def test_a_pool_that_takes_long_to_say_why_holds_up_no_status_and_no_other
         await anyio.sleep(60.0)
         assert slow.reasons == ["slowly found"]
 
+        late, late_cluster = await start(service, world, "TF-late")
+        late_cluster.reasons, late_cluster.procs = ["found beside the slow one"], [IDLE]
+        quick_cluster.procs = [RUNNING]
+        await anyio.sleep(WAITED_S + 5.0)
+        assert (late.reasons, quick.reasons) == (["found beside the slow one"], [])
+
+
+async def test_an_answer_that_comes_when_nothing_waits_any_more_is_not_told() -> None:
+    service, world = FakeService(), PoolWorld()
+    async with agent(service, world):
+        _, cluster = await start(service, world)
+        cluster.explain_s, cluster.reasons, cluster.procs = 30.0, ["found late"], [IDLE, IDLE]
+        await anyio.sleep(20.0)
+        cluster.procs = [RUNNING, RUNNING]
+        await anyio.sleep(60.0)
+
+    assert len(cluster.asked_at) == 1
+    assert [one.reasons for one in service.reports if one.reasons] == [{"TF-1": []}]
+
 
 async def test_a_pool_that_never_says_why_is_given_up_on_and_others_have_their_turn() -> None:
     service, world = FakeService(), PoolWorld()

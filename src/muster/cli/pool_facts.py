@@ -32,7 +32,7 @@ def list_facts(facts: WorkerFacts) -> Iterator[tuple[str, str]]:
         ("sites", facts.sites),
         ("hosts", facts.hosts),
         ("held", facts.holds),
-        ("moving files", facts.transfers),
+        ("file transfer", facts.transfers),
     )
     for name, counts in now:
         if counts:

@@ -159,7 +159,8 @@ def render(look: Look) -> RenderableType:
             table.add_row(Text(clean(job)), Text(clean(pilot)), Text(str(number)))
         lines.append(table)
     told = [] if view.facts is None else list(list_facts(view.facts))
-    lines += [Text(clean(f"{name.ljust(12)}  {text}")) for name, text in told]
+    width = max((len(name) for name, _ in told), default=0)
+    lines += [Text(clean(f"{name.ljust(width)}  {text}")) for name, text in told]
     warnings = [*([f"held: {view.held_reason}"] if view.held_reason else []), *view.reasons]
     lines += [Text(clean(" ".join(one.split())), style="yellow") for one in warnings]
     return Group(*lines)

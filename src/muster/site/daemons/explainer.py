@@ -1,10 +1,9 @@
 """How does a user learn why workers wait? The pool is asked, beside the reports of statuses, which wait for nobody."""
 
 from collections.abc import Callable, Mapping
-from typing import Never
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from muster.domain.errors import InvalidError, MusterError, NotFoundError, UnavailableError
 from muster.site.daemons.keeper import TaskforceKeeper
@@ -17,8 +16,6 @@ LOOK_S = 1.0
 """Seconds between two looks at who waits."""
 AT_ONCE = 4
 """Clusters that the pool is asked about at the same time."""
-ASKED_MAX = 16
-"""Clusters that one pass asks about; the others are asked about in the next one."""
 ANSWER_S_MAX = 60.0
 """Seconds after which an answer is not waited for any more."""
 TOLD_AGAIN_S = 600.0
@@ -45,52 +42,47 @@ class Explainer:
         self._trouble = trouble
         self._find_seen = find_seen
         self._book = WaitingBook()
+        self._asking: set[str] = set()
         self._from = float("-inf")
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> Never:
-        task_status.started()
-        while True:
-            try:
-                await self.run_once()
-            except MusterError as error:  # the next pass tells the same
-                self._trouble.tell("telling why workers wait", error)
-            await anyio.sleep(LOOK_S)
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Look, ask and tell until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            task_status.started()
+            while True:
+                await self.run_once(tasks)
+                await anyio.sleep(LOOK_S)
 
-    async def run_once(self) -> None:
-        """Ask about those that are due, and tell what is new of them, and of those that do not wait any more."""
+    async def run_once(self, tasks: TaskGroup) -> None:
+        """Tell of those that do not wait any more, and begin to ask about those that are due; nobody waits for the slow answers."""
         now, seen = anyio.current_time(), self._find_seen()
         self._book.look(seen, now=now)
         if now < self._from:
             return
+        await self._tell(dict.fromkeys(self._book.list_over(seen), ()))
+        watched = self._keeper.watched()
+        due = [uuid for uuid in self._book.list_due(now=now) if uuid in watched and uuid not in self._asking]
+        for uuid in due[: AT_ONCE - len(self._asking)]:
+            self._book.note_asked(uuid, now=now)
+            self._asking.add(uuid)
+            tasks.start_soon(self._ask, uuid, watched[uuid], name=f"ask why workers of {uuid} wait")
+
+    async def _ask(self, uuid: str, cluster: int) -> None:
         try:
-            await self._book.tell(self._parts, dict.fromkeys(self._book.list_over(seen), ()))
-            await self._ask(self._book.list_due(now=now, limit=ASKED_MAX))
+            reasons = await self._find_reasons(uuid, cluster)
+        finally:
+            self._asking.discard(uuid)
+        if reasons is not None and self._book.is_waiting(uuid):
+            await self._tell({uuid: reasons})
+
+    async def _tell(self, reasons: Mapping[str, Reasons]) -> None:
+        """What the service did not hear is told it after the next look, or the next answer."""
+        try:
+            await self._book.tell(self._parts, reasons)
         except InvalidError:
-            self._from = now + TOLD_AGAIN_S
-
-    async def _ask(self, uuids: list[str]) -> None:
-        """A bounded number at a time; each answer is told as soon as it is there."""
-        watched, waiting = self._keeper.watched(), iter(uuids)
-        troubles: list[MusterError] = []
-
-        async def ask_some() -> None:
-            for uuid in waiting:  # shared, so that each is asked about once
-                if troubles or (cluster := watched.get(uuid)) is None:
-                    continue
-                self._book.note_asked(uuid, now=anyio.current_time())
-                reasons = await self._find_reasons(uuid, cluster)
-                if reasons is None:
-                    continue
-                try:
-                    await self._book.tell(self._parts, {uuid: reasons})
-                except MusterError as error:
-                    troubles.append(error)
-
-        async with anyio.create_task_group() as tasks:
-            for _ in range(min(AT_ONCE, len(uuids))):
-                tasks.start_soon(ask_some)
-        if troubles:
-            raise troubles[0]  # outside of the task group, which would wrap it
+            self._from = anyio.current_time() + TOLD_AGAIN_S
+        except MusterError as error:
+            self._trouble.tell("telling why workers wait", error)
 
     async def _find_reasons(self, uuid: str, cluster: int) -> Reasons | None:
         """None where the pool does not say, so that what was told stays."""

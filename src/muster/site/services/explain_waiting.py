@@ -53,14 +53,18 @@ class WaitingBook:
         self._asked = {uuid: at for uuid, at in self._asked.items() if uuid in seen}
         self._told = {uuid: told for uuid, told in self._told.items() if uuid in seen}
 
-    def list_due(self, *, now: float, limit: int) -> list[str]:
+    def is_waiting(self, uuid: str) -> bool:
+        """Did anything of it wait at the last look?"""
+        return uuid in self._since
+
+    def list_due(self, *, now: float) -> list[str]:
         """Those to be asked about, the one that was asked about the longest ago first."""
         due = [
             uuid
             for uuid, since in self._since.items()
             if now - since > WAITED_S and now - self._asked.get(uuid, float("-inf")) >= ASK_AGAIN_S
         ]
-        return sorted(due, key=lambda uuid: self._asked.get(uuid, float("-inf")))[:limit]
+        return sorted(due, key=lambda uuid: self._asked.get(uuid, float("-inf")))
 
     def list_over(self, seen: Mapping[str, Observation]) -> list[str]:
         """Those of which nothing waits, and the service may think otherwise: also what an agent of before has told."""
