@@ -30,18 +30,19 @@ _DEPTH = 4
 _NOT_DYNAMIC = 'SlotType =!= undefined && SlotType =!= "Dynamic"'
 """A dynamic slot is a part of a partitionable one, which tells of it."""
 _OF_SLOT = frozenset(
-    {"slottype", "state", "draining", "start", *RESOURCES, *(f"totalslot{name}" for name in RESOURCES)}
+    {
+        *("slottype", "state", "draining", "start"),
+        *("accountinggroup", "remoteuser", "childaccountinggroup", "childremoteuser", "childcpus"),
+        *RESOURCES,
+        *(f"totalslot{name}" for name in RESOURCES),
+    }
 )
-"""What is asked of every slot: its kind, what it has in all and left, and whom it takes."""
+"""What is asked of every slot: its kind, what it has in all and left, whom it takes and who is there."""
 _OF_ACCOUNT = (
     "Name",
     "IsAccountingGroup",
-    "ResourcesUsed",
     "WeightedResourcesUsed",
-    "ConfigQuota",
     "EffectiveQuota",
-    "SurplusPolicy",
-    "AccountingGroup",
 )
 _OF_SCHEDD = ("Name", "MaxJobsRunning", "TotalRunningJobs", "CurbMatchmaking")
 
