@@ -226,11 +226,11 @@ CASES: Mapping[str, Case] = {
     ),
     "others' jobs are everywhere": Case(
         r"The one slot that fits is busy now \(0 cores left at most, 1 asked for\): "
-        r"jobs of others run \(alice@pool\.local 8 cores; this agent's user: 0\); wait, or ask for less \(n_cores, worker_memory\), .*",
+        r"jobs of others run there \(alice@pool\.local 8 cores; this agent's user: 0\); wait, or ask for less .*",
         others=Request(n_cores=8, memory_bytes=64 << 20, disk_bytes=1 << 20),
     ),
     "its own workers are everywhere": Case(
-        r"The one slot that fits is busy now \(0 cores left at most, 4 asked for\): this agent's user itself uses 8 cores; .*",
+        r"The one slot that fits is busy now \(0 cores left at most, 4 asked for\): this agent's user itself has 8 cores there; .*",
         Request(n_cores=4, memory_bytes=64 << 20, disk_bytes=1 << 20),
         n_workers=3,
     ),

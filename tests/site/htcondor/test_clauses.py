@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from muster.site.adapters.htcondor.classads import Evaluation, Expression, read_ad, render
+from muster.site.adapters.htcondor.classads import Evaluation, Expression, read_ad, read_ads, render
 from muster.site.adapters.htcondor.clauses import (
     Reference,
     find_first_group,
@@ -190,5 +190,21 @@ def test_ads_are_read_as_they_are() -> None:
     assert Evaluation(read_ad(ad)).evaluate("size(List) + Nested.x", {}) == 3
 
 
-def test_what_is_no_expression_is_not_rendered() -> None:
+def test_what_is_no_expression_holds_nowhere() -> None:
+    looks_like_one = read_ad(classad2.ClassAd('[ Text = "/Expr(1 +)/"; Other = 2 ]'))
+
     assert render("a &&") is None
+    assert not Evaluation(JOB).is_true("a &&", SLOT)
+    assert not Evaluation(JOB).is_true("Text == 1", looks_like_one)
+    assert Evaluation(JOB).is_true("Other == 2", looks_like_one)
+
+
+class Damaged:
+    """The bindings make texts of bytes when they are asked for them."""
+
+    def printJson(self) -> str:
+        return bytes.fromhex("ff").decode()
+
+
+def test_an_ad_that_is_no_text_is_left_out() -> None:
+    assert read_ads([Damaged(), classad2.ClassAd("[ A = 1 ]")]) == [{"a": 1}]

@@ -111,6 +111,17 @@ def test_a_policy_reads_the_job_and_what_the_jobs_attributes_depend_on() -> None
     assert matching.refusals == {"RequestMemory < Limit": 1}
 
 
+def test_a_static_slot_is_in_use_by_whom_its_ad_names() -> None:
+    slots = [make_slot(slottype="Static", state="Claimed", remoteuser="eve@pool", childcpus=None)] * 2
+    matching = judge(make_job(), slots)
+
+    [told] = explain_turn(Waiting(make_job(), since=990), matching, look(slots), now=1000, patience_s=60)
+
+    assert told.startswith(
+        "All 2 slots that fit are busy now: jobs of others run there (eve@pool 16 cores; this agent's user: 0); "
+    )
+
+
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=12))
 def test_what_is_named_as_the_obstacle_is_one(rows: list[list[bool]]) -> None:
     slots = [make_slot(**dict(zip("abcd", row, strict=True))) for row in rows]
@@ -210,11 +221,14 @@ def look(slots: Sequence[Slot], **further: Any) -> PoolLook:
     return PoolLook("pool:9618", slots, **{"accounts": (), "negotiators": 1, "schedds": (), **further})
 
 
-FULL = [make_slot(cpus=0, totalslotcpus=8)]
-USERS = [
-    {"name": "eve@pool", "weightedresourcesused": 3, "resourcesused": 3},
-    {"name": "me@pool", "weightedresourcesused": 5.0, "resourcesused": 5},
-    {"name": "<none>", "isaccountinggroup": True, "weightedresourcesused": 8, "resourcesused": 8},
+FULL = [
+    make_slot(
+        cpus=0,
+        totalslotcpus=8,
+        childaccountinggroup=["g.eve@pool", None, None, None],
+        childremoteuser=["nobody@pool", "me@pool", "me@pool", None],
+        childcpus=[3, 4, 1, None],
+    )
 ]
 
 
@@ -237,10 +251,10 @@ USERS = [
         (
             Waiting(make_job(), since=990),
             FULL,
-            {"accounts": USERS},
+            {},
             (
-                "The one slot that fits is busy now (0 cores left at most, 1 asked for): jobs of others run "
-                "(eve@pool 3 cores; this agent's user: 5); wait, "
+                "The one slot that fits is busy now (0 cores left at most, 1 asked for): jobs of others run there "
+                "(g.eve@pool 3 cores; this agent's user: 5); wait, "
             ),
         ),
         (Waiting(make_job(), since=990), [make_slot()], {"negotiators": 0}, "Nobody matches jobs with slots: "),

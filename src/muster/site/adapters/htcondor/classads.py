@@ -4,8 +4,9 @@ The bindings look for an attribute without a scope only in the expression's own 
 (`clauses.name_target`).
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +33,19 @@ def read_ad(ad: "classad2.ClassAd") -> dict[str, Any]:
     return {name.lower(): _read(value) for name, value in json.loads(ad.printJson()).items()}
 
 
+def read_ads(ads: Iterable["classad2.ClassAd"]) -> list[dict[str, Any]]:
+    """Several; those are left out that hold texts which are none (UTF-8 is what the bindings want)."""
+    found = []
+    for ad in ads:
+        with contextlib.suppress(ValueError):
+            found.append(read_ad(ad))
+    return found
+
+
 def render(text: str) -> str | None:
     """An expression as the bindings render it; None where it is none."""
-    try:
-        return str(classad2.ExprTree(text)).strip()
-    except classad2.ClassAdException:
-        return None
+    expression = _parse(text)
+    return None if expression is None else str(expression).strip()
 
 
 class Evaluation:
@@ -53,7 +61,9 @@ class Evaluation:
 
     def evaluate(self, text: str, target: Values) -> Any:
         """The value of an expression of the own ad; None where it has none, or an error."""
-        value = classad2.ExprTree(name_target(text, self._names)).eval(self._ad, _make(target, frozenset(target)))
+        if (expression := _parse(name_target(text, self._names))) is None:
+            return None
+        value = expression.eval(self._ad, _make(target, frozenset(target)))
         return None if isinstance(value, classad2.Value) else value
 
     def is_true(self, text: str, target: Values) -> bool:
@@ -71,16 +81,20 @@ def _read(value: Any) -> Any:
 def _make(values: Values, names: frozenset[str]) -> "classad2.ClassAd":
     ad = classad2.ClassAd()
     for name, value in values.items():
-        ad[name] = classad2.ExprTree(name_target(value.text, names)) if isinstance(value, Expression) else _write(value)
+        # What cannot be read again is undefined: a text that only looks like an expression, say.
+        ad[name] = _parse(name_target(value.text, names)) if isinstance(value, Expression) else _write(value)
     return ad
 
 
+def _parse(text: str) -> "classad2.ExprTree | None":
+    try:
+        return classad2.ExprTree(text)
+    except classad2.ClassAdException:
+        return None
+
+
 def _write(value: Any) -> Any:
-    """Lists and ads in ads; an expression inside them stays a text, of which nothing here asks."""
+    """Lists and ads in ads; an expression inside them stays the text that it is, of which nothing here asks."""
     if isinstance(value, dict):
-        return {name: _write(_as_text(one)) for name, one in value.items()}
-    return [_write(_as_text(one)) for one in value] if isinstance(value, list) else value
-
-
-def _as_text(value: Any) -> Any:
-    return value.text if isinstance(value, Expression) else value
+        return {name: _write(one) for name, one in value.items()}
+    return [_write(one) for one in value] if isinstance(value, list) else value

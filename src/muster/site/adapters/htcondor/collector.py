@@ -13,7 +13,7 @@ import anyio.to_thread
 import htcondor2
 
 from muster.domain.errors import UnavailableError
-from muster.site.adapters.htcondor.classads import Expression, Values, read_ad
+from muster.site.adapters.htcondor.classads import Expression, Values, read_ads
 from muster.site.adapters.htcondor.clauses import find_references
 from muster.site.adapters.htcondor.resources import RESOURCES
 
@@ -30,18 +30,19 @@ _DEPTH = 4
 _NOT_DYNAMIC = 'SlotType =!= undefined && SlotType =!= "Dynamic"'
 """A dynamic slot is a part of a partitionable one, which tells of it."""
 _OF_SLOT = frozenset(
-    {"slottype", "state", "draining", "start", *RESOURCES, *(f"totalslot{name}" for name in RESOURCES)}
+    {
+        *("slottype", "state", "draining", "start"),
+        *("accountinggroup", "remoteuser", "childaccountinggroup", "childremoteuser", "childcpus"),
+        *RESOURCES,
+        *(f"totalslot{name}" for name in RESOURCES),
+    }
 )
-"""What is asked of every slot: its kind, what it has in all and left, and whom it takes."""
+"""What is asked of every slot: its kind, what it has in all and left, whom it takes and who is there."""
 _OF_ACCOUNT = (
     "Name",
     "IsAccountingGroup",
-    "ResourcesUsed",
     "WeightedResourcesUsed",
-    "ConfigQuota",
     "EffectiveQuota",
-    "SurplusPolicy",
-    "AccountingGroup",
 )
 _OF_SCHEDD = ("Name", "MaxJobsRunning", "TotalRunningJobs", "CurbMatchmaking")
 
@@ -134,7 +135,7 @@ def _look(attributes: frozenset[str]) -> tuple[PoolLook, frozenset[str]]:
     collector = htcondor2.Collector()
     for _ in range(_DEPTH):
         ads = collector.query(htcondor2.AdType.Startd, constraint=_NOT_DYNAMIC, projection=sorted(attributes))
-        slots = [read_ad(ad) for ad in ads]
+        slots = read_ads(ads)
         further = _find_further(slots) - attributes
         if not further:
             break
@@ -142,9 +143,9 @@ def _look(attributes: frozenset[str]) -> tuple[PoolLook, frozenset[str]]:
     look = PoolLook(
         get_host(),
         slots,
-        [read_ad(ad) for ad in collector.query(htcondor2.AdType.Accounting, projection=list(_OF_ACCOUNT))],
+        read_ads(collector.query(htcondor2.AdType.Accounting, projection=list(_OF_ACCOUNT))),
         len(collector.query(htcondor2.AdType.Negotiator, projection=["Name"])),
-        [read_ad(ad) for ad in collector.query(htcondor2.AdType.Schedd, projection=list(_OF_SCHEDD))],
+        read_ads(collector.query(htcondor2.AdType.Schedd, projection=list(_OF_SCHEDD))),
     )
     return look, attributes
 

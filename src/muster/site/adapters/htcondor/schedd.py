@@ -16,7 +16,7 @@ import classad2
 import htcondor2
 
 from muster.domain.errors import RejectedError, UnavailableError
-from muster.site.adapters.htcondor.classads import Values, read_ad
+from muster.site.adapters.htcondor.classads import Values, read_ads
 
 T = TypeVar("T")
 
@@ -84,8 +84,7 @@ class Schedd:
         """The whole ad of one proc that meets the constraint, expressions too."""
 
         def call(schedd: htcondor2.Schedd) -> Values | None:
-            ads = schedd.query(constraint, limit=1)
-            return read_ad(ads[0]) if ads else None
+            return next(iter(read_ads(schedd.query(constraint, limit=1))), None)
 
         return await self._call("query", call)
 

@@ -1,5 +1,6 @@
 """Slots would take a job, and it does not run: whose turn is it? Room, quotas, limits, and who matches, in sentences."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ def explain_turn(waiting: Waiting, matching: Matching, look: PoolLook, *, now: f
         *_explain_rejection(waiting, now),
     ]
     if not matching.free:
-        sentences.append(_explain_busy(waiting, matching, look))
+        sentences.append(_explain_busy(waiting, matching))
     elif not sentences and (waited_s := now - waiting.since) >= patience_s:
         sentences.append(_explain_wait(waiting, matching, waited_s))
     return sentences
@@ -126,23 +127,35 @@ def _explain_rejection(waiting: Waiting, now: float) -> list[str]:
     return []
 
 
-def _explain_busy(waiting: Waiting, matching: Matching, look: PoolLook) -> str:
+def _explain_busy(waiting: Waiting, matching: Matching) -> str:
     slots = matching.pick(matching.accepts)
     where = "The one slot that fits is" if len(slots) == 1 else f"All {len(slots)} slots that fit are"
     lack = _describe_lack(slots, matching)
     own = str(waiting.job.get("accountinggroup") or waiting.job.get("owner") or "").partition("@")[0]
-    users = [
-        one for one in look.accounts if one.get("isaccountinggroup") is not True and _amount(one, "resourcesused") > 0
-    ]
-    users.sort(key=lambda one: -_amount(one, "weightedresourcesused"))
-    mine = sum(_amount(one, "weightedresourcesused") for one in users if _get_user(one) == own)
-    others = [one for one in users if _get_user(one) != own]
-    told = ", ".join(f"{one.get('name')} {_amount(one, 'weightedresourcesused'):g}" for one in others[:USERS_MAX])
-    by = f"this agent's user itself uses {mine:g} cores"
+    users = _count_cores(slots)
+    mine = sum(cores for user, cores in users.items() if user.partition("@")[0] == own)
+    others = [(user, cores) for user, cores in users.most_common() if user.partition("@")[0] != own]
+    told = ", ".join(f"{user} {cores:g}" for user, cores in others[:USERS_MAX])
+    by = f": this agent's user itself has {mine:g} cores there" if mine else ""
     if others:
         more = ", ..." if len(others) > USERS_MAX else ""
-        by = f"jobs of others run ({told}{more} cores; this agent's user: {mine:g})"
-    return f"{where} busy now{lack and f' ({lack})'}: {by}; wait, or ask for less (n_cores, worker_memory), so that more slots have room."
+        by = f": jobs of others run there ({told}{more} cores; this agent's user: {mine:g})"
+    return f"{where} busy now{lack and f' ({lack})'}{by}; wait, or ask for less (n_cores, worker_memory), so that more slots have room."
+
+
+def _count_cores(slots: Sequence[Values]) -> Counter[str]:
+    """Cores in use at these slots, by whom they are accounted to: a group with its user, where a job names one, else the user."""
+    cores: Counter[str] = Counter()
+    for slot in slots:
+        of_children = [slot.get(name) for name in ("childaccountinggroup", "childremoteuser", "childcpus")]
+        if all(isinstance(one, list) for one in of_children):
+            parts = list(zip(*of_children, strict=False))
+        else:
+            parts = [(slot.get("accountinggroup"), slot.get("remoteuser"), slot.get("cpus"))]
+        for group, user, count in parts:
+            if isinstance(name := group or user, str) and isinstance(count, (int, float)):
+                cores[name] += int(count)
+    return cores
 
 
 def _describe_lack(slots: Sequence[Values], matching: Matching) -> str:
@@ -170,10 +183,6 @@ def _explain_wait(waiting: Waiting, matching: Matching, waited_s: float) -> str:
         f"pool's operator why "
         "the negotiator does not get to them (NegotiatorLog)."
     )
-
-
-def _get_user(account: Values) -> str:
-    return str(account.get("name", "")).rpartition("@")[0]
 
 
 def _amount(ad: Values, name: str) -> float:
