@@ -1,5 +1,7 @@
 """`muster serve`: the service as a process of its own."""
 
+import os
+
 import anyio
 from cyclopts import App
 
@@ -8,6 +10,7 @@ from muster.cli.entry import put_off_garbage
 from muster.cli.extras import needing
 from muster.cli.failure import OK
 from muster.cli.settings_faults import list_remarks, named_as_variables, read_settings_at_start
+from muster.cli.supervisor import Supervisor
 from muster.settings.parts import ServerSettings
 from muster.settings.sign_in import SignIn
 
@@ -37,7 +40,10 @@ def serve(*, json: bool = False, debug: bool = False) -> int:
     for remark in list_remarks(ServerSettings):
         say(f"mind: {remark}")
 
+    supervisor = Supervisor(os.environ)
+
     def tell(url: str) -> None:
+        supervisor.tell_ready(f"answers at {url}")
         file = str(settings.token_file) if settings.way_in is SignIn.LOCAL else None
         if json:
             put_json({"url": url, "token_file": file, "sign_in": settings.way_in}, in_one_line=True)
@@ -47,7 +53,11 @@ def serve(*, json: bool = False, debug: bool = False) -> int:
 
     log_to_stderr(settings.log_level)
     with named_as_variables(ServerSettings):
-        anyio.run(lambda: serve_service(settings, on_ready=tell), backend_options={"use_uvloop": True})
+        anyio.run(
+            supervisor.attend,
+            lambda: serve_service(settings, on_ready=tell, on_stopping=supervisor.tell_stopping),
+            backend_options={"use_uvloop": True},
+        )
     return OK
 
 

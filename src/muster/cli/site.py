@@ -1,5 +1,7 @@
 """`muster site`: the agent beside a pool as a process of its own; what would keep it from its work, and how it stands."""
 
+import os
+
 import anyio
 from cyclopts import App
 
@@ -8,6 +10,7 @@ from muster.cli.extras import needing
 from muster.cli.failure import FAILED, OK
 from muster.cli.settings_faults import named_as_variables, read_settings_at_start
 from muster.cli.site_status import status
+from muster.cli.supervisor import Supervisor
 from muster.domain.errors import InvalidError
 from muster.settings.parts import SiteSettings
 
@@ -40,11 +43,17 @@ def site(*, stop_workers: bool = False, debug: bool = False) -> int:
     settings = read_settings_at_start(SiteSettings)
     log_to_stderr(settings.log_level)
 
+    supervisor = Supervisor(os.environ)
+
     def tell() -> None:
+        supervisor.tell_ready(f"asks {settings.url} for the orders of {', '.join(settings.locations)}")
         say(f"the agent {settings.name} asks {settings.url} for the orders of {', '.join(settings.locations)}")
 
     with named_as_variables(SiteSettings):
-        anyio.run(lambda: run_agent(settings, on_ready=tell, stop_workers=stop_workers))
+        anyio.run(
+            supervisor.attend,
+            lambda: run_agent(settings, on_ready=tell, stop_workers=stop_workers, on_stopping=supervisor.tell_stopping),
+        )
     return OK
 
 

@@ -302,12 +302,14 @@ async def serve(
     *,
     on_ready: Callable[[str], None] | None = None,
     handle_signals: bool = True,
+    on_stopping: Callable[[], None] | None = None,
 ) -> None:
     """Run the service until a signal, or until it is cancelled; either way answers under way are finished first.
 
     Args:
         on_ready: called with the base URL once requests are answered.
         handle_signals: end at SIGTERM and SIGINT; only ever in the main thread.
+        on_stopping: called when one of them came.
 
     Raises:
         UnavailableError: the database does not answer at the start.
@@ -321,11 +323,16 @@ async def serve(
         if settings.way_in is SignIn.OFF and not is_loopback(listener.getsockname()[0]):  # a name that looked like one
             raise InvalidError([Finding("sign_in", render_open_door(str(listener.getsockname()[0])))])
         async with open_parts(settings) as parts:
-            await run_parts(parts, listener, on_ready, handle_signals=handle_signals)
+            await run_parts(parts, listener, on_ready, handle_signals=handle_signals, on_stopping=on_stopping)
 
 
 async def run_parts(
-    parts: Parts, listener: socket.socket, on_ready: Callable[[str], None] | None, *, handle_signals: bool
+    parts: Parts,
+    listener: socket.socket,
+    on_ready: Callable[[str], None] | None,
+    *,
+    handle_signals: bool,
+    on_stopping: Callable[[], None] | None = None,
 ) -> None:
     """As `serve`, over parts and a socket that are open. Says from then on when this process looks for garbage, and among what."""
     certificate = find_certificate(parts.settings.tls_certificate_file, parts.settings.tls_key_file)
@@ -338,7 +345,7 @@ async def run_parts(
         for daemon in daemons:
             await group.start(daemon.run, name=daemon.name)
         if handle_signals and threading.current_thread() is threading.main_thread():
-            await group.start(_await_signal, is_over)
+            await group.start(_await_signal, is_over, on_stopping)
         group.start_soon(server.run, listener, is_over)
         try:
             await server.is_ready.wait()
@@ -361,10 +368,14 @@ async def run_parts(
     log.info("stopped")
 
 
-async def _await_signal(is_over: anyio.Event, *, task_status: TaskStatus[None]) -> None:
+async def _await_signal(
+    is_over: anyio.Event, on_stopping: Callable[[], None] | None, *, task_status: TaskStatus[None]
+) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
         task_status.started()
         async for number in received:
             log.info("stopping", signal=number.name)
+            if on_stopping is not None:
+                on_stopping()
             is_over.set()
             return

@@ -47,6 +47,7 @@ async def run_agent(
     handle_signals: bool = True,
     stop_workers: bool = False,
     hurry: anyio.Event | None = None,
+    on_stopping: Callable[[], None] | None = None,
 ) -> None:
     """Run the agent until it is cancelled or, with `handle_signals`, until SIGTERM or SIGINT.
 
@@ -54,6 +55,7 @@ async def run_agent(
         on_ready: called once the agent has taken over what it left and claims orders; the service need not answer yet.
         stop_workers: at the end stop every worker and see that none is left; the next start goes on with them.
             Without it they work on, and the next start takes them over.
+        on_stopping: called when a signal asks it to end.
         hurry: set it, or send a second signal, to kill workers that are still using their grace.
 
     Raises:
@@ -75,7 +77,7 @@ async def run_agent(
                 anyio.create_task_group() as tasks,
             ):
                 if handle_signals:
-                    tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
+                    tasks.start_soon(_cancel_on_signal, tasks.cancel_scope, on_stopping)
                 _tell_damaged(opened, remembered)
                 parts = Parts(
                     opened.pool,
@@ -172,10 +174,12 @@ def _hold(directory: Path) -> Iterator[None]:
         yield
 
 
-async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+async def _cancel_on_signal(scope: anyio.CancelScope, on_stopping: Callable[[], None] | None = None) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
         async for signum in received:
             log.info("asked to end", signal=signum.name)
+            if on_stopping is not None:
+                on_stopping()
             scope.cancel()
             return
 

@@ -70,7 +70,7 @@ class StandingWriter:
             troubles=[],
             taskforces=[],
         )
-        self._written: tuple[object, object] | None = None
+        self._written: tuple[object, ...] | None = None
         self._due_at = float("-inf")
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> Never:
@@ -85,7 +85,7 @@ class StandingWriter:
     async def run_once(self) -> None:
         """Write it, if anything changed, or it is time."""
         standing = self._look()
-        told = (standing.taskforces, [(one.doing, one.error) for one in standing.troubles])
+        told = (standing.taskforces, standing.claimed_at is None, [(one.doing, one.error) for one in standing.troubles])
         if told == self._written and anyio.current_time() < self._due_at:
             return
         await self._file.write(standing)
