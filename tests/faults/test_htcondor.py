@@ -219,7 +219,7 @@ def test_the_workers_of_a_machine_that_dies_go_on_at_another(stack: Stack, tmp_p
         workflow = client.submit_workflow(new).workflow_id
         scene = Scene(condor, stack, client, workflow, "site")
         wait_for(lambda: scene.statuses() == {"RUNNING": WORKERS}, "all workers run")
-        hosts = wait_for(lambda: scene.hosts(), "where they run is told")
+        hosts = wait_for(scene.hosts, "where they run is told")
         assert set(hosts) <= {"one", "other"}
         victim = max(hosts, key=lambda host: hosts[host])
         tally.publish(client, workflow, ({"n": n, "sleep_s": 0.5} for n in range(EVENTS // 2)))

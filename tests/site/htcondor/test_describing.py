@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.domain.errors import RejectedError
+from muster.site.adapters.htcondor.bindings import check_expression
 from muster.site.adapters.htcondor.describe import (
     Files,
     Policy,
@@ -17,7 +18,6 @@ from muster.site.adapters.htcondor.describe import (
     render_requirements,
     render_words,
 )
-from muster.site.adapters.htcondor.schedd import check_expression
 from muster.site.ports.pool import ClusterSpec, Request
 
 FILES = Files(

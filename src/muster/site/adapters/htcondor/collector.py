@@ -3,21 +3,19 @@
 What was asked a moment ago is told again: one look serves every cluster that waits.
 """
 
+import contextlib
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import anyio
-import anyio.to_thread
 import htcondor2
 
 from muster.domain.errors import UnavailableError
+from muster.site.adapters.htcondor.beside import call_beside
 from muster.site.adapters.htcondor.classads import Expression, Values, read_ads
 from muster.site.adapters.htcondor.clauses import find_references
 from muster.site.adapters.htcondor.resources import RESOURCES
-
-T = TypeVar("T")
 
 FRESH_S = 9.0
 """Seconds for which a look serves."""
@@ -67,7 +65,7 @@ class PoolLook:
 
 
 class Collector:
-    """The collector of this machine's configuration. One call at a time, in a thread."""
+    """The collector of this machine's configuration. One call at a time."""
 
     def __init__(self, *, fresh_s: float = FRESH_S) -> None:
         self._fresh_s = fresh_s
@@ -98,7 +96,7 @@ class Collector:
                 asked = wanted
             self._failed = None
             try:
-                looked, self._attributes = await self._call(lambda: _look(asked))
+                looked, self._attributes = await call_beside(look, asked, limiter=self._limiter)
             except UnavailableError as error:
                 self._failed = str(error)
                 raise
@@ -111,18 +109,11 @@ class Collector:
         """Names of all attributes that a slot has, as they are spelled; of one slot of each kind of machine."""
         async with self._turn:
             if self._names is None or anyio.current_time() - self._named_at >= NAMES_FRESH_S:
-                self._names, self._named_at = await self._call(_list_attributes), anyio.current_time()
+                self._names, self._named_at = (
+                    await call_beside(list_attributes, limiter=self._limiter),
+                    anyio.current_time(),
+                )
             return self._names
-
-    async def _call(self, work: Callable[[], T]) -> T:
-        def run() -> T:
-            try:
-                return work()
-            except (htcondor2.HTCondorException, OSError) as error:
-                said = " ".join(str(error).split()) or type(error).__name__
-                raise UnavailableError(f"the collector {get_host()} says: {said}") from error
-
-        return await anyio.to_thread.run_sync(run, limiter=self._limiter)
 
 
 def get_host() -> str:
@@ -130,36 +121,48 @@ def get_host() -> str:
     return str(htcondor2.param.get("COLLECTOR_HOST", "of this machine"))
 
 
-def _look(attributes: frozenset[str]) -> tuple[PoolLook, frozenset[str]]:
-    """The pool, and which attributes of slots were asked for in the end."""
-    collector = htcondor2.Collector()
-    for _ in range(_DEPTH):
-        ads = collector.query(htcondor2.AdType.Startd, constraint=_NOT_DYNAMIC, projection=sorted(attributes))
-        slots = read_ads(ads)
-        further = _find_further(slots) - attributes
-        if not further:
-            break
-        attributes |= further
-    look = PoolLook(
-        get_host(),
-        slots,
-        read_ads(collector.query(htcondor2.AdType.Accounting, projection=list(_OF_ACCOUNT))),
-        len(collector.query(htcondor2.AdType.Negotiator, projection=["Name"])),
-        read_ads(collector.query(htcondor2.AdType.Schedd, projection=list(_OF_SCHEDD))),
-    )
-    return look, attributes
+def look(attributes: frozenset[str]) -> tuple[PoolLook, frozenset[str]]:
+    """The pool, and which attributes of slots were asked for in the end; blocks. Raises UnavailableError."""
+    with _collector_errors():
+        collector = htcondor2.Collector()
+        for _ in range(_DEPTH):
+            ads = collector.query(htcondor2.AdType.Startd, constraint=_NOT_DYNAMIC, projection=sorted(attributes))
+            slots = read_ads(ads)
+            further = _find_further(slots) - attributes
+            if not further:
+                break
+            attributes |= further
+        pool = PoolLook(
+            get_host(),
+            slots,
+            read_ads(collector.query(htcondor2.AdType.Accounting, projection=list(_OF_ACCOUNT))),
+            len(collector.query(htcondor2.AdType.Negotiator, projection=["Name"])),
+            read_ads(collector.query(htcondor2.AdType.Schedd, projection=list(_OF_SCHEDD))),
+        )
+        return pool, attributes
+
+
+def list_attributes() -> frozenset[str]:
+    """See `Collector.list_attributes`; blocks. Raises UnavailableError."""
+    with _collector_errors():
+        collector = htcondor2.Collector()
+        names: dict[str, str] = {}
+        for ad in collector.query(htcondor2.AdType.Startd, constraint=_NOT_DYNAMIC, projection=["Name", "OpSysAndVer"]):
+            names.setdefault(str(ad.get("OpSysAndVer")), str(ad.get("Name")))
+        chosen = " || ".join(f'Name == "{name}"' for name in list(names.values())[:10])
+        found = collector.query(htcondor2.AdType.Startd, constraint=chosen) if chosen else []
+        return frozenset(str(name) for ad in found for name in ad)
+
+
+@contextlib.contextmanager
+def _collector_errors() -> Iterator[None]:
+    try:
+        yield
+    except (htcondor2.HTCondorException, OSError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UnavailableError(f"the collector {get_host()} says: {said}") from error
 
 
 def _find_further(slots: Sequence[Values]) -> frozenset[str]:
     texts = {value.text for slot in slots for value in slot.values() if isinstance(value, Expression)}
     return frozenset(one.name for text in texts for one in find_references(text) if one.scope != "target")
-
-
-def _list_attributes() -> frozenset[str]:
-    collector = htcondor2.Collector()
-    names: dict[str, str] = {}
-    for ad in collector.query(htcondor2.AdType.Startd, constraint=_NOT_DYNAMIC, projection=["Name", "OpSysAndVer"]):
-        names.setdefault(str(ad.get("OpSysAndVer")), str(ad.get("Name")))
-    chosen = " || ".join(f'Name == "{name}"' for name in list(names.values())[:10])
-    found = collector.query(htcondor2.AdType.Startd, constraint=chosen) if chosen else []
-    return frozenset(str(name) for ad in found for name in ad)
