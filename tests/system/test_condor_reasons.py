@@ -55,9 +55,26 @@ class Staged:
         assert self.condor.master is not None
         os.kill(self.condor.master.pid, signal.SIGHUP)
 
+    def configure_surely(self, *lines: str) -> None:
+        """And see that those have read it on which it depends whether a worker starts."""
+        mark = uuid4().hex
+        daemons = {
+            "STARTD": htcondor2.AdType.Startd,
+            "SCHEDD": htcondor2.AdType.Schedd,
+            "NEGOTIATOR": htcondor2.AdType.Negotiator,
+        }
+        told = [f"{daemon}_ATTRS = $({daemon}_ATTRS) StagedMark" for daemon in daemons]
+        self.configure(f'StagedMark = "{mark}"', *told, *lines)
+
+        def have_read() -> bool:
+            seen = [htcondor2.Collector().query(kind, f'StagedMark == "{mark}"', ["Name"]) for kind in daemons.values()]
+            return all(seen)
+
+        wait_for(have_read, "every daemon has read its configuration", deadline_s=DEADLINE_S)
+
     @contextmanager
     def set(self, *lines: str) -> Iterator[None]:
-        self.configure(*lines)
+        self.configure_surely(*lines)
         try:
             yield
         finally:
