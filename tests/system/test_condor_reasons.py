@@ -55,9 +55,26 @@ class Staged:
         assert self.condor.master is not None
         os.kill(self.condor.master.pid, signal.SIGHUP)
 
+    def configure_surely(self, *lines: str) -> None:
+        """And see that those have read it on which it depends whether a worker starts."""
+        mark = uuid4().hex
+        daemons = {
+            "STARTD": htcondor2.AdType.Startd,
+            "SCHEDD": htcondor2.AdType.Schedd,
+            "NEGOTIATOR": htcondor2.AdType.Negotiator,
+        }
+        told = [f"{daemon}_ATTRS = $({daemon}_ATTRS) StagedMark" for daemon in daemons]
+        self.configure(f'StagedMark = "{mark}"', *told, *lines)
+
+        def have_read() -> bool:
+            seen = [htcondor2.Collector().query(kind, f'StagedMark == "{mark}"', ["Name"]) for kind in daemons.values()]
+            return all(seen)
+
+        wait_for(have_read, "every daemon has read its configuration", deadline_s=DEADLINE_S)
+
     @contextmanager
     def set(self, *lines: str) -> Iterator[None]:
-        self.configure(*lines)
+        self.configure_surely(*lines)
         try:
             yield
         finally:
@@ -66,10 +83,13 @@ class Staged:
     @contextmanager
     def without(self, daemon: str) -> Iterator[None]:
         """One daemon is stopped."""
-        master = htcondor2.Collector().locateAll(htcondor2.DaemonType.Master)[0]
+        master = wait_for(
+            lambda: htcondor2.Collector().locateAll(htcondor2.DaemonType.Master), "the collector knows the master"
+        )[0]
         master["MyType"] = "DaemonMaster"  # which `send_command` wants and `locateAll` leaves out
         htcondor2.send_command(master, htcondor2.DaemonCommand.DaemonOffFast, daemon)
         try:
+            wait_for(lambda: not self.condor.find_daemons(f"condor_{daemon.lower()}"), f"no {daemon} runs")
             yield
         finally:
             htcondor2.send_command(master, htcondor2.DaemonCommand.DaemonOn, daemon)
@@ -153,6 +173,8 @@ def stop(daemon: str) -> Callable[[Staged], AbstractContextManager[None]]:
     return lambda staged: staged.without(daemon)
 
 
+HAS_STARTED = "JobStatus == 2 && JobCurrentStartExecutingDate >= JobCurrentStartDate"
+"""A start counts once the machine has told of it."""
 THE_OPERATOR = "ask the operator of this agent"
 
 CASES: Mapping[str, Case] = {
@@ -289,7 +311,7 @@ CASES: Mapping[str, Case] = {
     "taken away again and again": Case(
         r"1 of 1 worker was started and taken away from its machine again, up to \d+ times.*\(max_worker_runtime\).*",
         act=lambda schedd, cluster: schedd.act(
-            Action.VACATE_FAST, f"ClusterId == {cluster} && JobStatus == 2", reason="again"
+            Action.VACATE_FAST, f"ClusterId == {cluster} && {HAS_STARTED}", reason="again"
         ),
     ),
     "all is well": Case(None),

@@ -1,12 +1,17 @@
 """Is a job judged against slots as HTCondor judges it, and is the obstacle named that keeps it?"""
 
+import inspect
+import re
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muster.settings.parts import SiteSettings
+from muster.site.adapters.htcondor import explain, held_reasons, match_reasons, resources, turn_reasons
 from muster.site.adapters.htcondor.classads import Expression
 from muster.site.adapters.htcondor.collector import PoolLook
 from muster.site.adapters.htcondor.explain import explain_again
@@ -322,3 +327,9 @@ def test_workers_that_were_taken_away_or_could_not_start_are_told_from_the_third
     )
     assert failed.startswith("1 of 4 workers was given to a machine that could not start it, up to 4 times; ")
     assert explain_again([twice], n_workers=4) == []
+
+
+@pytest.mark.parametrize("module", [explain, held_reasons, match_reasons, resources, turn_reasons])
+def test_every_setting_that_sentences_name_exists(module: ModuleType) -> None:
+    named = set(re.findall(r"MUSTER_SITE_\w+", inspect.getsource(module)))
+    assert named <= {f"MUSTER_SITE_{field.upper()}" for field in SiteSettings.model_fields}

@@ -19,14 +19,14 @@ OVER_MEMORY_BY_POLICY = (21, 102)
 """Of a pool with `use POLICY : HOLD_IF_MEMORY_EXCEEDED`."""
 _TRIED_AGAIN = "it is tried again by itself, after a pause that grows"
 _CHANGES: Mapping[int, str] = {
-    POLICY: "a periodic_hold or on_exit_hold did it: ask the operators of this agent (MUSTER_SITE_CONDOR_ATTRIBUTES) and the pool",
+    POLICY: "a periodic_hold or on_exit_hold did it: ask the operator of this agent (MUSTER_SITE_CONDOR_ATTRIBUTES), or the pool's",
     6: "the machine could not start the worker's script; " + _TRIED_AGAIN,
-    7: "see that the agent's folder (MUSTER_SITE_DIR) can be written at the access point",
+    7: "see that the agent's folder (MUSTER_SITE_DIRECTORY) can be written at the access point",
     12: "see the files that the worker was to give back",
     13: "see that every one of input_files is there, and can be read at the access point; " + _TRIED_AGAIN,
-    14: "see that the agent's folder (MUSTER_SITE_DIR) is there at the access point",
+    14: "see that the agent's folder (MUSTER_SITE_DIRECTORY) is there at the access point",
     21: "the execution point's policy (WANT_HOLD) did it: ask the pool's operator",
-    22: "see that the agent's folder (MUSTER_SITE_DIR) can be written at the access point",
+    22: "see that the agent's folder (MUSTER_SITE_DIRECTORY) can be written at the access point",
     26: "SYSTEM_PERIODIC_HOLD of the access point did it: ask its operator",
     32: "fewer or smaller input_files, or ask the operator for a larger MAX_TRANSFER_INPUT_MB",
     35: "ask the operator of this agent for another image (MUSTER_SITE_CONDOR_WORKER_IMAGE)",
@@ -68,8 +68,7 @@ def _explain(code: int, subcode: int, held: Sequence[HeldProc], cluster: int, n_
         n_ends = max(proc.n_ends for proc in held)
         return (
             f"{of_all} failed and {'waits' if is_one else 'wait'} for the next start, after {n_ends} of at most {starts_max} "
-            f"starts: {reason}; "
-            "see what it printed, and change task_args, task_env or input_files."
+            f"starts: {reason}; see what it printed, and change task_args, task_env or input_files."
         )
     if code == BY_HAND:
         return (
