@@ -12,12 +12,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from harness.stack import Stack
 from harness.tally import Tally, check_after_fault
 from harness.waiting import wait_for
-from muster.client.shapes.new_workflow import NewWorkflow, WorkerConfig
+from muster.client.shapes.new_workflow import NewTask, NewWorkflow, WorkerConfig
 from muster.client.shapes.workflows import TaskforceView
 from muster.client.synchronous import Client
 from services.condor import Condor, make_condor
@@ -277,3 +278,42 @@ def test_a_schedd_that_hangs_in_a_submission_and_a_removal_has_one_cluster_then_
         cluster = tell().cluster_id
     assert own_condor.run("condor_q", "-allusers", "-af", "ClusterId").split() == []
     assert own_condor.run("condor_history", "-af", "ClusterId").split() == [str(cluster)]
+
+
+def test_a_thousand_taskforces_at_once_are_a_thousand_clusters_then_none(
+    beside_the_pool: Stack, own_condor: Condor
+) -> None:
+    config = WorkerConfig(worker_memory="100M", worker_disk="100M", condor_requirements="false")
+    task = NewTask(["local"], "", "true", ["in"], ["out"], worker_config=config)
+    tasks = [
+        msgspec.structs.replace(task, input_queue_aliases=[f"in{n}"], output_queue_aliases=["out"]) for n in range(100)
+    ]
+    new = NewWorkflow(tasks=tasks, public_queue_aliases=[*(f"in{n}" for n in range(100)), "out"])
+    with beside_the_pool.client() as client:
+        workflows = [client.submit_workflow(new).workflow_id for _ in range(10)]
+
+        def list_taskforces() -> list[TaskforceView]:
+            return [one for workflow in workflows for one in client.get_workflow(workflow).taskforces]
+
+        wait_for(
+            lambda: all(one.cluster_id is not None for one in list_taskforces()),
+            "all are submitted",
+            deadline_s=120,
+            interval_s=1.0,
+        )
+        clusters = {one.cluster_id for one in list_taskforces()}
+        queued = set(map(int, own_condor.run("condor_q", "-allusers", "-af", "ClusterId").split()))
+        assert len(clusters) == 1000
+        assert queued == clusters
+
+        for workflow in workflows:
+            client.abort_workflow(workflow)
+        wait_for(
+            lambda: all(one.phase == "condor-complete" for one in list_taskforces()),
+            "all are gone",
+            deadline_s=120,
+            interval_s=1.0,
+        )
+    assert own_condor.run("condor_q", "-allusers", "-af", "ClusterId").split() == []
+    ended = set(map(int, own_condor.run("condor_history", "-af", "ClusterId").split()))
+    assert ended == clusters
