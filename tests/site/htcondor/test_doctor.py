@@ -1,25 +1,31 @@
 """Does the doctor see what is wrong beside a schedd, at a real pool, and of what no pool here has?"""
 
+import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import classad2
 import pytest
 
+from harness.stack import MUSTER, clean_environment
 from muster.site.adapters.htcondor.describe import Policy
 from muster.site.adapters.htcondor.doctor import (
     CHANNEL_BINDING,
-    PRIVATE_TMP,
     Beside,
+    Tmp,
     examine_pool,
+    has_private_tmp,
     judge_access,
     judge_bindings,
     judge_limits,
     judge_log_folder,
     judge_schedd,
     judge_slots,
+    look_at_tmp,
     look_tokens,
-    name_access_remedy,
+    name_fs_remedy,
 )
 from muster.site.adapters.htcondor.inquiry import Access, Bindings, ScheddFacts, Slots, count_slots
 from muster.site.ports.checks import Check, Verdict
@@ -106,15 +112,46 @@ def test_those_who_may_not_submit_or_own_no_jobs_are_told(access: Access) -> Non
     assert check.remedy
 
 
-@pytest.mark.parametrize(
-    ("said", "remedy"),
-    [
-        ("FS:1004:Directory name doesn't match server's network address", CHANNEL_BINDING),
-        ("FS:1004:Unable to lstat(/tmp/FS_XXXZpUlYa)", CHANNEL_BINDING),
-    ],
-)
-def test_what_htcondor_says_of_a_failed_sign_in_leads_to_what_mends_it(said: str, remedy: str) -> None:
-    assert name_access_remedy(said) == remedy
+def test_what_keeps_fs_from_working_is_seen_from_here() -> None:
+    private, readable, good = Tmp(True, True), Tmp(False, False), Tmp(False, True)
+    assert "PrivateTmp=no" in name_fs_remedy(private, library="25.14.1", schedd="25.14.1")
+    assert "no write access to /tmp" in name_fs_remedy(readable, library="25.14.1", schedd="25.14.1")
+    older = name_fs_remedy(good, library="25.14.1", schedd="23.9.6")
+    assert CHANNEL_BINDING in older
+    assert "older" not in name_fs_remedy(good, library="25.14.1", schedd="25.14.1")
+    by_password = judge_access(Access("condor@password", "IDTOKENS", is_allowed=True), older)
+    assert by_password.remedy.startswith("FS goes first, and did not work: the schedd (23.9.6) is older")
+
+
+def test_a_tmp_that_systemd_made_for_one_unit_is_known_by_its_mount() -> None:
+    mount = "40 22 8:1 {} /tmp rw,relatime - ext4 /dev/sda1 rw\n"
+    assert has_private_tmp(mount.format("/tmp/systemd-private-0af-muster-site.service-Xy/tmp"))
+    assert not has_private_tmp(mount.format("/"))
+    assert not has_private_tmp("nonsense\n")
+    assert look_at_tmp() == Tmp(is_private=False, is_writable=True)
+
+
+@pytest.mark.server
+def test_an_agent_with_a_tmp_of_its_own_is_told_what_keeps_fs_from_working(condor: Condor, tmp_path: Path) -> None:
+    """Its /tmp is hidden but for the pool's folder: the schedd does not see what the agent makes there."""
+    if shutil.which("unshare") is None or os.geteuid():
+        pytest.skip("mounts need root")
+    hide = (
+        'mount --bind "$1" /mnt && mount -t tmpfs none /tmp && mkdir -p "$1" && mount --bind /mnt "$1" && cd / && '
+        'exec "$2" site doctor --json'
+    )
+    environment = clean_environment() | condor.environment | {"MUSTER_SITE_DIRECTORY": "/var/tmp/muster-none"}
+    told = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", hide, "-", str(condor.folder), str(MUSTER)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    checks = {one["what"]: one for one in json.loads(told.stdout)["checks"]}
+    assert checks["submission"]["verdict"] == "error"
+    assert "PrivateTmp=no" in checks["submission"]["remedy"]
 
 
 def test_limits_are_judged_by_what_is_submitted_at_once(tmp_path: Path) -> None:
@@ -173,4 +210,3 @@ def test_a_pool_without_slots_or_without_containers_is_warned_of(tmp_path: Path)
     assert [one.verdict for one in judge_slots(bare, "true", only_plain)] == [Verdict.OK, Verdict.OK]
     in_image = Beside("", tmp_path, Policy("agent", worker_image="/i.sif"), 10, has_containers=False)
     assert [one.verdict for one in judge_slots(bare, "true", in_image)] == [Verdict.OK, Verdict.WARNING]
-    assert PRIVATE_TMP  # said where FS fails otherwise
