@@ -86,4 +86,7 @@ def render(checks: Sequence[Check]) -> str:
             lines.append(f"{'':<25} -> {one.remedy}")
     errors, warnings = (sum(one.verdict is verdict for one in checks) for verdict in (Verdict.ERROR, Verdict.WARNING))
     end = "the agent cannot work like this" if errors else "the agent can work"
-    return "\n".join([*lines, f"{end}: {errors} errors, {warnings} warnings"])
+    counts = (
+        f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((errors, "error"), (warnings, "warning"))
+    )
+    return "\n".join([*lines, f"{end}: {', '.join(counts)}"])

@@ -70,7 +70,7 @@ def examine_pool(beside: Beside) -> Report:
     report.checks += judge_bindings(bindings, beside.schedd)
     if bindings.config is None:
         return report
-    report.checks += look_tokens(Path(os.path.expanduser("~/.condor/tokens.d")))  # noqa: PTH111 - there may be no home
+    report.checks += look_tokens(bindings.tokens)
     inquiry = Inquiry(beside.schedd)
     try:
         schedd = inquiry.find_schedd()
