@@ -60,9 +60,14 @@ class Condor:
         (folder / "test.conf").write_text("".join(f"{name} = {value}\n" for name, value in self._lines.items()))
 
     def start(self) -> None:
-        """Raises AssertionError, with the end of its log, when no slot is there in time."""
+        """Raises AssertionError, with the end of its log, when no slot, or no schedd, is there in time."""
         self.master = self._launch("start-pool.sh", str(self.folder))
         self._wait_for_slots(1)
+        wait_for(
+            lambda: self.run("condor_status", "-schedd", "-af", "Name").strip(),
+            "a schedd is in the pool",
+            deadline_s=START_S,
+        )
 
     def add_node(self, name: str, address: str, *, cpus: int) -> None:
         """One more execution point."""

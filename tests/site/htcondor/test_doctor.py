@@ -51,7 +51,7 @@ def schedd(**changed: object) -> ScheddFacts:
 def test_a_pool_that_is_as_it_should_be_has_no_errors(condor: Condor, tmp_path: Path) -> None:
     report = examine_pool(beside(tmp_path / "site"))
     checks = by_name(report.checks)
-    assert {one.verdict for one in report.checks} <= {Verdict.OK, Verdict.WARNING}
+    assert [one for one in report.checks if one.verdict is Verdict.ERROR] == []
     assert report.schedd
     assert f"collector {condor.address}" in checks["configuration"].found
     assert "nobody owns the jobs" in checks["submission"].found or os.geteuid()
