@@ -44,6 +44,7 @@ EXAMPLES: dict[str, Call[Any]] = {
     "get_errors": calls.get_errors(WF),
     "list_hosts": calls.list_hosts(WF),
     "trust_host": calls.trust_host(WF, "c7"),
+    "list_workers": calls.list_workers(WF, taskforce=TF),
     "explain_workflow": calls.explain_workflow(WF),
     "list_events": calls.list_events(WF),
     "list_event_bodies": calls.list_event_bodies(WF),

@@ -20,30 +20,43 @@ from muster.client.shapes.sites import (
     StartOrder,
     StopOrder,
     Submitted,
+    WorkerFacts,
 )
 from muster.client.shapes.workflows import TaskforceView
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError, RejectedError, UnavailableError
 from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
 from muster.site.ports.journal import Record, Remembered
-from muster.site.ports.pool import ClusterSpec, Observation, PilotStatus, Placed, ProcState
+from muster.site.ports.pool import ClusterSpec, Description, Facts, Observation, PilotStatus, Placed, ProcState
 
 RUNNING = (ProcState.RUNNING, PilotStatus.TASKING)
 DONE = (ProcState.COMPLETED, PilotStatus.DONE)
 FATAL = (ProcState.COMPLETED, PilotStatus.FATAL)
 REMOVED = (ProcState.REMOVED, None)
+ENDED = (ProcState.COMPLETED, ProcState.REMOVED)
+
+Proc = tuple[str, PilotStatus | None]
 
 
 @dataclass
 class FakeCluster:
     placed: Placed
     argv: Sequence[str]
-    procs: list[tuple[ProcState, PilotStatus | None]]
+    procs: list[Proc]
     ended_at: float | None = None
+    facts: Facts | None = None
+    reasons: Sequence[str] = ()
+    explain_s: float = 0.0
+    asked_at: list[float] = field(default_factory=list)
 
-    def end(self, state: tuple[ProcState, PilotStatus | None], *, at: float) -> None:
+    @property
+    def n_left(self) -> int:
+        """Procs that have not ended."""
+        return sum(state not in ENDED for state, _ in self.procs)
+
+    def end(self, state: Proc, *, at: float) -> None:
         """Every proc that is left ends so."""
-        if RUNNING in self.procs:
-            self.procs = [state if proc == RUNNING else proc for proc in self.procs]
+        if self.n_left:
+            self.procs = [proc if proc[0] in ENDED else state for proc in self.procs]
             self.ended_at = at
 
 
@@ -91,14 +104,21 @@ class FakePool:
     async def observe(self, cluster: int) -> Observation:
         if (one := self.world.clusters.get(cluster)) is None:
             raise NotFoundError(f"no cluster {cluster}")
-        n_left = one.procs.count(RUNNING)
         errors = {"worker ended with status 1": one.procs.count(FATAL)} if FATAL in one.procs else {}
-        return Observation(dict(Counter(one.procs)), errors, n_left, None if n_left else one.ended_at)
+        ended_at = None if one.n_left else one.ended_at
+        return Observation(dict(Counter(one.procs)), errors, one.n_left, ended_at, one.facts)
 
-    async def explain(self, cluster: int) -> Sequence[str]:
+    async def describe(self, cluster: int) -> Description:
         if cluster not in self.world.clusters:
             raise NotFoundError(f"cluster {cluster}")
-        return ()
+        return Description()
+
+    async def explain(self, cluster: int) -> Sequence[str]:
+        if (one := self.world.clusters.get(cluster)) is None:
+            raise NotFoundError(f"cluster {cluster}")
+        one.asked_at.append(anyio.current_time())
+        await anyio.sleep(one.explain_s)
+        return one.reasons
 
     async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
         with anyio.move_on_after(timeout_s):
@@ -123,7 +143,7 @@ class FakePool:
     async def forget(self, cluster: int) -> None:
         if (one := self.world.clusters.get(cluster)) is None:
             return
-        if RUNNING in one.procs:
+        if one.n_left:
             raise ConflictError(f"cluster {cluster} has procs left")
         del self.world.clusters[cluster]
 
@@ -170,6 +190,8 @@ class FakeTaskforce:
     history: list[str] = field(default_factory=list)
     statuses: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
+    facts: WorkerFacts | None = None
+    reasons: Sequence[str] = ()
     pilot_config: dict[str, object] = field(default_factory=dict)
     workers: int = 0
 
@@ -178,7 +200,7 @@ class FakeService:
     """The site's part of the service: claims with fences, phases by the domain's table.
 
     `away`: calls that fail before they do anything. `lost`: calls that do what they should and whose answers get lost.
-    `locations`: those that there are. `asked`: for which ones each claim was.
+    `locations`: those that there are. `asked`: for which ones each claim was. `is_of_before`: it takes neither facts nor reasons.
     """
 
     def __init__(self) -> None:
@@ -189,6 +211,7 @@ class FakeService:
         self.away = 0
         self.lost = 0
         self.is_down = False
+        self.is_of_before = False
         self.is_parked = False
         self.reports: list[SiteReport] = []
         self.rung = anyio.Event()
@@ -312,6 +335,14 @@ class FakeService:
     async def report(self, report: SiteReport, /) -> list[str]:
         self._begin()
         self.reports.append(report)
+        if self.is_of_before and (report.facts or report.reasons):
+            raise InvalidError([Finding("$", "Object contains unknown field")])
+        for uuid, facts in report.facts.items():
+            if uuid in self.taskforces:
+                self.taskforces[uuid].facts = facts
+        for uuid, reasons in report.reasons.items():
+            if uuid in self.taskforces:
+                self.taskforces[uuid].reasons = reasons
         for uuid, statuses in report.compound_statuses.items():
             if uuid in self.taskforces:
                 self.taskforces[uuid].statuses = statuses
@@ -319,7 +350,8 @@ class FakeService:
             if uuid in self.taskforces:
                 self.taskforces[uuid].errors = errors
         self._end()
-        return sorted({*report.compound_statuses, *report.top_task_errors} - set(self.taskforces))
+        named = {*report.compound_statuses, *report.top_task_errors, *report.facts, *report.reasons}
+        return sorted(named - set(self.taskforces))
 
     async def get_taskforce(self, uuid: str, /) -> TaskforceView:
         self._begin()

@@ -11,6 +11,7 @@ from muster.site.adapters.htcondor.describe import Policy
 from muster.site.adapters.htcondor.folder import Workers
 from muster.site.adapters.htcondor.hold_policy import HoldPolicy
 from muster.site.adapters.htcondor.pool import CondorPool
+from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Schedd
 from muster.site.adapters.processes.cluster import WorkerSettings
 from muster.site.adapters.processes.pool import ProcessPool
@@ -108,7 +109,9 @@ async def open_pool(folder: Path) -> CondorPool:
     return await CondorPool.open(
         folder / "site",
         Schedd(),
-        policy=Policy(agent=folder.name, starts_max=2),
-        holds=HoldPolicy(holds_max=3, first_s=0.1, delay_s_max=0.1),
-        workers=Workers({}, bundle),
+        Rules(
+            Policy(agent=folder.name, starts_max=2),
+            Workers({}, bundle),
+            HoldPolicy(holds_max=3, first_s=0.1, delay_s_max=0.1),
+        ),
     )

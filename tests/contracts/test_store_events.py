@@ -443,6 +443,30 @@ class HolderContract:
         assert await bench.read(lambda tx: tx.holders.count_live_of(named)) == {"TF-1": 2, "TF-4": 1}
         assert await bench.read(lambda tx: tx.holders.count_live_of([])) == {}
 
+    async def test_sessions_that_are_up_are_listed_by_pages_with_what_they_hold(self, bench: Bench) -> None:
+        for uuid, workflow in (("TF-1", "WF-1"), ("TF-2", "WF-1"), ("TF-4", "WF-2")):
+            one = a_taskforce(uuid, workflow_id=workflow)
+            await bench.write(partial(_insert_taskforce, taskforce=one))
+        numbers = [await bench.enrol(uuid) for uuid in ("TF-1", "TF-2", "TF-4", "TF-1", "TF-1")]
+        await bench.write(lambda tx: tx.holders.end([numbers[4]], reason="left"))
+        queue = await bench.add_queue()
+        await bench.publish(queue, b"1", b"2", b"3")
+        await bench.step(numbers[0], queue=queue, want=2)
+        await bench.step(numbers[2], queue=queue, want=1)
+
+        async def list_up(uuid: str | None = None, after: int = 0, limit: int = 9) -> list[int]:
+            found = await bench.read(
+                lambda tx: tx.holders.list_up("WF-1", taskforce_uuid=uuid, after=after, limit=limit)
+            )
+            return [one.number for one in found]
+
+        assert await list_up() == [numbers[0], numbers[1], numbers[3]]
+        assert await list_up(limit=2) == numbers[:2]
+        assert await list_up(after=numbers[1]) == [numbers[3]]
+        assert await list_up("TF-1") == [numbers[0], numbers[3]]
+        assert await list_up("TF-4") == []
+        assert await bench.read(lambda tx: tx.holders.count_held(numbers[:2])) == {numbers[0]: 2}
+
     async def test_what_a_dead_worker_was_at_is_counted_and_what_it_held_ahead_is_not(self, bench: Bench) -> None:
         queue = await bench.add_queue(attempts=2)
         events = await bench.publish(queue, b"poison", b"2", b"3")

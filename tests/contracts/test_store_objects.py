@@ -21,6 +21,7 @@ from muster.domain.asking import KEPT_S, Ask
 from muster.domain.attempt import Outcome
 from muster.domain.errors import NotFoundError
 from muster.domain.location import Agent
+from muster.domain.pool_facts import PoolFacts
 from muster.domain.queue import Counts
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import TaskDirective, Taskforce, WorkflowState
@@ -194,6 +195,8 @@ class TaskforceContract:
             submit_failures=1,
             remove_failures=2,
             held_reason="no such image",
+            facts=PoolFacts(restarts=1, holds={"no such file é": 2}, hosts={"node-1": 3}, sites={"north": 3}),
+            reasons=("no machine has 4 TB", 'é "\\'),
         )
 
         await bench.write(lambda tx: tx.taskforces.update(changed))

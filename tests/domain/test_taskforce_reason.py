@@ -299,6 +299,22 @@ def test_workers_that_have_called_and_are_gone_are_told_apart() -> None:
     assert found.text.startswith("none of its workers is up now (2 workers as cluster 7 at ap.far)")
 
 
+def test_what_its_site_says_of_why_workers_wait_goes_first() -> None:
+    case = a_case(P.CONDOR_SUBMIT, cluster_id=7, compound_statuses={"IDLE": {"null": 2}})
+    silent = reason(case)
+    why = ("no machine has 4 TB: ask for less.", "two are held", "a third", "a fourth", "a fifth")
+
+    one = reason(replace(case, taskforce=replace(case.taskforce, reasons=why[:1])))
+    many = reason(replace(case, has_worked=True, taskforce=replace(case.taskforce, reasons=why)))
+
+    text = "its workers wait: no machine has 4 TB: ask for less; it was submitted (2 workers as cluster 7 at ap.far), "
+    assert one == replace(silent, text=f"{text}and none of its workers has called yet; its site sees 2 IDLE")
+    assert many.cause is Cause.NONE_UP
+    assert many.text.startswith(
+        "its workers wait: no machine has 4 TB: ask for less; two are held; a third; and 2 reasons more; none of its workers is up"
+    )
+
+
 def test_upstreams_workers_do_not_call_so_their_agents_word_counts() -> None:
     running = {"RUNNING": {"Tasking": 2, "null": 1}, "IDLE": {"null": 4}}
     case = a_case(P.CONDOR_SUBMIT, cluster_id=7, server=Agent.UPSTREAM, compound_statuses=running)

@@ -7,7 +7,8 @@ adds up.
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewWorkflow, WorkerConfig
 from muster.client.shapes.workflows import TaskforceView
 from muster.client.synchronous import Client
-from services.condor import Condor
+from services.condor import Condor, make_condor
+from services.fetching import NotFetchedError
 
 pytestmark = [pytest.mark.system, pytest.mark.server, pytest.mark.timeout(300)]
 
@@ -55,6 +57,11 @@ class Scene:
 
     def is_at_work(self) -> bool:
         return self.client.get_progress(self.workflow).input.in_work > 0
+
+    def hosts(self) -> dict[str, int]:
+        """How many workers run where, as the service was told."""
+        facts = self.taskforce.facts
+        return {} if facts is None else dict(facts.hosts)
 
     def statuses(self) -> dict[str, int]:
         """How many procs are in which state, as the service was told."""
@@ -108,6 +115,17 @@ def the_log_has_nuls_in_the_middle(scene: Scene) -> None:
         file.write(b"\0" * 1024)
 
 
+def the_service_is_away(scene: Scene) -> None:
+    """Meanwhile the workers are held and released; the agent tells where they are by then."""
+    cluster = scene.cluster
+    scene.stack.kill("serve")
+    scene.condor.run("condor_hold", cluster)
+    wait_for(lambda: list_states(scene.condor, cluster) == {"5": WORKERS}, "they are held")
+    scene.condor.run("condor_release", cluster)
+    scene.stack.start_serve()
+    wait_for(lambda: scene.statuses() == {"RUNNING": WORKERS}, "where they are is told")
+
+
 def they_are_held_and_released_by_hand(scene: Scene) -> None:
     """As the pool's operator does; nobody but the operator releases them."""
     scene.condor.run("condor_hold", scene.cluster)
@@ -137,6 +155,7 @@ FAULTS: list[Fault] = [
     the_log_has_nuls_in_the_middle,
     they_are_held_and_released_by_hand,
     the_job_is_edited,
+    the_service_is_away,
 ]
 
 
@@ -184,3 +203,77 @@ def check_pool(scene: Scene) -> None:
     assert {cluster for cluster, _, _ in rows} == {taskforce.cluster_id}
     assert sorted(proc for _, proc, _ in rows) == list(range(WORKERS))
     assert scene.statuses() == dict(Counter(STATES[status] for _, _, status in rows))
+
+
+def test_the_workers_of_a_machine_that_dies_go_on_at_another(stack: Stack, tmp_path: Path) -> None:
+    tally = Tally(tmp_path / "tally.jsonl")
+    with ExitStack() as open_until_the_end:
+        condor = open_until_the_end.enter_context(make_pool())
+        stack.environment |= condor.environment | {"MUSTER_SITE_CONDOR_LEASE_S": "20"}
+        stack.start_serve()
+        stack.start_site()
+        client = open_until_the_end.enter_context(stack.client())
+        config = WorkerConfig(worker_memory="100M", worker_disk="100M")
+        task = tally.make_task(n_workers=WORKERS, lease_s=3.0, retry_s=0.2, worker_config=config)
+        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
+        workflow = client.submit_workflow(new).workflow_id
+        scene = Scene(condor, stack, client, workflow, "site")
+        wait_for(lambda: scene.statuses() == {"RUNNING": WORKERS}, "all workers run")
+        hosts = wait_for(scene.hosts, "where they run is told")
+        assert set(hosts) <= {"one", "other"}
+        victim = max(hosts, key=lambda host: hosts[host])
+        tally.publish(client, workflow, ({"n": n, "sleep_s": 0.5} for n in range(EVENTS // 2)))
+        wait_for(scene.is_at_work, "some events are in work")
+
+        condor.kill_node(victim)
+
+        tally.publish(client, workflow, ({"n": n, "sleep_s": 0.1} for n in range(EVENTS // 2, EVENTS)), close=True)
+        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=150)
+        check_after_fault(stack, client, workflow, tally, done=EVENTS)
+        check_pool(scene)
+
+
+@contextmanager
+def make_pool() -> Iterator[Condor]:
+    """A schedd, and two machines that can each run all workers."""
+    try:
+        with make_condor() as condor:
+            condor.leave_work_to_nodes()
+            condor.start()
+            network = condor.address.rpartition(".")[2]
+            condor.add_node("one", f"127.0.1.{network}", cpus=WORKERS)
+            condor.add_node("other", f"127.0.2.{network}", cpus=WORKERS)
+            yield condor
+    except NotFetchedError as error:
+        pytest.skip(str(error))
+
+
+def test_a_schedd_that_hangs_in_a_submission_and_a_removal_has_one_cluster_then_none(
+    beside_the_pool: Stack, own_condor: Condor, tmp_path: Path
+) -> None:
+    tally = Tally(tmp_path / "tally.jsonl")
+    task = tally.make_task(n_workers=1, worker_config=WorkerConfig(worker_memory="100M", worker_disk="100M"))
+    new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"])
+    site_log = beside_the_pool.parts["site"].log
+    with beside_the_pool.client() as client:
+
+        def tell() -> TaskforceView:
+            [taskforce] = client.get_workflow(workflow).taskforces
+            return taskforce
+
+        with own_condor.hung("condor_schedd"):
+            workflow = client.submit_workflow(new).workflow_id
+            wait_for(lambda: '"stage": "intended"' in site_log.read_text(), "the agent is about to submit it")
+            wait_for(lambda: "trying again" in site_log.read_text(), "it is told that the schedd does not answer")
+            assert tell().cluster_id is None
+        wait_for(lambda: tell().cluster_id is not None, "it is submitted")
+        wait_for(lambda: set(tell().compound_statuses) == {"RUNNING"}, "it runs")
+
+        with own_condor.hung("condor_schedd"):
+            client.abort_workflow(workflow)
+            wait_for(lambda: '"stage": "stopping"' in site_log.read_text(), "the agent is about to remove it")
+        wait_for(lambda: tell().phase == "condor-complete", "it is gone")
+
+        cluster = tell().cluster_id
+    assert own_condor.run("condor_q", "-allusers", "-af", "ClusterId").split() == []
+    assert own_condor.run("condor_history", "-af", "ClusterId").split() == [str(cluster)]

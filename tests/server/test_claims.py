@@ -528,6 +528,71 @@ async def test_statuses_are_replaced_whole_and_foreign_ones_are_named(stand: Sta
     assert view["phase"] == "pending-starter"
 
 
+FACTS: Json = {
+    **dict.fromkeys(("restarts", "disconnects", "failed_starts", "disconnected"), 0),
+    "evictions": 3,
+    "holds": {"no such file": 2},
+    "transfers": {},
+    "hosts": {"node-1": 1},
+    "sites": {"north": 1},
+}
+
+
+async def test_what_a_pool_tells_of_workers_is_shown_and_why_they_wait_until_they_are_to_go(stand: Stand) -> None:
+    workflow = await stand.submit()
+    order = await stand.start(workflow)
+    uuid = order["taskforce_uuid"]
+
+    async def look(**fields: Json) -> tuple[Json, Json]:
+        report = {"agent": "site-a", **{name: {uuid: one} for name, one in fields.items()}}
+        assert (await stand.post("/muster/v1/site/reports", report, by=TMS))["unknown"] == []
+        view = await stand.get(f"/muster/v1/taskforces/{uuid}")
+        [found] = (await stand.post("/muster/v1/query/taskforces", {"query": {"taskforce_uuid": uuid}}))["objects"]
+        assert found == view
+        return view["facts"], view["reasons"]
+
+    assert await look(compound_statuses={}) == (None, [])
+    assert await look(facts={**FACTS, "of_a_newer_agent": {"x": 1}}) == (FACTS, [])
+    assert await look(reasons=["it is held:\x1b[2J no such file", " ", "no machine has 4 TB"]) == (
+        FACTS,
+        ["it is held:\N{REPLACEMENT CHARACTER}[2J no such file", "no machine has 4 TB"],
+    )
+    [asked] = (await stand.post("/muster/v1/query/taskforces", {"query": {"facts.sites.north": {"$gt": 0}}}))["objects"]
+    assert asked["taskforce_uuid"] == uuid
+    assert await look(facts={}) == (
+        {**FACTS, "evictions": 0, "holds": {}, "hosts": {}, "sites": {}},
+        [*asked["reasons"]],
+    )
+    assert (await look(reasons=[]))[1] == []
+    assert (await look(facts=FACTS, reasons=["x"])) == (FACTS, ["x"])
+    for door in ("v0", "v1"):  # their clients know no such words
+        assert {"facts", "reasons", "pool_told"}.isdisjoint(await stand.get(f"/{door}/taskforces/{uuid}", by=TMS))
+
+    await stand.end(workflow, "abort")
+    assert await look() == (FACTS, [])
+    assert await look(reasons=["told late"]) == (FACTS, [])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"facts": {"TF-1": {"restarts": -1}}},
+        {"facts": {"TF-1": {"restarts": 2**60}}},
+        {"facts": {"TF-1": {"holds": {"x": "many"}}}},
+        {"facts": {"TF-1": {"hosts": {f"node-{number}": 1 for number in range(21)}}}},
+        {"facts": {"TF-1": None}},
+        {"reasons": {"TF-1": "x"}},
+        {"reasons": {"TF-1": ["x"] * 11}},
+        {"reasons": {"TF-1": ["x" * 501]}},
+    ],
+)
+async def test_facts_and_reasons_without_bounds_are_refused(stand: Stand, fields: Json) -> None:
+    response = await stand.ask("POST", "/muster/v1/site/reports", {"agent": "site-a", **fields}, by=TMS)
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid")
+    assert response.json()["findings"]
+
+
 async def test_reports_of_unknown_taskforces_and_by_people_are_refused(stand: Stand) -> None:
     body = {"agent": "site-a", "fence": 1}
     path = "/muster/v1/site/taskforces/TF-6b0259da-962b1dcf-6713e685-1b7b398a/removed"

@@ -99,6 +99,38 @@ async def test_every_step_of_a_life_is_explained(stand: Stand) -> None:
     assert (found["working"], found["over"], found["left_out"]) == (0, 1, 0)
 
 
+async def test_why_workers_wait_at_their_site_is_told_first_and_also_of_some_beside_others_at_work(
+    stand: Stand,
+) -> None:
+    workflow = await stand.submit()
+    await stand.publish(workflow, 1)
+    order = await stand.start(workflow)
+    uuid = order["taskforce_uuid"]
+
+    async def tell(*reasons: str) -> Json:
+        told = {"agent": "site-a", "compound_statuses": {uuid: {"IDLE": {"null": 2}}}, "reasons": {uuid: [*reasons]}}
+        await stand.post("/muster/v1/site/reports", told, by=TMS)
+        return await explain(stand, workflow)
+
+    found = await tell("no machine has 4 TB: ask for less")
+    assert causes(found) == ("starting", ["not-called"], ["not-called"])
+    text = "its workers wait: no machine has 4 TB: ask for less; it was submitted (2 workers as cluster 7 at local), and none of its"
+    assert found["taskforces"][0]["text"].startswith(text)
+    why = "workers wait at their site: no machine has 4 TB: ask for less; the workers were submitted, and none has called yet"
+    assert found["reasons"][0]["text"] == why
+    assert (await stand.get(f"/muster/v1/workflows/{workflow['workflow_id']}/progress"))["why"] == why
+
+    await stand.enrol(uuid)
+    found = await tell("one of 2 workers is held: no such file")
+    assert causes(found) == ("running", ["some-wait"], [])
+    assert found["reasons"][0]["text"] == (
+        f"not all workers are at work: of taskforce {uuid} at local 1 of 2 workers are up, and others wait: "
+        "one of 2 workers is held: no such file"
+    )
+    assert found["reasons"][0]["remedies"] == [f"muster taskforce show {uuid}"]
+    assert causes(await tell()) == ("running", [], [])
+
+
 async def test_a_taskforce_that_is_held_is_told_with_its_reason_and_what_releases_it(stand: Stand) -> None:
     workflow = await stand.submit()
     await stand.publish(workflow, 1)

@@ -46,6 +46,7 @@ class Condor:
     master: "subprocess.Popen[bytes] | None" = None
     nodes: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
     _lines: dict[str, object] = field(default_factory=dict)
+    _own_slots: int = 1
 
     @property
     def config(self) -> Path:
@@ -62,17 +63,36 @@ class Condor:
     def start(self) -> None:
         """Raises AssertionError, with the end of its log, when no slot, or no schedd, is there in time."""
         self.master = self._launch("start-pool.sh", str(self.folder))
-        self._wait_for_slots(1)
+        self._wait_for_slots(self._own_slots)
         wait_for(
             lambda: self.run("condor_status", "-schedd", "-af", "Name").strip(),
             "a schedd is in the pool",
             deadline_s=START_S,
         )
 
+    def leave_work_to_nodes(self) -> None:
+        """No execution point beside the schedd. Before the start."""
+        self._own_slots = 0
+        self.configure(DAEMON_LIST="MASTER, SHARED_PORT, COLLECTOR, NEGOTIATOR, SCHEDD")
+
     def add_node(self, name: str, address: str, *, cpus: int) -> None:
         """One more execution point."""
         self.nodes[name] = self._launch("add-node.sh", str(self.folder), name, address, str(cpus))
-        self._wait_for_slots(1 + len(self.nodes))
+        self._wait_for_slots(self._own_slots + len(self.nodes))
+
+    def kill_node(self, name: str) -> None:
+        """Everything of a node at once, jobs too, as when its power goes."""
+        master = self.nodes.pop(name)
+        pids = {master.pid}
+        while further := {pid for pid, parent in _list_parents().items() if parent in pids and pid not in pids}:
+            pids |= further
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)  # so that none of them can do anything about another's end
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        master.wait(START_S)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -114,10 +134,23 @@ class Condor:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    @contextmanager
+    def hung(self, name: str) -> Iterator[None]:
+        """Daemons that take nothing in, and end nothing; they go on at the end."""
+        pids = self.find_daemons(name)
+        assert pids, f"there is no {name}"
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """End everything that belongs to it."""
         for process in [*self.nodes.values(), *([self.master] if self.master else [])]:
-            process.send_signal(signal.SIGQUIT)
+            process.send_signal(signal.SIGQUIT)  # does nothing to one that has ended
         for process in [*self.nodes.values(), *([self.master] if self.master else [])]:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(START_S)
@@ -164,6 +197,8 @@ class Condor:
             if not self.config.exists():
                 return False
             with suppress(AssertionError):
+                if not count:
+                    return bool(self.run("condor_status", "-schedd", "-af", "Name").split())
                 return len(set(self.run("condor_status", "-startd", "-af", "Machine").split())) >= count
             return False
 
@@ -177,9 +212,19 @@ def _has(entry: Path, wanted: bytes) -> bool:
         return False
 
 
+def _list_parents() -> dict[int, int]:
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit():
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                parents[int(entry.name)] = int(fields[1])
+    return parents
+
+
 @contextmanager
-def run_condor(**further: str) -> Iterator[Condor]:
-    """A pool. `further`: variables of `start-pool.sh`."""
+def make_condor(**further: str) -> Iterator[Condor]:
+    """A pool that is yet to be started. `further`: variables of `start-pool.sh`."""
     root = find_condor()
     with ExitStack() as stack:
         # Paths of sockets must be short, and pytest's folders are not.
@@ -189,6 +234,13 @@ def run_condor(**further: str) -> Iterator[Condor]:
         programs = os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"])
         pool.configure(STARTER_JOB_ENVIRONMENT=f'"PATH={programs}"')
         stack.callback(pool.stop)
+        yield pool
+
+
+@contextmanager
+def run_condor(**further: str) -> Iterator[Condor]:
+    """A pool. `further`: variables of `start-pool.sh`."""
+    with make_condor(**further) as pool:
         pool.start()
         yield pool
 

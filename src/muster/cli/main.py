@@ -35,7 +35,7 @@ COMMANDS = (
     ("settings", "settings", "Show every setting, its value, and where that comes from."),
     ("admin", "admin", "For operators: remove what need not be kept any longer."),
     ("completion", "completion", "Write what completes commands in your shell."),
-    ("worker", "worker", "Make the file that travels to execution points, and see what it would find on one."),
+    ("worker", "worker", "See the workers that are up; make the file that travels to execution points."),
 )
 """Name, module, sentence."""
 

@@ -12,8 +12,11 @@ from muster.cli.failure import OK, UsageError
 from muster.cli.found import list_found, render_found
 from muster.cli.lookup import check_task_id, check_taskforce_uuid, get_workflow_id
 from muster.cli.phase import render_phase
+from muster.cli.pool_facts import put_seen
 from muster.cli.release import release_all, release_each
 from muster.cli.service import HERE, Service, connect, list_exports
+from muster.cli.watch_taskforce import EXAMPLES as EXAMPLES_OF_WATCH
+from muster.cli.watch_taskforce import watch
 from muster.client.shapes.explanation import ExplanationView, TaskforceReasonView
 from muster.client.shapes.workflows import PhaseLogView, TaskforceView
 from muster.domain.taskforce_phase import Phase
@@ -24,13 +27,15 @@ _COLUMNS = ("taskforce_uuid", "location", "phase", "workers", "n_workers", "clus
 
 app = App(
     name="taskforce",
-    help="See taskforces: where their workers are, and why not. Release those that are held.",
+    help="See taskforces, and watch them: where their workers are, and why not. Release those that are held.",
     help_format="plaintext",
 )
 app.help_epilogue = """Example:
   muster taskforce list latest
 
 A taskforce is workers for one task at one location: one cluster there. More of them: muster task add-workers"""
+
+app.command(watch, help_epilogue=EXAMPLES_OF_WATCH)
 
 
 @app.command(
@@ -99,7 +104,8 @@ def list_(
   muster taskforce show TF-6f1a2b3c-00c3a1b2-5d6e7f80-9a8b7c6d --json"""
 )
 def show(taskforce: str, /, *, service: Service = HERE) -> int:
-    """Show a taskforce: its workers, its claim, why it is not at work, what its site sees of it, and its log.
+    """Show a taskforce: its workers, its claim, why it is not at work, what its site sees of it (states, sites, holds, evictions, why some
+    workers wait), and its log.
 
     Args:
         taskforce: its uuid.
@@ -212,10 +218,7 @@ def _put_view(view: TaskforceView, found: ExplanationView, exports: Sequence[str
         ]
     )
     _put_why(view, found, exports)
-    if view.compound_statuses:
-        put("\nseen by its site")
-        rows = [(job, pilot, n) for job, pilots in view.compound_statuses.items() for pilot, n in pilots.items()]
-        put_table(("job", "pilot", "workers"), rows)
+    put_seen(view)
     errors = sorted(view.top_task_errors.items(), key=lambda one: -one[1])
     put_block("errors of its tasks", "\n".join(f"{n} x {' '.join(text.split())}" for text, n in errors[:ERRORS_SHOWN]))
     put("\nlog")

@@ -1,4 +1,4 @@
-"""`muster worker …`: the file that travels to execution points, and what it would find on this one."""
+"""`muster worker …`: those that are up, the file that travels to execution points, and what it would find on this one."""
 
 import os
 from pathlib import Path
@@ -7,15 +7,19 @@ from cyclopts import App
 
 from muster.cli.console import put, put_json, say
 from muster.cli.failure import FAILED, OK, UsageError
+from muster.cli.worker_list import EXAMPLES as EXAMPLES_OF_LIST
+from muster.cli.worker_list import list_
 
 app = App(
     name="worker",
-    help="Make the file that travels to execution points, and see what it would find on one.",
+    help="See the workers that are up. Make the file that travels to execution points, and see what it would find on one.",
     help_format="plaintext",
 )
 app.help_epilogue = """Examples:
+  muster worker list latest
   muster worker bundle muster-worker.pyz
   muster worker doctor"""
+app.command(list_, name="list", help_epilogue=EXAMPLES_OF_LIST)
 
 
 @app.command(help_epilogue="Example:\n  muster worker bundle muster-worker.pyz")

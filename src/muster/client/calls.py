@@ -43,6 +43,7 @@ from muster.client.shapes.sites import (
     Submitted,
 )
 from muster.client.shapes.usage import WorkflowUsageView
+from muster.client.shapes.workers import WorkerPage
 from muster.client.shapes.workflows import (
     AddWorkers,
     BrakedView,
@@ -142,6 +143,14 @@ def list_hosts(workflow_id: str) -> Call[Hosts]:
 def trust_host(workflow_id: str, host: str) -> Call[Hosts]:
     """Give a host that rests events at once, and judge it afresh."""
     return post(f"/workflows/{part(workflow_id)}/hosts/actions/trust", TrustHost(host), Hosts)
+
+
+def list_workers(
+    workflow_id: str, *, taskforce: str | None = None, after: str | None = None, limit: int | None = None
+) -> Call[WorkerPage]:
+    """The workers that are up now, of all of its taskforces or of one, the oldest first."""
+    path = f"/workflows/{part(workflow_id)}/workers"
+    return get(path, WorkerPage, taskforce=taskforce, after=after, limit=limit)
 
 
 def explain_workflow(workflow_id: str) -> Call[ExplanationView]:

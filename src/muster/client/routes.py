@@ -116,6 +116,7 @@ class Routes:
     get_errors = Route(calls.get_errors)
     list_hosts = Route(calls.list_hosts)
     trust_host = Route(calls.trust_host)
+    list_workers = Route(calls.list_workers)
     explain_workflow = Route(calls.explain_workflow)
     list_events = Route(calls.list_events)
     list_event_bodies = Route(calls.list_event_bodies)

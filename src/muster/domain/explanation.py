@@ -12,7 +12,14 @@ from muster.domain.queue import Counts, is_workflow_drained
 from muster.domain.reason import Cause, Party, Reason, count, cut, render_utc
 from muster.domain.stall import StallCase, find_stall
 from muster.domain.standing import KeptFrom, render_kept
-from muster.domain.taskforce_reason import TaskforceCase, explain_taskforce, is_final, is_over, is_working
+from muster.domain.taskforce_reason import (
+    TaskforceCase,
+    explain_taskforce,
+    is_final,
+    is_over,
+    is_working,
+    tell_why_they_wait,
+)
 from muster.domain.workflow import Taskforce, Workflow, WorkflowState
 
 CAUSES_MAX = 3
@@ -141,6 +148,7 @@ def explain(case: WorkflowCase) -> Explanation:
         *([one] if stall is None and verdict is Verdict.IDLE and (one := _explain_idleness(case)) else []),
         *([no_room] if no_room is not None and waits_for_room else []),
         *([Reason(Cause.KEEPS_ROOM, render_kept(case.kept), Party.PERSON)] if case.kept else []),
+        *([some_wait] if (some_wait := _explain_some_waiting(case)) is not None else []),
         *([_explain_failures(case, is_told=is_paused)] if case.total.failed else []),
         *([_explain_deaths(case)] if case.total.dead else []),
         *([_explain_left(case)] if verdict is Verdict.ENDED and case.total.waiting else []),
@@ -247,6 +255,19 @@ def _explain_idleness(case: WorkflowCase) -> Reason | None:
     text = f"every event so far is done, and it waits for more: {', '.join(entrances)} {'is' if len(entrances) == 1 else 'are'} open"
     publish = [f"muster queue publish {here} {alias} FILE --close" for alias in entrances]
     return Reason(Cause.INPUTS_OPEN, text, Party.PERSON, remedies=(*publish, f"muster workflow finish {here}"))
+
+
+def _explain_some_waiting(case: WorkflowCase) -> Reason | None:
+    """Of taskforces that are at work, others of whose workers wait, as their site says why."""
+    those = [one for one in case.taskforces if is_working(one, case.workers.get(one.taskforce_uuid, 0)) and one.reasons]
+    if not those:
+        return None
+    first = those[0]
+    up = f"{case.workers[first.taskforce_uuid]} of {count(first.n_workers, 'worker')}"
+    text = f"not all workers are at work: of taskforce {first.taskforce_uuid} at {first.location} {up} are up, and others wait: "
+    more = f"; {count(len(those) - 1, 'other taskforce')} likewise" if len(those) > 1 else ""
+    look = f"muster taskforce show {first.taskforce_uuid}"
+    return Reason(Cause.SOME_WAIT, f"{text}{tell_why_they_wait(first)}{more}", Party.NOBODY, remedies=(look,))
 
 
 def _explain_failures(case: WorkflowCase, *, is_told: bool) -> Reason:

@@ -40,6 +40,7 @@ class Cause(StrEnum):
     NOT_BRIDGED = "not-bridged"  # events wait here, and its workers read from the broker
     NO_TASKFORCE = "no-taskforce"  # all have ended
     KEEPS_ROOM = "keeps-room"  # it stands still, and others wait for its room
+    SOME_WAIT = "some-wait"  # it is at work with fewer workers than it could have: others of them wait at their site
     # of a taskforce, or of all of a workflow
     HELD = "held"  # not tried any more
     NOT_TAKEN = "not-taken"  # no agent has taken it

@@ -13,7 +13,7 @@ from muster.domain.brake import Brake
 from muster.domain.queue import Counts, Queue, sum_inputs
 from muster.domain.reason import Cause, Party, Reason
 from muster.domain.taskforce_phase import ENDING, Phase
-from muster.domain.taskforce_reason import explain_ended_workers
+from muster.domain.taskforce_reason import explain_ended_workers, tell_why_they_wait
 from muster.domain.workflow import Taskforce, Workflow
 
 TASKS_MAX = PLACES_MAX = 3
@@ -227,6 +227,12 @@ def _find_lost_task(case: StallCase) -> Reason | None:
 
 
 def _explain_silence(total: Counts, taskforces: Sequence[Taskforce]) -> Reason:
+    why = next(filter(None, map(tell_why_they_wait, taskforces)), None)
+    silence = _tell_silence(total, taskforces)
+    return silence if why is None else replace(silence, text=f"workers wait at their site: {why}; {silence.text}")
+
+
+def _tell_silence(total: Counts, taskforces: Sequence[Taskforce]) -> Reason:
     if total.done or total.failed:
         text = "no worker is up at the moment: those that ended are started again by their site"
         return Reason(Cause.NONE_UP, text, Party.SITE_AGENT)

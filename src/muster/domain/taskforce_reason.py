@@ -1,7 +1,7 @@
 """Why is a taskforce not at work? What its phase waits for, since when, and what would move it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 
 from muster.domain.asking import KEPT_S, SILENT_S, Ask
@@ -16,6 +16,9 @@ SLOW_S = 30.0
 P = Phase
 _FINAL = "; its site cannot start it as it is"
 """At the end of why a taskforce is held, where its site said that no other try can help."""
+
+REASONS_NAMED = 3
+"""Of why workers wait, as their site says: those that one sentence names."""
 
 HELD_NO_MORE = "It was held, so nobody was starting it when its workflow ended."
 """In the log of one that was held when its workflow ended."""
@@ -219,7 +222,20 @@ def explain_ended_workers(taskforce: Taskforce) -> str | None:
     return f"{ended} of {count(taskforce.n_workers, 'worker')} ended{others}: {cut(top[0])}"
 
 
+def tell_why_they_wait(taskforce: Taskforce) -> str | None:
+    """What its site says of why those of its workers that wait do not run, as half a sentence; None: nothing."""
+    named = [cut(one).rstrip(".;") for one in taskforce.reasons[:REASONS_NAMED]]
+    more = len(taskforce.reasons) - len(named)
+    return "; ".join([*named, *([f"and {count(more, 'reason')} more"] if more > 0 else [])]) or None
+
+
 def _explain_silence(case: TaskforceCase) -> Reason:
+    """What its site says of why they wait goes first: it is the nearest to them, and says what to change."""
+    silence, why = _tell_silence(case), tell_why_they_wait(case.taskforce)
+    return silence if why is None else replace(silence, text=f"its workers wait: {why}; {silence.text}")
+
+
+def _tell_silence(case: TaskforceCase) -> Reason:
     taskforce, error = case.taskforce, find_last_error(case)
     submitted = f"{count(taskforce.n_workers, 'worker')} as cluster {taskforce.cluster_id} at {taskforce.schedd}"
     seen = render_counts({word: sum(ones.values()) for word, ones in taskforce.compound_statuses.items()})

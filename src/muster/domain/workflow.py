@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from muster.domain.brake import Brake, BrakeEvent, BrakeRule, BrakeState, next_brake
+from muster.domain.pool_facts import PoolFacts
 from muster.domain.revision import FIRST, Revision, find_config, merge_changes
 from muster.domain.taskforce_phase import Phase
 
@@ -221,6 +222,8 @@ class Taskforce:
         held_reason: why it is not tried any more to start or to stop it; None while it is tried.
         let_go_at: since when its workers go as soon as they have done what they have in hand, seconds since the epoch; None: they stay.
         revision: of its task, that its workers run.
+        facts: what its site tells of its workers beside their states; None: nothing.
+        reasons: why those of them that wait do not run, in its site's sentences.
     """
 
     taskforce_uuid: str
@@ -249,3 +252,5 @@ class Taskforce:
     held_reason: str | None = None
     let_go_at: float | None = None
     revision: int = FIRST
+    facts: PoolFacts | None = None
+    reasons: tuple[str, ...] = ()

@@ -51,6 +51,15 @@ class CondorFields(BaseModel):
     condor_truth_s: float = Field(default=300.0, gt=0)
     """Seconds between two comparisons of what the event logs said with the queue and the history."""
 
+    condor_packed_after_s: float = Field(default=86_400.0, ge=0)
+    """Seconds after which the event log and the outputs of a taskforce that is over are compressed."""
+
+    condor_kept_s: float = Field(default=10 * 86_400.0, ge=0)
+    """Seconds after which they are deleted."""
+
+    condor_kept_mib: int = Field(default=1024, ge=0)
+    """MiB that they may have together; the oldest go first."""
+
     @field_validator("condor_attributes")
     @classmethod
     def _check_attributes(cls, attributes: dict[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from muster.settings.parts import SiteSettings
 from muster.site.adapters.journal.files import FileJournal
 from muster.site.adapters.standing.file import LOCK, JsonStandingFile
 from muster.site.daemons.claimer import Claimer
+from muster.site.daemons.explainer import Explainer
 from muster.site.daemons.keeper import TaskforceKeeper
 from muster.site.daemons.reconciler import Reconciler
 from muster.site.daemons.reporter import StatusReporter
@@ -130,6 +131,7 @@ async def _run_daemons(
         await tasks.start(claimer.run)
         await tasks.start(PoolWatcher(parts.pool, keeper, trouble).run)
         await tasks.start(reporter.run)
+        await tasks.start(Explainer(parts, keeper, trouble, find_seen=reporter.find_seen).run)
         await tasks.start(Reconciler(parts, keeper, trouble).run)
         await tasks.start(standing.run)
         log.info("ready", agent=settings.name, url=settings.url, taskforces=len(remembered.records))

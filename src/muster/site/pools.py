@@ -82,7 +82,9 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
     try:
         from muster.site.adapters.htcondor.folder import Workers
         from muster.site.adapters.htcondor.hold_policy import HoldPolicy
+        from muster.site.adapters.htcondor.keeping import KeepingRules
         from muster.site.adapters.htcondor.pool import CondorPool
+        from muster.site.adapters.htcondor.rules import Rules
         from muster.site.adapters.htcondor.schedd import Schedd
     except ModuleNotFoundError as error:
         reason = f"is 'htcondor', and {error.name} is not installed: pip install 'muster-compute[site]'"
@@ -92,19 +94,27 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
     pool = await CondorPool.open(
         directory / HTCONDOR,
         Schedd(settings.condor_schedd),
-        policy=read_policy(settings),
-        holds=HoldPolicy(
-            holds_max=settings.worker_starts_max,
-            first_s=settings.worker_restart_s,
-            delay_s_max=settings.worker_restart_s_max,
+        Rules(
+            read_policy(settings),
+            Workers(
+                _list_for_remote(settings, has_ca=bool(ca_file)),
+                bundle,
+                site=settings.name,
+                hidden=settings.hidden,
+                ca_file=Path(ca_file) if ca_file else None,
+            ),
+            holds=HoldPolicy(
+                holds_max=settings.worker_starts_max,
+                first_s=settings.worker_restart_s,
+                delay_s_max=settings.worker_restart_s_max,
+            ),
+            keeping=KeepingRules(
+                packed_after_s=settings.condor_packed_after_s,
+                kept_s=settings.condor_kept_s,
+                bytes_max=settings.condor_kept_mib << 20,
+            ),
+            truth_s=settings.condor_truth_s,
         ),
-        workers=Workers(
-            _list_for_remote(settings, has_ca=bool(ca_file)),
-            bundle,
-            site=settings.name,
-            ca_file=Path(ca_file) if ca_file else None,
-        ),
-        truth_s=settings.condor_truth_s,
     )
     has_containers = settings.containers != worker_settings.NONE
     return OpenPool(pool, pool.close, has_containers, workers_max, pool.damaged)
@@ -143,20 +153,19 @@ def _list_for_remote(settings: SiteSettings, *, has_ca: bool) -> dict[str, str]:
         worker_settings.DIR: launcher.WORK_FOLDER,
         worker_settings.INPUT_DIR: launcher.INPUT_FOLDER,
         worker_settings.GRACE_S: f"{settings.stop_grace_s:g}",
-        **_list_for_all(settings, list(settings.hidden)),
+        **_list_for_all(settings),
         **tool,
         **images,
         **authority,
     }
 
 
-def _list_for_all(settings: SiteSettings, hidden: Sequence[str]) -> dict[str, str]:
+def _list_for_all(settings: SiteSettings) -> dict[str, str]:
     """What workers are told, wherever they are."""
     return {
         worker_settings.OFFLINE_S: f"{settings.worker_offline_s:g}",
         worker_settings.MOUNTS_ALLOWED: ",".join(settings.mounts),
         worker_settings.ISOLATION: settings.isolation,
-        worker_settings.HIDDEN: ",".join(hidden),
         worker_settings.WRITABLE: ",".join(settings.writable) or worker_settings.NONE,
         worker_settings.IMAGES_KEPT_S: f"{settings.images_kept_s:g}",
     }
@@ -180,7 +189,8 @@ def _describe_processes(settings: SiteSettings, directory: Path) -> WorkerSettin
             worker_settings.SITE: settings.name,
             worker_settings.GRACE_S: f"{settings.stop_grace_s:g}",
             worker_settings.CONTAINERS: tool,
-            **_list_for_all(settings, _list_hidden(settings, directory)),
+            worker_settings.HIDDEN: ",".join(_list_hidden(settings, directory)),
+            **_list_for_all(settings),
             **images,
         },
         restart=RestartPolicy(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.event_logs import aborted, chirp, execute, held, released, submit, tally_of, terminated
+from harness.event_logs import aborted, chirp, event, execute, held, released, submit, tally_of, terminated
 from muster.site.adapters.htcondor.event_log.cluster_tally import Correction
 from muster.site.adapters.htcondor.event_log.events import COMPLETED, HELD, IDLE, REMOVED, RUNNING
 from muster.site.adapters.htcondor.event_log.log_tally import LogTally
@@ -40,6 +40,16 @@ def test_an_event_from_before_does_not_change_what_is_known_and_one_from_after_d
 
     _take(tally, released(at=AFTER))
     assert (_only(tally).status, _only(tally).is_corrected) == ("IDLE", False)
+
+
+def test_events_that_change_no_state_leave_what_is_known() -> None:
+    tally = tally_of(submit() + execute())
+    tally.clusters[7].correct(0, Correction(state=HELD, at=NOON, hold=(3, 7)))
+
+    _take(tally, event(41, "Bytes reserved", at=AFTER), event(6, "Image size of job updated: 1", at=AFTER))
+    _take(tally, event(40, "Finished transferring input files", at=AFTER), chirp("Status", '"Done"', at=AFTER))
+
+    assert (_only(tally).pilot, _only(tally).is_corrected, tally.damage.count) == ("Done", True, 0)
 
 
 def test_history_says_how_a_proc_ended_and_it_does_not_run_again() -> None:

@@ -18,8 +18,8 @@ from muster.domain.errors import UnavailableError
 from muster.domain.taskforce_phase import Phase
 from muster.site.adapters.htcondor.describe import TAG, Policy, quote
 from muster.site.adapters.htcondor.folder import Workers
-from muster.site.adapters.htcondor.hold_policy import HoldPolicy
 from muster.site.adapters.htcondor.pool import CondorPool
+from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Schedd
 from muster.site.adapters.journal.files import FileJournal
 from muster.site.daemons.keeper import TaskforceKeeper
@@ -76,7 +76,7 @@ class Story:
 
     @property
     def tag(self) -> str:
-        return f"TF-{self.name}"
+        return f"TF-once-{self.name}"
 
     async def tell(self) -> None:
         """From the order to the end, whatever crashes."""
@@ -101,9 +101,7 @@ class Story:
         self.pool = await CondorPool.open(
             self.folder / "site",
             Schedd(),
-            policy=Policy(agent=f"agent-{self.name}", starts_max=2),
-            holds=HoldPolicy(),
-            workers=Workers({}, bundle),
+            Rules(Policy(agent=f"agent-{self.name}", starts_max=2), Workers({}, bundle)),
         )
         journal = FileJournal(self.folder / "journal")
         self.parts = Parts(self.pool, journal, self.service, f"agent-{self.name}", workers_max=10)

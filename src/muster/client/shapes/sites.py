@@ -1,10 +1,15 @@
 """What do a site agent and the service say to each other?"""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from muster.client.shapes.message import Answer, Request
+from muster.domain.pool_facts import NAMES_MAX, REASON_CHARS_MAX, REASONS_MAX
+
+Number = Annotated[int, Meta(ge=0, le=2**53)]
+Numbers = Annotated[dict[str, Number], Meta(max_length=NAMES_MAX)]
 
 
 class Claim(Request):
@@ -102,12 +107,40 @@ class Completed(Request):
     at: float
 
 
+class WorkerFacts(Answer):
+    """What a pool tells of a taskforce's workers beside their states; who reads it ignores the words that it does not know.
+
+    `restarts`, `evictions`, `disconnects`, `failed_starts`: how often so far. `disconnected`: workers whose machine is out of reach now.
+    `holds`: how many are held now, by reason, in the pool's words. `transfers`: how many are moving files now, by step. `hosts`, `sites`:
+    how many run where now. Of each the twenty with the most.
+    """
+
+    restarts: Number = 0
+    evictions: Number = 0
+    disconnects: Number = 0
+    failed_starts: Number = 0
+    disconnected: Number = 0
+    holds: Numbers = msgspec.field(default_factory=dict)
+    transfers: Numbers = msgspec.field(default_factory=dict)
+    hosts: Numbers = msgspec.field(default_factory=dict)
+    sites: Numbers = msgspec.field(default_factory=dict)
+
+
+Reasons = Annotated[list[Annotated[str, Meta(max_length=REASON_CHARS_MAX)]], Meta(max_length=REASONS_MAX)]
+
+
 class SiteReport(Request):
-    """POST /muster/v1/site/reports: statuses that changed, each replaced whole; keys as tms.md 6.3 to 6.5."""
+    """POST /muster/v1/site/reports: what changed of taskforces, each field replaced whole; keys of the first two as tms.md 6.3 to 6.5.
+
+    An empty one replaces what was there as well. `reasons`: why those of its workers that wait do not run, in sentences, the most telling
+    first. A service of before `facts` and `reasons` refuses a report that has them; an agent then tells it the others alone.
+    """
 
     agent: str
     compound_statuses: dict[str, dict[str, dict[str, int]]] = msgspec.field(default_factory=dict)
     top_task_errors: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    facts: dict[str, WorkerFacts] = msgspec.field(default_factory=dict)
+    reasons: dict[str, Reasons] = msgspec.field(default_factory=dict)
 
 
 class PhaseAnswer(Answer):

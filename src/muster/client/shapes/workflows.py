@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from muster.client.shapes.account import CountsView
 from muster.client.shapes.message import Answer, Request
+from muster.client.shapes.sites import WorkerFacts
 
 
 class QueueView(Answer):
@@ -94,7 +95,8 @@ class TaskforceView(Answer):
     `workers`: live sessions now. `claim_until`: null when no claim is in force. `claim_fence`: the number of the newest claim.
     `origin`: what it was made for: `submitted` with its workflow, `added`, `reopened` by a replay, `resumed` after it was drained.
     `held_reason`: why it is not tried any more; null while it is. `let_go_at`: since when its workers go once they have nothing in hand.
-    `revision`: of its task, that they run.
+    `revision`: of its task, that they run. `facts`: what its site tells of them beside their states; null: nothing. `reasons`: why those
+    that wait there do not run, in its site's sentences, the most telling first; none once it is over.
     """
 
     taskforce_uuid: str
@@ -124,6 +126,8 @@ class TaskforceView(Answer):
     held_reason: str | None
     let_go_at: float | None = None
     revision: int = 1
+    facts: WorkerFacts | None = None
+    reasons: list[str] = field(default_factory=list)
 
 
 class AddWorkers(Request):

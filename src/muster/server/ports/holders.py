@@ -53,6 +53,14 @@ class Holders(Protocol):
     def list_live(self, taskforce_uuids: Sequence[str]) -> Sequence[Session]:
         """Sessions of the taskforces that have not ended, oldest first."""
 
+    def list_up(self, workflow_id: str, *, taskforce_uuid: str | None, after: int, limit: int) -> Sequence[Session]:
+        """Sessions of a workflow's workers that have not ended, of one taskforce or of all (None), with numbers behind `after`; the first
+        `limit`, oldest first.
+        """
+
+    def count_held(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        """How many events each of these sessions holds, at most a thousand of them; those that hold none are left out."""
+
     def find_of_proc(self, taskforce_uuid: str, cluster: str, proc: int) -> Sequence[Session]:
         """Sessions of a proc that have not ended."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from muster.domain.outbox import Notice
-from muster.domain.taskforce_phase import AT_WORK, Phase, PhaseEvent, next_phase
+from muster.domain.taskforce_phase import AT_WORK, ENDING, Phase, PhaseEvent, next_phase
 from muster.domain.workflow import PhaseLogEntry, Taskforce
 from muster.server.ports.store import Transaction
 
@@ -83,7 +83,7 @@ def advance_all(tx: Transaction, those: Sequence[tuple[Taskforce, Happened]], **
     """As `advance`, for any number of them, with as many statements as for one."""
     if not those:
         return ()
-    moved = [replace(one, phase=_find_phase(one, happened), **changes) for one, happened in those]
+    moved = [replace(one, **_find_place(one, happened), **changes) for one, happened in those]
     tx.taskforces.update(*moved)
     tx.taskforces.append_logs(
         [
@@ -102,11 +102,12 @@ def advance_all(tx: Transaction, those: Sequence[tuple[Taskforce, Happened]], **
     return moved
 
 
-def _find_phase(taskforce: Taskforce, happened: Happened) -> Phase:
+def _find_place(taskforce: Taskforce, happened: Happened) -> dict[str, Any]:
+    """Its next phase; and why its workers wait is nobody's question any more once they are to go."""
     phase = next_phase(taskforce.phase, happened.event)
     if phase is None:
         raise ValueError(f"{taskforce.taskforce_uuid} in {taskforce.phase} cannot be {happened.event}")
-    return phase
+    return {"phase": phase, "reasons": ()} if phase in ENDING else {"phase": phase}
 
 
 def record_refusal(tx: Transaction, taskforce: Taskforce, happened: Happened, context: str) -> None:

@@ -1,11 +1,14 @@
 """How do the workers of taskforces fare, as their sites see it? Each field that is sent replaces the one before, whole."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from muster.domain.pool_facts import PoolFacts
+from muster.domain.taskforce_phase import ENDING
 from muster.domain.workflow import Taskforce
 from muster.server.ports.store import Transaction
+from muster.server.services.advance_taskforce import clean_text
 from muster.server.services.parts import Parts
 
 Statuses: TypeAlias = Mapping[str, Mapping[str, int]]
@@ -18,16 +21,19 @@ class StatusReport:
 
     Args:
         agent: whose taskforces they must be; None for upstream's agent.
+        facts, reasons: only ours tells them. Why workers of one wait that is over or on its way there is not kept.
     """
 
     compound_statuses: Mapping[str, Statuses]
     top_task_errors: Mapping[str, Errors]
     agent: str | None = None
+    facts: Mapping[str, PoolFacts] = field(default_factory=dict)
+    reasons: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def uuids(self) -> Sequence[str]:
         """Every taskforce that is named, in order."""
-        return list(dict.fromkeys([*self.compound_statuses, *self.top_task_errors]))
+        return list(dict.fromkeys([*self.compound_statuses, *self.top_task_errors, *self.facts, *self.reasons]))
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,11 @@ def _record(tx: Transaction, report: StatusReport) -> Recorded:
 
 def _change(taskforce: Taskforce, report: StatusReport) -> Taskforce:
     uuid = taskforce.taskforce_uuid
+    reasons = tuple(clean_text(one) for one in report.reasons.get(uuid, taskforce.reasons) if one.strip())
     return replace(
         taskforce,
         compound_statuses=report.compound_statuses.get(uuid, taskforce.compound_statuses),
         top_task_errors=report.top_task_errors.get(uuid, taskforce.top_task_errors),
+        facts=report.facts.get(uuid, taskforce.facts),
+        reasons=() if taskforce.phase in ENDING else reasons,
     )

@@ -28,6 +28,10 @@ class StatusReporter:
         self.seen: Mapping[str, Observation] = {}
         """What the pool last said of the taskforces that run, by uuid."""
 
+    def find_seen(self) -> Mapping[str, Observation]:
+        """How the clusters were at the last look, by taskforce."""
+        return self.seen
+
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> Never:
         task_status.started()
         while True:

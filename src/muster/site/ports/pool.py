@@ -85,6 +85,14 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Description:
+    """How a cluster was placed, in the pool's own words. `log`: a file of the access point that tells of it; empty: there is none."""
+
+    submit_dict: Mapping[str, str] = field(default_factory=dict)
+    log: str = ""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a pool tells of a cluster beside its procs' states.
 
@@ -140,6 +148,9 @@ class Pool(Protocol):
         """The cluster with this tag, as long as it was not forgotten; also one whose submission was cut off, once it is
         certain to exist.
         """
+
+    async def describe(self, cluster: int) -> Description:
+        """Raises NotFoundError for a cluster that does not exist or was forgotten."""
 
     async def list_placed(self) -> Sequence[Placed]:
         """Every cluster placed here and not forgotten."""

@@ -7,6 +7,7 @@ from muster.client.shapes.sites import SiteFailure, StartOrder, Submitted
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.domain.taskforce_phase import Phase
 from muster.site.ports.journal import Record, Stage
+from muster.site.ports.pool import Description
 from muster.site.services.parts import Parts
 from muster.site.services.plan_cluster import UnfitError, plan_cluster
 from muster.site.services.stop import intend_stop
@@ -64,6 +65,13 @@ async def _tell_refused(parts: Parts, record: Record, error: RejectedError) -> N
     await parts.journal.delete(record.taskforce_uuid)
 
 
+async def _describe(parts: Parts, cluster: int) -> Description:
+    try:
+        return await parts.pool.describe(cluster)
+    except NotFoundError:  # somebody took it away behind our back: the next look tells
+        return Description()
+
+
 async def confirm(parts: Parts, record: Record) -> Record:
     """Tell the service of the cluster. A taskforce that is over, or that the service never heard of, is stopped.
 
@@ -71,7 +79,15 @@ async def confirm(parts: Parts, record: Record) -> Record:
     """
     if record.cluster is None:
         raise ValueError(f"{record.taskforce_uuid} is submitted and its cluster is not in the journal")
-    submitted = Submitted(parts.agent, record.fence, record.cluster, record.n_workers)
+    placed = await _describe(parts, record.cluster)
+    submitted = Submitted(
+        parts.agent,
+        record.fence,
+        record.cluster,
+        record.n_workers,
+        submit_dict=dict(placed.submit_dict),
+        job_event_log_fpath=placed.log,
+    )
     try:
         answer = await parts.service.submitted(record.taskforce_uuid, submitted)
     except NotFoundError:

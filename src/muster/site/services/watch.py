@@ -7,7 +7,7 @@ from muster.client.shapes.sites import Completed
 from muster.domain.errors import ConflictError, NotFoundError
 from muster.site.ports.journal import Record, Stage
 from muster.site.services.parts import Parts
-from muster.site.services.report import render_errors, render_statuses, send_report
+from muster.site.services.report import report_end
 from muster.worker import crash_points
 
 
@@ -37,8 +37,7 @@ async def complete(parts: Parts, record: Record) -> None:
     if record.cluster is not None:
         with contextlib.suppress(NotFoundError):
             seen = await parts.pool.observe(record.cluster)
-            uuid = record.taskforce_uuid
-            await send_report(parts, {uuid: render_statuses(seen)}, {uuid: render_errors(seen)})
+            await report_end(parts, record.taskforce_uuid, seen)
     with contextlib.suppress(ConflictError, NotFoundError):  # then it is over already, or another's
         completed = Completed(parts.agent, record.fence, record.ended_at or parts.now())
         await parts.service.completed(record.taskforce_uuid, completed)

@@ -64,6 +64,24 @@ class SqlHolders:
         )
         return [_read(row) for row in self._session.execute(query)]
 
+    def list_up(
+        self, workflow_id: str, *, taskforce_uuid: str | None, after: int, limit: int
+    ) -> Sequence[port.Session]:
+        query = (
+            select(holder)
+            .join(taskforce, taskforce.c.taskforce_uuid == holder.c.taskforce_uuid)
+            .where(taskforce.c.workflow_id == workflow_id, holder.c.ended.is_(None), holder.c.number > after)
+            .order_by(holder.c.number)
+            .limit(limit)
+        )
+        if taskforce_uuid is not None:
+            query = query.where(holder.c.taskforce_uuid == taskforce_uuid)
+        return [_read(row) for row in self._session.execute(query)]
+
+    def count_held(self, numbers: Sequence[int]) -> Mapping[int, int]:
+        query = select(leased.c.holder, func.count()).where(leased.c.holder.in_(numbers)).group_by(leased.c.holder)
+        return {holder_: int(count) for holder_, count in self._session.execute(query)}
+
     def find_of_proc(self, taskforce_uuid: str, cluster: str, proc: int) -> Sequence[port.Session]:
         asked = {"taskforce_uuid": taskforce_uuid, "cluster": cluster, "proc": proc}
         return [_read(row) for row in self._session.execute(_OF_PROC, asked)]

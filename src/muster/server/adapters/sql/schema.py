@@ -25,7 +25,6 @@ from sqlalchemy import (
 from muster.server.adapters.sql.usage_columns import make_sums, make_usage
 
 metadata = MetaData()
-
 WIDE = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit key: on SQLite INTEGER, which as a primary key is the row's own number and needs no second tree."""
 
@@ -93,6 +92,7 @@ taskforce = Table(
     Column("held_reason", Text),  # why it is not tried any more; null: it is
     Column("let_go_at", Double),  # since when its workers go once they are done; null: they stay
     Column("revision", Integer, nullable=False, server_default=text("1")),  # of its task
+    Column("pool_told", Text),  # JSON: facts of its workers, and why they wait; null: nothing
     Index(
         "taskforce_to_try",
         "schedd",

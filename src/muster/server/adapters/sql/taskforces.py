@@ -12,6 +12,7 @@ from muster.domain.errors import NotFoundError
 from muster.domain.taskforce_phase import Phase
 from muster.domain.workflow import Origin, PhaseLogEntry, Taskforce
 from muster.server.adapters.sql.new_rows import NewRows
+from muster.server.adapters.sql.pool_told import read_told, write_told
 from muster.server.adapters.sql.rows import Session, keepable
 from muster.server.adapters.sql.schema import phase_log, task_directive, taskforce
 from muster.server.ports.store import OurAgent, TaskforceState, UpstreamAgent
@@ -229,6 +230,7 @@ def _write(one: Taskforce) -> dict[str, Any]:
     values = dict(vars(one))
     for name in JSON_COLUMNS:
         values[name] = json.dumps(values[name])
+    values["pool_told"] = write_told(values.pop("facts"), values.pop("reasons"))
     return values
 
 
@@ -245,5 +247,6 @@ def read_taskforce(row: Row[Any]) -> Taskforce:
     del values["number"]
     for name in JSON_COLUMNS:
         values[name] = json.loads(values[name])
+    values["facts"], values["reasons"] = read_told(values.pop("pool_told"))
     values["phase"], values["origin"] = Phase(values["phase"]), Origin(values["origin"])
     return Taskforce(**values)

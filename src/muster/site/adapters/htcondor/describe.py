@@ -86,7 +86,8 @@ def describe(spec: ClusterSpec, policy: Policy, files: Files, *, tag: str) -> di
     description = {
         **_describe_program(spec, policy, files, tag),
         "log": str(files.log),
-        "submit_event_notes": f"{TAG}={tag}",
+        # A line of its own, beside the batch name, which takes the place of other notes.
+        "submit_event_user_notes": f"{TAG}={tag}",
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT",
         "transfer_input_files": ",".join(files.transferred),
@@ -157,9 +158,14 @@ def _describe_failures(policy: Policy) -> dict[str, str]:
 def render_requirements(users: str, policy: Policy) -> str:
     """The operator's and the user's together; the user's in parentheses, which it cannot leave: it was parsed alone before."""
     terms = [f"({policy.requirements})"] if policy.requirements else []
-    terms += [f"({_SITE_ATTRIBUTE} =!= {quote(site)})" for site in policy.excluded_sites]
+    terms += [f"({render_excluded(site)})" for site in policy.excluded_sites]
     terms += [f"({users})"] if users else []
     return " && ".join(terms) or "true"
+
+
+def render_excluded(site: str) -> str:
+    """What is required of slots where a site is excluded."""
+    return f"{_SITE_ATTRIBUTE} =!= {quote(site)}"
 
 
 def render_priority(priority: int, n_workers: int) -> str:

@@ -1,6 +1,7 @@
 """What does the agent keep on disk of the clusters it placed? A folder for each, there before HTCondor hears of it.
 
 taskforces/<tag>/cluster.json          what was asked for
+                 submit.json           the submit description
                  placed.json           its number, once HTCondor has said it
                  muster-settings.json  0600: what its workers are told
                  muster-enrol.json     0600: the enrolment secret
@@ -10,7 +11,8 @@ taskforces/<tag>/cluster.json          what was asked for
                  events.log            HTCondor's job event log, of this cluster alone
                  checkpoint            how far that was read
                  outputs/<proc>.err    what a worker printed that failed
-forgotten/<tag>.json                   the number of a cluster that is over and was told of
+ended/<tag>.<cluster>/                 log and outputs of a cluster that is over and was told of; see `keeping`
+forgotten/<tag>.json                   the numbers of such clusters
 
 A cluster whose folder is there and whose number is not is in doubt: it was to be submitted, and nobody knows whether it was.
 """
@@ -75,12 +77,14 @@ class Workers:
         settings: by variable.
         bundle: the worker's file, on the same disk as the clusters' folders.
         site: what they call their site where glide-ins do not name it.
+        hidden: paths that isolated tasks do not see.
         ca_file: certificates of a private authority that they are to trust.
     """
 
     settings: Mapping[str, str]
     bundle: Path
     site: str = ""
+    hidden: Sequence[str] = ()
     ca_file: Path | None = None
 
 
@@ -116,6 +120,17 @@ class TaskforceFolder:
         """Raises msgspec.DecodeError when it is damaged."""
         return msgspec.json.decode((self.path / "cluster.json").read_bytes(), type=ClusterFile)
 
+    def note_description(self, description: Mapping[str, str]) -> None:
+        """What the schedd is told. Not synced: for people."""
+        write_file(self.path / "submit.json", msgspec.json.encode(description), sync=False)
+
+    def read_description(self) -> dict[str, str]:
+        """What the schedd was told; nothing where that is not known."""
+        try:
+            return msgspec.json.decode((self.path / "submit.json").read_bytes(), type=dict[str, str])
+        except (FileNotFoundError, msgspec.DecodeError):
+            return {}
+
     def find_placed(self) -> PlacedFile | None:
         """None: in doubt. A damaged one is in doubt, too: the schedd knows."""
         try:
@@ -141,10 +156,11 @@ class PoolFolder:
         self._taskforces = path / "taskforces"
         self._forgotten = path / "forgotten"
         self._damaged = path / "damaged"
+        self.ended = path / "ended"
 
     def open(self) -> tuple[list[TaskforceFolder], list[Path]]:
         """Make the folders, clear up what a crash left half made, and list the clusters, and those moved aside as damaged."""
-        for folder in (self._taskforces, self._forgotten, self._damaged):
+        for folder in (self._taskforces, self._forgotten, self._damaged, self.ended):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found: list[TaskforceFolder] = []
         damaged: list[Path] = []
@@ -191,7 +207,7 @@ class PoolFolder:
             if spec.input_files:
                 names = "".join(f"{PurePath(path).name}\n" for path in spec.input_files)
                 write_file(draft.path / launcher.INPUTS, names.encode(), sync=False)
-            write_file(draft.launcher, launcher.render_launcher(workers.site).encode(), sync=False)
+            write_file(draft.launcher, launcher.render_launcher(workers.site, workers.hidden).encode(), sync=False)
             draft.launcher.chmod(0o700)
             (draft.path / launcher.BUNDLE).hardlink_to(workers.bundle)
             if workers.ca_file is not None:
@@ -222,12 +238,22 @@ class PoolFolder:
         sync_folder(self._taskforces)
 
     def forget(self, folder: TaskforceFolder, cluster: int) -> None:
-        """Note that a cluster is over, then take its folder away."""
+        """Note that a cluster is over, then put its log and what its workers printed among the ended ones. Secrets are not kept."""
         tag = folder.path.name
         numbers = self.list_forgotten(tag)
         if cluster not in numbers:
             write_file(self._forgotten / f"{tag}.json", msgspec.json.encode(Forgotten([*numbers, cluster])))
-        self.discard(folder)
+        for name in (launcher.ENROL, launcher.SETTINGS, launcher.BUNDLE, launcher.CA, "checkpoint"):
+            (folder.path / name).unlink(missing_ok=True)
+        place = self.ended / f"{tag}.{cluster}"
+        if place.exists():
+            shutil.rmtree(place)
+        folder.path.rename(place)
+        sync_folder(self._taskforces)
+
+    def list_forgotten_files(self) -> Sequence[Path]:
+        """Of all tags."""
+        return list(self._forgotten.iterdir())
 
     def list_forgotten(self, tag: str) -> Sequence[int]:
         """The numbers that clusters of this tag had that were forgotten."""

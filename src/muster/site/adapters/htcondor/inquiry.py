@@ -11,7 +11,7 @@ import classad2
 import htcondor2
 
 from muster.domain.errors import UnavailableError
-from muster.site.adapters.htcondor.schedd import schedd_errors
+from muster.site.adapters.htcondor.bindings import schedd_errors
 
 T = TypeVar("T")
 

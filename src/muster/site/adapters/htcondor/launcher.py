@@ -5,6 +5,7 @@ or is wanted anyway: then the end of it comes back as the proc's error stream.
 """
 
 import re
+from collections.abc import Sequence
 
 SAID_BYTES_MAX = 65_536
 """Of what a worker printed; the last of it."""
@@ -27,6 +28,15 @@ mkdir -p {INPUT_FOLDER} {WORK_FOLDER} || exit 1
 if [ -e {INPUTS} ]; then
     while IFS= read -r name; do mv -- "./$name" {INPUT_FOLDER}/ || exit 1; done <{INPUTS}
 fi
+# What other slots of this machine work at is hidden from isolated tasks: the folder in which all of them have theirs.
+slot=$PWD
+while [ -n "$slot" ]; do
+    case ${{slot##*/}} in dir_*) break ;; esac
+    slot=${{slot%/*}}
+done
+hidden='@HIDDEN@'
+case ${{slot%/*}} in '' | *,*) ;; *) hidden=${{hidden:+$hidden,}}${{slot%/*}} ;; esac
+export MUSTER_WORKER_HIDDEN="$hidden"
 export MUSTER_WORKER_SITE="${{GLIDEIN_Site:-@SITE@}}"
 wanted=$1
 shift
@@ -62,6 +72,12 @@ exit "$status"
 """
 
 
-def render_launcher(site: str) -> str:
-    """The script. `site`: what workers call their site where glide-ins do not name it."""
-    return _SCRIPT.replace("@SITE@", _UNQUOTED.sub("_", site))
+def render_launcher(site: str, hidden: Sequence[str] = ()) -> str:
+    """The script.
+
+    Args:
+        site: what workers call their site where glide-ins do not name it.
+        hidden: paths that isolated tasks do not see, beside what the machine's other slots work at.
+    """
+    quoted = ",".join(hidden).replace("'", "'\\''")
+    return _SCRIPT.replace("@SITE@", _UNQUOTED.sub("_", site)).replace("@HIDDEN@", quoted)

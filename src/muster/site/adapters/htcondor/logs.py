@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, Correction
 from muster.site.adapters.htcondor.event_log.events import COMPLETED, ENDED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED
@@ -19,6 +21,8 @@ from muster.site.adapters.htcondor.event_log.proc_entries import read_exit
 from muster.site.adapters.htcondor.event_log.statuses import ClusterReport, look_at
 from muster.site.adapters.htcondor.queue import JobStatus, ProcAd
 from muster.site.ports.pool import Facts, Observation, PilotStatus, ProcState
+
+log = structlog.get_logger("muster.site")
 
 SAVE_S = 10.0
 """Seconds between two checkpoints of a log that grows."""
@@ -41,6 +45,7 @@ class _Followed:
     n_workers: int
     is_saved: bool = True
     saved_at: float = -math.inf
+    trouble: str = ""
 
     def find_tally(self, cluster: int) -> ClusterTally | None:
         return self.reader.clusters.get(cluster)
@@ -56,43 +61,58 @@ class Logs:
 
     # -- following ---------------------------------------------------------------------------------------------------
 
-    def follow(self, cluster: int, log: Path, *, checkpoint: Path, n_workers: int) -> None:
+    def follow(self, cluster: int, path: Path, *, checkpoint: Path, n_workers: int) -> None:
         """Read a log from now on, from its checkpoint if there is one. One that is followed already goes on."""
-        with self._lock, disk_errors(log):
+        with self._lock, disk_errors(path):
             if cluster not in self._followed:
-                reader = LogReader(log, checkpoint=checkpoint)
+                reader = LogReader(path, checkpoint=checkpoint)
                 reader.expect(cluster, n_procs=n_workers)
                 self._followed[cluster] = _Followed(reader, n_workers)
 
     def poll(self) -> set[int]:
-        """Read what is new in all of them; returns the clusters that something happened to. Raises UnavailableError."""
-        changed = set()
-        for cluster in list(self._followed):
-            if self.read(cluster):
-                changed.add(cluster)
-        return changed
+        """Read what is new in all of them; returns the clusters that something happened to."""
+        return {cluster for cluster in list(self._followed) if self.read(cluster)}
 
     def read(self, cluster: int) -> bool:
-        """Read what is new in one log, and keep a checkpoint now and then. Did anything happen? Raises UnavailableError."""
+        """Read what is new in one log, and keep a checkpoint now and then. Did anything happen?
+
+        A log that cannot be read is told once; then queue and history tell what becomes of its cluster.
+        """
         with self._lock:
             if (followed := self._followed.get(cluster)) is None:
                 return False
-            with disk_errors(followed.reader.path):
+            try:
                 while followed.reader.poll():
                     pass
                 is_changed = cluster in followed.reader.take_changes()
                 followed.is_saved = followed.is_saved and not is_changed
                 if not followed.is_saved and time.monotonic() - followed.saved_at >= SAVE_S:
                     self._save(followed)
+            except OSError as error:
+                self._tell(followed, error)
+                return False
+            followed.trouble = ""
             return is_changed
 
+    def _tell(self, followed: _Followed, error: OSError) -> None:
+        said = error.strerror or str(error)
+        if said != followed.trouble:
+            followed.trouble = said
+            log.error(
+                "a job event log cannot be read, or its checkpoint not be written",
+                path=str(followed.reader.path),
+                error=said,
+            )
+
     def settle(self, cluster: int) -> None:
-        """The cluster is over: nobody writes into its log any more. Keep what it came to. Raises UnavailableError."""
+        """The cluster is over: nobody writes into its log any more. Keep what it came to."""
         with self._lock:
             if (followed := self._followed.get(cluster)) is not None:
-                with disk_errors(followed.reader.path):
+                try:
                     followed.reader.settle()
                     self._save(followed)
+                except OSError as error:
+                    self._tell(followed, error)
 
     def drop(self, cluster: int) -> None:
         """Follow a log no more."""
@@ -195,10 +215,10 @@ class Logs:
         report = self.report(cluster)
         return None if report is None else report.ended_at
 
-    def find_logged(self, log: Path, tag: str) -> int | None:
+    def find_logged(self, path: Path, tag: str) -> int | None:
         """The number of the cluster with this tag that a log tells of. Raises UnavailableError."""
-        with disk_errors(log):
-            reader = LogReader(log)
+        with disk_errors(path):
+            reader = LogReader(path)
             try:
                 while reader.poll():
                     pass
@@ -235,15 +255,13 @@ class Logs:
             if (followed := self._followed.get(cluster)) is None:
                 return False
             tally = followed.find_tally(cluster)
-            if tally is None:
-                return False
             corrections = {proc: _read_ended(ad) for proc, ad in ended.items()}
             corrections |= {proc: Correction(REMOVED, now, ended_at=now) for proc in lost if proc not in ended}
             for proc, ad in queued.items():
                 if (known := _read_queued(ad, now)) is not None and not _is_so(tally, proc, known):
                     corrections[proc] = known
             for proc, correction in corrections.items():
-                tally.correct(proc, correction)
+                followed.reader.correct(cluster, proc, correction)
             followed.is_saved = followed.is_saved and not corrections
             return bool(corrections)
 
@@ -290,9 +308,9 @@ def _read_queued(ad: ProcAd, now: float) -> Correction | None:
     return Correction(_STATES[ad.status], ad.at, hold=ad.hold[1:] if ad.status is JobStatus.HELD else (0, 0))
 
 
-def _is_so(tally: ClusterTally, proc: int, known: Correction) -> bool:
-    index = tally.find_index(proc)
-    if index is None:
+def _is_so(tally: ClusterTally | None, proc: int, known: Correction) -> bool:
+    index = None if tally is None else tally.find_index(proc)
+    if tally is None or index is None:
         return False
     state = tally.states[index]
     return (HELD if state >= FIRST_HOLD else state) == known.state

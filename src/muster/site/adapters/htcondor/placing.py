@@ -15,10 +15,11 @@ import structlog
 
 from muster.domain.errors import RejectedError, UnavailableError
 from muster.site.adapters.durable import disk_errors
+from muster.site.adapters.htcondor.bindings import check_expression
 from muster.site.adapters.htcondor.describe import Files, Policy, describe
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, TaskforceFolder, Workers
 from muster.site.adapters.htcondor.queue import choose_cluster, find_ended, list_tagged
-from muster.site.adapters.htcondor.schedd import Action, Schedd, check_expression
+from muster.site.adapters.htcondor.schedd import Action, Schedd
 from muster.site.ports.pool import ClusterSpec
 from muster.worker import crash_points
 
@@ -90,6 +91,8 @@ class Placing:
         )
         try:
             description = describe(spec, self._policy, files, tag=tag)
+            with disk_errors(folder.path):
+                await anyio.to_thread.run_sync(folder.note_description, description)
             cluster = await self._schedd.submit(description, count=spec.n_workers)
         except RejectedError:
             await self.discard(known)

@@ -18,60 +18,51 @@ import structlog
 
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
 from muster.site.adapters.durable import disk_errors
-from muster.site.adapters.htcondor.describe import AGENT, Policy, quote
-from muster.site.adapters.htcondor.explain import explain
-from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, Workers
+from muster.site.adapters.htcondor.describe import AGENT, quote
+from muster.site.adapters.htcondor.explain import Explainer
+from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder
 from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
-from muster.site.adapters.htcondor.hold_policy import BY_HAND, HoldPolicy
+from muster.site.adapters.htcondor.hold_policy import BY_HAND
+from muster.site.adapters.htcondor.keeping import Tidied, tidy
 from muster.site.adapters.htcondor.logs import Logs
 from muster.site.adapters.htcondor.placing import Known, Placing
 from muster.site.adapters.htcondor.queue import JobStatus, has_cluster, list_clusters, list_tagged
+from muster.site.adapters.htcondor.removing import KILL_S, take_away
+from muster.site.adapters.htcondor.removing import LOOK_S as GONE_LOOK_S
+from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Action, Schedd
 from muster.site.adapters.htcondor.truth import compare
-from muster.site.ports.pool import ClusterSpec, Observation, Placed
+from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
 from muster.worker import crash_points
 
 log = structlog.get_logger("muster.site")
 
 LOOK_S = 0.2
 """Seconds between two looks at the logs."""
-GONE_LOOK_S = 0.2
 PAUSED = "Muster was stopped with its workers"
 """Why procs are held while the agent is down on purpose."""
-KILL_S = 10.0
-"""Seconds that workers may take to vanish that were killed, before they are taken out of the queue by force."""
-FORCED_S = 20.0
-"""Seconds that the schedd may take for that."""
+TIDY_S = 600.0
+"""Seconds between two looks at what is kept of clusters that are over."""
 VERIFY_S = 1.0
 """Seconds between two looks whether a cluster that seems over has left the queue."""
 
 
 class CondorPool:
-    """Clusters of one schedd. Make it with `open`; one at a time for a folder.
+    """Clusters of one schedd. Make it with `open`; one at a time for a folder."""
 
-    Args:
-        truth_s: seconds between two comparisons of what the logs say with queue and history.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        schedd: Schedd,
-        *,
-        policy: Policy,
-        holds: HoldPolicy,
-        workers: Workers,
-        truth_s: float = 300.0,
-        now: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, folder: Path, schedd: Schedd, rules: Rules, *, now: Callable[[], float] = time.time) -> None:
         self._folder = PoolFolder(folder)
         self._schedd = schedd
-        self._policy = policy
+        self._rules = rules
+        self._agent = rules.policy.agent
         self._now = now
-        self._truth_s = truth_s
+        self._tidy_at = 0.0
         self._logs = Logs()
-        self._placing = Placing(schedd, self._folder, policy, workers, find_logged=self._logs.find_logged, now=now)
-        self._held = HeldProcs(schedd, holds, agent=policy.agent)
+        self._placing = Placing(
+            schedd, self._folder, rules.policy, rules.workers, find_logged=self._logs.find_logged, now=now
+        )
+        self._held = HeldProcs(schedd, rules.holds, agent=self._agent)
+        self._explainer = Explainer(schedd, rules.policy, now=now)
         self._known: dict[str, Known] = {}  # by tag
         self._tags: dict[int, str] = {}
         self._turns: dict[str, anyio.Lock] = {}
@@ -82,18 +73,9 @@ class CondorPool:
         self.damaged: Sequence[Path] = ()
 
     @classmethod
-    async def open(
-        cls,
-        folder: Path,
-        schedd: Schedd,
-        *,
-        policy: Policy,
-        holds: HoldPolicy,
-        workers: Workers,
-        truth_s: float = 300.0,
-    ) -> Self:
+    async def open(cls, folder: Path, schedd: Schedd, rules: Rules) -> Self:
         """Take over what is in the folder; the schedd need not answer. `damaged` then names what was moved aside."""
-        pool = cls(folder, schedd, policy=policy, holds=holds, workers=workers, truth_s=truth_s)
+        pool = cls(folder, schedd, rules)
 
         def take_over() -> list[Known]:
             with disk_errors(folder):
@@ -142,8 +124,14 @@ class CondorPool:
                 await self._begin(known)
             return known.placed.cluster
 
+    async def describe(self, cluster: int) -> Description:
+        known = self._get(cluster)
+        with disk_errors(known.folder.path):
+            submitted = await anyio.to_thread.run_sync(known.folder.read_description)
+        return Description(submitted, known.asked.log or str(known.folder.log))
+
     async def list_placed(self) -> Sequence[Placed]:
-        queued = await list_clusters(self._schedd, agent=self._policy.agent)
+        queued = await list_clusters(self._schedd, agent=self._agent)
         for one in queued:
             if one.cluster in self._tags:
                 continue
@@ -161,12 +149,13 @@ class CondorPool:
 
     async def observe(self, cluster: int) -> Observation:
         known = self._get(cluster)
-        await anyio.to_thread.run_sync(self._logs.read, cluster)
+        if await anyio.to_thread.run_sync(self._logs.read, cluster):
+            self._changed.add(cluster)  # whoever waits for a change hears of this one, too
         return self._see(known)
 
     async def explain(self, cluster: int) -> Sequence[str]:
         known = self._get(cluster)
-        return explain(self._logs.report(cluster), n_workers=known.asked.n_workers)
+        return await self._explainer.explain(cluster, self._logs.report(cluster), n_workers=known.asked.n_workers)
 
     async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
         with anyio.move_on_after(timeout_s):
@@ -189,7 +178,7 @@ class CondorPool:
                 return
             if not placed.is_removing:
                 known = await self._note(known, msgspec.structs.replace(placed, is_removing=True))
-            await self._take_away(cluster, grace_s)
+            await take_away(self._schedd, cluster, grace_s=grace_s)
             crash_points.reach("condor.remove.gone")
             await self._note_gone(known, cluster)
         self._changed.add(cluster)
@@ -219,7 +208,7 @@ class CondorPool:
 
         Raises UnavailableError: some run still, or the schedd did not answer.
         """
-        ours = f"{AGENT} == {quote(self._policy.agent)}"
+        ours = f"{AGENT} == {quote(self._agent)}"
         if grace_s <= 0:
             await self._schedd.act(Action.VACATE_FAST, ours, reason=PAUSED)
         await self._schedd.act(Action.HOLD, ours, reason=PAUSED)
@@ -293,7 +282,7 @@ class CondorPool:
     async def _look(self) -> None:
         """Read what is new in the logs; see to held procs, to clusters that seem over, and, now and then, to the whole truth."""
         if not self._is_resumed:
-            ours = f"{AGENT} == {quote(self._policy.agent)} && HoldReasonCode == {BY_HAND}"
+            ours = f"{AGENT} == {quote(self._agent)} && HoldReasonCode == {BY_HAND}"
             await self._schedd.act(
                 Action.RELEASE, f"{ours} && regexp({quote(PAUSED)}, HoldReason)", reason="Muster is back"
             )
@@ -307,8 +296,20 @@ class CondorPool:
             await self._verify(cluster)
         now = anyio.current_time()
         if now >= self._truth_at:
-            self._truth_at = now + self._truth_s
+            self._truth_at = now + self._rules.truth_s
             await self._compare()
+        if now >= self._tidy_at:
+            self._tidy_at = now + TIDY_S
+            await self._tidy()
+
+    async def _tidy(self) -> None:
+        def work() -> Tidied:
+            with disk_errors(self._folder.path):
+                return tidy(self._folder, self._rules.keeping, now=self._now())
+
+        done = await anyio.to_thread.run_sync(work)
+        if done != Tidied():
+            log.info("what is over", packed=done.packed, deleted=done.deleted)
 
     async def _verify(self, cluster: int) -> None:
         """The log says that every proc has ended: has the cluster left the queue?"""
@@ -340,34 +341,6 @@ class CondorPool:
                 if outcome.is_gone:
                     await self._note_gone(known, placed.cluster)
                     self._changed.add(placed.cluster)
-
-    # -- taking away -------------------------------------------------------------------------------------------------
-
-    async def _take_away(self, cluster: int, grace_s: float) -> None:
-        constraint = f"ClusterId == {cluster}"
-        reason = "requested by Muster"
-        if grace_s <= 0:  # kills what runs; after the removal it could not be hurried any more
-            await self._schedd.act(Action.VACATE_FAST, constraint, reason=reason)
-        acted = await self._schedd.act(Action.REMOVE, constraint, reason=reason)
-        crash_points.reach("condor.remove.asked")
-        if acted.denied and not acted.done:
-            raise RejectedError(
-                f"cluster {cluster}: HTCondor does not let this user remove {acted.denied} procs; only their owner and queue super users "
-                "may"
-            )
-        if await self._is_gone_within(cluster, (grace_s if grace_s > 0 else 0.0) + KILL_S):
-            return
-        await self._schedd.act(Action.REMOVE_FORCED, constraint, reason=reason)
-        if not await self._is_gone_within(cluster, FORCED_S):
-            raise UnavailableError(f"cluster {cluster} is in the queue still, although its removal was forced")
-
-    async def _is_gone_within(self, cluster: int, timeout_s: float) -> bool:
-        deadline = anyio.current_time() + timeout_s
-        while await has_cluster(self._schedd, cluster):
-            if anyio.current_time() >= deadline:
-                return False
-            await anyio.sleep(GONE_LOOK_S)
-        return True
 
     async def _note_gone(self, known: Known, cluster: int) -> None:
         """Nothing of it is in the queue: what its log does not know of its procs' ends, the history may."""

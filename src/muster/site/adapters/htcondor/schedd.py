@@ -1,39 +1,28 @@
-"""How is the schedd asked? Through HTCondor's own bindings, which only this module knows; plain values and our errors come out.
+"""How is the schedd asked? By calls that park only their caller; plain values and our errors come out."""
 
-The bindings have one error for everything (htcondor-notes.md 1). So whoever changes something and is answered by an error cannot know
-whether it was done: `UnavailableError` says so, and the caller asks the queue. What the schedd itself refused is told by what it says.
-"""
-
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, TypeVar
+from enum import StrEnum
+from typing import Any
 
 import anyio
-import anyio.to_thread
-import classad2
-import htcondor2
 
-from muster.domain.errors import RejectedError, UnavailableError
-
-T = TypeVar("T")
+from muster.site.adapters.htcondor import bindings
+from muster.site.adapters.htcondor.beside import call_beside
+from muster.site.adapters.htcondor.classads import Values
 
 Ad = Mapping[str, Any]
 """Attributes by name, as asked for; those that an ad does not have, or that are undefined, are left out."""
 
-SUBMIT_REFUSED = ("Failed to create job ad", "expected next ProcId", "Failed to create new proc", "errmsg=Submit")
-"""How HTCondor's texts begin when a description, or the number of procs, was refused: then nothing was placed."""
 
+class Action(StrEnum):
+    """What may be done to procs; the words are HTCondor's."""
 
-class Action(Enum):
-    """What may be done to procs."""
-
-    HOLD = htcondor2.JobAction.Hold
-    RELEASE = htcondor2.JobAction.Release
-    REMOVE = htcondor2.JobAction.Remove
-    REMOVE_FORCED = htcondor2.JobAction.RemoveX
-    VACATE_FAST = htcondor2.JobAction.VacateFast
+    HOLD = "Hold"
+    RELEASE = "Release"
+    REMOVE = "Remove"
+    REMOVE_FORCED = "RemoveX"
+    VACATE_FAST = "VacateFast"
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,10 @@ class Acted:
 
 
 class Schedd:
-    """One schedd. `name`: as the collector knows it; empty: the one of this machine. One call at a time, in a thread."""
+    """One schedd. `name`: as the collector knows it; empty: the one of this machine. One call at a time.
+
+    Every method raises UnavailableError where it does not answer, which may take a minute.
+    """
 
     def __init__(self, name: str = "") -> None:
         self._name = name
@@ -57,102 +49,28 @@ class Schedd:
 
         Raises RejectedError in HTCondor's own words: nothing was placed. Raises UnavailableError: perhaps it was.
         """
-
-        def call(schedd: htcondor2.Schedd) -> int:
-            try:
-                return int(schedd.submit(htcondor2.Submit(dict(description)), count=count).cluster())
-            except htcondor2.HTCondorException as error:
-                text = str(error)
-                if any(words in text for words in SUBMIT_REFUSED):
-                    raise RejectedError(explain_refusal(text, count)) from error
-                raise
-
-        return await self._call("submit", call)
+        asked = (self._name, dict(description), count)
+        return await call_beside(bindings.submit, *asked, limiter=self._limiter, may_repeat=False)
 
     async def query(
         self, constraint: str, attributes: Sequence[str], *, limit: int = -1, factories: bool = False
     ) -> list[Ad]:
         """Ads of the queue. `factories`: those of clusters too that make their procs as they go; they have no ProcId."""
-        options = htcondor2.QueryOpt.IncludeClusterAd if factories else htcondor2.QueryOpt.Default
-        return await self._call(
-            "query",
-            lambda schedd: _plain(schedd.query(constraint, list(attributes), limit=limit, opts=options), attributes),
-        )
+        asked = (self._name, constraint, list(attributes), limit, factories)
+        return list(await call_beside(bindings.query, *asked, limiter=self._limiter))
+
+    async def find_whole(self, constraint: str) -> Values | None:
+        """The whole ad of one proc that meets the constraint, expressions too."""
+        return await call_beside(bindings.find_whole, self._name, constraint, limiter=self._limiter)
 
     async def history(
         self, constraint: str, attributes: Sequence[str], *, match: int = -1, since: str = ""
     ) -> list[Ad]:
         """Ads of ended procs, the newest first, as far back as the schedd keeps them. `since`: an expression at which to stop."""
-        further = {"since": since} if since else {}
-        return await self._call(
-            "history",
-            lambda schedd: _plain(schedd.history(constraint, list(attributes), match=match, **further), attributes),
-        )
+        asked = (self._name, constraint, list(attributes), match, since)
+        return list(await call_beside(bindings.history, *asked, limiter=self._limiter))
 
     async def act(self, action: Action, constraint: str, *, reason: str) -> Acted:
         """Do something to procs. Nothing that fits is no error."""
-
-        def call(schedd: htcondor2.Schedd) -> Acted:
-            # A plain text would be lost: the bindings pass on only a pair (htcondor-notes.md 4).
-            told = schedd.act(action.value, constraint, reason=(reason, "0"))
-            return Acted(
-                int(told["TotalSuccess"]),
-                int(told["TotalPermissionDenied"]),
-                int(told["TotalBadStatus"]) + int(told["TotalError"]),
-            )
-
-        return await self._call(action.name.lower(), call)
-
-    async def _call(self, what: str, work: Callable[[htcondor2.Schedd], T]) -> T:
-        def run() -> T:
-            with schedd_errors(what, self._name):
-                # Made anew for each call: it remembers an address, and a schedd that was started again has another.
-                return work(self._locate())
-
-        return await anyio.to_thread.run_sync(run, limiter=self._limiter)
-
-    def _locate(self) -> htcondor2.Schedd:
-        if not self._name:
-            return htcondor2.Schedd()
-        found = htcondor2.Collector().locate(htcondor2.DaemonType.Schedd, self._name)
-        if not found:
-            raise UnavailableError(f"the collector knows no schedd {self._name!r}: MUSTER_SITE_CONDOR_SCHEDD")
-        return htcondor2.Schedd(found)
-
-
-@contextlib.contextmanager
-def schedd_errors(what: str, name: str) -> Iterator[None]:
-    """HTCondor's errors in; UnavailableError out, naming the call and the schedd."""
-    try:
-        yield
-    except (htcondor2.HTCondorException, OSError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise UnavailableError(f"{what}: the schedd {name or 'of this machine'} says: {said}") from error
-
-
-def explain_refusal(text: str, count: int) -> str:
-    """HTCondor's words in one line, and what they mean where they do not say it."""
-    said = " ".join(text.split())
-    if "expected next ProcId" in said or "Failed to create new proc" in said:
-        return (
-            f"n_workers {count}: the schedd takes no more procs in one submission, or of one owner: MAX_JOBS_PER_SUBMISSION and "
-            f"MAX_JOBS_PER_OWNER of its configuration (it says: {said})"
-        )
-    return said
-
-
-def check_expression(text: str) -> str | None:
-    """Why a text is no ClassAd expression; None: it is one."""
-    try:
-        classad2.ExprTree(text)
-    except classad2.ClassAdException as error:
-        return str(error)
-    return None
-
-
-def _plain(ads: Sequence[Any], attributes: Sequence[str]) -> list[Ad]:
-    plain: list[Ad] = []
-    for ad in ads:
-        values = ((name, ad.get(name)) for name in attributes)
-        plain.append({name: value for name, value in values if isinstance(value, (str, int, float, bool))})
-    return plain
+        asked = (self._name, str(action), constraint, reason)
+        return Acted(*await call_beside(bindings.act, *asked, limiter=self._limiter))

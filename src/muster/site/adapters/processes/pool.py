@@ -15,7 +15,7 @@ from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.processes.cluster import LocalCluster, WorkerSettings
 from muster.site.adapters.processes.exits import Exits
 from muster.site.adapters.processes.folder import ClusterFile, ClusterFolder, PoolFolder
-from muster.site.ports.pool import ClusterSpec, Observation, Placed
+from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
 from muster.worker import crash_points
 
 T = TypeVar("T")
@@ -87,6 +87,11 @@ class ProcessPool:
 
     async def find(self, tag: str) -> int | None:
         return self._tags.get(tag)
+
+    async def describe(self, cluster: int) -> Description:
+        if cluster not in self._clusters:
+            raise NotFoundError(f"cluster {cluster} does not exist here")
+        return Description()
 
     async def list_placed(self) -> Sequence[Placed]:
         files = [cluster.asked for cluster in self._clusters.values()]

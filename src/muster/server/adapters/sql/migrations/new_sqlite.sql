@@ -552,4 +552,6 @@ CREATE INDEX finished_of_file ON finished (result) WHERE kind = 3;
 
 ALTER TABLE holder ADD COLUMN isolation TEXT;
 
-INSERT INTO alembic_version (version_num) VALUES ('0018');
+ALTER TABLE taskforce ADD COLUMN pool_told TEXT;
+
+INSERT INTO alembic_version (version_num) VALUES ('0019');

@@ -38,7 +38,7 @@ TASKFORCE_SOURCES: Final[Mapping[str, Source]] = {
     **_as_they_are("n_workers", "cluster_id", "job_event_log_fpath", "compound_statuses", "top_task_errors"),
     **_as_they_are("worker_config", "pilot_config", "submit_dict", "claim_agent", "claim_until", "claim_fence"),
     **_as_they_are("submit_failures", "remove_failures", "held_reason", "let_go_at", "revision"),
-    "workers": Computed(),
+    **dict.fromkeys(("workers", "facts", "reasons"), Computed()),
     "origin": Words("origin", {origin: origin.value for origin in Origin}),
     "phase": Words("phase", {phase: phase.value for phase in Phase}),
     "phase_change_log": Log(

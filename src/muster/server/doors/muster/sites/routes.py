@@ -23,13 +23,13 @@ from muster.server.doors.access import SignedIn, roles
 from muster.server.doors.connection import while_connected
 from muster.server.doors.documents import takes
 from muster.server.doors.muster.sites.policy import check_agent, check_claim, check_submitted, check_time
-from muster.server.doors.muster.sites.views import render_claims, render_phase
+from muster.server.doors.muster.sites.views import parse_report, render_claims, render_phase
 from muster.server.doors.reading import SMALL_BODY_BYTES_MAX, parse_id, read_body
 from muster.server.services import record_site_report as reports
 from muster.server.services.claim_taskforces import ClaimRequest, claim_taskforces
 from muster.server.services.parts import Parts
 from muster.server.services.record_site_report import Cluster, HeldClaim
-from muster.server.services.record_statuses import StatusReport, record_statuses
+from muster.server.services.record_statuses import record_statuses
 
 _AGENT = {"access": roles(Role.SYSTEM_TMS)}
 
@@ -113,7 +113,7 @@ async def report(request: SignedIn, parts: NamedDependency[Parts]) -> dict[str, 
     """How workers fare; each field that is sent replaces the one before."""
     told = await read_body(request, SiteReport)
     check_agent(told.agent)
-    recorded = await record_statuses(parts, StatusReport(told.compound_statuses, told.top_task_errors, told.agent))
+    recorded = await record_statuses(parts, parse_report(told))
     return {"unknown": list(recorded.unknown)}
 
 

@@ -1,8 +1,12 @@
-"""How do orders and answers to a site's agent look?"""
+"""How do orders and answers to a site's agent look, and its reports?"""
 
-from muster.client.shapes.sites import Claims, Expected, PhaseAnswer, StartOrder, StopOrder
+import msgspec
+
+from muster.client.shapes.sites import Claims, Expected, PhaseAnswer, SiteReport, StartOrder, StopOrder
+from muster.domain.pool_facts import PoolFacts
 from muster.server.services.claim_taskforces import Claimed
 from muster.server.services.record_site_report import PhaseNow
+from muster.server.services.record_statuses import StatusReport
 from muster.server.services.worker_token import enrolment_secret
 
 
@@ -44,3 +48,14 @@ def render_claims(claimed: Claimed, *, worker_key: bytes, lease_s: float) -> Cla
 def render_phase(now: PhaseNow) -> PhaseAnswer:
     """What a report did."""
     return PhaseAnswer(now.taskforce_uuid, now.phase.value, now.accepted)
+
+
+def parse_report(told: SiteReport) -> StatusReport:
+    """What an agent says of its taskforces."""
+    return StatusReport(
+        told.compound_statuses,
+        told.top_task_errors,
+        told.agent,
+        facts={uuid: PoolFacts(**msgspec.structs.asdict(one)) for uuid, one in told.facts.items()},
+        reasons=told.reasons,
+    )

@@ -1,9 +1,12 @@
-"""How do taskforces look on our door?"""
+"""How do taskforces look on our door, and their workers?"""
 
 from collections.abc import Sequence
 
+from muster.client.shapes.sites import WorkerFacts
+from muster.client.shapes.workers import WorkerPage, WorkerView
 from muster.client.shapes.workflows import PhaseLogView, TaskforceView
 from muster.domain.workflow import PhaseLogEntry, Taskforce
+from muster.server.services.list_workers import WorkerSearch, WorkerUp
 from muster.server.services.read_workflow import WholeTaskforce
 
 
@@ -42,6 +45,8 @@ def render_seen_taskforce(one: Taskforce, log: Sequence[PhaseLogEntry], workers:
         held_reason=one.held_reason,
         let_go_at=one.let_go_at,
         revision=one.revision,
+        facts=None if one.facts is None else WorkerFacts(**vars(one.facts)),
+        reasons=list(one.reasons),
     )
 
 
@@ -54,4 +59,29 @@ def render_entry(entry: PhaseLogEntry) -> PhaseLogView:
         source_event_time=entry.source_event_time,
         source_entity=entry.source_entity,
         context=entry.context,
+    )
+
+
+def render_workers(search: WorkerSearch, found: Sequence[WorkerUp], at: float) -> WorkerPage:
+    """A page of workers; a full one may have a next one."""
+    next_after = str(found[-1].session.number) if len(found) == search.limit else None
+    return WorkerPage(search.workflow_id, at, [_render_worker(one) for one in found], next_after)
+
+
+def _render_worker(one: WorkerUp) -> WorkerView:
+    session = one.session
+    return WorkerView(
+        worker=f"{session.cluster}.{session.proc}@{session.host}",
+        taskforce_uuid=session.taskforce_uuid or "",
+        cluster=session.cluster,
+        proc=session.proc,
+        start=session.start,
+        host=session.host,
+        site=session.site,
+        since=session.begun_at,
+        slots=session.at_once,
+        in_hand=one.in_hand,
+        heard_at=one.heard_at,
+        until=session.until,
+        isolation=session.isolation or "",
     )

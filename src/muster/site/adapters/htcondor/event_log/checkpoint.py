@@ -4,19 +4,20 @@ A checkpoint that is damaged, or of another form, is none: the log is read again
 reader's to see (inode, size, and the bytes before the offset).
 """
 
+import contextlib
+import gc
 import hashlib
-import logging
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from muster.site.adapters.durable import write_file
-from muster.site.adapters.htcondor.event_log.cluster_tally import ERRORS_MAX, PLACES_MAX, ClusterTally
-from muster.site.adapters.htcondor.event_log.counted import CountedTexts
+from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
 from muster.site.adapters.htcondor.event_log.log_file import LogFile
 from muster.site.adapters.htcondor.event_log.log_tally import DamageReport, LogTally
 from muster.site.adapters.htcondor.event_log.proc_entries import FIELDS
@@ -26,10 +27,10 @@ _MAGIC = f"muster event log 1 {sys.byteorder}\n".encode()
 _DIGEST_BYTES = 32
 _EVENT_BYTES = 128  # of the last event the header is enough
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("muster.site")
 
 
-class SavedFile(msgspec.Struct, array_like=True, frozen=True):
+class SavedFile(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """See `LogFile`."""
 
     inode: int
@@ -38,7 +39,7 @@ class SavedFile(msgspec.Struct, array_like=True, frozen=True):
     mark: bytes
 
 
-class SavedCluster(msgspec.Struct, array_like=True, frozen=True):
+class SavedCluster(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """See `ClusterTally`; `entries` as in `FIELDS`."""
 
     cluster: int
@@ -68,7 +69,7 @@ class SavedCluster(msgspec.Struct, array_like=True, frozen=True):
     entries: list[bytes]
 
 
-class Saved(msgspec.Struct, array_like=True, frozen=True):
+class Saved(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Everything; the last file is that of the path."""
 
     files: list[SavedFile]
@@ -102,29 +103,42 @@ def load(path: Path) -> Saved | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("checkpoint cannot be read, the log is read again: %s: %s", path, error.strerror)
+        log.warning("a checkpoint cannot be read, the log is read again", path=str(path), error=error.strerror)
         return None
     begin = len(_MAGIC) + _DIGEST_BYTES
     digest, payload = content[len(_MAGIC) : begin], content[begin:]
     if not content.startswith(_MAGIC) or hashlib.sha256(payload).digest() != digest:
-        log.warning("checkpoint is damaged, the log is read again: %s", path)
+        log.warning("a checkpoint is damaged, the log is read again", path=str(path))
         return None
     try:
         saved = msgspec.msgpack.decode(payload, type=Saved)
     except msgspec.DecodeError as error:
-        log.warning("checkpoint is of another form, the log is read again: %s: %s", path, error)
+        log.warning("a checkpoint is of another form, the log is read again", path=str(path), error=str(error))
         return None
     return saved if saved.files else None
 
 
 def restore_tally(saved: Saved, tally: LogTally) -> None:
     """Put what was saved into an empty tally."""
-    for one in saved.clusters:
-        tally.add(_restore(one))
+    with _no_collection():
+        for one in saved.clusters:
+            tally.add(_restore(one))
     tally.numbers.update(saved.numbers)
     count, size_bytes, first = saved.damage
     tally.damage = DamageReport(count, size_bytes, [Damage(*one) for one in first])
     tally.changed.update(tally.clusters.values())  # what was told before is not known
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Many objects are made, none of which is garbage: to look for it again and again takes longer than to make them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _dump(tally: ClusterTally) -> SavedCluster:
@@ -173,8 +187,8 @@ def _restore(saved: SavedCluster) -> ClusterTally:
     tally.pilot_words, tally.word_slots = saved.pilot_words, saved.word_slots
     tally.holds = saved.holds
     tally.hold_slots = {reason: slot for slot, reason in enumerate(saved.holds)}
-    tally.error_texts = CountedTexts.restore(ERRORS_MAX, saved.errors)
-    tally.place_texts = CountedTexts.restore(PLACES_MAX, saved.places)
+    tally.error_texts.restore(saved.errors)
+    tally.place_texts.restore(saved.places)
     tally.apart, tally.corrected = saved.apart, saved.corrected
     for name, entries in zip(FIELDS, saved.entries, strict=True):
         getattr(tally, name).frombytes(entries)

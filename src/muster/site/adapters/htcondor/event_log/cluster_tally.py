@@ -27,7 +27,7 @@ PLACES_MAX = 100_000
 WORDS_MAX = 256
 HOLDS_MAX = 16_384
 _FIRST_HOLD = 16
-_PHASE, _DISCONNECTED, _FAILED_START = 0b111, 0b1000, 0b10000
+PHASE_BITS, _DISCONNECTED, _FAILED_START = 0b111, 0b1000, 0b10000
 
 SATURATED = 65_535
 HAPPENINGS = (
@@ -126,11 +126,17 @@ class ClusterTally(ProcEntries):
         word, counts = self.words[index], self.counts
         if old:
             counts[old << 16 | word] -= 1
+            if old in ENDED:
+                self.n_ended -= 1
+        else:
+            self.n_procs += 1
         if new:
             key = new << 16 | word
             counts[key] = counts.get(key, 0) + 1
-        self.n_procs += bool(new) - bool(old)
-        self.n_ended += (new in ENDED) - (old in ENDED)
+            if new in ENDED:
+                self.n_ended += 1
+        else:
+            self.n_procs -= 1
         self.states[index] = new
         if new not in ON_A_MACHINE and (self.places[index] or self.flags[index]):
             self._leave_machine(index)
@@ -153,14 +159,16 @@ class ClusterTally(ProcEntries):
     def start(self, index: int, started: int, place: bytes) -> None:
         """A proc starts on a machine: what its pilot said before does not hold any more."""
         self.numbers["starts"] += 1
-        if self.starts[index]:
+        n_starts = self.starts[index]
+        if n_starts:
             self.numbers["restarts"] += 1
-        self.starts[index] = min(self.starts[index] + 1, SATURATED)
+        if n_starts < SATURATED:
+            self.starts[index] = n_starts + 1
         self.started[index] = started
         if self.words[index] or self.errors[index]:
             self.forget_values(index)
         self.become(index, RUNNING)
-        if self.flags[index]:
+        if self.flags[index] & (_DISCONNECTED | _FAILED_START):
             self._unflag(index, _DISCONNECTED | _FAILED_START)
         if self.places[index]:
             self.place_texts.leave(self.places[index])
@@ -177,7 +185,8 @@ class ClusterTally(ProcEntries):
         """A proc ended; `how` as in `exits`. Only the first end counts."""
         if self.move(index, number):
             self.exits[index] = how
-            self.ended_at = max(ended_at, self.ended_at or -math.inf)
+            if self.ended_at is None or ended_at > self.ended_at:
+                self.ended_at = ended_at
 
     def say(self, index: int, value: bytes, text: str) -> None:
         """The pilot of a proc named its status, as bytes of the log and as text. After the end nothing is heard."""
@@ -218,13 +227,6 @@ class ClusterTally(ProcEntries):
 
     # -- what goes on beside its state
 
-    def transfer(self, index: int, phase: int) -> None:
-        """A proc's files are on their way; `phase` as in `events.PHASES`, 0 for none."""
-        flags = self.flags[index]
-        self.phases[flags & _PHASE] -= 1
-        self.phases[phase] += 1
-        self.flags[index] = flags & ~_PHASE | phase
-
     def disconnect(self, index: int) -> None:
         """The machine of a proc is out of reach."""
         self.numbers["disconnects"] += 1
@@ -259,9 +261,12 @@ class ClusterTally(ProcEntries):
         if self.places[index]:
             self.place_texts.leave(self.places[index])
             self.places[index] = NONE
-        if self.flags[index] & (_PHASE | _DISCONNECTED):
-            self.transfer(index, 0)
-            self._unflag(index, _DISCONNECTED)
+        flags = self.flags[index]
+        if flags:
+            self.phases[flags & PHASE_BITS] -= 1
+            self.phases[0] += 1
+            self.numbers["disconnected"] -= bool(flags & _DISCONNECTED)
+            self.flags[index] = flags & _FAILED_START
 
     # -- what others know
 

@@ -54,19 +54,20 @@ class CountedTexts:
             yield OTHER_TEXT, self._holders[OTHER]
 
     def dump(self) -> list[tuple[bytes, int]]:
-        """Every slot in its order, for `restore`."""
+        """Every slot in its order, for `restore`; empty where nobody has a text."""
+        if not self._slots and not self._holders[OTHER]:
+            return []
         return list(zip(self._texts, self._holders, strict=True))
 
-    @classmethod
-    def restore(cls, limit: int, dumped: Sequence[tuple[bytes, int]]) -> "CountedTexts":
-        """As it was."""
-        made = cls(limit)
-        made._texts = [text for text, _ in dumped]
-        made._holders = array("q", [holders for _, holders in dumped])
+    def restore(self, dumped: Sequence[tuple[bytes, int]]) -> None:
+        """Make one that is empty as it was when it was dumped."""
+        if not dumped:
+            return
+        self._texts = [text for text, _ in dumped]
+        self._holders = array("q", [holders for _, holders in dumped])
         rest = range(OTHER + 1, len(dumped))
-        made._slots = {made._texts[slot]: slot for slot in rest if made._holders[slot]}
-        made._free = [slot for slot in rest if not made._holders[slot]]
-        return made
+        self._slots = {self._texts[slot]: slot for slot in rest if self._holders[slot]}
+        self._free = [slot for slot in rest if not self._holders[slot]]
 
     def _place(self, text: bytes) -> int:
         if len(self._slots) >= self._limit:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from pathlib import Path
 
-from muster.site.adapters.htcondor.event_log.split import TERMINATOR, Damage, find_header
+from muster.site.adapters.htcondor.event_log.split import TERMINATOR, Damage, find_next_header
 
-BLOCK_BYTES = 1 << 17  # its events fit into the cache of a core
+BLOCK_BYTES = 1 << 18  # its events fit into the cache of a core
 EVENT_BYTES_MAX = 4 << 20
 """More than this without a terminator is no event: one is a few kilobytes."""
 HEAD_BYTES = 256
@@ -45,7 +45,7 @@ class LogFile:
         self.offset = offset
         self.head = head
         self.mark = mark
-        self._seen = (-1, -1)
+        self._seen = self._now = (-1, -1)
 
     @classmethod
     def open(cls, path: Path) -> "LogFile":
@@ -59,10 +59,9 @@ class LogFile:
     def inspect(self) -> Condition:
         """What happened to it since the last look?"""
         status = os.fstat(self._descriptor)
-        seen = (status.st_size, status.st_mtime_ns)
-        if seen == self._seen:
+        self._now = (status.st_size, status.st_mtime_ns)
+        if self._now == self._seen:
             return Condition.UNCHANGED
-        self._seen = seen
         if status.st_size >= self.offset:
             if self.holds(self.offset, self.mark):
                 return Condition.GROWN
@@ -76,6 +75,10 @@ class LogFile:
     def holds(self, offset: int, mark: bytes) -> bool:
         """Do these bytes end at an offset?"""
         return os.pread(self._descriptor, len(mark), offset - len(mark)) == mark
+
+    def rest(self) -> None:
+        """All was read that was there at the last look."""
+        self._seen = self._now
 
     def look_again(self) -> None:
         """There is more to read than was read: the next look finds it grown."""
@@ -96,16 +99,18 @@ class LogFile:
         self.mark = os.pread(self._descriptor, min(offset, MARK_BYTES), max(0, offset - MARK_BYTES))
 
     def read_blocks(self) -> Iterator[tuple[int, bytes | Damage]]:
-        """What can be read now, a block or so at a time: where it begins, and whole events or what is passed over."""
+        """What can be read now, a block at a time: where it begins, and events, or what is passed over.
+
+        Behind the last whole event of a block there may be more: it is given again with the next one.
+        """
         wanted = BLOCK_BYTES
         while True:
             data = os.pread(self._descriptor, wanted, self.offset)
             end = data.rfind(TERMINATOR)
             begin = self.offset
             if end >= 0:
-                block = data[: end + len(TERMINATOR)]
-                self._advance(block)
-                yield begin, block
+                self._advance(data, end + len(TERMINATOR))
+                yield begin, data
                 if len(data) < wanted:
                     return
                 wanted = BLOCK_BYTES
@@ -114,13 +119,13 @@ class LogFile:
             elif wanted < EVENT_BYTES_MAX:
                 wanted = EVENT_BYTES_MAX
             else:
-                header = find_header(data)
+                header = find_next_header(data)
                 skipped = header if header > 0 else len(data) - _HEADER_BYTES
-                self._advance(data[:skipped])
+                self._advance(data, skipped)
                 yield begin, Damage(begin, skipped, "no end of an event")
 
-    def _advance(self, taken: bytes) -> None:
+    def _advance(self, data: bytes, taken: int) -> None:
         if len(self.head) < HEAD_BYTES and self.offset == len(self.head):
-            self.head = (self.head + taken[:HEAD_BYTES])[:HEAD_BYTES]
-        self.mark = (self.mark + taken[-MARK_BYTES:])[-MARK_BYTES:]
-        self.offset += len(taken)
+            self.head = (self.head + data[: min(taken, HEAD_BYTES)])[:HEAD_BYTES]
+        self.mark = (self.mark + data[max(0, taken - MARK_BYTES) : taken])[-MARK_BYTES:]
+        self.offset += taken

@@ -72,8 +72,6 @@ class LogReader:
         left = at_most_bytes
         for file in list(self._files):
             condition = file.inspect()
-            if condition is Condition.UNCHANGED:
-                continue
             if condition is Condition.EDITED:
                 self._count_anew()
                 return True
@@ -83,17 +81,27 @@ class LogReader:
             elif condition is Condition.REPLACED:
                 self._tell(Damage(file.offset, 0, "overwritten"))
                 file.start_over()
-            for begin, found in file.read_blocks():
-                if isinstance(found, Damage):
-                    self._tell(found)
-                    left -= found.size_bytes
-                else:
-                    self._tally.take_block(split_block(found), begin)
-                    left -= len(found)
+            if condition is not Condition.UNCHANGED:
+                left -= self._read_file(file, left)
                 if left <= 0:
-                    file.look_again()
                     return True
         return False
+
+    def _read_file(self, file: LogFile, at_most_bytes: int) -> int:
+        """Returns how many bytes were read."""
+        read_bytes = 0
+        file.look_again()  # also if an error comes between
+        for begin, found in file.read_blocks():
+            if isinstance(found, Damage):
+                self._tell(found)
+                read_bytes += found.size_bytes
+            else:
+                self._tally.take_block(split_block(found), begin)
+                read_bytes += len(found)
+            if read_bytes >= at_most_bytes:
+                return read_bytes
+        file.rest()
+        return read_bytes
 
     @property
     def clusters(self) -> Mapping[int, ClusterTally]:

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from muster.site.adapters.htcondor.event_log import chirps
 from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, Correction
 from muster.site.adapters.htcondor.event_log.event_bodies import (
     CHIRP_AT,
@@ -16,14 +15,21 @@ from muster.site.adapters.htcondor.event_log.event_bodies import (
     name_taskforce,
     pass_over,
 )
-from muster.site.adapters.htcondor.event_log.events import Number, code_of
-from muster.site.adapters.htcondor.event_log.split import Block, Damage, find_text, split_damaged
+from muster.site.adapters.htcondor.event_log.events import NEXT, Number, code_of
+from muster.site.adapters.htcondor.event_log.split import Block, Damage, find_header, split_damaged
 from muster.site.adapters.htcondor.event_log.times import LogClock
 
 CLUSTERS_MAX = 65_536
 DAMAGE_KEPT = 20
 KNOWN_MAX = 10_000
 _CHIRP, _AD = code_of(Number.GENERIC), code_of(Number.AD_INFORMATION)
+_LOOKED_AT = 4
+_OF_STATES = {
+    code_of(number): number
+    for number in NEXT
+    if number not in (Number.GENERIC, Number.FILE_TRANSFER, Number.REMOTE_ERROR)  # they change none that is known
+}
+_CLOSE = ord(")")
 _ID = re.compile(rb"(\d{1,10})\.(-?\d{1,10})\.\d{1,10}")
 
 
@@ -67,35 +73,31 @@ class LogTally:
         """Count the events of a block, which begins at a byte of its file."""
         takes, known, clock = self._takes, self._known, self.clock
         last: dict[ClusterTally, bytes] = {}
-        name_at, name_end = self._find_names(block)
+        id_end, text_after = _find_places(block)
+        name_at, name_end = text_after + CHIRP_AT, text_after + CHIRP_END
         for code, event in zip(block.codes, block.events, strict=True):
             try:
                 if code == _CHIRP:
-                    close = event.find(b")")
-                    name = event[close + name_at : close + name_end]
-                    take = OF_CHIRPS[name] if name in OF_CHIRPS else _find_chirp(event)
+                    close = id_end if event[id_end] == _CLOSE else event.find(b")")
+                    take = OF_CHIRPS.get(event[close + name_at : close + name_end], pass_over)
                     if take is None:
                         continue
                 else:
                     take = takes.get(code)
                     if take is None:
                         continue
-                    close = event.find(b")")
+                    close = id_end if event[id_end] == _CLOSE else event.find(b")")
                 token = event[5:close]
-                if token in known:
-                    tally, index = known[token]
-                else:
-                    tally, index = self._find_proc(token, code)
+                tally, index = known.get(token) or self._find_proc(token, code)
                 if index < 0 or tally.corrected:
                     take = self._reconsider(take, tally, index, code, event)
-                # Behind the id comes the stamp; its one or two words are over at the first space from the 13th byte on.
-                take(tally, index, event, event.find(b" ", close + 13) + 1, clock)
-                last[tally] = event
-            except ValueError as error:
+                take(tally, index, event, close + text_after, clock)
+                if take is not pass_over:
+                    last[tally] = event
+            except (ValueError, IndexError) as error:
+                self._date(last)
                 self._take_rest(block, code, event, begin, str(error))
-        for tally, event in last.items():
-            tally.last_event = event
-        self.changed.update(last)
+        self._date(last)
         self._count(block, begin)
 
     def rest(self) -> None:
@@ -111,6 +113,8 @@ class LogTally:
     def add(self, tally: ClusterTally) -> None:
         """Go on with a tally that was kept."""
         self.clusters[tally.cluster] = tally
+        if tally.limit is not None:
+            self._limits[tally.cluster] = tally.limit
         if tally.taskforce is None and tally.ads_to_ask:
             self._ask_ads_of(tally)
 
@@ -143,22 +147,23 @@ class LogTally:
             self.changed.discard(tally)
             self._ask_no_more(tally)
 
+    def _date(self, last: dict[ClusterTally, bytes]) -> None:
+        for tally, event in last.items():
+            tally.last_event = event
+        self.changed.update(last)
+        last.clear()
+
     def _take_rest(self, block: Block, code: bytes, event: bytes, begin: int, why: str) -> None:
-        """An event is not what it should be. Was it cut off before its text, so that there is another behind it?"""
+        """An event is not what it should be, or its time is not as long as that of the first one."""
         begin += block.offset_of(event)
         rest = split_damaged([event])
-        if rest.events and rest.events[0] is not event:
+        if rest.events and (rest.events[0] is not event or len(block.events) > 1):
             block.numbers[code] -= 1
-            self.take_block(rest, begin)
+            self.take_block(
+                rest, begin
+            )  # there was another event behind one that was cut off before its text; or this one alone
         else:
             self.damage.add(Damage(begin, len(event), why))
-
-    def _find_names(self, block: Block) -> tuple[int, int]:
-        """Where in a chirp its name stands, from the end of the id on: the first time of the block shows how long others are."""
-        event = block.events[0] if block.events else b""
-        close = event.find(b")")
-        text_at = event.find(b" ", close + 13) + 1
-        return text_at - close + CHIRP_AT, text_at - close + CHIRP_END
 
     def _find_proc(self, token: bytes, code: bytes) -> tuple[ClusterTally, int]:
         match = _ID.fullmatch(token)
@@ -188,7 +193,8 @@ class LogTally:
     def _reconsider(self, take: Take, tally: ClusterTally, index: int, code: bytes, event: bytes) -> Take:
         if index < 0:
             return OF_CLUSTERS.get(code, take)
-        if code == _CHIRP or not tally.is_outdated(index, Number(int(event[:3])), self.clock.read(event)):
+        number = _OF_STATES.get(code)
+        if number is None or not tally.is_outdated(index, number, self.clock.read(event)):
             return take
         return pass_over
 
@@ -216,9 +222,11 @@ class LogTally:
             self.damage.add(replace(damage, offset=begin + damage.offset))
 
 
-def _find_chirp(event: bytes) -> Take | None:
-    """It is not the pilot that speaks, or the time before the text is not as long as that of others."""
-    text_at = find_text(event)
-    if not event.startswith(chirps.PREFIX, text_at):
-        return pass_over
-    return OF_CHIRPS.get(event[text_at + CHIRP_AT : text_at + CHIRP_END])
+def _find_places(block: Block) -> tuple[int, int]:
+    """Where the id ends in the first event that is one, and how much farther the text begins: mostly as in all others."""
+    for event in block.events[:_LOOKED_AT]:  # the first may be damaged
+        match = find_header(event)
+        if match is not None:
+            close = event.find(b")")
+            return close, match.end() - close
+    return 0, 0

@@ -67,17 +67,18 @@ def split_block(block: bytes) -> Block:
     """Cut a block into its events.
 
     Args:
-        block: one event or more; ends with a terminator. What is damaged may stand anywhere in it.
+        block: what is damaged may stand anywhere in it. What is behind its last terminator is left out.
     """
-    events = block[: -len(TERMINATOR)].split(TERMINATOR)
+    events = block.split(TERMINATOR)
+    end = len(block) - len(events.pop())
     codes = list(map(_CODE, events))
     numbers = Counter(codes)
     if (
         numbers.keys() <= CODES
-        and b"\0" not in block
-        and _count_headers(block) == len(events)
-        and block.count(_AD_TEXT)
-        == numbers[_AD]  # nobody looks into them, and so sees that there is another event in one
+        and block.find(b"\0", 0, end) < 0
+        and _count_headers(block, end) == len(events)
+        # Into these nobody looks, who would see that there is another event in one.
+        and block.count(_AD_TEXT, 0, end) == numbers[_AD]
     ):
         return Block(codes, events, numbers)
     return split_damaged(events)
@@ -104,25 +105,22 @@ def split_damaged(pieces: list[bytes]) -> Block:
     return found
 
 
-def _count_headers(block: bytes) -> int:
-    first, last = block.find(_SUBPROC), block.rfind(_SUBPROC)
+def _count_headers(block: bytes, end: int) -> int:
+    first, last = block.find(_SUBPROC, 0, end), block.rfind(_SUBPROC, 0, end)
     # With the day behind it, there is more to look for, which is found twice as fast. On one day it finds the same, but for headers
     # that were cut off in the day; and such an event has not its text in its place, which whoever reads it notices.
     with_day = block[first : block.find(b" ", first + len(_SUBPROC)) + 1]
     if block.startswith(with_day, last):
-        return block.count(with_day)
-    return block.count(_SUBPROC)
+        return block.count(with_day, 0, end)
+    return block.count(_SUBPROC, 0, end)
 
 
-def find_text(event: bytes) -> int:
-    """Where the text behind the header begins. Raises ValueError where there is no header."""
-    match = _HEADER.match(event)
-    if match is None:
-        raise ValueError("no header")
-    return match.end()
+def find_header(event: bytes) -> re.Match[bytes] | None:
+    """The header that an event begins with, up to its text."""
+    return _HEADER.match(event)
 
 
-def find_header(data: bytes) -> int:
+def find_next_header(data: bytes) -> int:
     """Where the first line begins, after the first byte, that looks like a header; -1 if none does."""
     match = _HEADER_LINE.search(data)
     return match.end() if match else -1

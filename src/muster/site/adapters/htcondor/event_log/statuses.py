@@ -4,9 +4,9 @@ Different from upstream on purpose: what a pilot said is forgotten at each start
 and a map that has become empty is told as `{}`, so that what was in it goes away (tms.md 6.3 to 6.5, 11).
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
 from muster.site.adapters.htcondor.event_log.events import HELD, PHASES
@@ -17,6 +17,7 @@ from muster.site.adapters.htcondor.event_log.times import LogClock
 TOP_ERRORS = 10
 _FIRST_HOLD = 16
 
+_Key = TypeVar("_Key")
 Statuses = dict[str, dict[str, int]]
 Errors = dict[str, int]
 
@@ -81,22 +82,22 @@ class ProcReport:
 
 def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
     """The counts of a cluster as they are now. Costs as much as there are distinct statuses, errors and machines."""
-    statuses: Counter[tuple[str, str | None]] = Counter()
-    states: Counter[int] = Counter()
-    holds: Counter[str] = Counter()
+    statuses: dict[tuple[str, str | None], int] = {}
+    states: dict[int, int] = {}
+    holds: dict[str, int] = {}
     for key, count in tally.counts.items():
         if count:
             state, hold = _split_state(tally, key >> 16)
-            statuses[render_status(state, hold), tally.pilot_words[key & 0xFFFF]] += count
-            states[state] += count
+            _add(statuses, (render_status(state, hold), tally.pilot_words[key & 0xFFFF]), count)
+            _add(states, state, count)
             if hold is not None:
-                holds[render_hold(*hold)] += count
-    hosts: Counter[str] = Counter()
-    sites: Counter[str] = Counter()
+                _add(holds, render_hold(*hold), count)
+    hosts: dict[str, int] = {}
+    sites: dict[str, int] = {}
     for place, count in tally.place_texts.items():
         host, _, site = place.decode(errors="replace").partition("\n")
-        hosts[host] += count
-        sites[site or host] += count
+        _add(hosts, host, count)
+        _add(sites, site or host, count)
     return ClusterReport(
         cluster=tally.cluster,
         taskforce=tally.taskforce,
@@ -104,15 +105,13 @@ def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
         n_left=tally.n_procs - tally.n_ended,
         ended_at=tally.ended_at,
         last_event_at=_read_time(tally.last_event, clock),
-        statuses=dict(statuses),
-        errors=dict(
-            Counter({text.decode(): count for text, count in tally.error_texts.items()}).most_common(TOP_ERRORS)
-        ),
-        states=dict(states),
-        holds=dict(holds),
+        statuses=statuses,
+        errors=_find_top_errors(tally),
+        states=states,
+        holds=holds,
         holds_so_far=_sum_holds(tally),
-        hosts=dict(hosts),
-        sites=dict(sites),
+        hosts=hosts,
+        sites=sites,
         phases={name: count for name, count in zip(PHASES, tally.phases, strict=True) if name and count},
         numbers={name: count for name, count in tally.numbers.items() if count},
         is_factory=tally.is_factory,
@@ -180,11 +179,20 @@ def _split_state(tally: ClusterTally, state: int) -> tuple[int, tuple[int, int] 
     return (HELD, tally.holds[state - _FIRST_HOLD]) if state >= _FIRST_HOLD else (state, None)
 
 
+def _add(counts: dict[_Key, int], key: _Key, count: int) -> None:
+    counts[key] = counts.get(key, 0) + count
+
+
+def _find_top_errors(tally: ClusterTally) -> Errors:
+    counts = sorted(tally.error_texts.items(), key=lambda item: -item[1])[:TOP_ERRORS]
+    return {text.decode(): count for text, count in counts}
+
+
 def _sum_holds(tally: ClusterTally) -> dict[str, int]:
-    sums: Counter[str] = Counter()
+    sums: dict[str, int] = {}
     for reason, count in tally.hold_numbers.items():
-        sums[render_hold(*reason)] += count
-    return dict(sums)
+        _add(sums, render_hold(*reason), count)
+    return sums
 
 
 def _read_time(event: bytes, clock: LogClock) -> float | None:

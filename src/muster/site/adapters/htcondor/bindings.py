@@ -1,0 +1,107 @@
+"""What is the schedd asked through HTCondor's own bindings? Calls that block, with plain values in and out, for `schedd.Schedd`.
+
+The bindings have one error for everything (htcondor-notes.md 1). So whoever changes something and is answered by an error cannot know
+whether it was done: `UnavailableError` says so, and the caller asks the queue. What the schedd itself refused is told by what it says.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import classad2
+import htcondor2
+
+from muster.domain.errors import RejectedError, UnavailableError
+from muster.site.adapters.htcondor.classads import Values, read_ads
+
+SUBMIT_REFUSED = ("Failed to create job ad", "expected next ProcId", "Failed to create new proc", "errmsg=Submit")
+"""What stands in HTCondor's text when a description, or the number of procs, was refused: then nothing was placed."""
+
+
+def submit(name: str, description: Mapping[str, str], count: int) -> int:
+    """See `Schedd.submit`. `name`, here and below: of the schedd."""
+    with schedd_errors("submit", name):
+        try:
+            return int(_locate(name).submit(htcondor2.Submit(dict(description)), count=count).cluster())
+        except htcondor2.HTCondorException as error:
+            text = str(error)
+            if any(words in text for words in SUBMIT_REFUSED):
+                raise RejectedError(explain_refusal(text, count)) from error
+            raise
+
+
+def query(name: str, constraint: str, attributes: Sequence[str], limit: int, factories: bool) -> list[dict[str, Any]]:  # noqa: FBT001 - positions cross the border
+    """See `Schedd.query`."""
+    options = htcondor2.QueryOpt.IncludeClusterAd if factories else htcondor2.QueryOpt.Default
+    with schedd_errors("query", name):
+        return _plain(_locate(name).query(constraint, list(attributes), limit=limit, opts=options), attributes)
+
+
+def find_whole(name: str, constraint: str) -> Values | None:
+    """See `Schedd.find_whole`."""
+    with schedd_errors("query", name):
+        return next(iter(read_ads(_locate(name).query(constraint, limit=1))), None)
+
+
+def history(name: str, constraint: str, attributes: Sequence[str], match: int, since: str) -> list[dict[str, Any]]:
+    """See `Schedd.history`."""
+    further = {"since": since} if since else {}
+    with schedd_errors("history", name):
+        return _plain(_locate(name).history(constraint, list(attributes), match=match, **further), attributes)
+
+
+def act(name: str, action: str, constraint: str, reason: str) -> tuple[int, int, int]:
+    """See `Schedd.act`. `action`: as `htcondor2.JobAction` has it. Returns how many it was done to, who forbid it, and that refused it."""
+    with schedd_errors(action, name):
+        # A plain text would be lost: the bindings pass on only a pair (htcondor-notes.md 4).
+        told = _locate(name).act(htcondor2.JobAction[action], constraint, reason=(reason, "0"))
+        refused = int(told["TotalBadStatus"]) + int(told["TotalError"])
+        return int(told["TotalSuccess"]), int(told["TotalPermissionDenied"]), refused
+
+
+def check_expression(text: str) -> str | None:
+    """Why a text is no ClassAd expression; None: it is one."""
+    try:
+        classad2.ExprTree(text)
+    except classad2.ClassAdException as error:
+        return str(error)
+    return None
+
+
+@contextlib.contextmanager
+def schedd_errors(what: str, name: str) -> Iterator[None]:
+    """HTCondor's errors in; UnavailableError out, naming the call and the schedd."""
+    try:
+        yield
+    except (htcondor2.HTCondorException, OSError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UnavailableError(f"{what}: the schedd {name or 'of this machine'} says: {said}") from error
+
+
+def explain_refusal(text: str, count: int) -> str:
+    """HTCondor's words in one line, and what they mean where they do not say it."""
+    said = " ".join(text.split())
+    if "expected next ProcId" in said or "Failed to create new proc" in said:
+        return (
+            f"n_workers {count}: the schedd takes no more procs in one submission, or of one owner: MAX_JOBS_PER_SUBMISSION and "
+            f"MAX_JOBS_PER_OWNER of its configuration (it says: {said})"
+        )
+    return said
+
+
+def _locate(name: str) -> htcondor2.Schedd:
+    """Made anew for each call: it remembers an address, and a schedd that was started again has another."""
+    if not name:
+        return htcondor2.Schedd()
+    found = htcondor2.Collector().locate(htcondor2.DaemonType.Schedd, name)
+    if not found:
+        raise UnavailableError(f"the collector knows no schedd {name!r}: MUSTER_SITE_CONDOR_SCHEDD")
+    return htcondor2.Schedd(found)
+
+
+def _plain(ads: Sequence[Any], attributes: Sequence[str]) -> list[dict[str, Any]]:
+    plain: list[dict[str, Any]] = []
+    for ad in ads:
+        values = ((name, ad.get(name)) for name in attributes)
+        plain.append({name: value for name, value in values if isinstance(value, (str, int, float, bool))})
+    return plain

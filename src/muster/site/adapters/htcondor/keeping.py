@@ -1,0 +1,94 @@
+"""How long is kept what clusters left that are over? By a table of rules: small after a while, gone later, and never more than so much.
+
+Only folders of clusters that have left the queue, and of which the service was told, are here: no job names anything in them.
+"""
+
+import gzip
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from muster.site.adapters.durable import TEMPORARY
+from muster.site.adapters.htcondor.folder import PoolFolder
+
+PACKED = ".gz"
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class KeepingRules:
+    """What an operator wants kept.
+
+    Args:
+        packed_after_s: files are compressed so long after a cluster's end.
+        kept_s: everything is deleted so long after it.
+        bytes_max: of all together; the oldest go first.
+    """
+
+    packed_after_s: float = 86_400.0
+    kept_s: float = 10 * 86_400.0
+    bytes_max: int = 1 << 30
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """What one pass has done."""
+
+    packed: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True)
+class _Ended:
+    path: Path
+    at: float
+    size_bytes: int
+
+
+def tidy(folder: PoolFolder, rules: KeepingRules, *, now: float) -> Tidied:
+    """One pass over what is kept. `now`: seconds since the epoch. Raises OSError."""
+    ended = sorted(_list_ended(folder.ended), key=lambda one: one.at, reverse=True)
+    packed = deleted = 0
+    total = 0
+    for one in ended:  # the newest first
+        if now - one.at > rules.kept_s or total + one.size_bytes > rules.bytes_max:
+            shutil.rmtree(one.path, ignore_errors=True)
+            deleted += 1
+            continue
+        if now - one.at > rules.packed_after_s:
+            packed += sum(_pack(path) for path in _list_files(one.path))
+        total += sum(path.stat().st_size for path in _list_files(one.path))
+    for path in folder.list_forgotten_files():
+        if now - path.stat().st_mtime > rules.kept_s:
+            path.unlink()
+    return Tidied(packed, deleted)
+
+
+def _list_ended(folder: Path) -> Iterator[_Ended]:
+    for path in folder.iterdir():
+        files = list(_list_files(path))
+        # Packing leaves a file's time as it is; the folder's own is that of the last name in it.
+        at = max((file.stat().st_mtime for file in files), default=path.stat().st_mtime)
+        yield _Ended(path, at, sum(file.stat().st_size for file in files))
+
+
+def _list_files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _pack(path: Path) -> bool:
+    """Compress a file; an empty one is deleted. False: it is packed already."""
+    if path.suffix == PACKED:
+        return False
+    status = path.stat()
+    if status.st_size:
+        draft = path.with_name(f"{TEMPORARY}{path.name}")
+        with path.open("rb") as plain, gzip.open(draft, "wb", compresslevel=6) as packed:
+            shutil.copyfileobj(plain, packed, _CHUNK)
+        os.utime(draft, (status.st_atime, status.st_mtime))
+        draft.chmod(0o600)
+        draft.replace(path.with_name(f"{path.name}{PACKED}"))
+    path.unlink()
+    return True

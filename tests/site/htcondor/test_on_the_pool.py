@@ -1,0 +1,217 @@
+"""What does a real schedd make of clusters of which the contract of all pools knows nothing: large, held, lost and doubled ones?"""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from muster.domain.errors import RejectedError
+from muster.site.adapters.htcondor.describe import AGENT, TAG, Policy, quote
+from muster.site.adapters.htcondor.folder import Workers
+from muster.site.adapters.htcondor.hold_policy import HoldPolicy
+from muster.site.adapters.htcondor.pool import CondorPool
+from muster.site.adapters.htcondor.removing import is_gone_within
+from muster.site.adapters.htcondor.rules import Rules
+from muster.site.adapters.htcondor.schedd import Action, Schedd
+from muster.site.ports.pool import ClusterSpec, Observation, Request
+from services.condor import Condor
+
+pytestmark = [pytest.mark.anyio, pytest.mark.server, pytest.mark.timeout(120)]
+
+DEADLINE_S = 60.0
+NOWHERE = Request(requirements="false", memory_bytes=1 << 20, disk_bytes=1 << 20)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def pool(condor: Condor, tmp_path: Path) -> AsyncIterator[CondorPool]:
+    pool = await open_pool(tmp_path)
+    yield pool
+    for placed in await pool.list_placed():
+        await pool.remove(placed.cluster, grace_s=0)
+    await pool.close()
+
+
+async def open_pool(folder: Path, name: str = "site") -> CondorPool:
+    bundle = folder / "worker"
+    bundle.touch()
+    rules = Rules(
+        Policy(agent=folder.name, starts_max=2, factory_from=2000, materialized_max=50),
+        Workers({}, bundle),
+        HoldPolicy(holds_max=1, first_s=0.2, delay_s_max=0.2),
+        truth_s=2.0,
+    )
+    return await CondorPool.open(folder / name, Schedd(), rules)
+
+
+def spec(*argv: str, n_workers: int = 1, request: Request = NOWHERE, **fields: object) -> ClusterSpec:
+    return ClusterSpec(n_workers, "s3cret", fence=3, argv=argv or ("true",), request=request, **fields)  # type: ignore[arg-type]
+
+
+async def wait_until(pool: CondorPool, cluster: int, is_so: Callable[[Observation], bool]) -> Observation:
+    seen = await pool.observe(cluster)
+    with anyio.move_on_after(DEADLINE_S):
+        while not is_so(seen):
+            await pool.wait_for_change(timeout_s=0.5)
+            seen = await pool.observe(cluster)
+        return seen
+    raise AssertionError(f"not within {DEADLINE_S:g} s (last seen: {seen})")
+
+
+async def test_a_hundred_thousand_workers_are_placed_at_once_and_all_of_them_wait(pool: CondorPool) -> None:
+    cluster = await pool.submit(spec(n_workers=100_000), tag="TF-large")
+
+    seen = await wait_until(pool, cluster, lambda seen: seen.counts == {("IDLE", None): 100_000})
+    queued = await Schedd().query(f"ClusterId == {cluster}", ["ProcId"])
+    assert seen.n_left == 100_000
+    assert len(queued) <= 100
+
+    await pool.remove(cluster, grace_s=0)
+
+    seen = await pool.observe(cluster)
+    assert (seen.counts, seen.n_left) == ({("REMOVED", None): 100_000}, 0)
+
+
+async def test_a_factory_is_over_when_its_last_worker_has_ended(pool: CondorPool) -> None:
+    pool._rules.policy.__dict__["factory_from"] = 3
+    cluster = await pool.submit(spec("true", n_workers=4, request=Request(memory_bytes=1 << 20)), tag="TF-few")
+
+    seen = await wait_until(pool, cluster, lambda seen: not seen.n_left)
+
+    assert seen.counts == {("COMPLETED", "Done"): 4}
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (Request(requirements="Cpus >"), ["condor_requirements", "Cpus >"]),
+        (Request(requirements="true) || (true"), ["condor_requirements", "true) || (true"]),
+    ],
+)
+async def test_what_the_schedd_would_refuse_is_refused_in_words_and_nothing_is_left(
+    pool: CondorPool, request_: Request, words: list[str]
+) -> None:
+    with pytest.raises(RejectedError) as refused:
+        await pool.submit(spec(request=request_), tag="TF-bad")
+
+    assert all(word in str(refused.value) for word in words)
+    assert await pool.find("TF-bad") is None
+    assert not await pool.list_placed()
+
+
+async def test_more_procs_than_the_schedd_takes_are_refused_naming_its_settings(pool: CondorPool) -> None:
+    pool._rules.policy.__dict__["factory_from"] = 1_000_000
+
+    with pytest.raises(RejectedError, match=r"n_workers 20001.*MAX_JOBS_PER_SUBMISSION.*MAX_JOBS_PER_OWNER"):
+        await pool.submit(spec(n_workers=20_001), tag="TF-many")
+
+    assert await Schedd().query(f'{TAG} == "TF-many"', ["ClusterId"]) == []
+
+
+async def test_a_worker_that_is_held_for_trouble_is_tried_again_then_given_up_and_its_reason_is_told(
+    pool: CondorPool, condor: Condor, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone.csv"
+    gone.write_text("x")
+    cluster = await pool.submit(spec("true", request=NOWHERE, input_files=(str(gone),)), tag="TF-held")
+    gone.unlink()
+    condor.run("condor_qedit", str(cluster), "Requirements", "true")
+
+    seen = await wait_until(pool, cluster, lambda seen: not seen.n_left)
+
+    assert seen.counts == {("REMOVED", None): 1}
+    [error] = seen.errors
+    assert "gone.csv" in error
+
+
+async def test_who_was_held_by_hand_stays_held_until_that_hand_lets_go(pool: CondorPool) -> None:
+    cluster = await pool.submit(spec(n_workers=2), tag="TF-by-hand")
+    schedd = Schedd()
+    await schedd.act(Action.HOLD, f"ClusterId == {cluster}", reason="lunch")
+    held = ("HELD: The user put the job on hold with condor_hold", None)
+
+    seen = await wait_until(pool, cluster, lambda seen: seen.counts == {held: 2})
+    assert seen.facts is not None
+    assert sum(seen.facts.holds.values()) == 2
+    for _ in range(3):
+        await pool.wait_for_change(timeout_s=1.0)
+    assert (await pool.observe(cluster)).counts == {held: 2}
+    assert [text.startswith("2 of 2 workers are held") for text in await pool.explain(cluster)][:1] == [True]
+
+    await schedd.act(Action.RELEASE, f"ClusterId == {cluster}", reason="coffee")
+    await wait_until(pool, cluster, lambda seen: seen.counts == {("IDLE", None): 2})
+
+
+async def test_a_cluster_whose_folder_was_lost_is_taken_up_and_a_second_one_of_its_tag_is_removed(
+    pool: CondorPool, tmp_path: Path
+) -> None:
+    first = await pool.submit(spec(n_workers=2), tag="TF-lost")
+    other = await open_pool(tmp_path, "another-folder")
+    try:
+        assert [one.cluster for one in await other.list_placed()] == [first]
+        assert await other.find("TF-lost") == first
+        seen = await wait_until(other, first, lambda seen: seen.counts == {("IDLE", None): 2})
+        assert seen.n_left == 2
+
+        (tmp_path / "another-folder" / "taskforces" / "TF-lost").rename(tmp_path / "mislaid")
+        third = await open_pool(tmp_path, "third-folder")
+        second = await third._schedd.submit(
+            {
+                "executable": "/bin/true",
+                "requirements": "false",
+                f"+{TAG}": '"TF-lost"',
+                f"+{AGENT}": quote(tmp_path.name),
+            },
+            count=1,
+        )
+        await pool.list_placed()
+        assert await is_gone_within(third._schedd, second, DEADLINE_S)
+        assert await pool.find("TF-lost") == first
+        await third.close()
+    finally:
+        await other.close()
+
+
+async def test_what_the_log_does_not_tell_the_queue_and_the_history_do(pool: CondorPool, tmp_path: Path) -> None:
+    cluster = await pool.submit(spec("sleep", "600", n_workers=2, request=Request(memory_bytes=1 << 20)), tag="TF-1")
+    await wait_until(pool, cluster, lambda seen: seen.counts == {("RUNNING", None): 2})
+    log = tmp_path / "site" / "taskforces" / "TF-1" / "events.log"
+    log.unlink()
+    log.mkdir()  # nobody can write into it any more
+
+    await Schedd().act(Action.REMOVE, f"ClusterId == {cluster}", reason="behind our back")
+
+    seen = await wait_until(pool, cluster, lambda seen: not seen.n_left)
+    assert seen.counts == {("REMOVED", None): 2}
+
+
+async def test_workers_that_were_paused_go_on_with_the_next_agent(pool: CondorPool, tmp_path: Path) -> None:
+    cluster = await pool.submit(spec("sleep", "600", n_workers=2, request=Request(memory_bytes=1 << 20)), tag="TF-1")
+    await wait_until(pool, cluster, lambda seen: seen.counts == {("RUNNING", None): 2})
+
+    await pool.pause(grace_s=5)
+
+    assert await Schedd().query(f"ClusterId == {cluster} && JobStatus == 2", ["ProcId"]) == []
+    await pool.close()
+    later = await open_pool(tmp_path)
+    try:
+        await wait_until(later, cluster, lambda seen: seen.counts == {("RUNNING", None): 2})
+    finally:
+        await later.remove(cluster, grace_s=0)
+        await later.close()
+
+
+async def test_a_description_says_how_a_cluster_was_placed_and_no_secret(pool: CondorPool) -> None:
+    cluster = await pool.submit(spec(), tag="TF-1")
+
+    told = await pool.describe(cluster)
+
+    assert told.submit_dict["+EWMSTaskforceUUID"] == '"TF-1"'
+    assert told.log.endswith("/TF-1/events.log")
+    ads = await Schedd().query(f"ClusterId == {cluster}", ["Environment", "Arguments", "TransferInput", "Requirements"])
+    assert "s3cret" not in repr((told, ads))
