@@ -61,9 +61,14 @@ class Condor:
         (folder / "test.conf").write_text("".join(f"{name} = {value}\n" for name, value in self._lines.items()))
 
     def start(self) -> None:
-        """Raises AssertionError, with the end of its log, when no slot is there in time."""
+        """Raises AssertionError, with the end of its log, when no slot, or no schedd, is there in time."""
         self.master = self._launch("start-pool.sh", str(self.folder))
         self._wait_for_slots(self._own_slots)
+        wait_for(
+            lambda: self.run("condor_status", "-schedd", "-af", "Name").strip(),
+            "a schedd is in the pool",
+            deadline_s=START_S,
+        )
 
     def leave_work_to_nodes(self) -> None:
         """No execution point beside the schedd. Before the start."""

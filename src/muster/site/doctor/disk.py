@@ -118,7 +118,7 @@ def judge_open_files(settings: SiteSettings, limit: int) -> Check:
 
 def find_existing(place: Path) -> Path:
     """The path itself, or the nearest above it that is there."""
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:  # noqa: PTH110 - one that cannot be looked at is none
         place = place.parent
     return place
 

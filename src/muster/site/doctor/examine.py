@@ -19,13 +19,27 @@ async def examine(settings: SiteSettings) -> Sequence[Check]:
 
 async def look_everywhere(settings: SiteSettings) -> AsyncIterator[Check]:
     """The disk, the pool, the service."""
-    for check in await anyio.to_thread.run_sync(lambda: list(look_disk(settings))):
+    try:
+        checks: Sequence[Check] = await anyio.to_thread.run_sync(lambda: list(look_disk(settings)))
+    except OSError as error:
+        checks = [render_fault("directory", error)]
+    for check in checks:
         yield check
-    checks, schedd = await anyio.to_thread.run_sync(look_pool, settings)
+    schedd = ""
+    try:
+        checks, schedd = await anyio.to_thread.run_sync(look_pool, settings)
+    except OSError as error:
+        checks = [render_fault("pool", error)]
     for check in checks:
         yield check
     async for check in look_service(settings, schedd=schedd):
         yield check
+
+
+def render_fault(what: str, error: OSError) -> Check:
+    """A look that this user could not take."""
+    found = f"could not be looked at: {error.filename or ''} {error.strerror or error}"
+    return fault(what, found, "let this user see it, or run this as the agent's user")
 
 
 def look_pool(settings: SiteSettings) -> tuple[Sequence[Check], str]:
@@ -72,4 +86,7 @@ def render(checks: Sequence[Check]) -> str:
             lines.append(f"{'':<25} -> {one.remedy}")
     errors, warnings = (sum(one.verdict is verdict for one in checks) for verdict in (Verdict.ERROR, Verdict.WARNING))
     end = "the agent cannot work like this" if errors else "the agent can work"
-    return "\n".join([*lines, f"{end}: {errors} errors, {warnings} warnings"])
+    counts = (
+        f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((errors, "error"), (warnings, "warning"))
+    )
+    return "\n".join([*lines, f"{end}: {', '.join(counts)}"])

@@ -51,7 +51,9 @@ async def look_service(settings: SiteSettings, *, schedd: str = "") -> AsyncIter
     try:
         token, origin = find_token(settings)
     except (NotFoundError, InvalidError) as error:
-        yield fault("token", str(error), _name_token_remedy(settings))
+        # The remedy names the variable; of the field nobody beside the pool has heard.
+        said = "; ".join(one.reason for one in error.findings) if isinstance(error, InvalidError) else str(error)
+        yield fault("token", said, _name_token_remedy(settings))
     else:
         for check in look_token_file(settings):
             yield check

@@ -32,6 +32,7 @@ MAKE_ONE = (
     "condor_token_create -identity USER@DOMAIN -token muster, as root at the central manager; the file to ~/.condor/tokens.d, "
     "mode 0600"
 )
+FS = "FS"
 NOT_OWNERS = ("root", "condor", "unauthenticated", "unmapped", "")
 """Names that own no jobs: HTCondor runs none as root, or as itself."""
 
@@ -69,7 +70,7 @@ def examine_pool(beside: Beside) -> Report:
     report.checks += judge_bindings(bindings, beside.schedd)
     if bindings.config is None:
         return report
-    report.checks += look_tokens(Path.home() / ".condor" / "tokens.d")
+    report.checks += look_tokens(bindings.tokens)
     inquiry = Inquiry(beside.schedd)
     try:
         schedd = inquiry.find_schedd()
@@ -103,7 +104,7 @@ def judge_bindings(bindings: Bindings, schedd: str) -> Iterator[Check]:
 
 def look_tokens(folder: Path) -> Iterator[Check]:
     """HTCondor passes over tokens that others can read, and says nothing."""
-    if not folder.is_dir():
+    if not os.access(folder, os.R_OK | os.X_OK):  # none, or nobody's business
         return
     for path in sorted(folder.iterdir()):
         try:
@@ -135,36 +136,58 @@ def judge_schedd(schedd: ScheddFacts) -> Iterator[Check]:
 
 
 def _look_access(inquiry: Inquiry, bindings: Bindings, schedd: ScheddFacts, beside: Beside) -> Iterator[Check]:
+    fs_remedy = name_fs_remedy(look_at_tmp(), library=bindings.version, schedd=schedd.version)
     try:
         access = inquiry.ask_access()
     except UnavailableError as error:
-        yield fault("submission", str(error), name_access_remedy(str(error)))
+        yield fault("submission", str(error), f"{fs_remedy}; or give the agent a token: {MAKE_ONE}")
         return
-    yield judge_access(access)
+    yield judge_access(access, fs_remedy)
     yield judge_log_folder(beside.directory, access, schedd, schedd_uid=_find_owner(bindings.address_file))
 
 
-def name_access_remedy(said: str) -> str:
-    """What mends it that the schedd does not let us in, from HTCondor's words."""
-    if "network address" in said or "FS:1004" in said:
-        return CHANNEL_BINDING
-    if "FS:" in said or "Unable to lstat" in said:
-        return PRIVATE_TMP
-    return f"run the agent at the schedd's machine as a user with an account there (FS), or give it a token: {MAKE_ONE}"
+@dataclass(frozen=True)
+class Tmp:
+    """The folder /tmp, as this process sees it. `is_private`: by systemd's PrivateTmp."""
+
+    is_private: bool
+    is_writable: bool
 
 
-def judge_access(access: Access) -> Check:
-    """May we submit, and who would own the jobs?"""
+def look_at_tmp() -> Tmp:
+    """As the agent would see it, started in the same way."""
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    return Tmp(has_private_tmp(mounts), os.access("/tmp", os.W_OK | os.X_OK))  # noqa: S108 - FS uses this one
+
+
+def has_private_tmp(mountinfo: str) -> bool:
+    """Is what is mounted at /tmp a folder that systemd made for one unit (proc(5), systemd.exec(5))?"""
+    words = [line.split(" ") for line in mountinfo.splitlines()]
+    return any(len(one) > 4 and one[4] == "/tmp" and "/systemd-private-" in one[3] for one in words)  # noqa: S108
+
+
+def name_fs_remedy(tmp: Tmp, *, library: str, schedd: str) -> str:
+    """What probably keeps FS from working, of which HTCondor says no more than that it failed. Versions as `25.14.1`."""
+    if tmp.is_private:
+        return f"this process has a /tmp of its own: {PRIVATE_TMP}"
+    if not tmp.is_writable:
+        return f"no write access to /tmp here: {PRIVATE_TMP}"
+    if _read_version(schedd) < _read_version(library):
+        return f"the schedd ({schedd}) is older than the library ({library}): {CHANNEL_BINDING}"
+    return f"run the agent at the schedd's machine, as a user with an account there (FS); {PRIVATE_TMP}"
+
+
+def judge_access(access: Access, fs_remedy: str = "") -> Check:
+    """May we submit, and who would own the jobs? `fs_remedy`: what might keep FS from working."""
     user, _, domain = access.identity.partition("@")
     found = f"the schedd takes this agent for {access.identity or 'nobody it knows'}, by {access.method or 'no method'}"
     if not access.is_allowed:
-        return fault(
-            "submission",
-            f"{found}, who may not submit",
-            "ALLOW_WRITE of the schedd's configuration, or another identity",
-        )
+        remedy = "ALLOW_WRITE of the schedd's configuration, or another identity"
+        return fault("submission", f"{found}, who may not submit", remedy)
     if user in NOT_OWNERS or domain == "unmapped":
         remedy = f"run the agent as another user: User= of its unit; or give it a token of another identity: {MAKE_ONE}"
+        if access.method != FS and fs_remedy:
+            remedy = f"{FS} goes first, and did not work: {fs_remedy}; or give the agent a token of another identity: {MAKE_ONE}"
         return fault("submission", f"{found}: such a user owns no jobs", remedy)
     return fine("submission", f"{found}; {user} owns the jobs")
 
@@ -183,9 +206,7 @@ def judge_log_folder(directory: Path, access: Access, schedd: ScheddFacts, *, sc
     writers = {schedd_uid, _find_uid(user)}
     if os.geteuid() in writers:
         return fine("event logs", f"the schedd writes them in {place} as this agent's user")
-    closed = [
-        one for one in (place, *place.parents) if one.exists() and not stat.S_IMODE(one.stat().st_mode) & stat.S_IXOTH
-    ]
+    closed = [one for one in (place, *place.parents) if _is_closed(one)]
     found = f"the schedd would write them as {user}, and the agent is user {os.geteuid()}"
     remedy = f"run the agent as {user} (User= of its unit), or have its token made for its own user: {MAKE_ONE}"
     if closed:
@@ -262,6 +283,20 @@ def _judge_runtimes(slots: Slots, beside: Beside) -> Iterator[Check]:
         yield warn("containers", f"{found}: tasks with an image may find no machine", remedy)
     else:
         yield fine("containers", found)
+
+
+def _is_closed(folder: Path) -> bool:
+    """May others not go through it? One that is not there yet closes nothing."""
+    try:
+        return not stat.S_IMODE(folder.stat().st_mode) & stat.S_IXOTH
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _read_version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
 def _find_owner(file: Path | None) -> int | None:

@@ -23,12 +23,20 @@ _RUNTIMES = ("HasContainer", "HasSingularity", "HasDocker")
 
 @dataclass(frozen=True)
 class Bindings:
-    """HTCondor's library in this process. `config`: the file that it read; None: it found none. `collector`: its host; empty: none."""
+    """HTCondor's library in this process.
+
+    Args:
+        config: the file that it read; None: it found none.
+        collector: its host; empty: none.
+        address_file: by which a schedd of this machine is found; None: none is named.
+        tokens: the folder in which it looks for tokens.
+    """
 
     version: str
     config: str | None
     collector: str
     address_file: Path | None
+    tokens: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,14 @@ def ask_bindings() -> Bindings:
         config=None if config == NO_CONFIG else config or root or None,
         collector=str(param.get("COLLECTOR_HOST") or ""),
         address_file=Path(str(address_file)) if address_file else None,
+        tokens=_find_tokens(),
     )
+
+
+def _find_tokens() -> Path:
+    of_root = "SEC_TOKEN_SYSTEM_DIRECTORY" if os.geteuid() == 0 else ""
+    named = htcondor2.param.get("SEC_TOKEN_DIRECTORY") or (htcondor2.param.get(of_root) if of_root else None)
+    return Path(os.path.expanduser(str(named or "~/.condor/tokens.d")))  # noqa: PTH111 - there may be no home
 
 
 class Inquiry:
