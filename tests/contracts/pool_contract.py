@@ -31,11 +31,17 @@ def spec(*argv: str, n_workers: int = 1, fence: int = 1, input_files: tuple[str,
     return ClusterSpec(n_workers=n_workers, secret="s3cret", fence=fence, argv=argv, input_files=input_files)
 
 
+async def look(pool: Pool, *, timeout_s: float) -> frozenset[int]:
+    """What the agent's loops do with a pool all the time."""
+    await pool.tend()
+    return await pool.wait_for_change(timeout_s=timeout_s)
+
+
 async def wait_until_over(pool: Pool, cluster: int) -> Observation:
     """What is seen once no proc is left."""
     with anyio.fail_after(DEADLINE_S):
         while (seen := await pool.observe(cluster)).n_left:
-            await pool.wait_for_change(timeout_s=1.0)
+            await look(pool, timeout_s=1.0)
     return seen
 
 
@@ -43,7 +49,7 @@ async def wait_until_seen(pool: Pool, cluster: int, counts: Mapping[tuple[str, s
     """What is seen once so many procs are in these states."""
     with anyio.fail_after(DEADLINE_S):
         while (seen := await pool.observe(cluster)).counts != counts:
-            await pool.wait_for_change(timeout_s=0.2)
+            await look(pool, timeout_s=0.2)
     return seen
 
 
@@ -122,19 +128,19 @@ class PoolContract:
         stays = await pool.submit(spec(*STAYS), tag=TF_1)
         await wait_until_seen(pool, stays, {self.RUNNING: 1})
         with anyio.fail_after(DEADLINE_S):  # until all was told of its beginning
-            while await pool.wait_for_change(timeout_s=self.QUIET_S):
+            while await look(pool, timeout_s=self.QUIET_S):
                 pass
         ends = await pool.submit(spec(*ENDS_WELL), tag=TF_2)
 
         changed: set[int] = set()
         with anyio.fail_after(DEADLINE_S):
             while (await pool.observe(ends)).n_left:
-                changed |= await pool.wait_for_change(timeout_s=1.0)
-        changed |= await pool.wait_for_change(timeout_s=self.QUIET_S)
+                changed |= await look(pool, timeout_s=1.0)
+        changed |= await look(pool, timeout_s=self.QUIET_S)
 
         assert changed == {ends}, (changed, stays, ends)
         assert (await pool.observe(stays)).n_left == 1
-        assert await pool.wait_for_change(timeout_s=self.QUIET_S) == frozenset()
+        assert await look(pool, timeout_s=self.QUIET_S) == frozenset()
 
     async def test_what_does_not_exist_cannot_be_observed_and_is_gone_already(self, pool: Pool) -> None:
         with pytest.raises(NotFoundError):
@@ -217,6 +223,6 @@ class PoolContract:
         await pool.remove(cluster, grace_s=0)
 
         later = await reopen()
-        await later.wait_for_change(timeout_s=0.2)
+        await look(later, timeout_s=0.2)
 
         assert (await later.observe(cluster)).counts == {REMOVED: 2}

@@ -108,6 +108,9 @@ class FakePool:
         ended_at = None if one.n_left else one.ended_at
         return Observation(dict(Counter(one.procs)), errors, one.n_left, ended_at, one.facts)
 
+    async def tend(self) -> None:
+        """Nothing is due here."""
+
     async def describe(self, cluster: int) -> Description:
         if cluster not in self.world.clusters:
             raise NotFoundError(f"cluster {cluster}")

@@ -24,6 +24,7 @@ from muster.site.daemons.keeper import TaskforceKeeper
 from muster.site.daemons.reconciler import Reconciler
 from muster.site.daemons.reporter import StatusReporter
 from muster.site.daemons.standing import Daemons, StandingWriter
+from muster.site.daemons.tender import PoolTender
 from muster.site.daemons.trouble import TroubleLog
 from muster.site.daemons.watcher import PoolWatcher
 from muster.site.pools import OpenPool, StoppablePool, open_pool
@@ -130,6 +131,7 @@ async def _run_daemons(
         await tasks.start(keeper.run, remembered.records)
         await tasks.start(claimer.run)
         await tasks.start(PoolWatcher(parts.pool, keeper, trouble).run)
+        await tasks.start(PoolTender(parts.pool, trouble).run)
         await tasks.start(reporter.run)
         await tasks.start(Explainer(parts, keeper, trouble, find_seen=reporter.find_seen).run)
         await tasks.start(Reconciler(parts, keeper, trouble).run)

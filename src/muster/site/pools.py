@@ -1,7 +1,9 @@
 """Which pool does the agent stand beside, and what are its workers told? Made from the settings."""
 
+import contextlib
 import hashlib
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -89,6 +91,7 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
     except ModuleNotFoundError as error:
         reason = f"is 'htcondor', and {error.name} is not installed: pip install 'muster-compute[site]'"
         raise InvalidError([Finding("pool", reason)]) from error
+    _raise_open_files()
     bundle = await anyio.to_thread.run_sync(_place_bundle, directory / "bundle")
     ca_file = os.environ.get(worker_settings.CA_FILE)
     pool = await CondorPool.open(
@@ -102,6 +105,7 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
                 site=settings.name,
                 hidden=settings.hidden,
                 ca_file=Path(ca_file) if ca_file else None,
+                private=[directory, settings.token_file, *filter(None, [settings.oidc_client_secret_file])],
             ),
             holds=HoldPolicy(
                 holds_max=settings.worker_starts_max,
@@ -138,6 +142,13 @@ def read_policy(settings: SiteSettings) -> "Policy":
         worker_image=settings.condor_worker_image,
         attributes=settings.condor_attributes,
     )
+
+
+def _raise_open_files() -> None:
+    """Each cluster's log is an open file: take as many as this process may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems have a limit beside that
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _list_for_remote(settings: SiteSettings, *, has_ca: bool) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from contracts.pool_contract import look
 from contracts.site_fakes import FakeService, FakeTaskforce
 from muster.client.shapes.sites import Claim
 from muster.domain.errors import UnavailableError
@@ -131,7 +132,7 @@ class Story:
                 except Crash:
                     self.abandon()
                     await self.start()
-                await self.pool.wait_for_change(timeout_s=0.3)
+                await look(self.pool, timeout_s=0.3)
 
     async def step(self) -> None:
         held = self.keeper.held()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from muster.domain.errors import RejectedError
 from muster.site.adapters.htcondor import launcher
 from muster.site.adapters.htcondor.folder import PlacedFile, PoolFolder, Workers
 from muster.site.adapters.htcondor.keeping import KeepingRules, Tidied, tidy
@@ -80,3 +81,18 @@ def test_a_cluster_that_is_not_over_is_no_business_of_the_rules(folder: PoolFold
 
     assert made.read().n_workers == 1
     assert made.launcher.exists()
+
+
+@pytest.mark.parametrize("name", ["pool/taskforces/TF-1/muster-enrol.json", "token", "link"])
+def test_what_is_the_agents_own_is_nobodys_input(folder: PoolFolder, tmp_path: Path, name: str) -> None:
+    bundle, token = folder.path / "worker", tmp_path / "token"
+    bundle.touch()
+    token.write_text("secret")
+    (tmp_path / "link").symlink_to(token)
+    workers = Workers({}, bundle, private=[token])
+    folder.make(ClusterSpec(1, "s3cret"), tag="TF-1", workers=workers, now=0)
+
+    with pytest.raises(RejectedError, match="nobody's input"):
+        folder.make(ClusterSpec(1, "x", input_files=(str(tmp_path / name),)), tag="TF-2", workers=workers, now=0)
+
+    assert not (folder.path / "taskforces" / "TF-2").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from contracts.pool_contract import look
 from muster.domain.errors import RejectedError
 from muster.site.adapters.htcondor.describe import AGENT, TAG, Policy, quote
 from muster.site.adapters.htcondor.folder import Workers
@@ -57,7 +58,7 @@ async def wait_until(pool: CondorPool, cluster: int, is_so: Callable[[Observatio
     seen = await pool.observe(cluster)
     with anyio.move_on_after(DEADLINE_S):
         while not is_so(seen):
-            await pool.wait_for_change(timeout_s=0.5)
+            await look(pool, timeout_s=0.5)
             seen = await pool.observe(cluster)
         return seen
     raise AssertionError(f"not within {DEADLINE_S:g} s (last seen: {seen})")
@@ -139,7 +140,7 @@ async def test_who_was_held_by_hand_stays_held_until_that_hand_lets_go(pool: Con
     assert seen.facts is not None
     assert sum(seen.facts.holds.values()) == 2
     for _ in range(3):
-        await pool.wait_for_change(timeout_s=1.0)
+        await look(pool, timeout_s=1.0)
     assert (await pool.observe(cluster)).counts == {held: 2}
     assert [text.startswith("2 of 2 workers are held") for text in await pool.explain(cluster)][:1] == [True]
 

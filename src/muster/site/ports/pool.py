@@ -149,6 +149,11 @@ class Pool(Protocol):
         certain to exist.
         """
 
+    async def tend(self) -> None:
+        """See to what is due and nobody waits for: what goes on again, what was given up, what has ended. Called again and again, beside
+        `wait_for_change`, by one caller at a time.
+        """
+
     async def describe(self, cluster: int) -> Description:
         """Raises NotFoundError for a cluster that does not exist or was forgotten."""
 

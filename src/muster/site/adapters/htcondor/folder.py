@@ -79,6 +79,7 @@ class Workers:
         site: what they call their site where glide-ins do not name it.
         hidden: paths that isolated tasks do not see.
         ca_file: certificates of a private authority that they are to trust.
+        private: files and folders of the agent that are nobody's input.
     """
 
     settings: Mapping[str, str]
@@ -86,6 +87,7 @@ class Workers:
     site: str = ""
     hidden: Sequence[str] = ()
     ca_file: Path | None = None
+    private: Sequence[Path] = ()
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -190,7 +192,7 @@ class PoolFolder:
         """
         if _TAG.fullmatch(tag) is None:
             raise RejectedError(f"{tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
-        _check_inputs(spec.input_files)
+        _check_inputs(spec.input_files, [*workers.private, self.path])
         place = self._taskforces / tag
         if place.exists():
             raise ConflictError(f"cluster {tag} exists")
@@ -263,8 +265,11 @@ class PoolFolder:
             return ()
 
 
-def _check_inputs(paths: Sequence[str]) -> None:
+def _check_inputs(paths: Sequence[str], private: Sequence[Path]) -> None:
     for path in paths:
+        # HTCondor reads it as the agent's user, who may read more than whoever names it here.
+        if any(Path(path).resolve().is_relative_to(own.resolve()) for own in private):
+            raise RejectedError(f"input_files: {path!r} is the agent's own at this access point, and nobody's input")
         name = PurePath(path).name
         if name.startswith(launcher.OWN_PREFIX) or name in (launcher.INPUT_FOLDER, launcher.WORK_FOLDER):
             raise RejectedError(f"input_files: {path!r}: names in a worker's folder may not be {name!r}: rename it")

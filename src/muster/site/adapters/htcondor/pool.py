@@ -4,8 +4,9 @@ A cluster has a folder and a log of its own. What the log says is what is known;
 cluster in doubt exists, whether one that seems over has left, which procs are held, and now and then whether the log told everything.
 """
 
+import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,10 +40,14 @@ log = structlog.get_logger("muster.site")
 
 LOOK_S = 0.2
 """Seconds between two looks at the logs."""
+FRESH_S = 0.5
+"""Seconds for which what the last look at all logs found is good enough for who observes one cluster."""
 PAUSED = "Muster was stopped with its workers"
 """Why procs are held while the agent is down on purpose."""
 TIDY_S = 600.0
 """Seconds between two looks at what is kept of clusters that are over."""
+COMPARE_S = 0.5
+"""Seconds of a call that may go to comparing: with many clusters it is spread over many calls."""
 VERIFY_S = 1.0
 """Seconds between two looks whether a cluster that seems over has left the queue."""
 
@@ -56,7 +61,7 @@ class CondorPool:
         self._rules = rules
         self._agent = rules.policy.agent
         self._now = now
-        self._tidy_at = 0.0
+        self._tidy_at = -math.inf
         self._logs = Logs()
         self._placing = Placing(
             schedd, self._folder, rules.policy, rules.workers, find_logged=self._logs.find_logged, now=now
@@ -68,7 +73,9 @@ class CondorPool:
         self._turns: dict[str, anyio.Lock] = {}
         self._changed: set[int] = set()
         self._verified_at: dict[int, float] = {}
-        self._truth_at = 0.0
+        self._truth_at = -math.inf
+        self._polled_at = -math.inf
+        self._to_compare: deque[str] = deque()
         self._is_resumed = False
         self.damaged: Sequence[Path] = ()
 
@@ -149,7 +156,8 @@ class CondorPool:
 
     async def observe(self, cluster: int) -> Observation:
         known = self._get(cluster)
-        if await anyio.to_thread.run_sync(self._logs.read, cluster):
+        is_stale = anyio.current_time() - self._polled_at > FRESH_S
+        if is_stale and await anyio.to_thread.run_sync(self._logs.read, cluster):
             self._changed.add(cluster)  # whoever waits for a change hears of this one, too
         return self._see(known)
 
@@ -161,12 +169,31 @@ class CondorPool:
         with anyio.move_on_after(timeout_s):
             while True:
                 with anyio.CancelScope(shield=True):  # what was read must not get lost
-                    await self._look()
+                    found = await anyio.to_thread.run_sync(self._logs.poll)
+                    self._polled_at = anyio.current_time()
+                    self._changed.update(number for number in found if number in self._tags)
                 if self._changed:
                     break
                 await anyio.sleep(LOOK_S)
         changed, self._changed = frozenset(self._changed), set()
         return changed
+
+    async def tend(self) -> None:
+        """See to held procs, to clusters that seem over, and, now and then, to the whole truth; also to what is kept."""
+        if not self._is_resumed:
+            ours = f"{AGENT} == {quote(self._agent)} && HoldReasonCode == {BY_HAND}"
+            paused = f"{ours} && regexp({quote(PAUSED)}, HoldReason)"
+            await self._schedd.act(Action.RELEASE, paused, reason="Muster is back")
+            self._is_resumed = True
+        for given_up in await self._held.tend(self._logs.list_holding(), now=self._now()):
+            await self._note_given_up(given_up)
+        for cluster in self._logs.list_over():
+            await self._verify(cluster)
+        await self._compare()
+        now = anyio.current_time()
+        if now >= self._tidy_at:
+            self._tidy_at = now + TIDY_S
+            await self._tidy()
 
     async def remove(self, cluster: int, *, grace_s: float) -> None:
         if cluster not in self._tags:
@@ -197,7 +224,7 @@ class CondorPool:
                     self._folder.forget(known.folder, cluster)
 
             await anyio.to_thread.run_sync(drop)
-            del self._known[known.asked.tag], self._tags[cluster]
+            del self._known[known.asked.tag], self._tags[cluster], self._turns[known.asked.tag]
             self._verified_at.pop(cluster, None)
             self._changed.discard(cluster)
 
@@ -279,29 +306,6 @@ class CondorPool:
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
-    async def _look(self) -> None:
-        """Read what is new in the logs; see to held procs, to clusters that seem over, and, now and then, to the whole truth."""
-        if not self._is_resumed:
-            ours = f"{AGENT} == {quote(self._agent)} && HoldReasonCode == {BY_HAND}"
-            await self._schedd.act(
-                Action.RELEASE, f"{ours} && regexp({quote(PAUSED)}, HoldReason)", reason="Muster is back"
-            )
-            self._is_resumed = True
-        changed = await anyio.to_thread.run_sync(self._logs.poll)
-        self._changed.update(number for number in changed if number in self._tags)
-        holding = self._logs.list_holding()
-        for given_up in await self._held.tend(holding, now=self._now()):
-            await self._note_given_up(given_up)
-        for cluster in self._logs.list_over():
-            await self._verify(cluster)
-        now = anyio.current_time()
-        if now >= self._truth_at:
-            self._truth_at = now + self._rules.truth_s
-            await self._compare()
-        if now >= self._tidy_at:
-            self._tidy_at = now + TIDY_S
-            await self._tidy()
-
     async def _tidy(self) -> None:
         def work() -> Tidied:
             with disk_errors(self._folder.path):
@@ -313,27 +317,35 @@ class CondorPool:
 
     async def _verify(self, cluster: int) -> None:
         """The log says that every proc has ended: has the cluster left the queue?"""
-        known = self._get(cluster)
         now = anyio.current_time()
-        if known.placed is None or known.placed.gone_at is not None or known.placed.is_removing:
+        if cluster not in self._tags or now < self._verified_at.get(cluster, 0.0):
             return
-        if now < self._verified_at.get(cluster, 0.0):
+        known = self._get(cluster)
+        if known.placed is None or known.placed.gone_at is not None or known.placed.is_removing:
             return
         self._verified_at[cluster] = now + VERIFY_S
         if await has_cluster(self._schedd, cluster):
             return
         async with self._turn(known.asked.tag):
-            await self._note_gone(known, cluster)
-        self._changed.add(cluster)
+            if self._known.get(known.asked.tag) is known:
+                await self._note_gone(known, cluster)
+                self._changed.add(cluster)
 
     async def _compare(self) -> None:
-        """Events do get lost: see what queue and history say of clusters that are not over."""
-        for known in list(self._known.values()):
-            placed = known.placed
-            if placed is None or placed.gone_at is not None or placed.is_removing:
-                continue
-            async with self._turn(known.asked.tag):
-                if self._known.get(known.asked.tag) is not known:
+        """Events do get lost: see, one cluster after the other, what queue and history say of those that are not over."""
+        now = anyio.current_time()
+        if not self._to_compare:
+            if now < self._truth_at:
+                return
+            self._truth_at = now + self._rules.truth_s
+            self._to_compare = deque(self._known)
+        until = now + COMPARE_S
+        while self._to_compare and anyio.current_time() < until:
+            tag = self._to_compare.popleft()
+            async with self._turn(tag):
+                known = self._known.get(tag)
+                placed = None if known is None else known.placed
+                if known is None or placed is None or placed.gone_at is not None or placed.is_removing:
                     continue
                 outcome = await compare(self._schedd, self._logs, placed.cluster, n_workers=known.asked.n_workers)
                 if outcome.is_changed:

@@ -88,6 +88,9 @@ class ProcessPool:
     async def find(self, tag: str) -> int | None:
         return self._tags.get(tag)
 
+    async def tend(self) -> None:
+        """Whoever waits for a change sees to everything here: nothing of it takes long."""
+
     async def describe(self, cluster: int) -> Description:
         if cluster not in self._clusters:
             raise NotFoundError(f"cluster {cluster} does not exist here")
