@@ -7,6 +7,8 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
+_OURS = frozenset({"ewmstaskforceuuid", "musteragent", "musterfence", "musterworkers", "wantioproxy", "originaltime"})
+"""Attributes by which workers are found again, in lower case."""
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ONE_LINE = r"^[^\x00-\x1f$]*$"
 
@@ -37,7 +39,7 @@ class CondorFields(BaseModel):
     """Further attributes of every worker's job ad, as ClassAd expressions: a JSON object such as {"ProjectName": "\\"IceCube\\""}."""
 
     condor_vacate_s: float = Field(default=600.0, ge=0)
-    """Seconds that workers may use to end when HTCondor takes their machine away; its own limits may be lower."""
+    """Seconds that workers may use to end when HTCondor takes their machine away, holds or removes them; its own limits may be lower."""
 
     condor_lease_s: float = Field(default=2400.0, ge=20)
     """Seconds for which a worker goes on whose execution point hears nothing of the access point."""
@@ -46,7 +48,7 @@ class CondorFields(BaseModel):
     """Workers from which on a taskforce is made bit by bit (late materialization), so that the schedd stays quick."""
 
     condor_idle_max: int = Field(default=1000, ge=1)
-    """Idle workers of such a taskforce in the queue at once."""
+    """Idle workers in the queue at once, of a taskforce that is made bit by bit (MUSTER_SITE_CONDOR_FACTORY_FROM)."""
 
     condor_truth_s: float = Field(default=300.0, gt=0)
     """Seconds between two comparisons of what the event logs said with the queue and the history."""
@@ -55,15 +57,19 @@ class CondorFields(BaseModel):
     """Seconds after which the event log and the outputs of a taskforce that is over are compressed."""
 
     condor_kept_s: float = Field(default=10 * 86_400.0, ge=0)
-    """Seconds after which they are deleted."""
+    """Seconds after which the event log and the outputs of a taskforce that is over are deleted, and its number is forgotten."""
 
     condor_kept_mib: int = Field(default=1024, ge=0)
-    """MiB that they may have together; the oldest go first."""
+    """MiB that the logs and outputs of taskforces that are over may have together; the oldest go first."""
 
     @field_validator("condor_attributes")
     @classmethod
     def _check_attributes(cls, attributes: dict[str, str]) -> dict[str, str]:
         for name, expression in attributes.items():
+            if name.lower() in _OURS:
+                raise PydanticCustomError(
+                    "attribute", "{name} is set by the agent itself: leave it out", {"name": name}
+                )
             if not _ATTRIBUTE.fullmatch(name) or not expression.strip() or re.search(r"[\x00-\x1f$]", expression):
                 raise PydanticCustomError(
                     "attribute",

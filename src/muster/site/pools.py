@@ -103,9 +103,9 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
                 _list_for_remote(settings, has_ca=bool(ca_file)),
                 bundle,
                 site=settings.name,
-                hidden=settings.hidden,
+                hidden=_list_hidden(settings, directory),  # execution point and access point may be one machine
                 ca_file=Path(ca_file) if ca_file else None,
-                private=[directory, settings.token_file, *filter(None, [settings.oidc_client_secret_file])],
+                private=_list_own(settings, directory),
             ),
             holds=HoldPolicy(
                 holds_max=settings.worker_starts_max,
@@ -214,10 +214,15 @@ def _describe_processes(settings: SiteSettings, directory: Path) -> WorkerSettin
     )
 
 
+def _list_own(settings: SiteSettings, directory: Path) -> list[Path]:
+    """What is the agent's alone."""
+    return [directory, settings.token_file, *filter(None, [settings.oidc_client_secret_file])]
+
+
 def _list_hidden(settings: SiteSettings, directory: Path) -> list[str]:
     """What isolated tasks do not see."""
-    own = [directory, settings.token_file, *filter(None, [settings.oidc_client_secret_file])]
-    hidden = dict.fromkeys([*settings.hidden, *(str(path.resolve()) for path in own)])
+    own = (str(path.resolve()) for path in _list_own(settings, directory))
+    hidden = dict.fromkeys([*settings.hidden, *own])
     for path in hidden:
         if "," in path:  # the worker is told the list with commas in between
             log.warning("isolated tasks will see this path, for there is a comma in it", path=path)

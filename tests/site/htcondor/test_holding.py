@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from muster.site.adapters.htcondor.held import count_troubles
 from muster.site.adapters.htcondor.hold_policy import BY_HAND, SPOOLING, TIME_CODES, HoldPolicy, Verdict
 
 POLICY = HoldPolicy(holds_max=3, first_s=2.0, delay_s_max=10.0)
@@ -40,3 +41,12 @@ def test_the_pause_doubles_and_what_has_passed_of_it_counts() -> None:
     assert delays == [1.5, 3.5, 7.5]
     assert POLICY.judge(code=13, n_holds=4, held_s=0) == (Verdict.GIVE_UP, 0.0)
     assert HoldPolicy().judge(code=13, n_holds=20, held_s=0)[1] == 60.0
+
+
+def test_only_holds_for_trouble_count() -> None:
+    by_reason = {"UserRequest": 7, "JobExecuteExceeded": 20, "JobPolicy": 2, "TransferInputError": 1}
+
+    assert count_troubles({"NumHolds": 30, "NumHoldsByReason": by_reason}) == 3
+    assert count_troubles({"NumHolds": 27, "NumHoldsByReason": {"UserRequest": 7}}) == 1
+    assert count_troubles({"NumHolds": 4}) == 4
+    assert count_troubles({}) == 1

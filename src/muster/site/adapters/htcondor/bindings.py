@@ -102,6 +102,14 @@ def _locate(name: str) -> htcondor2.Schedd:
 def _plain(ads: Sequence[Any], attributes: Sequence[str]) -> list[dict[str, Any]]:
     plain: list[dict[str, Any]] = []
     for ad in ads:
-        values = ((name, ad.get(name)) for name in attributes)
-        plain.append({name: value for name, value in values if isinstance(value, (str, int, float, bool))})
+        values = ((name, _unwrap(ad.get(name))) for name in attributes)
+        plain.append({name: value for name, value in values if isinstance(value, (str, int, float, bool, dict))})
     return plain
+
+
+def _unwrap(value: object) -> object:
+    """An ad within an ad becomes a dictionary of its plain values."""
+    if not isinstance(value, classad2.ClassAd):
+        return value
+    inner = ((str(name), value.get(name)) for name in value)
+    return {name: one for name, one in inner if isinstance(one, (str, int, float, bool))}

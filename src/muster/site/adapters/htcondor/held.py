@@ -18,6 +18,8 @@ LOOK_S = 1.0
 """Seconds between two looks at held procs, at least."""
 LOOK_S_MAX = 10.0
 """At most, as long as there are any: one may be released when the pause that its policy gives is over."""
+NO_TROUBLES = frozenset({"userrequest", "spoolinginput", "jobdurationexceeded", "jobexecuteexceeded"})
+"""Reasons of NumHoldsByReason, in lower case, that are no failures: codes 1, 16, 46 and 47."""
 PROCS_MAX = 200
 """Procs named in one call."""
 _ATTRIBUTES = (
@@ -27,6 +29,7 @@ _ATTRIBUTES = (
     "HoldReasonCode",
     "HoldReasonSubCode",
     "NumHolds",
+    "NumHoldsByReason",
     "EnteredCurrentStatus",
 )
 
@@ -88,7 +91,7 @@ class HeldProcs:
             code = int(ad.get("HoldReasonCode", 0))
             verdict, delay_s = self._policy.judge(
                 code=code,
-                n_holds=int(ad.get("NumHolds", 1)),
+                n_holds=count_troubles(ad),
                 held_s=max(0.0, now - float(ad.get("EnteredCurrentStatus", now))),
             )
             if verdict is Verdict.RELEASE and delay_s <= 0:
@@ -106,6 +109,14 @@ class HeldProcs:
             await self._schedd.act(Action.REMOVE, _name(cluster, [proc]), reason=f"given up by Muster: {reason}")
         if due.release or due.give_up:
             log.info("held workers", cluster=cluster, released=len(due.release), given_up=len(due.give_up))
+
+
+def count_troubles(ad: Ad) -> int:
+    """How often a proc was held for trouble; at least once. Where HTCondor does not count by reason: how often at all."""
+    by_reason = ad.get("NumHoldsByReason")
+    if not isinstance(by_reason, Mapping):
+        return max(1, int(ad.get("NumHolds", 1)))
+    return max(1, sum(int(count) for reason, count in by_reason.items() if str(reason).lower() not in NO_TROUBLES))
 
 
 def _cut(procs: list[int]) -> list[list[int]]:

@@ -46,6 +46,7 @@ class _Followed:
     is_saved: bool = True
     saved_at: float = -math.inf
     trouble: str = ""
+    damage_told: int = 0
 
     def find_tally(self, cluster: int) -> ClusterTally | None:
         return self.reader.clusters.get(cluster)
@@ -92,6 +93,10 @@ class Logs:
                 self._tell(followed, error)
                 return False
             followed.trouble = ""
+            if followed.reader.damage.count > followed.damage_told:
+                followed.damage_told = followed.reader.damage.count
+                told = {"path": str(followed.reader.path), "places": followed.damage_told}
+                log.warning("a job event log is damaged: queue and history tell what it does not", **told)
             return is_changed
 
     def _tell(self, followed: _Followed, error: OSError) -> None:
