@@ -18,6 +18,7 @@ from muster.site.adapters.htcondor.describe import (
     render_requirements,
     render_words,
 )
+from muster.site.adapters.htcondor.placing import judge_requirements
 from muster.site.ports.pool import ClusterSpec, Request
 
 FILES = Files(
@@ -99,6 +100,13 @@ def test_a_file_that_htcondor_cannot_transfer_is_named(name: str) -> None:
 
     with pytest.raises(RejectedError, match="input_files"):
         describe(ClusterSpec(1, "s"), Policy(agent="a"), files, tag="TF-1")
+
+
+@pytest.mark.parametrize("text", ["(" * 51 + "true" + ")" * 51, "a && (" * 60 + "true" + ")" * 60, "x" * 10_001])
+def test_a_text_that_would_exhaust_who_reads_it_is_refused(text: str) -> None:
+    assert "allowed" in str(judge_requirements(text))
+    assert judge_requirements("((Cpus > 1) || (Memory > 2))") is None
+    assert judge_requirements("") is None
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30))

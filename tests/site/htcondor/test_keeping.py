@@ -83,16 +83,28 @@ def test_a_cluster_that_is_not_over_is_no_business_of_the_rules(folder: PoolFold
     assert made.launcher.exists()
 
 
-@pytest.mark.parametrize("name", ["pool/taskforces/TF-1/muster-enrol.json", "token", "link"])
+@pytest.mark.parametrize("name", ["pool/taskforces/TF-1/muster-enrol.json", "token", "link", ".", "folder"])
 def test_what_is_the_agents_own_is_nobodys_input(folder: PoolFolder, tmp_path: Path, name: str) -> None:
     bundle, token = folder.path / "worker", tmp_path / "token"
     bundle.touch()
     token.write_text("secret")
     (tmp_path / "link").symlink_to(token)
+    (tmp_path / "folder").mkdir()
     workers = Workers({}, bundle, private=[token])
     folder.make(ClusterSpec(1, "s3cret"), tag="TF-1", workers=workers, now=0)
 
-    with pytest.raises(RejectedError, match="nobody's input"):
+    with pytest.raises(RejectedError, match=r"nobody's input|no regular file"):
         folder.make(ClusterSpec(1, "x", input_files=(str(tmp_path / name),)), tag="TF-2", workers=workers, now=0)
 
     assert not (folder.path / "taskforces" / "TF-2").exists()
+
+
+def test_input_that_leads_nowhere_is_refused_like_what_is_missing(folder: PoolFolder, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    bundle = folder.path / "worker"
+    bundle.touch()
+
+    spec = ClusterSpec(1, "x", input_files=(str(tmp_path / "loop"),))
+
+    with pytest.raises(RejectedError, match="loop"):
+        folder.make(spec, tag="TF-2", workers=Workers({}, bundle), now=0)

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.pool_contract import look
 from muster.domain.errors import RejectedError
-from muster.site.adapters.htcondor.describe import AGENT, TAG, Policy, quote
+from muster.site.adapters.htcondor.describe import AGENT, FENCE, TAG, WORKERS, Policy, quote
 from muster.site.adapters.htcondor.folder import Workers
 from muster.site.adapters.htcondor.hold_policy import HoldPolicy
 from muster.site.adapters.htcondor.pool import CondorPool
@@ -161,17 +161,10 @@ async def test_a_cluster_whose_folder_was_lost_is_taken_up_and_a_second_one_of_i
 
         (tmp_path / "another-folder" / "taskforces" / "TF-lost").rename(tmp_path / "mislaid")
         third = await open_pool(tmp_path, "third-folder")
-        second = await third._schedd.submit(
-            {
-                "executable": "/bin/true",
-                "requirements": "false",
-                f"+{TAG}": '"TF-lost"',
-                f"+{AGENT}": quote(tmp_path.name),
-            },
-            count=1,
-        )
+        attributes = {f"+{TAG}": '"TF-lost"', f"+{AGENT}": quote(tmp_path.name), f"+{FENCE}": "3", f"+{WORKERS}": "1"}
+        second = await third._schedd.submit({"executable": "/bin/true", "requirements": "false", **attributes}, count=1)
         await pool.list_placed()
-        assert await is_gone_within(third._schedd, second, DEADLINE_S)
+        assert await is_gone_within(third._schedd, second, "TF-lost", DEADLINE_S)
         assert await pool.find("TF-lost") == first
         await third.close()
     finally:
@@ -189,6 +182,41 @@ async def test_what_the_log_does_not_tell_the_queue_and_the_history_do(pool: Con
 
     seen = await wait_until(pool, cluster, lambda seen: not seen.n_left)
     assert seen.counts == {("REMOVED", None): 2}
+
+
+async def test_a_job_that_only_looks_like_ours_is_nobodys_cluster(pool: CondorPool, tmp_path: Path) -> None:
+    for fence, tag in (('"x"', "TF-odd"), ("3", "../odd"), ("undefined", "TF-odd")):
+        attributes = {f"+{TAG}": quote(tag), f"+{AGENT}": quote(tmp_path.name), f"+{FENCE}": fence, f"+{WORKERS}": "1"}
+        description = {"executable": "/bin/true", "requirements": "false", **attributes}
+        await Schedd().submit(description, count=1)
+
+    assert await pool.list_placed() == []
+
+    await Schedd().act(Action.REMOVE, f"{AGENT} == {quote(tmp_path.name)}", reason="odd")
+
+
+async def test_a_factory_that_was_paused_goes_on_with_the_next_agent(pool: CondorPool, tmp_path: Path) -> None:
+    cluster = await pool.submit(spec(n_workers=2000), tag="TF-1")
+    await wait_until(pool, cluster, lambda seen: seen.counts == {("IDLE", None): 2000})
+
+    await pool.pause(grace_s=0)
+
+    await pool.close()
+    later = await open_pool(tmp_path)
+    try:
+        await wait_until(later, cluster, lambda seen: seen.counts == {("IDLE", None): 2000})
+        factory = f"ClusterId == {cluster} && ProcId =?= undefined"
+        with anyio.fail_after(DEADLINE_S):
+            while await is_paused(factory):
+                await look(later, timeout_s=0.5)
+    finally:
+        await later.remove(cluster, grace_s=0)
+        await later.close()
+
+
+async def is_paused(factory: str) -> bool:
+    [ad] = await Schedd().query(factory, ["JobMaterializePaused"], factories=True)
+    return bool(ad.get("JobMaterializePaused"))
 
 
 async def test_workers_that_were_paused_go_on_with_the_next_agent(pool: CondorPool, tmp_path: Path) -> None:

@@ -30,8 +30,10 @@ class TroubleLog:
         """Log that `doing` failed and will be tried again, unless that was said within the last minute."""
         self._note(doing, str(error))
         text = f"{doing}: {error}"
-        key = text if text in self._told or len(self._told) < self.known_max else "more"
         now = anyio.current_time()
+        if len(self._told) >= self.known_max:  # what has passed makes room for what is new
+            self._told = {one: told for one, told in self._told.items() if now - told[0] < self.interval_s}
+        key = text if text in self._told or len(self._told) < self.known_max else "more"
         told_at, silent = self._told.get(key, (float("-inf"), 0))
         if now - told_at < self.interval_s:
             self._told[key] = (told_at, silent + 1)

@@ -23,6 +23,7 @@ FAILED_SUBCODE = 77
 WRONG_SETTINGS_STATUS = 2
 """The worker's exit status for settings with which no start of it can succeed (`muster.worker.main`)."""
 
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f$]")
 _SITE_ATTRIBUTE = "GLIDEIN_Site"
 
@@ -185,3 +186,8 @@ def render_words(words: Sequence[str]) -> str:
     """In the newer syntax of `arguments`: quoted as a whole, each word in single quotes."""
     quoted = ("'" + word.replace("'", "''").replace('"', '""') + "'" for word in words)
     return '"' + " ".join(quoted) + '"'
+
+
+def is_tag(text: str) -> bool:
+    """Can it be the tag of a cluster, and the name of a folder?"""
+    return _TAG.fullmatch(text) is not None

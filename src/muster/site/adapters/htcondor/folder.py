@@ -20,7 +20,6 @@ A cluster whose folder is there and whose number is not is in doubt: it was to b
 import contextlib
 import json
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,9 +31,8 @@ import msgspec
 from muster.domain.errors import ConflictError, RejectedError
 from muster.site.adapters.durable import TEMPORARY, sync_folder, write_file
 from muster.site.adapters.htcondor import launcher
+from muster.site.adapters.htcondor.describe import is_tag
 from muster.site.ports.pool import ClusterSpec
-
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 class ClusterFile(msgspec.Struct, frozen=True):
@@ -190,7 +188,7 @@ class PoolFolder:
 
         Raises RejectedError for input files that cannot be read or not be transferred, ConflictError for a tag that is taken.
         """
-        if _TAG.fullmatch(tag) is None:
+        if not is_tag(tag):
             raise RejectedError(f"{tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
         _check_inputs(spec.input_files, [*workers.private, self.path])
         place = self._taskforces / tag
@@ -221,7 +219,7 @@ class PoolFolder:
 
     def adopt(self, asked: ClusterFile, placed: PlacedFile) -> TaskforceFolder:
         """Make the folder of a cluster that is in the queue already. Raises RejectedError for a tag that is no name."""
-        if _TAG.fullmatch(asked.tag) is None:
+        if not is_tag(asked.tag):
             raise RejectedError(f"{asked.tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
         place, draft = (TaskforceFolder(self._taskforces / name) for name in (asked.tag, f"{TEMPORARY}{asked.tag}"))
         with _removed_on_error(draft.path):
@@ -267,9 +265,14 @@ class PoolFolder:
 
 def _check_inputs(paths: Sequence[str], private: Sequence[Path]) -> None:
     for path in paths:
-        # HTCondor reads it as the agent's user, who may read more than whoever names it here.
-        if any(Path(path).resolve().is_relative_to(own.resolve()) for own in private):
+        # HTCondor reads it as the agent's user, who may read more than whoever names it here: so no folders, and nothing of the agent's.
+        real = Path(os.path.realpath(path))
+        if any(real.is_relative_to(os.path.realpath(own)) for own in private):
             raise RejectedError(f"input_files: {path!r} is the agent's own at this access point, and nobody's input")
+        if real.exists() and not real.is_file():
+            raise RejectedError(
+                f"input_files: {path!r} is no regular file at this access point: name files, not folders"
+            )
         name = PurePath(path).name
         if name.startswith(launcher.OWN_PREFIX) or name in (launcher.INPUT_FOLDER, launcher.WORK_FOLDER):
             raise RejectedError(f"input_files: {path!r}: names in a worker's folder may not be {name!r}: rename it")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import anyio
 import structlog
 
-from muster.site.adapters.htcondor.describe import AGENT, quote
 from muster.site.adapters.htcondor.hold_policy import HoldPolicy, Verdict
 from muster.site.adapters.htcondor.queue import JobStatus
 from muster.site.adapters.htcondor.schedd import Action, Ad, Schedd
@@ -51,10 +50,9 @@ class _Due:
 class HeldProcs:
     """Sees to the held procs of one agent."""
 
-    def __init__(self, schedd: Schedd, policy: HoldPolicy, *, agent: str) -> None:
+    def __init__(self, schedd: Schedd, policy: HoldPolicy) -> None:
         self._schedd = schedd
         self._policy = policy
-        self._agent = agent
         self._holding: frozenset[int] = frozenset()
         self._look_at = 0.0
 
@@ -71,8 +69,9 @@ class HeldProcs:
         if not clusters or (anyio.current_time() < self._look_at and clusters <= self._holding):
             return []
         self._look_at = anyio.current_time() + LOOK_S
+        named = ", ".join(map(str, sorted(clusters)))
         ads = await self._schedd.query(
-            f"{AGENT} == {quote(self._agent)} && JobStatus == {JobStatus.HELD:d}", _ATTRIBUTES
+            f"JobStatus == {JobStatus.HELD:d} && member(ClusterId, {{{named}}})", _ATTRIBUTES
         )
         due, wait_s = self._judge(ads, now)
         for cluster, what in due.items():
@@ -105,8 +104,12 @@ class HeldProcs:
     async def _do(self, cluster: int, due: _Due) -> None:
         for procs in _cut(due.release):
             await self._schedd.act(Action.RELEASE, _name(cluster, procs), reason="Muster tries again")
+        by_reason: dict[str, list[int]] = defaultdict(list)
         for proc, reason in due.give_up.items():
-            await self._schedd.act(Action.REMOVE, _name(cluster, [proc]), reason=f"given up by Muster: {reason}")
+            by_reason[reason].append(proc)
+        for reason, given_up in by_reason.items():
+            for procs in _cut(given_up):
+                await self._schedd.act(Action.REMOVE, _name(cluster, procs), reason=f"given up by Muster: {reason}")
         if due.release or due.give_up:
             log.info("held workers", cluster=cluster, released=len(due.release), given_up=len(due.give_up))
 

@@ -50,16 +50,18 @@ class _Ended:
 def tidy(folder: PoolFolder, rules: KeepingRules, *, now: float) -> Tidied:
     """One pass over what is kept. `now`: seconds since the epoch. Raises OSError."""
     ended = sorted(_list_ended(folder.ended), key=lambda one: one.at, reverse=True)
-    packed = deleted = 0
-    total = 0
-    for one in ended:  # the newest first
+    packed = deleted = total = 0
+    kept = []
+    for one in ended:  # the newest first; what goes makes room for packing
         if now - one.at > rules.kept_s or total + one.size_bytes > rules.bytes_max:
             shutil.rmtree(one.path, ignore_errors=True)
             deleted += 1
-            continue
+        else:
+            total += one.size_bytes
+            kept.append(one)
+    for one in kept:
         if now - one.at > rules.packed_after_s:
-            packed += sum(_pack(path) for path in _list_files(one.path))
-        total += sum(path.stat().st_size for path in _list_files(one.path))
+            packed += sum(_pack(path) for path in list(_list_files(one.path)))
     for path in folder.list_forgotten_files():
         if now - path.stat().st_mtime > rules.kept_s:
             path.unlink()
@@ -75,7 +77,8 @@ def _list_ended(folder: Path) -> Iterator[_Ended]:
 
 
 def _list_files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    found = (path for path in folder.rglob("*") if not path.name.startswith(TEMPORARY))
+    return (path for path in found if path.is_file() and not path.is_symlink())
 
 
 def _pack(path: Path) -> bool:
@@ -85,8 +88,12 @@ def _pack(path: Path) -> bool:
     status = path.stat()
     if status.st_size:
         draft = path.with_name(f"{TEMPORARY}{path.name}")
-        with path.open("rb") as plain, gzip.open(draft, "wb", compresslevel=6) as packed:
-            shutil.copyfileobj(plain, packed, _CHUNK)
+        try:
+            with path.open("rb") as plain, gzip.open(draft, "wb", compresslevel=6) as packed:
+                shutil.copyfileobj(plain, packed, _CHUNK)
+        except OSError:  # no room, say: it stays as it is
+            draft.unlink(missing_ok=True)
+            return False
         os.utime(draft, (status.st_atime, status.st_mtime))
         draft.chmod(0o600)
         draft.replace(path.with_name(f"{path.name}{PACKED}"))

@@ -3,6 +3,7 @@
 A cluster's counts are exact for the procs that its log has named; those that a factory has not made yet are idle, and stand in no log.
 """
 
+import contextlib
 import math
 import threading
 import time
@@ -136,7 +137,8 @@ class Logs:
             self._followed.clear()
 
     def _save(self, followed: _Followed) -> None:
-        followed.reader.save()
+        # Not synced: one that a power cut took, or half of it, only means to read more again.
+        followed.reader.save(sync=False)
         followed.is_saved, followed.saved_at = True, time.monotonic()
 
     # -- seeing ------------------------------------------------------------------------------------------------------
@@ -266,7 +268,8 @@ class Logs:
                 if (known := _read_queued(ad, now)) is not None and not _is_so(tally, proc, known):
                     corrections[proc] = known
             for proc, correction in corrections.items():
-                followed.reader.correct(cluster, proc, correction)
+                with contextlib.suppress(ValueError):  # one that this cluster cannot have
+                    followed.reader.correct(cluster, proc, correction)
             followed.is_saved = followed.is_saved and not corrections
             return bool(corrections)
 

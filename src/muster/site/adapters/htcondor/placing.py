@@ -25,6 +25,7 @@ from muster.worker import crash_points
 
 log = structlog.get_logger("muster.site")
 
+REQUIREMENTS_CHARS_MAX, REQUIREMENTS_DEPTH_MAX = 10_000, 50
 DOUBT_S = 1.0
 """Seconds between two looks for a cluster in doubt: a submission whose sender died may still be on its way to the schedd."""
 
@@ -65,8 +66,8 @@ class Placing:
 
     async def make(self, spec: ClusterSpec, tag: str) -> Known:
         """Write down what is to be submitted. Raises RejectedError, ConflictError, UnavailableError."""
-        if spec.request.requirements and (fault := check_expression(spec.request.requirements)):
-            raise RejectedError(f"condor_requirements {spec.request.requirements[:300]!r}: HTCondor says: {fault}")
+        if (fault := judge_requirements(spec.request.requirements)) is not None:
+            raise RejectedError(f"condor_requirements {spec.request.requirements[:300]!r}: {fault}")
 
         def make() -> Known:
             with disk_errors(self._folder.path):
@@ -152,3 +153,17 @@ class Placing:
             except UnavailableError as error:  # the disk is full, say: it stays in doubt, and is found again
                 raise UnavailableError(f"cluster {cluster} was submitted, and {error}") from error
         return Known(known.folder, known.asked, placed)
+
+
+def judge_requirements(text: str) -> str | None:
+    """Why a user's text cannot be the requirements of workers; None: it can. An empty one is none."""
+    if len(text) > REQUIREMENTS_CHARS_MAX:
+        return f"it has {len(text)} characters; {REQUIREMENTS_CHARS_MAX} are allowed"
+    depth = deepest = 0
+    for sign in text:
+        depth += (sign in "([{") - (sign in ")]}")
+        deepest = max(deepest, depth)
+    if deepest > REQUIREMENTS_DEPTH_MAX:  # whoever reads it, HTCondor too, calls itself for each
+        return f"its parentheses are nested {deepest} deep; {REQUIREMENTS_DEPTH_MAX} are allowed"
+    fault = check_expression(text) if text else None
+    return None if fault is None else f"HTCondor says: {fault}"

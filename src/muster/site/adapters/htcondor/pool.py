@@ -44,6 +44,8 @@ FRESH_S = 0.5
 """Seconds for which what the last look at all logs found is good enough for who observes one cluster."""
 PAUSED = "Muster was stopped with its workers"
 """Why procs are held while the agent is down on purpose."""
+_PAUSED_PROC = f"(HoldReasonCode =?= {BY_HAND} && regexp({quote(PAUSED)}, HoldReason))"
+_PAUSED_FACTORY = "(ProcId =?= undefined && JobMaterializePaused =!= undefined && JobMaterializePaused =!= 0)"
 TIDY_S = 600.0
 """Seconds between two looks at what is kept of clusters that are over."""
 COMPARE_S = 0.5
@@ -66,7 +68,7 @@ class CondorPool:
         self._placing = Placing(
             schedd, self._folder, rules.policy, rules.workers, find_logged=self._logs.find_logged, now=now
         )
-        self._held = HeldProcs(schedd, rules.holds, agent=self._agent)
+        self._held = HeldProcs(schedd, rules.holds)
         self._explainer = Explainer(schedd, rules.policy, now=now)
         self._known: dict[str, Known] = {}  # by tag
         self._tags: dict[int, str] = {}
@@ -148,6 +150,8 @@ class CondorPool:
                     await self._adopt_by_tag(one.tag)
                 elif known.placed is not None and known.placed.cluster != one.cluster:
                     await self._placing.remove_too_many(one.tag, [one.cluster])
+        for tag in [tag for tag, known in self._known.items() if known.placed is None]:
+            await self._clear_doubt(tag)
         return [
             Placed(known.asked.tag, known.placed.cluster, known.asked.n_workers, known.asked.fence)
             for known in self._known.values()
@@ -181,9 +185,10 @@ class CondorPool:
     async def tend(self) -> None:
         """See to held procs, to clusters that seem over, and, now and then, to the whole truth; also to what is kept."""
         if not self._is_resumed:
-            ours = f"{AGENT} == {quote(self._agent)} && HoldReasonCode == {BY_HAND}"
-            paused = f"{ours} && regexp({quote(PAUSED)}, HoldReason)"
-            await self._schedd.act(Action.RELEASE, paused, reason="Muster is back")
+            ours = f"{AGENT} == {quote(self._agent)}"
+            await self._schedd.act(
+                Action.RELEASE, f"{ours} && ({_PAUSED_PROC} || {_PAUSED_FACTORY})", reason="Muster is back"
+            )
             self._is_resumed = True
         for given_up in await self._held.tend(self._logs.list_holding(), now=self._now()):
             await self._note_given_up(given_up)
@@ -205,7 +210,11 @@ class CondorPool:
                 return
             if not placed.is_removing:
                 known = await self._note(known, msgspec.structs.replace(placed, is_removing=True))
-            await take_away(self._schedd, cluster, grace_s=grace_s)
+            try:
+                await take_away(self._schedd, cluster, known.asked.tag, grace_s=grace_s)
+            except RejectedError:
+                await self._note(known, placed)  # it stays, and is watched on
+                raise
             crash_points.reach("condor.remove.gone")
             await self._note_gone(known, cluster)
         self._changed.add(cluster)
@@ -219,9 +228,9 @@ class CondorPool:
                 raise ConflictError(f"cluster {cluster} has procs left: remove it first")
 
             def drop() -> None:
-                self._logs.drop(cluster)
                 with disk_errors(self._folder.path):
                     self._folder.forget(known.folder, cluster)
+                self._logs.drop(cluster)
 
             await anyio.to_thread.run_sync(drop)
             del self._known[known.asked.tag], self._tags[cluster], self._turns[known.asked.tag]
@@ -269,6 +278,19 @@ class CondorPool:
         await anyio.to_thread.run_sync(self._follow, known)
         self._keep(known)
         return cluster
+
+    async def _clear_doubt(self, tag: str) -> None:
+        """Of a cluster in doubt nobody may ask again: it is there, or its folder goes, with the secret in it."""
+        async with self._turn(tag):
+            known = self._known.get(tag)
+            if known is None or known.placed is not None:
+                return
+            known = self._known[tag] = await self._placing.settle(known)
+            if known.placed is not None:
+                await self._begin(known)
+            else:
+                await self._placing.discard(known)
+                del self._known[tag]
 
     def _follow(self, known: Known) -> None:
         if known.placed is not None:
@@ -324,7 +346,7 @@ class CondorPool:
         if known.placed is None or known.placed.gone_at is not None or known.placed.is_removing:
             return
         self._verified_at[cluster] = now + VERIFY_S
-        if await has_cluster(self._schedd, cluster):
+        if await has_cluster(self._schedd, cluster, known.asked.tag):
             return
         async with self._turn(known.asked.tag):
             if self._known.get(known.asked.tag) is known:
@@ -342,12 +364,14 @@ class CondorPool:
         until = now + COMPARE_S
         while self._to_compare and anyio.current_time() < until:
             tag = self._to_compare.popleft()
+            if self._turn(tag).locked():  # being placed, or removed, which may take long
+                continue
             async with self._turn(tag):
                 known = self._known.get(tag)
                 placed = None if known is None else known.placed
                 if known is None or placed is None or placed.gone_at is not None or placed.is_removing:
                     continue
-                outcome = await compare(self._schedd, self._logs, placed.cluster, n_workers=known.asked.n_workers)
+                outcome = await compare(self._schedd, self._logs, placed.cluster, tag, n_workers=known.asked.n_workers)
                 if outcome.is_changed:
                     self._changed.add(placed.cluster)
                 if outcome.is_gone:
@@ -356,7 +380,7 @@ class CondorPool:
 
     async def _note_gone(self, known: Known, cluster: int) -> None:
         """Nothing of it is in the queue: what its log does not know of its procs' ends, the history may."""
-        await compare(self._schedd, self._logs, cluster, n_workers=known.asked.n_workers)
+        await compare(self._schedd, self._logs, cluster, known.asked.tag, n_workers=known.asked.n_workers)
         await anyio.to_thread.run_sync(self._logs.settle, cluster)
         ended_at = self._logs.find_end(cluster) or self._now()
         placed = known.placed or PlacedFile(cluster)
@@ -365,12 +389,15 @@ class CondorPool:
     async def _note_given_up(self, given_up: GivenUp) -> None:
         if given_up.cluster not in self._tags:
             return
-        known = self._get(given_up.cluster)
-        if known.placed is not None:
-            errors = Counter(known.placed.given_up)
-            errors.update(given_up.errors)
-            await self._note(known, msgspec.structs.replace(known.placed, given_up=dict(errors)))
-            self._changed.add(given_up.cluster)
+        async with self._turn(self._tags[given_up.cluster]):
+            if given_up.cluster not in self._tags:
+                return
+            known = self._get(given_up.cluster)
+            if known.placed is not None:
+                errors = Counter(known.placed.given_up)
+                errors.update(given_up.errors)
+                await self._note(known, msgspec.structs.replace(known.placed, given_up=dict(errors)))
+                self._changed.add(given_up.cluster)
 
     async def _note(self, known: Known, placed: PlacedFile) -> Known:
         def note() -> None:

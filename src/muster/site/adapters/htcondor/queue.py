@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from muster.site.adapters.htcondor.describe import AGENT, FENCE, TAG, WORKERS, quote
+from muster.site.adapters.htcondor.describe import AGENT, FENCE, TAG, WORKERS, is_tag, quote
 from muster.site.adapters.htcondor.schedd import Ad, Schedd
 
 _IS_CLUSTER = "ProcId =?= undefined"
@@ -80,50 +80,58 @@ async def list_tagged(schedd: Schedd, tag: str) -> list[QueuedCluster]:
     return await _list(schedd, f"{TAG} == {quote(tag)}")
 
 
-async def has_cluster(schedd: Schedd, cluster: int) -> bool:
+def name_cluster(cluster: int, tag: str) -> str:
+    """A constraint for all of a cluster. A number alone may be another's: a schedd that lost its spool begins anew."""
+    return f"ClusterId == {cluster} && {TAG} == {quote(tag)}"
+
+
+async def has_cluster(schedd: Schedd, cluster: int, tag: str) -> bool:
     """Is any of its procs, or what makes them, in the queue?"""
-    return bool(await schedd.query(f"ClusterId == {cluster}", ["ClusterId"], limit=1, factories=True))
+    return bool(await schedd.query(name_cluster(cluster, tag), ["ClusterId"], limit=1, factories=True))
 
 
 async def find_ended(schedd: Schedd, tag: str, *, after: float, not_among: Iterable[int]) -> int | None:
     """The number of a cluster with this tag that has left the queue. `after`: seconds since the epoch; it was not submitted before.
 
-    The history is read from its end up to what is older, so that a long one takes no longer.
+    The history is read from its end up to what ended before that, so that a long one takes no longer.
     """
     forgotten = "".join(f" && ClusterId =!= {number}" for number in not_among)
     ads = await schedd.history(
         f"{TAG} == {quote(tag)}{forgotten}",
         ["ClusterId"],
         match=1,
-        since=f"CompletionDate > 0 && QDate < {after - 60:.0f}",
+        since=f"EnteredCurrentStatus < {after - 60:.0f}",
     )
     return int(ads[0]["ClusterId"]) if ads else None
 
 
-async def list_procs(schedd: Schedd, cluster: int) -> list[ProcAd]:
+async def list_procs(schedd: Schedd, cluster: int, tag: str) -> list[ProcAd]:
     """Those that are in the queue."""
-    return [read_proc(ad) for ad in await schedd.query(f"ClusterId == {cluster}", _OF_PROC) if "ProcId" in ad]
+    return [read_proc(ad) for ad in await schedd.query(name_cluster(cluster, tag), _OF_PROC) if "ProcId" in ad]
 
 
-async def list_ended_procs(schedd: Schedd, cluster: int, *, match: int) -> list[ProcAd]:
+async def list_ended_procs(schedd: Schedd, cluster: int, tag: str, *, match: int) -> list[ProcAd]:
     """Those that have left it, as far back as the schedd remembers."""
-    ads = await schedd.history(f"ClusterId == {cluster}", _OF_PROC, match=match)
+    ads = await schedd.history(name_cluster(cluster, tag), _OF_PROC, match=match)
     return [read_proc(ad) for ad in ads if "ProcId" in ad]
 
 
 async def _list(schedd: Schedd, constraint: str) -> list[QueuedCluster]:
     ads = await schedd.query(f"{constraint} && {_IS_CLUSTER}", _OF_CLUSTER, factories=True)
-    return [
-        QueuedCluster(
-            int(ad["ClusterId"]),
-            str(ad.get(TAG, "")),
-            int(ad.get(FENCE, 0)),
-            int(ad.get(WORKERS, 1)),
-            str(ad.get("UserLog", "")),
-            float(ad.get("QDate", 0)),
-        )
-        for ad in ads
-    ]
+    found = (_read_cluster(ad) for ad in ads)
+    return [one for one in found if one is not None]
+
+
+def _read_cluster(ad: Ad) -> QueuedCluster | None:
+    """None: somebody else's, who has given it our attributes, for it says what no agent does."""
+    cluster, tag, fence, n_workers = (ad.get(name) for name in ("ClusterId", TAG, FENCE, WORKERS))
+    is_ours = isinstance(tag, str) and all(type(one) is int for one in (cluster, fence, n_workers))
+    if not is_ours or not is_tag(str(tag)) or int(n_workers or 0) < 1:
+        return None
+    log, submitted_at = str(ad.get("UserLog", "")), ad.get("QDate", 0)
+    return QueuedCluster(
+        int(cluster or 0), str(tag), int(fence or 0), int(n_workers or 1), log, float(submitted_at or 0)
+    )
 
 
 def read_proc(ad: Ad) -> ProcAd:

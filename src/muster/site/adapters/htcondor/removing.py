@@ -7,7 +7,7 @@ at once works only before the removal, and a forced removal takes a proc out of 
 import anyio
 
 from muster.domain.errors import RejectedError, UnavailableError
-from muster.site.adapters.htcondor.queue import has_cluster
+from muster.site.adapters.htcondor.queue import has_cluster, name_cluster
 from muster.site.adapters.htcondor.schedd import Action, Schedd
 from muster.worker import crash_points
 
@@ -20,12 +20,12 @@ FORCED_S = 20.0
 REASON = "requested by Muster"
 
 
-async def take_away(schedd: Schedd, cluster: int, *, grace_s: float) -> None:
+async def take_away(schedd: Schedd, cluster: int, tag: str, *, grace_s: float) -> None:
     """Remove a cluster. It may be gone already. `grace_s`: that workers may use to end; 0: they are killed.
 
     Raises RejectedError: this user may not. Raises UnavailableError: it is there still.
     """
-    constraint = f"ClusterId == {cluster}"
+    constraint = name_cluster(cluster, tag)
     if grace_s <= 0:
         await schedd.act(Action.VACATE_FAST, constraint, reason=REASON)
     acted = await schedd.act(Action.REMOVE, constraint, reason=REASON)
@@ -34,17 +34,17 @@ async def take_away(schedd: Schedd, cluster: int, *, grace_s: float) -> None:
         raise RejectedError(
             f"cluster {cluster}: HTCondor does not let this user remove {acted.denied} procs; only their owner and queue super users may"
         )
-    if await is_gone_within(schedd, cluster, max(grace_s, 0.0) + KILL_S):
+    if await is_gone_within(schedd, cluster, tag, max(grace_s, 0.0) + KILL_S):
         return
     await schedd.act(Action.REMOVE_FORCED, constraint, reason=REASON)
-    if not await is_gone_within(schedd, cluster, FORCED_S):
+    if not await is_gone_within(schedd, cluster, tag, FORCED_S):
         raise UnavailableError(f"cluster {cluster} is in the queue still, although its removal was forced")
 
 
-async def is_gone_within(schedd: Schedd, cluster: int, timeout_s: float) -> bool:
+async def is_gone_within(schedd: Schedd, cluster: int, tag: str, timeout_s: float) -> bool:
     """Wait until nothing of it is in the queue."""
     deadline = anyio.current_time() + timeout_s
-    while await has_cluster(schedd, cluster):
+    while await has_cluster(schedd, cluster, tag):
         if anyio.current_time() >= deadline:
             return False
         await anyio.sleep(LOOK_S)

@@ -23,14 +23,14 @@ class Outcome:
     is_gone: bool
 
 
-async def compare(schedd: Schedd, logs: Logs, cluster: int, *, n_workers: int) -> Outcome:
+async def compare(schedd: Schedd, logs: Logs, cluster: int, tag: str, *, n_workers: int) -> Outcome:
     """Correct what the log has not told. Raises UnavailableError: nothing was corrected that is not so."""
-    queued = {one.proc: one for one in await list_procs(schedd, cluster)}
-    is_gone = not queued and not await has_cluster(schedd, cluster)
+    queued = {one.proc: one for one in await list_procs(schedd, cluster, tag)}
+    is_gone = not queued and not await has_cluster(schedd, cluster, tag)
     is_news = await anyio.to_thread.run_sync(logs.read, cluster)
     missing = [proc for proc in logs.list_left(cluster, n_workers=n_workers, with_unseen=is_gone) if proc not in queued]
     ended: Mapping[int, ProcAd] = {}
     if missing:
-        ended = {one.proc: one for one in await list_ended_procs(schedd, cluster, match=n_workers)}
+        ended = {one.proc: one for one in await list_ended_procs(schedd, cluster, tag, match=n_workers)}
     is_changed = await anyio.to_thread.run_sync(logs.correct, cluster, queued, ended, missing if is_gone else [])
     return Outcome(is_changed or is_news, is_gone)

@@ -4,7 +4,9 @@ A file is its inode, kept open: it stays readable when it is renamed or deleted,
 Only whole events are taken out. What is behind the last terminator is not kept in memory but read again when the file has grown.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from enum import Enum, auto
 from pathlib import Path
@@ -49,8 +51,12 @@ class LogFile:
 
     @classmethod
     def open(cls, path: Path) -> "LogFile":
-        """Open a file, unread. Raises OSError."""
-        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        """Open a file, unread. Raises OSError, also for what is no regular file."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for whoever writes
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return cls(descriptor)
 
     def close(self) -> None:
         """Let the file go."""
