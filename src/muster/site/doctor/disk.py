@@ -45,7 +45,10 @@ class Mount:
 def look_disk(settings: SiteSettings) -> Iterator[Check]:
     """The directory, and how many files may be open."""
     yield from look_directory(settings.directory)
-    yield judge_open_files(settings, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield judge_open_files(
+        settings, hard if settings.pool == HTCONDOR else soft
+    )  # there the agent takes all that it may
 
 
 def look_directory(directory: Path) -> Iterator[Check]:
