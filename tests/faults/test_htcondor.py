@@ -122,6 +122,7 @@ def the_service_is_away(scene: Scene) -> None:
     scene.stack.kill("serve")
     scene.condor.run("condor_hold", cluster)
     wait_for(lambda: list_states(scene.condor, cluster) == {"5": WORKERS}, "they are held")
+    wait_for(lambda: not scene.condor.find_daemons("condor_shadow"), "they are off their machines")
     scene.condor.run("condor_release", cluster)
     scene.stack.start_serve()
     wait_for(lambda: scene.statuses() == {"RUNNING": WORKERS}, "where they are is told")
@@ -131,6 +132,7 @@ def they_are_held_and_released_by_hand(scene: Scene) -> None:
     """As the pool's operator does; nobody but the operator releases them."""
     scene.condor.run("condor_hold", scene.cluster)
     wait_for(lambda: scene.statuses() == {"HELD: The user put the job on hold with condor_hold": WORKERS}, "it is told")
+    wait_for(lambda: not scene.condor.find_daemons("condor_shadow"), "they are off their machines")
     scene.condor.run("condor_release", scene.cluster)
 
 

@@ -19,6 +19,8 @@ LOOK_S_MAX = 10.0
 """At most, as long as there are any: one may be released when the pause that its policy gives is over."""
 NO_TROUBLES = frozenset({"userrequest", "spoolinginput", "jobdurationexceeded", "jobexecuteexceeded"})
 """Reasons of NumHoldsByReason, in lower case, that are no failures: codes 1, 16, 46 and 47."""
+OFF_ITS_MACHINE = "RemoteHost =?= undefined"
+"""One that was held while it ran has its time to end. Released before that is over it may wait for minutes, unmatched."""
 PROCS_MAX = 200
 """Procs named in one call."""
 _ATTRIBUTES = (
@@ -71,7 +73,7 @@ class HeldProcs:
         self._look_at = anyio.current_time() + LOOK_S
         named = ", ".join(map(str, sorted(clusters)))
         ads = await self._schedd.query(
-            f"JobStatus == {JobStatus.HELD:d} && member(ClusterId, {{{named}}})", _ATTRIBUTES
+            f"JobStatus == {JobStatus.HELD:d} && {OFF_ITS_MACHINE} && member(ClusterId, {{{named}}})", _ATTRIBUTES
         )
         due, wait_s = self._judge(ads, now)
         for cluster, what in due.items():

@@ -22,7 +22,7 @@ from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.describe import AGENT, quote
 from muster.site.adapters.htcondor.explain import Explainer
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder
-from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
+from muster.site.adapters.htcondor.held import OFF_ITS_MACHINE, GivenUp, HeldProcs
 from muster.site.adapters.htcondor.hold_policy import BY_HAND
 from muster.site.adapters.htcondor.keeping import Tidied, tidy
 from muster.site.adapters.htcondor.logs import Logs
@@ -44,7 +44,7 @@ FRESH_S = 0.5
 """Seconds for which what the last look at all logs found is good enough for who observes one cluster."""
 PAUSED = "Muster was stopped with its workers"
 """Why procs are held while the agent is down on purpose."""
-_PAUSED_PROC = f"(HoldReasonCode =?= {BY_HAND} && regexp({quote(PAUSED)}, HoldReason))"
+_PAUSED_PROC = f"({OFF_ITS_MACHINE} && HoldReasonCode =?= {BY_HAND} && regexp({quote(PAUSED)}, HoldReason))"
 _PAUSED_FACTORY = "(ProcId =?= undefined && JobMaterializePaused =!= undefined && JobMaterializePaused =!= 0)"
 TIDY_S = 600.0
 """Seconds between two looks at what is kept of clusters that are over."""
@@ -189,7 +189,8 @@ class CondorPool:
             await self._schedd.act(
                 Action.RELEASE, f"{ours} && ({_PAUSED_PROC} || {_PAUSED_FACTORY})", reason="Muster is back"
             )
-            self._is_resumed = True
+            left = f"{ours} && HoldReasonCode =?= {BY_HAND} && regexp({quote(PAUSED)}, HoldReason)"
+            self._is_resumed = not await self._schedd.query(left, ["ClusterId"], limit=1)
         for given_up in await self._held.tend(self._logs.list_holding(), now=self._now()):
             await self._note_given_up(given_up)
         for cluster in self._logs.list_over():
