@@ -30,7 +30,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN_BYTES = 1 << 16
 KILL_S = 10.0
 """Seconds that killed processes may take to vanish."""
-_TELL_S = 0.5
+_TELL_S = 2.0
 """Seconds within which those that await killed ones tell what these took, and end."""
 
 

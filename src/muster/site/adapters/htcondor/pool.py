@@ -17,21 +17,19 @@ import anyio.to_thread
 import msgspec
 import structlog
 
-from muster.domain.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
+from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.site.adapters.durable import disk_errors
-from muster.site.adapters.htcondor.describe import AGENT, quote
 from muster.site.adapters.htcondor.explain import Explainer
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder
-from muster.site.adapters.htcondor.held import OFF_ITS_MACHINE, GivenUp, HeldProcs
-from muster.site.adapters.htcondor.hold_policy import BY_HAND
+from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
 from muster.site.adapters.htcondor.keeping import Tidied, tidy
 from muster.site.adapters.htcondor.logs import Logs
+from muster.site.adapters.htcondor.pausing import pause, resume
 from muster.site.adapters.htcondor.placing import Known, Placing
-from muster.site.adapters.htcondor.queue import JobStatus, has_cluster, list_clusters, list_tagged
-from muster.site.adapters.htcondor.removing import KILL_S, take_away
-from muster.site.adapters.htcondor.removing import LOOK_S as GONE_LOOK_S
+from muster.site.adapters.htcondor.queue import has_cluster, list_clusters, list_tagged
+from muster.site.adapters.htcondor.removing import take_away
 from muster.site.adapters.htcondor.rules import Rules
-from muster.site.adapters.htcondor.schedd import Action, Schedd
+from muster.site.adapters.htcondor.schedd import Schedd
 from muster.site.adapters.htcondor.truth import compare
 from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
 from muster.worker import crash_points
@@ -42,10 +40,6 @@ LOOK_S = 0.2
 """Seconds between two looks at the logs."""
 FRESH_S = 0.5
 """Seconds for which what the last look at all logs found is good enough for who observes one cluster."""
-PAUSED = "Muster was stopped with its workers"
-"""Why procs are held while the agent is down on purpose."""
-_PAUSED_PROC = f"({OFF_ITS_MACHINE} && HoldReasonCode =?= {BY_HAND} && regexp({quote(PAUSED)}, HoldReason))"
-_PAUSED_FACTORY = "(ProcId =?= undefined && JobMaterializePaused =!= undefined && JobMaterializePaused =!= 0)"
 TIDY_S = 600.0
 """Seconds between two looks at what is kept of clusters that are over."""
 COMPARE_S = 0.5
@@ -185,12 +179,7 @@ class CondorPool:
     async def tend(self) -> None:
         """See to held procs, to clusters that seem over, and, now and then, to the whole truth; also to what is kept."""
         if not self._is_resumed:
-            ours = f"{AGENT} == {quote(self._agent)}"
-            await self._schedd.act(
-                Action.RELEASE, f"{ours} && ({_PAUSED_PROC} || {_PAUSED_FACTORY})", reason="Muster is back"
-            )
-            left = f"{ours} && HoldReasonCode =?= {BY_HAND} && regexp({quote(PAUSED)}, HoldReason)"
-            self._is_resumed = not await self._schedd.query(left, ["ClusterId"], limit=1)
+            self._is_resumed = await resume(self._schedd, self._agent)
         for given_up in await self._held.tend(self._logs.list_holding(), now=self._now()):
             await self._note_given_up(given_up)
         for cluster in self._logs.list_over():
@@ -241,19 +230,8 @@ class CondorPool:
     # -- beyond the port ---------------------------------------------------------------------------------------------
 
     async def pause(self, *, grace_s: float) -> None:
-        """See `pools.StoppablePool`. Every worker is held, which asks it to end; the next pool's first look releases them.
-
-        Raises UnavailableError: some run still, or the schedd did not answer.
-        """
-        ours = f"{AGENT} == {quote(self._agent)}"
-        if grace_s <= 0:
-            await self._schedd.act(Action.VACATE_FAST, ours, reason=PAUSED)
-        await self._schedd.act(Action.HOLD, ours, reason=PAUSED)
-        deadline = anyio.current_time() + grace_s + KILL_S
-        while left := await self._schedd.query(f"{ours} && JobStatus == {JobStatus.RUNNING:d}", ["ClusterId"]):
-            if anyio.current_time() >= deadline:
-                raise UnavailableError(f"{len(left)} workers run still in HTCondor, although they were held")
-            await anyio.sleep(GONE_LOOK_S)
+        """See `pools.StoppablePool`. The next pool's first looks release them."""
+        await pause(self._schedd, self._agent, grace_s=grace_s)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
