@@ -32,6 +32,7 @@ from muster.site.adapters.htcondor.doctor import (
 from muster.site.adapters.htcondor.inquiry import Access, Bindings, ScheddFacts, Slots, count_slots
 from muster.site.ports.checks import Check, Verdict
 from services.condor import Condor
+from services.fetching import ROOT
 
 NOBODY = Access("nobody@pool.local", "FS", is_allowed=True)
 
@@ -149,16 +150,17 @@ def test_a_tmp_that_systemd_made_for_one_unit_is_known_by_its_mount() -> None:
 
 @pytest.mark.server
 def test_an_agent_with_a_tmp_of_its_own_is_told_what_keeps_fs_from_working(condor: Condor, tmp_path: Path) -> None:
-    """Its /tmp is hidden but for the pool's folder: the schedd does not see what the agent makes there."""
+    """Its /tmp is hidden but for the pool's folder, and our own if it is there: the schedd does not see what the agent makes there."""
     if shutil.which("unshare") is None or os.geteuid():
         pytest.skip("mounts need root")
     hide = (
-        'mount --bind "$1" /mnt && mount -t tmpfs none /tmp && mkdir -p "$1" && mount --bind /mnt "$1" && cd / && '
-        'exec "$2" site doctor --json'
+        "mount --bind /tmp /mnt && mount -t tmpfs none /tmp && "
+        'for one in "$1" "$2"; do case $one in /tmp/*) mkdir -p "$one" && mount --bind "/mnt/${one#/tmp/}" "$one" ;; esac; done && '
+        'cd / && exec "$3" site doctor --json'
     )
     environment = clean_environment() | condor.environment | {"MUSTER_SITE_DIRECTORY": "/var/tmp/muster-none"}
     told = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", hide, "-", str(condor.folder), str(MUSTER)],
+        ["unshare", "--mount", "bash", "-c", hide, "-", str(condor.folder), str(ROOT), str(MUSTER)],
         env=environment,
         capture_output=True,
         text=True,
