@@ -24,9 +24,10 @@ from muster.client.shapes.sites import (
 )
 from muster.client.shapes.workflows import TaskforceView
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError, RejectedError, UnavailableError
+from muster.domain.pool_facts import PoolFacts
 from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
 from muster.site.ports.journal import Record, Remembered
-from muster.site.ports.pool import ClusterSpec, Description, Facts, Observation, PilotStatus, Placed, ProcState
+from muster.site.ports.pool import ClusterSpec, Description, Observation, PilotStatus, Placed, ProcState
 
 RUNNING = (ProcState.RUNNING, PilotStatus.TASKING)
 DONE = (ProcState.COMPLETED, PilotStatus.DONE)
@@ -43,7 +44,7 @@ class FakeCluster:
     argv: Sequence[str]
     procs: list[Proc]
     ended_at: float | None = None
-    facts: Facts | None = None
+    facts: PoolFacts | None = None
     reasons: Sequence[str] = ()
     explain_s: float = 0.0
     asked_at: list[float] = field(default_factory=list)

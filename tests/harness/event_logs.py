@@ -1,16 +1,21 @@
 """What are the tests of job event logs made of? A real log, events of our own, and whole tallies to compare."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
+from muster.site.adapters.htcondor.event_log.hold_reasons import render_status
 from muster.site.adapters.htcondor.event_log.log_reader import LogReader
 from muster.site.adapters.htcondor.event_log.log_tally import LogTally
+from muster.site.adapters.htcondor.event_log.proc_entries import read_exit
 from muster.site.adapters.htcondor.event_log.split import TERMINATOR, split_block
-from muster.site.adapters.htcondor.event_log.statuses import ClusterReport, ProcReport, look_at, look_at_procs
+from muster.site.adapters.htcondor.event_log.statuses import ClusterReport, look_at
 from muster.site.adapters.htcondor.event_log.times import LogClock
+from muster.site.ports.pool import Observation
+from muster.site.services.report import render_statuses
 
 SAMPLE_PATH = Path(__file__).parents[1] / "site" / "htcondor" / "sample.log"
 SAMPLE = SAMPLE_PATH.read_bytes()
@@ -33,6 +38,46 @@ EXCERPT = _pick([b"(012.%03d." % proc for proc in (0, 29, 30, 37, 39, 40, 42, 44
 def event(number: int, text: str, *, proc: int = 0, cluster: int = 7, at: str = "2026-11-22 03:08:10") -> bytes:
     """One event as HTCondor writes it."""
     return b"%03d (%03d.%03d.000) %s %s" % (number, cluster, proc, at.encode(), text.encode()) + TERMINATOR
+
+
+@dataclass(frozen=True)
+class ProcReport:
+    """One proc. `exit_code` and `signal` of its end, if they are known; `started_at`: seconds since the epoch; None if it never started."""
+
+    proc: int
+    status: str
+    pilot: str | None
+    error: str | None
+    exit_code: int | None
+    signal: int | None
+    n_starts: int
+    n_evictions: int
+    n_disconnects: int
+    started_at: int | None
+    is_corrected: bool
+
+
+def look_at_procs(tally: ClusterTally) -> Iterator[ProcReport]:
+    """Every proc that was heard of, in the order of the numbers."""
+    apart = sorted(tally.apart.items())
+    for proc, index in [*((proc, proc) for proc in range(tally.in_line)), *apart]:
+        if not tally.states[index]:
+            continue
+        state, hold = tally.read_state(tally.states[index])
+        exit_code, signal = read_exit(tally.exits[index])
+        yield ProcReport(
+            proc=proc,
+            status=render_status(state, hold),
+            pilot=tally.pilot_words[tally.words[index]],
+            error=tally.error_texts.text_of(tally.errors[index]).decode() or None,
+            exit_code=exit_code,
+            signal=signal,
+            n_starts=tally.starts[index],
+            n_evictions=tally.evictions[index],
+            n_disconnects=tally.disconnects[index],
+            started_at=tally.started[index] or None,
+            is_corrected=index in tally.corrected,
+        )
 
 
 def submit(proc: int = 0, *, notes: str = "", **more: Any) -> bytes:
@@ -95,3 +140,8 @@ def describe(of: LogTally | LogReader) -> Mapping[int, Any]:
         for cluster, tally in of.clusters.items()
         if tally.n_procs or tally.is_factory
     }
+
+
+def render_told(report: ClusterReport) -> dict[str, dict[str, int]]:
+    """The statuses of a cluster as the service is told of them."""
+    return render_statuses(Observation(report.statuses, report.errors, report.n_left, report.ended_at))

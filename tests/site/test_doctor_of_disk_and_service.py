@@ -27,7 +27,7 @@ from muster.site.doctor.service import (
 from muster.site.ports.checks import Check, Verdict
 
 MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-30 22 0:27 / /home rw,relatime shared:2 - nfs4 server:/home rw,vers=4.2
+30 22 0:27 / /net rw,relatime shared:2 - nfs4 server:/net rw,vers=4.2
 31 22 0:28 / /srv/with\040blank rw - tmpfs tmpfs rw
 32 22 0:29 / /data rw - fuse.sshfs me@there: rw
 33 22 0:30 / /data rw master:7 - xfs /dev/sdb1 rw
@@ -47,10 +47,10 @@ def location(
     ("path", "kept"),
     [
         ("/var/lib/muster", ("ext4", False)),
-        ("/home/muster/.muster", ("nfs4", True)),
+        ("/net/muster/.muster", ("nfs4", True)),
         ("/srv/with blank/site", ("tmpfs", False)),
         ("/data/site", ("xfs", False)),  # what was mounted there later hides what was there
-        ("/homes", ("ext4", False)),
+        ("/nets", ("ext4", False)),
     ],
 )
 def test_where_a_path_is_kept_is_the_deepest_mount_and_of_those_the_last(path: str, kept: tuple[str, bool]) -> None:

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from contracts.site_fakes import RUNNING, FakeCluster, FakeJournal, FakePool, FakeService, FakeTaskforce, PoolWorld
 from muster.client.shapes.sites import WorkerFacts
 from muster.domain.errors import UnavailableError
-from muster.domain.pool_facts import NAME_CHARS_MAX, NAMES_MAX, REASON_CHARS_MAX, REASONS_MAX, list_top
+from muster.domain.pool_facts import NAME_CHARS_MAX, NAMES_MAX, REASON_CHARS_MAX, REASONS_MAX, PoolFacts, list_top
 from muster.domain.taskforce_phase import Phase
 from muster.site.daemons.claimer import Claimer
 from muster.site.daemons.explainer import AT_ONCE, TOLD_AGAIN_S, Explainer
@@ -21,7 +21,7 @@ from muster.site.daemons.keeper import TaskforceKeeper
 from muster.site.daemons.reporter import StatusReporter
 from muster.site.daemons.trouble import TroubleLog
 from muster.site.daemons.watcher import PoolWatcher
-from muster.site.ports.pool import Facts, Observation, ProcState
+from muster.site.ports.pool import Observation, ProcState
 from muster.site.services.explain_waiting import ASK_AGAIN_S, WAITED_S, has_waiting, trim_reasons
 from muster.site.services.parts import Parts
 from muster.site.services.report import FACTS_AGAIN_S, TASKFORCES_MAX, ReportBook
@@ -75,11 +75,11 @@ async def test_facts_are_told_when_they_change_and_also_that_there_is_nothing_le
         taskforce, cluster = await start(service, world)
         assert (taskforce.facts, taskforce.reasons) == (None, [])
 
-        cluster.facts = Facts(evictions=1, holds={"no such file": 2}, sites={"north": 1})
+        cluster.facts = PoolFacts(evictions=1, holds={"no such file": 2}, sites={"north": 1})
         await anyio.sleep(3.0)
         assert taskforce.facts == WorkerFacts(evictions=1, holds={"no such file": 2}, sites={"north": 1})
 
-        cluster.facts = Facts(evictions=1)
+        cluster.facts = PoolFacts(evictions=1)
         await anyio.sleep(3.0)
         reports = len(service.reports)
         assert taskforce.facts == WorkerFacts(evictions=1)
@@ -92,7 +92,7 @@ async def test_the_last_facts_and_errors_are_there_when_it_is_complete() -> None
     service, world = FakeService(), PoolWorld()
     async with agent(service, world):
         taskforce, cluster = await start(service, world)
-        cluster.facts = Facts(restarts=3)
+        cluster.facts = PoolFacts(restarts=3)
         cluster.argv = ("false",)
         await anyio.sleep(5.0)
 
@@ -128,7 +128,7 @@ async def test_a_service_of_before_is_told_statuses_alone_and_facts_once_it_is_a
     service.is_of_before = True
     async with agent(service, world):
         taskforce, cluster = await start(service, world)
-        cluster.facts = Facts(evictions=1)
+        cluster.facts = PoolFacts(evictions=1)
         cluster.procs = [IDLE, RUNNING]
         await anyio.sleep(30.0)
         assert taskforce.statuses == {"IDLE": {"null": 1}, "RUNNING": {"Tasking": 1}}
@@ -147,7 +147,7 @@ async def test_a_taskforce_of_a_service_of_before_comes_to_its_end() -> None:
     service.is_of_before = True
     async with agent(service, world):
         taskforce, cluster = await start(service, world)
-        cluster.facts = Facts(evictions=1)
+        cluster.facts = PoolFacts(evictions=1)
         cluster.argv = ("true",)
         await anyio.sleep(5.0)
 

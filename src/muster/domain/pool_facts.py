@@ -20,7 +20,7 @@ class PoolFacts:
         disconnected: procs whose machine is out of reach now.
         holds: how many are held now, by reason, in the pool's words.
         transfers: how many are moving files now, by step.
-        hosts, sites: how many run where now; the `NAMES_MAX` with the most.
+        hosts, sites: how many run where now. The service is told the `NAMES_MAX` of each kind with the most.
     """
 
     restarts: int = 0

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from harness.event_logs import SAMPLE, SAMPLE_PATH, event, submit
+from harness.event_logs import SAMPLE, SAMPLE_PATH, ProcReport, event, look_at_procs, submit
 from muster.site.adapters.htcondor.event_log.chirps import parse_value
 from muster.site.adapters.htcondor.event_log.hold_reasons import render_status
 from muster.site.adapters.htcondor.event_log.log_tally import LogTally
 from muster.site.adapters.htcondor.event_log.split import TERMINATOR, split_block
-from muster.site.adapters.htcondor.event_log.statuses import ProcReport, look_at_procs
 from muster.site.adapters.htcondor.event_log.times import LogClock
 
 htcondor2 = pytest.importorskip("htcondor2", reason="HTCondor's bindings are not installed")

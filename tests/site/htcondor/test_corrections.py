@@ -2,13 +2,25 @@
 
 import pytest
 
-from harness.event_logs import aborted, chirp, event, execute, held, released, submit, tally_of, terminated
+from harness.event_logs import (
+    ProcReport,
+    aborted,
+    chirp,
+    event,
+    execute,
+    held,
+    look_at_procs,
+    released,
+    submit,
+    tally_of,
+    terminated,
+)
 from muster.site.adapters.htcondor.event_log.cluster_tally import Correction
 from muster.site.adapters.htcondor.event_log.events import COMPLETED, HELD, IDLE, REMOVED, RUNNING
 from muster.site.adapters.htcondor.event_log.log_tally import LogTally
 from muster.site.adapters.htcondor.event_log.proc_entries import UnbelievableError
 from muster.site.adapters.htcondor.event_log.split import split_block
-from muster.site.adapters.htcondor.event_log.statuses import ProcReport, look_at, look_at_procs
+from muster.site.adapters.htcondor.event_log.statuses import look_at
 
 NOON = 1795348800.0  # 2026-11-22 12:00:00
 BEFORE, AFTER = "2026-11-22 11:59:59", "2026-11-22 12:00:01"

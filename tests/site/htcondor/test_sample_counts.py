@@ -13,27 +13,24 @@ from harness.event_logs import (
     held,
     look,
     look_at_one,
+    look_at_procs,
     released,
+    render_told,
     submit,
     tally_of,
     terminated,
 )
-from muster.site.adapters.htcondor.event_log.statuses import (
-    look_at,
-    look_at_procs,
-    render_changes,
-    render_statuses,
-)
+from muster.site.adapters.htcondor.event_log.statuses import look_at
 
 TIMED_OUT = "RuntimeError: 1 TASK(S) FAILED: ContainerRunError('task failed: [Timeout-Error] timed out after 30s')"
 
 
 def test_the_sample_has_the_statuses_that_upstream_reports_for_it() -> None:
-    assert render_statuses(look(SAMPLE, 12)) == {
+    assert render_told(look(SAMPLE, 12)) == {
         "COMPLETED": {"Done": 31, "FatalError": 7},
         "REMOVED": {"Tasking": 8, "AwaitingFirstMessage": 1, "Done": 1, "null": 2},
     }
-    assert render_statuses(look(SAMPLE, 13)) == {"COMPLETED": {"Done": 6}}
+    assert render_told(look(SAMPLE, 13)) == {"COMPLETED": {"Done": 6}}
 
 
 def test_the_sample_has_three_error_texts() -> None:
@@ -102,7 +99,7 @@ def test_halfway_the_sample_tells_who_runs_where_and_who_is_held_for_what() -> N
     report = look(b"\n...\n".join(events[: begin + 1]) + b"\n...\n", 12)
 
     assert "HELD: The PERIODIC_HOLD expression evaluated to True. Or, ON_EXIT_HOLD was true: 77 (User Specified)" in (
-        render_statuses(report)
+        render_told(report)
     )
     assert set(report.hosts) <= {"vm"}
     assert sum(report.hosts.values()) == report.states.get(2, 0) + report.states.get(7, 0)
@@ -134,9 +131,9 @@ def test_a_proc_that_goes_on_after_a_suspension_runs() -> None:
 def test_a_hold_of_a_running_proc_and_its_release_show_the_reason_and_take_it_away() -> None:
     log = submit() + execute() + evicted() + held(code=34)
 
-    assert render_statuses(look(log)) == {"HELD: Memory usage exceeds a memory limit": {"null": 1}}
+    assert render_told(look(log)) == {"HELD: Memory usage exceeds a memory limit": {"null": 1}}
     assert look(log).holds == {"Memory usage exceeds a memory limit": 1}
-    assert render_statuses(look(log + released())) == {"IDLE": {"null": 1}}
+    assert render_told(look(log + released())) == {"IDLE": {"null": 1}}
     assert look(log + released()).holds == {}
 
 
@@ -146,17 +143,6 @@ def test_an_error_on_a_machine_is_a_failed_start_unless_a_hold_follows() -> None
 
     assert look(log).numbers["failed starts"] == 1
     assert "failed starts" not in look(log + held(code=35)).numbers
-
-
-def test_only_what_changed_is_told_and_what_became_empty_is_told_as_empty() -> None:
-    before = ({"a": {"IDLE": {"null": 1}}, "b": {"IDLE": {"null": 1}}}, {"a": {"no luck": 1}})
-
-    assert render_changes({"a": {"RUNNING": {"null": 1}}, "b": {"IDLE": {"null": 1}}}, {"a": {}}, told=before) == {
-        "top_task_errors_by_taskforce": {"a": {}},
-        "compound_statuses_by_taskforce": {"a": {"RUNNING": {"null": 1}}},
-    }
-    assert render_changes(*before, told=before) == {}
-    assert render_changes({"c": {}}, {"c": {}}, told=before) == {}
 
 
 def test_no_more_than_ten_error_texts_are_told_the_most_common_ones() -> None:
@@ -219,7 +205,7 @@ def test_a_machine_out_of_reach_is_told_until_it_is_back() -> None:
 
     assert look(log).numbers["disconnected"] == 1
     assert "disconnected" not in look(log + event(23, "Job reconnected to slot1_1@ep")).numbers
-    assert render_statuses(look(log + event(24, "Job reconnection failed\n    gone"))) == {"IDLE": {"null": 1}}
+    assert render_told(look(log + event(24, "Job reconnection failed\n    gone"))) == {"IDLE": {"null": 1}}
 
 
 def test_the_last_event_is_dated() -> None:

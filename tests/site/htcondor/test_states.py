@@ -16,13 +16,14 @@ from harness.event_logs import (
     held,
     look,
     look_at_one,
+    look_at_procs,
     released,
     submit,
     tally_of,
     terminated,
 )
 from muster.site.adapters.htcondor.event_log.events import ENDED, NEXT, WORDS, Number
-from muster.site.adapters.htcondor.event_log.statuses import look_at, look_at_procs
+from muster.site.adapters.htcondor.event_log.statuses import look_at
 
 DISCONNECTED = event(22, "Job disconnected, attempting to reconnect\n    Socket closed")
 FAILED = event(24, "Job reconnection failed\n    gone")

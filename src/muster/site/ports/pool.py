@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from muster.domain.pool_facts import PoolFacts
+
 
 class ProcState(StrEnum):
     """Where a proc is; the words are HTCondor's (tms.md 6.3)."""
@@ -93,29 +95,6 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a pool tells of a cluster beside its procs' states.
-
-    Args:
-        restarts, evictions, disconnects, failed_starts: how often so far.
-        disconnected: procs whose machine is out of reach now.
-        holds: how many are held now, by reason, in the pool's words.
-        transfers: how many are moving files now, by step.
-        hosts, sites: how many run where now.
-    """
-
-    restarts: int = 0
-    evictions: int = 0
-    disconnects: int = 0
-    failed_starts: int = 0
-    disconnected: int = 0
-    holds: Mapping[str, int] = field(default_factory=dict)
-    transfers: Mapping[str, int] = field(default_factory=dict)
-    hosts: Mapping[str, int] = field(default_factory=dict)
-    sites: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Observation:
     """What became of a cluster so far.
 
@@ -131,7 +110,7 @@ class Observation:
     errors: Mapping[str, int]
     n_left: int
     ended_at: float | None
-    facts: Facts | None = None
+    facts: PoolFacts | None = None
 
 
 class Pool(Protocol):

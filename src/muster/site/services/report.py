@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from muster.client.shapes.sites import SiteReport, WorkerFacts
 from muster.domain.errors import InvalidError
-from muster.domain.pool_facts import list_top
-from muster.site.ports.pool import Facts, Observation
+from muster.domain.pool_facts import PoolFacts, list_top
+from muster.site.ports.pool import Observation
 from muster.site.services.parts import Parts
 
 TOP_ERRORS = 10
@@ -40,7 +40,7 @@ def render_errors(seen: Observation) -> Errors:
     return dict(Counter(seen.errors).most_common(TOP_ERRORS))
 
 
-def render_facts(facts: Facts) -> WorkerFacts:
+def render_facts(facts: PoolFacts) -> WorkerFacts:
     """Of hosts, sites, holds and steps those with the most procs."""
     return WorkerFacts(
         restarts=facts.restarts,

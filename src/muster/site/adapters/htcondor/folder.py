@@ -17,19 +17,24 @@ forgotten/<tag>.json                   the numbers of such clusters
 A cluster whose folder is there and whose number is not is in doubt: it was to be submitted, and nobody knows whether it was.
 """
 
-import contextlib
 import json
 import os
-import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import msgspec
 
 from muster.domain.errors import ConflictError, RejectedError
-from muster.site.adapters.durable import TEMPORARY, sync_folder, write_file
+from muster.site.adapters.durable import (
+    TEMPORARY,
+    removed_on_error,
+    sync_files,
+    sync_folder,
+    take_over_folders,
+    write_file,
+)
 from muster.site.adapters.htcondor import launcher
 from muster.site.adapters.htcondor.describe import is_tag
 from muster.site.ports.pool import ClusterSpec
@@ -162,22 +167,13 @@ class PoolFolder:
         """Make the folders, clear up what a crash left half made, and list the clusters, and those moved aside as damaged."""
         for folder in (self._taskforces, self._forgotten, self._damaged, self.ended):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found: list[TaskforceFolder] = []
-        damaged: list[Path] = []
-        for entry in sorted(self._taskforces.iterdir()):
-            if entry.name.startswith(TEMPORARY):
-                shutil.rmtree(entry)
-                continue
-            taskforce = TaskforceFolder(entry)
-            try:
-                taskforce.read()
-            except (FileNotFoundError, msgspec.DecodeError):
-                place = self._damaged / f"{entry.name}-{secrets.token_hex(4)}"
-                entry.rename(place)
-                damaged.append(place)
-            else:
-                found.append(taskforce)
-        return found, damaged
+
+        def read(path: Path) -> TaskforceFolder:
+            folder = TaskforceFolder(path)
+            folder.read()
+            return folder
+
+        return take_over_folders(self._taskforces, read, damaged=lambda name: self._damaged / name)
 
     def make(self, spec: ClusterSpec, *, tag: str, workers: Workers, now: float) -> TaskforceFolder:
         """Make a cluster's folder: it is there, durable and whole, or not at all.
@@ -195,7 +191,7 @@ class PoolFolder:
         if place.exists():
             raise ConflictError(f"cluster {tag} exists")
         draft = TaskforceFolder(self._taskforces / f"{TEMPORARY}{tag}")
-        with _removed_on_error(draft.path):
+        with removed_on_error(draft.path):
             draft.path.mkdir(mode=0o700, parents=True)
             draft.outputs.mkdir(mode=0o700)
             made = ClusterFile(tag, spec.n_workers, spec.fence, list(spec.input_files), now)
@@ -212,7 +208,7 @@ class PoolFolder:
             (draft.path / launcher.BUNDLE).hardlink_to(workers.bundle)
             if workers.ca_file is not None:
                 write_file(draft.path / launcher.CA, workers.ca_file.read_bytes(), sync=False)
-            _sync_files(draft.path)
+            sync_files(draft.path)
             draft.path.rename(place)
         sync_folder(self._taskforces)
         return TaskforceFolder(place)
@@ -222,12 +218,12 @@ class PoolFolder:
         if not is_tag(asked.tag):
             raise RejectedError(f"{asked.tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
         place, draft = (TaskforceFolder(self._taskforces / name) for name in (asked.tag, f"{TEMPORARY}{asked.tag}"))
-        with _removed_on_error(draft.path):
+        with removed_on_error(draft.path):
             draft.path.mkdir(mode=0o700, parents=True)
             draft.outputs.mkdir(mode=0o700)
             write_file(draft.path / "cluster.json", msgspec.json.encode(asked), sync=False)
             write_file(draft.path / "placed.json", msgspec.json.encode(placed), sync=False)
-            _sync_files(draft.path)
+            sync_files(draft.path)
             draft.path.rename(place.path)
         sync_folder(self._taskforces)
         return place
@@ -280,24 +276,3 @@ def _check_inputs(paths: Sequence[str], private: Sequence[Path]) -> None:
             raise RejectedError(f"input_files: {path!r}: HTCondor keeps such names for itself: rename it")
         if not os.access(path, os.R_OK):
             raise RejectedError(f"input_files: {path!r} is missing or not readable at this access point")
-
-
-def _sync_files(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.is_file():
-            handle = os.open(entry, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-    sync_folder(folder)
-
-
-@contextlib.contextmanager
-def _removed_on_error(folder: Path) -> Iterator[None]:
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

@@ -1,6 +1,6 @@
 """Which procs does HTCondor hold, and what is done about it? The queue says which, since when and why; the policy says what."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -80,7 +80,7 @@ class HeldProcs:
             await self._do(cluster, what)
         self._holding = clusters
         self._look_at = anyio.current_time() + min(LOOK_S_MAX, max(LOOK_S, wait_s))
-        return [GivenUp(cluster, _count(what.give_up.values())) for cluster, what in due.items() if what.give_up]
+        return [GivenUp(cluster, Counter(what.give_up.values())) for cluster, what in due.items() if what.give_up]
 
     def _judge(self, ads: list[Ad], now: float) -> tuple[dict[int, _Due], float]:
         """What is due, by cluster, and the seconds until more will be."""
@@ -132,10 +132,3 @@ def _name(cluster: int, procs: Collection[int]) -> str:
     """A constraint for these procs, as long as they are held."""
     named = " || ".join(f"ProcId == {proc}" for proc in procs)
     return f"ClusterId == {cluster} && ({named}) && JobStatus == {JobStatus.HELD:d}"
-
-
-def _count(texts: Collection[str]) -> dict[str, int]:
-    counts: dict[str, int] = defaultdict(int)
-    for text in texts:
-        counts[text] += 1
-    return dict(counts)

@@ -6,6 +6,8 @@ Source of the codes: the manual of HTCondor 25, "Job ClassAd attributes", HoldRe
 from dataclasses import dataclass
 from enum import Enum
 
+from muster.domain.backoff import next_delay
+
 BY_HAND, SPOOLING = 1, 16
 TIME_CODES = frozenset({46, 47})
 """`allowed_job_duration` and `allowed_execute_duration`: it has had its time, and makes room for others."""
@@ -46,5 +48,5 @@ class HoldPolicy:
             return Verdict.RELEASE, 0.0
         if n_holds > self.holds_max:
             return Verdict.GIVE_UP, 0.0
-        delay_s: float = min(self.delay_s_max, self.first_s * 2.0 ** min(n_holds - 1, 60))
+        delay_s = next_delay(n_holds, first_s=self.first_s, delay_s_max=self.delay_s_max, jitter=1.0)
         return Verdict.RELEASE, max(0.0, delay_s - held_s)

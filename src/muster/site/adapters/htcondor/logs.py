@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from muster.domain.pool_facts import PoolFacts
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, Correction
 from muster.site.adapters.htcondor.event_log.events import COMPLETED, ENDED, HELD, IDLE, REMOVED, RUNNING, SUSPENDED
@@ -21,7 +22,7 @@ from muster.site.adapters.htcondor.event_log.log_reader import LogReader
 from muster.site.adapters.htcondor.event_log.proc_entries import read_exit
 from muster.site.adapters.htcondor.event_log.statuses import ClusterReport, look_at
 from muster.site.adapters.htcondor.queue import JobStatus, ProcAd
-from muster.site.ports.pool import Facts, Observation, PilotStatus, ProcState
+from muster.site.ports.pool import Observation, PilotStatus, ProcState
 
 log = structlog.get_logger("muster.site")
 
@@ -205,7 +206,7 @@ class Logs:
             return [
                 cluster
                 for cluster, followed in self._followed.items()
-                if (tally := followed.find_tally(cluster)) is not None and _is_any_held(tally)
+                if (tally := followed.find_tally(cluster)) is not None and tally.is_any_held()
             ]
 
     def list_over(self) -> list[int]:
@@ -274,9 +275,9 @@ class Logs:
             return bool(corrections)
 
 
-def _read_facts(report: ClusterReport) -> Facts:
+def _read_facts(report: ClusterReport) -> PoolFacts:
     numbers = report.numbers
-    return Facts(
+    return PoolFacts(
         restarts=numbers.get("restarts", 0),
         evictions=numbers.get("evictions", 0),
         disconnects=numbers.get("disconnects", 0),
@@ -290,14 +291,6 @@ def _read_facts(report: ClusterReport) -> Facts:
 
 
 _ENDED_WORDS = frozenset({ProcState.COMPLETED, ProcState.REMOVED})
-
-
-def _is_any_held(tally: ClusterTally) -> bool:
-    return any(count > 0 and key >> 16 >= FIRST_HOLD for key, count in tally.counts.items())
-
-
-FIRST_HOLD = 16
-"""From here on a state of `ClusterTally.states` is a hold."""
 
 
 def _is_over(tally: ClusterTally, n_workers: int) -> bool:
@@ -320,5 +313,4 @@ def _is_so(tally: ClusterTally | None, proc: int, known: Correction) -> bool:
     index = None if tally is None else tally.find_index(proc)
     if tally is None or index is None:
         return False
-    state = tally.states[index]
-    return (HELD if state >= FIRST_HOLD else state) == known.state
+    return tally.read_state(tally.states[index])[0] == known.state

@@ -18,7 +18,7 @@ from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.bindings import check_expression
 from muster.site.adapters.htcondor.describe import Files, Policy, describe
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, TaskforceFolder, Workers
-from muster.site.adapters.htcondor.queue import choose_cluster, find_ended, list_tagged
+from muster.site.adapters.htcondor.queue import QueuedCluster, find_ended, list_tagged, name_cluster
 from muster.site.adapters.htcondor.schedd import Action, Schedd
 from muster.site.ports.pool import ClusterSpec
 from muster.worker import crash_points
@@ -113,23 +113,28 @@ class Placing:
 
     async def _look(self, known: Known) -> int | None:
         tag = known.asked.tag
+        if (queued := await self.find_queued(tag)) is not None:
+            return queued.cluster
+        logged = await anyio.to_thread.run_sync(self._find_logged, known.folder.log, tag)
+        if logged is not None:
+            return logged
+        forgotten = await anyio.to_thread.run_sync(self._folder.list_forgotten, tag)
+        return await find_ended(self._schedd, tag, after=known.asked.submitted_after, not_among=forgotten)
+
+    async def find_queued(self, tag: str) -> QueuedCluster | None:
+        """The cluster with this tag that is in the queue; the oldest stays if there are several."""
         forgotten = await anyio.to_thread.run_sync(self._folder.list_forgotten, tag)
         queued = [one for one in await list_tagged(self._schedd, tag) if one.cluster not in forgotten]
-        cluster, too_many = choose_cluster(queued, known=None)
-        await self.remove_too_many(tag, too_many)
-        if cluster is None:
-            cluster = await anyio.to_thread.run_sync(self._find_logged, known.folder.log, tag)
-        if cluster is None:
-            after = known.asked.submitted_after
-            cluster = await find_ended(self._schedd, tag, after=after, not_among=forgotten)
-        return cluster
+        oldest = min(queued, key=lambda one: one.cluster, default=None)
+        await self.remove_too_many(tag, [one.cluster for one in queued if one is not oldest])
+        return oldest
 
     async def remove_too_many(self, tag: str, clusters: list[int]) -> None:
         """There may be one cluster with a tag, and no more."""
         for cluster in clusters:
             log.error("a second cluster of a taskforce is removed", taskforce=tag, cluster=cluster)
             reason = f"taskforce {tag} has another cluster"
-            await self._schedd.act(Action.REMOVE, f"ClusterId == {cluster}", reason=reason)
+            await self._schedd.act(Action.REMOVE, name_cluster(cluster, tag), reason=reason)
 
     async def discard(self, known: Known) -> None:
         """Take away the folder of what was not submitted."""

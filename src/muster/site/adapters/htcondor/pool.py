@@ -26,7 +26,7 @@ from muster.site.adapters.htcondor.keeping import Tidied, tidy
 from muster.site.adapters.htcondor.logs import Logs
 from muster.site.adapters.htcondor.pausing import pause, resume
 from muster.site.adapters.htcondor.placing import Known, Placing
-from muster.site.adapters.htcondor.queue import has_cluster, list_clusters, list_tagged
+from muster.site.adapters.htcondor.queue import has_cluster, list_clusters
 from muster.site.adapters.htcondor.removing import take_away
 from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Schedd
@@ -279,22 +279,19 @@ class CondorPool:
 
     async def _adopt_by_tag(self, tag: str) -> int | None:
         """Take up a cluster in the queue of which there is no folder: it was lost, or another agent has placed it."""
-        forgotten = await anyio.to_thread.run_sync(self._folder.list_forgotten, tag)
-        queued = [one for one in await list_tagged(self._schedd, tag) if one.cluster not in forgotten]
-        if not queued:
+        queued = await self._placing.find_queued(tag)
+        if queued is None:
             return None
-        oldest, *others = sorted(queued, key=lambda one: one.cluster)
-        await self._placing.remove_too_many(tag, [one.cluster for one in others])
 
         def adopt() -> Known:
             with disk_errors(self._folder.path):
                 folder = self._folder.adopt(
-                    ClusterFile(tag, oldest.n_workers, oldest.fence, [], oldest.submitted_at, oldest.log),
-                    PlacedFile(oldest.cluster),
+                    ClusterFile(tag, queued.n_workers, queued.fence, [], queued.submitted_at, queued.log),
+                    PlacedFile(queued.cluster),
                 )
                 return Known(folder, folder.read(), folder.find_placed())
 
-        log.warning("a cluster without a folder is taken up", taskforce=tag, cluster=oldest.cluster)
+        log.warning("a cluster without a folder is taken up", taskforce=tag, cluster=queued.cluster)
         return await self._begin(await anyio.to_thread.run_sync(adopt))
 
     def _see(self, known: Known) -> Observation:

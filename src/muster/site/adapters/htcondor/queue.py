@@ -1,6 +1,6 @@
 """Which clusters does the schedd have, and what became of their procs? Its queue and its history, in our words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -149,12 +149,3 @@ def read_proc(ad: Ad) -> ProcAd:
         str(ad.get("RemoveReason", "")),
         float(ad.get("CompletionDate") or ad.get("EnteredCurrentStatus") or 0),
     )
-
-
-def choose_cluster(found: Sequence[QueuedCluster], *, known: int | None) -> tuple[int | None, list[int]]:
-    """Of several clusters with one tag, the one that stays, and those that are too many: the known one stays, else the oldest."""
-    numbers = sorted(one.cluster for one in found)
-    if not numbers:
-        return known, []
-    stays = known if known is not None else numbers[0]
-    return stays, [number for number in numbers if number != stays]

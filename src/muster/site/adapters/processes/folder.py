@@ -10,19 +10,17 @@ ended/<tag>/                    the outputs of clusters that were forgotten, the
 next-cluster                    the number of the next cluster
 """
 
-import contextlib
 import fcntl
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from muster.domain.errors import ConflictError, RejectedError
-from muster.site.adapters.durable import TEMPORARY, sync_folder, write_file
+from muster.site.adapters.durable import TEMPORARY, removed_on_error, sync_folder, take_over_folders, write_file
 from muster.site.ports.pool import ClusterSpec
 from muster.worker.marks import WORKED
 
@@ -185,22 +183,13 @@ class PoolFolder:
         """Make the folders, clear up what a crash left half made, and list the clusters, and those moved aside as damaged."""
         for folder in (self._clusters, self._ended):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found: list[ClusterFolder] = []
-        damaged: list[Path] = []
-        for entry in sorted(self._clusters.iterdir()):
-            if entry.name.startswith(TEMPORARY):
-                shutil.rmtree(entry)
-                continue
-            cluster = ClusterFolder(entry)
-            try:
-                cluster.read()
-            except (FileNotFoundError, msgspec.DecodeError):
-                place = self._ended / f"damaged-{entry.name}-{secrets.token_hex(4)}"
-                entry.rename(place)
-                damaged.append(place)
-            else:
-                found.append(cluster)
-        return found, damaged
+
+        def read(path: Path) -> ClusterFolder:
+            folder = ClusterFolder(path)
+            folder.read()
+            return folder
+
+        return take_over_folders(self._clusters, read, damaged=lambda name: self._ended / f"damaged-{name}")
 
     def make(self, spec: ClusterSpec, *, tag: str) -> tuple[ClusterFolder, ClusterFile]:
         """Make a cluster: it is there, durable and whole, or not at all.
@@ -217,7 +206,7 @@ class PoolFolder:
             self._take_number(), tag, spec.n_workers, spec.fence, dict(spec.environment), list(spec.argv)
         )
         draft = ClusterFolder(self._clusters / f"{TEMPORARY}{tag}")
-        with _removed_on_error(draft.path):
+        with removed_on_error(draft.path):
             (draft.path / "procs").mkdir(mode=0o700, parents=True)
             draft.path.chmod(0o700)
             draft.inputs.mkdir(mode=0o700)
@@ -249,13 +238,3 @@ class PoolFolder:
             number = int(path.read_text()) if path.exists() else 1000 * (1 + secrets.randbelow(1_000_000))
             write_file(path, str(number + 1).encode())
         return number
-
-
-@contextlib.contextmanager
-def _removed_on_error(folder: Path) -> Iterator[None]:
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        yield
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

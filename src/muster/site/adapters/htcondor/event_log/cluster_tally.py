@@ -27,6 +27,7 @@ PLACES_MAX = 100_000
 WORDS_MAX = 256
 HOLDS_MAX = 16_384
 _FIRST_HOLD = 16
+"""From here on an entry of `states` is a hold: this, and the slot of its reason."""
 PHASE_BITS, _DISCONNECTED, _FAILED_START = 0b111, 0b1000, 0b10000
 
 SATURATED = 65_535
@@ -108,6 +109,14 @@ class ClusterTally(ProcEntries):
             if self.states[index]:
                 self.forget_values(index)
                 self.become(index, UNSEEN)
+
+    def read_state(self, state: int) -> tuple[int, tuple[int, int] | None]:
+        """An entry of `states` as HTCondor's JobStatus, with code and subcode of one that is held."""
+        return (HELD, self.holds[state - _FIRST_HOLD]) if state >= _FIRST_HOLD else (state, None)
+
+    def is_any_held(self) -> bool:
+        """Is a proc held now?"""
+        return any(count > 0 and key >> 16 >= _FIRST_HOLD for key, count in self.counts.items())
 
     def move(self, index: int, number: Number) -> bool:
         """Let a proc take the state that follows by an event; False if it stays as it is."""

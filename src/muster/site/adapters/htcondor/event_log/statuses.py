@@ -4,18 +4,16 @@ Different from upstream on purpose: what a pilot said is forgotten at each start
 and a map that has become empty is told as `{}`, so that what was in it goes away (tms.md 6.3 to 6.5, 11).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
-from muster.site.adapters.htcondor.event_log.events import HELD, PHASES
+from muster.site.adapters.htcondor.event_log.events import PHASES
 from muster.site.adapters.htcondor.event_log.hold_reasons import render_hold, render_status
-from muster.site.adapters.htcondor.event_log.proc_entries import read_exit
 from muster.site.adapters.htcondor.event_log.times import LogClock
 
 TOP_ERRORS = 10
-_FIRST_HOLD = 16
 
 _Key = TypeVar("_Key")
 Statuses = dict[str, dict[str, int]]
@@ -63,23 +61,6 @@ class ClusterReport:
     completion: str | None
 
 
-@dataclass(frozen=True)
-class ProcReport:
-    """One proc. `exit_code` and `signal` of its end, if they are known; `started_at`: seconds since the epoch; None if it never started."""
-
-    proc: int
-    status: str
-    pilot: str | None
-    error: str | None
-    exit_code: int | None
-    signal: int | None
-    n_starts: int
-    n_evictions: int
-    n_disconnects: int
-    started_at: int | None
-    is_corrected: bool
-
-
 def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
     """The counts of a cluster as they are now. Costs as much as there are distinct statuses, errors and machines."""
     statuses: dict[tuple[str, str | None], int] = {}
@@ -87,7 +68,7 @@ def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
     holds: dict[str, int] = {}
     for key, count in tally.counts.items():
         if count:
-            state, hold = _split_state(tally, key >> 16)
+            state, hold = tally.read_state(key >> 16)
             _add(statuses, (render_status(state, hold), tally.pilot_words[key & 0xFFFF]), count)
             _add(states, state, count)
             if hold is not None:
@@ -119,64 +100,6 @@ def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
         removed_at=tally.removed_at,
         completion=tally.completion,
     )
-
-
-def look_at_procs(tally: ClusterTally) -> Iterator[ProcReport]:
-    """Every proc that was heard of, in the order of the numbers."""
-    apart = sorted(tally.apart.items())
-    for proc, index in [*((proc, proc) for proc in range(tally.in_line)), *apart]:
-        if not tally.states[index]:
-            continue
-        state, hold = _split_state(tally, tally.states[index])
-        exit_code, signal = read_exit(tally.exits[index])
-        yield ProcReport(
-            proc=proc,
-            status=render_status(state, hold),
-            pilot=tally.pilot_words[tally.words[index]],
-            error=tally.error_texts.text_of(tally.errors[index]).decode() or None,
-            exit_code=exit_code,
-            signal=signal,
-            n_starts=tally.starts[index],
-            n_evictions=tally.evictions[index],
-            n_disconnects=tally.disconnects[index],
-            started_at=tally.started[index] or None,
-            is_corrected=index in tally.corrected,
-        )
-
-
-def render_statuses(report: ClusterReport) -> Statuses:
-    """Status → what the pilot said → procs, as they travel: JSON's keys are texts, so that nothing said is `null`."""
-    statuses: Statuses = {}
-    for (status, pilot), count in sorted(report.statuses.items(), key=lambda item: (item[0][0], item[0][1] or "")):
-        statuses.setdefault(status, {})["null" if pilot is None else pilot] = count
-    return statuses
-
-
-def render_changes(
-    statuses: Mapping[str, Statuses],
-    errors: Mapping[str, Errors],
-    *,
-    told: tuple[Mapping[str, Statuses], Mapping[str, Errors]],
-) -> dict[str, dict[str, Statuses] | dict[str, Errors]]:
-    """The body of a report: of each taskforce what differs from what was told last, `{}` where it has become empty.
-
-    Args:
-        statuses, errors: by taskforce.
-        told: the same two, as they were told last.
-    """
-    told_statuses, told_errors = told
-    body: dict[str, dict[str, Statuses] | dict[str, Errors]] = {}
-    changed_errors = {uuid: one for uuid, one in errors.items() if one != told_errors.get(uuid, {})}
-    changed_statuses = {uuid: one for uuid, one in statuses.items() if one != told_statuses.get(uuid, {})}
-    if changed_errors:
-        body["top_task_errors_by_taskforce"] = changed_errors
-    if changed_statuses:
-        body["compound_statuses_by_taskforce"] = changed_statuses
-    return body
-
-
-def _split_state(tally: ClusterTally, state: int) -> tuple[int, tuple[int, int] | None]:
-    return (HELD, tally.holds[state - _FIRST_HOLD]) if state >= _FIRST_HOLD else (state, None)
 
 
 def _add(counts: dict[_Key, int], key: _Key, count: int) -> None:
