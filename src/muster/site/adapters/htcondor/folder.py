@@ -17,6 +17,7 @@ forgotten/<tag>.json                   the numbers of such clusters
 A cluster whose folder is there and whose number is not is in doubt: it was to be submitted, and nobody knows whether it was.
 """
 
+import gzip
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from pathlib import Path, PurePath
 
 import msgspec
 
-from muster.domain.errors import ConflictError, RejectedError
+from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.site.adapters.durable import (
     TEMPORARY,
     removed_on_error,
@@ -37,6 +38,7 @@ from muster.site.adapters.durable import (
 )
 from muster.site.adapters.htcondor import launcher
 from muster.site.adapters.htcondor.describe import is_tag
+from muster.site.adapters.log_ends import PACKED
 from muster.site.ports.pool import ClusterSpec
 
 
@@ -124,6 +126,13 @@ class TaskforceFolder:
     def read(self) -> ClusterFile:
         """Raises msgspec.DecodeError when it is damaged."""
         return msgspec.json.decode((self.path / "cluster.json").read_bytes(), type=ClusterFile)
+
+    def find_n_workers(self) -> int:
+        """Of one that is over, and may be compressed by now."""
+        path = self.path / "cluster.json"
+        packed = path.with_name(f"{path.name}{PACKED}")
+        raw = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
+        return msgspec.json.decode(raw, type=ClusterFile).n_workers
 
     def note_description(self, description: Mapping[str, str]) -> None:
         """What the schedd is told. Not synced: for people."""
@@ -246,6 +255,14 @@ class PoolFolder:
             shutil.rmtree(place)
         folder.path.rename(place)
         sync_folder(self._taskforces)
+
+    def find_ended(self, tag: str) -> tuple[TaskforceFolder, int]:
+        """What is kept of the last cluster with this tag that is over, and its number. Raises NotFoundError."""
+        numbers = sorted(self.list_forgotten(tag), reverse=True) if is_tag(tag) else ()
+        for number in numbers:
+            if (place := self.ended / f"{tag}.{number}").is_dir():
+                return TaskforceFolder(place), number
+        raise NotFoundError(f"nothing is kept here of what workers of {tag[:100]} wrote")
 
     def list_forgotten_files(self) -> Sequence[Path]:
         """Of all tags."""

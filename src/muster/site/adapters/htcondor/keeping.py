@@ -12,8 +12,8 @@ from pathlib import Path
 
 from muster.site.adapters.durable import TEMPORARY
 from muster.site.adapters.htcondor.folder import PoolFolder
+from muster.site.adapters.log_ends import PACKED
 
-PACKED = ".gz"
 _CHUNK = 1 << 20
 
 

@@ -20,6 +20,7 @@ from muster.site.adapters.htcondor.describe import Files, Policy, describe
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, TaskforceFolder, Workers
 from muster.site.adapters.htcondor.queue import QueuedCluster, find_ended, list_tagged, name_cluster
 from muster.site.adapters.htcondor.schedd import Action, Schedd
+from muster.site.adapters.htcondor.worker_logs import LogPlace
 from muster.site.ports.pool import ClusterSpec
 from muster.worker import crash_points
 
@@ -37,6 +38,16 @@ class Known:
     folder: TaskforceFolder
     asked: ClusterFile
     placed: PlacedFile | None
+
+    @property
+    def log(self) -> Path:
+        """Its job event log: in its folder, or where another agent has placed it."""
+        return Path(self.asked.log) if self.asked.log else self.folder.log
+
+    def find_place(self) -> LogPlace | None:
+        """Where its logs are; None: it is in doubt."""
+        placed = self.placed
+        return None if placed is None else LogPlace(self.folder, placed.cluster, self.asked.n_workers, self.log)
 
 
 class Placing:

@@ -7,7 +7,7 @@ cluster in doubt exists, whether one that seems over has left, which procs are h
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
+from muster.domain.worker_order import OrderAction, WorkerLog
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.explain import Explainer
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder
@@ -30,7 +31,9 @@ from muster.site.adapters.htcondor.queue import has_cluster, list_clusters
 from muster.site.adapters.htcondor.removing import take_away
 from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Schedd
+from muster.site.adapters.htcondor.single import act_on
 from muster.site.adapters.htcondor.truth import compare
+from muster.site.adapters.htcondor.worker_logs import find_worker_logs
 from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
 from muster.worker import crash_points
 
@@ -131,7 +134,7 @@ class CondorPool:
         known = self._get(cluster)
         with disk_errors(known.folder.path):
             submitted = await anyio.to_thread.run_sync(known.folder.read_description)
-        return Description(submitted, known.asked.log or str(known.folder.log))
+        return Description(submitted, str(known.log))
 
     async def list_placed(self) -> Sequence[Placed]:
         queued = await list_clusters(self._schedd, agent=self._agent)
@@ -190,6 +193,21 @@ class CondorPool:
             self._tidy_at = now + TIDY_S
             await self._tidy()
 
+    async def act(self, cluster: int, action: OrderAction, procs: Collection[int], *, reason: str) -> int:
+        known = self._get(cluster)
+        if known.placed is None or known.placed.is_removing:
+            raise ConflictError(f"cluster {cluster} is being removed")
+        done = await act_on(self._schedd, cluster, known.asked.tag, action, procs, reason=reason)
+        self._changed.add(cluster)
+        return done
+
+    async def read_logs(self, tag: str, proc: int) -> Sequence[WorkerLog]:
+        known = self._known.get(tag)
+
+        place = None if known is None else known.find_place()
+        with disk_errors(self._folder.path):
+            return await anyio.to_thread.run_sync(find_worker_logs, self._folder, place, tag, proc)
+
     async def remove(self, cluster: int, *, grace_s: float) -> None:
         if cluster not in self._tags:
             return
@@ -227,10 +245,8 @@ class CondorPool:
             self._verified_at.pop(cluster, None)
             self._changed.discard(cluster)
 
-    # -- beyond the port ---------------------------------------------------------------------------------------------
-
     async def pause(self, *, grace_s: float) -> None:
-        """See `pools.StoppablePool`. The next pool's first looks release them."""
+        """See `Pool.pause`. The next pool's first looks release them."""
         await pause(self._schedd, self._agent, grace_s=grace_s)
 
     # -- inside ------------------------------------------------------------------------------------------------------
@@ -273,9 +289,8 @@ class CondorPool:
 
     def _follow(self, known: Known) -> None:
         if known.placed is not None:
-            place = Path(known.asked.log) if known.asked.log else known.folder.log
             checkpoint, n_workers = known.folder.checkpoint, known.asked.n_workers
-            self._logs.follow(known.placed.cluster, place, checkpoint=checkpoint, n_workers=n_workers)
+            self._logs.follow(known.placed.cluster, known.log, checkpoint=checkpoint, n_workers=n_workers)
 
     async def _adopt_by_tag(self, tag: str) -> int | None:
         """Take up a cluster in the queue of which there is no folder: it was lost, or another agent has placed it."""
