@@ -26,6 +26,7 @@ from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
 from muster.site.adapters.htcondor.keeping import Tidied, tidy
 from muster.site.adapters.htcondor.logs import Logs
 from muster.site.adapters.htcondor.pausing import pause, resume
+from muster.site.adapters.htcondor.peek import add_running
 from muster.site.adapters.htcondor.placing import Known, Placing
 from muster.site.adapters.htcondor.queue import has_cluster, list_clusters
 from muster.site.adapters.htcondor.removing import take_away
@@ -202,11 +203,10 @@ class CondorPool:
         return done
 
     async def read_logs(self, tag: str, proc: int) -> Sequence[WorkerLog]:
-        known = self._known.get(tag)
-
-        place = None if known is None else known.find_place()
+        place = known.find_place() if (known := self._known.get(tag)) is not None else None
         with disk_errors(self._folder.path):
-            return await anyio.to_thread.run_sync(find_worker_logs, self._folder, place, tag, proc)
+            found = await anyio.to_thread.run_sync(find_worker_logs, self._folder, place, tag, proc)
+        return found if place is None else await add_running(self._schedd, place.cluster, proc, found)
 
     async def remove(self, cluster: int, *, grace_s: float) -> None:
         if cluster not in self._tags:

@@ -41,7 +41,7 @@ class Schedd:
     """
 
     def __init__(self, name: str = "") -> None:
-        self._name = name
+        self.name = name
         self._limiter = anyio.CapacityLimiter(1)
 
     async def submit(self, description: Mapping[str, str], *, count: int) -> int:
@@ -49,28 +49,32 @@ class Schedd:
 
         Raises RejectedError in HTCondor's own words: nothing was placed. Raises UnavailableError: perhaps it was.
         """
-        asked = (self._name, dict(description), count)
+        asked = (self.name, dict(description), count)
         return await call_beside(bindings.submit, *asked, limiter=self._limiter, may_repeat=False)
 
     async def query(
         self, constraint: str, attributes: Sequence[str], *, limit: int = -1, factories: bool = False
     ) -> list[Ad]:
         """Ads of the queue. `factories`: those of clusters too that make their procs as they go; they have no ProcId."""
-        asked = (self._name, constraint, list(attributes), limit, factories)
+        asked = (self.name, constraint, list(attributes), limit, factories)
         return list(await call_beside(bindings.query, *asked, limiter=self._limiter))
 
     async def find_whole(self, constraint: str) -> Values | None:
         """The whole ad of one proc that meets the constraint, expressions too."""
-        return await call_beside(bindings.find_whole, self._name, constraint, limiter=self._limiter)
+        return await call_beside(bindings.find_whole, self.name, constraint, limiter=self._limiter)
 
     async def history(
         self, constraint: str, attributes: Sequence[str], *, match: int = -1, since: str = ""
     ) -> list[Ad]:
         """Ads of ended procs, the newest first, as far back as the schedd keeps them. `since`: an expression at which to stop."""
-        asked = (self._name, constraint, list(attributes), match, since)
+        asked = (self.name, constraint, list(attributes), match, since)
         return list(await call_beside(bindings.history, *asked, limiter=self._limiter))
 
     async def act(self, action: Action, constraint: str, *, reason: str) -> Acted:
         """Do something to procs. Nothing that fits is no error."""
-        asked = (self._name, str(action), constraint, reason)
+        asked = (self.name, str(action), constraint, reason)
         return Acted(*await call_beside(bindings.act, *asked, limiter=self._limiter))
+
+    async def find_programs(self) -> str:
+        """The folder of HTCondor's own programs; empty: its configuration does not say."""
+        return await call_beside(bindings.find_programs, limiter=self._limiter)
