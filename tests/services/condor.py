@@ -117,6 +117,27 @@ class Condor:
         assert done.returncode == 0, f"{program}: {done.stderr[-1000:]}"
         return done.stdout
 
+    @contextmanager
+    def identity(self, identity: str) -> Iterator[None]:
+        """Programs that are started meanwhile, and HTCondor's processes that are, are somebody else to this pool, by a token."""
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            name = "somebody"
+            self.run("condor_token_create", "-identity", identity, "-token", name)
+            place = Path(folder) / name
+            shutil.move(self.folder / "tokens.d" / name, place)
+            place.chmod(0o600)
+            patch.setenv("_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS", "IDTOKENS")
+            for variable in ("SEC_TOKEN_DIRECTORY", "SEC_TOKEN_SYSTEM_DIRECTORY"):
+                patch.setenv(f"_CONDOR_{variable}", folder)
+            yield
+
+    def submit(self, folder: Path, **commands: object) -> int:
+        """Submit one job with condor_submit; returns its number. `commands`: with `MY_` in place of `MY.`."""
+        lines = (f"{name.replace('MY_', 'MY.')} = {value}" for name, value in commands.items())
+        file = folder / "job.sub"
+        file.write_text("\n".join([*lines, "queue", ""]))
+        return int(self.run("condor_submit", "-terse", str(file)).split(".")[0])
+
     def find_daemons(self, name: str) -> list[int]:
         """Pids of the daemons of this pool whose program has this name: `condor_schedd`, `condor_startd`, `condor_shadow`, ..."""
         wanted = f"CONDOR_CONFIG={self.folder}/".encode()

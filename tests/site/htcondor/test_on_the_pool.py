@@ -195,6 +195,36 @@ async def test_a_job_that_only_looks_like_ours_is_nobodys_cluster(pool: CondorPo
     await Schedd().act(Action.REMOVE, f"{AGENT} == {quote(tmp_path.name)}", reason="odd")
 
 
+@pytest.mark.parametrize("somebody", ["mallory@pool.local", "nobody@elsewhere.example"])
+async def test_a_job_of_another_user_with_all_our_attributes_is_nobodys_cluster(
+    pool: CondorPool, condor: Condor, tmp_path: Path, somebody: str
+) -> None:
+    attributes = {
+        f"MY_{TAG}": quote("TF-theirs"),
+        f"MY_{AGENT}": quote(tmp_path.name),
+        f"MY_{FENCE}": 3,
+        f"MY_{WORKERS}": 1,
+    }
+    sleeping = {"executable": "/bin/sleep", "arguments": 600, "requirements": "false"}
+    with condor.identity(somebody):
+        theirs = condor.submit(tmp_path, **sleeping, **attributes)
+
+    assert await pool.find("TF-theirs") is None
+    assert await pool.list_placed() == []
+    ours = await pool.submit(spec(), tag="TF-theirs")
+    assert [one.cluster for one in await pool.list_placed()] == [ours]
+    assert await pool.find("TF-theirs") == ours
+    await pool.pause(grace_s=0)
+    [theirs_now] = await Schedd().query(f"ClusterId == {theirs}", ["JobStatus", "User"])
+    assert theirs_now == {"JobStatus": 1, "User": somebody}
+
+    await pool.remove(ours, grace_s=0)
+    await pool.forget(ours)
+    with condor.identity(somebody):
+        condor.run("condor_rm", str(theirs))
+    assert await pool.find("TF-theirs") is None  # nor is one of theirs that has ended
+
+
 async def test_a_factory_that_was_paused_goes_on_with_the_next_agent(pool: CondorPool, tmp_path: Path) -> None:
     cluster = await pool.submit(spec(n_workers=2000), tag="TF-1")
     await wait_until(pool, cluster, lambda seen: seen.counts == {("IDLE", None): 2000})

@@ -22,7 +22,7 @@ from muster.site.adapters.htcondor.describe import TAG, Policy
 from muster.site.adapters.htcondor.folder import Workers
 from muster.site.adapters.htcondor.pool import CondorPool
 from muster.site.adapters.htcondor.rules import Rules
-from muster.site.adapters.htcondor.schedd import Acted, Action, Ad, Schedd
+from muster.site.adapters.htcondor.schedd import Account, Acted, Action, Ad, Schedd
 from muster.site.ports.pool import ClusterSpec
 from muster.worker import crash_points
 
@@ -87,6 +87,10 @@ class FakeSchedd(Schedd):
         for _, one in [late for late in world.late if not late[0]]:
             world.add(one)
         world.late = [(left - 1, one) for left, one in world.late if left]
+
+    async def identify(self) -> Account:
+        self._ask()
+        return Account("schedd", ("us@pool",))
 
     async def submit(self, description: Mapping[str, str], *, count: int) -> int:
         self._ask()

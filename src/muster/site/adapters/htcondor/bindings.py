@@ -18,8 +18,20 @@ SUBMIT_REFUSED = ("Failed to create job ad", "expected next ProcId", "Failed to 
 """What stands in HTCondor's text when a description, or the number of procs, was refused: then nothing was placed."""
 
 
+def identify(name: str) -> tuple[str, tuple[str, ...]]:
+    """See `Schedd.identify`: the schedd's own name, and the users for whom it may take us. `name`, here and below: of the schedd."""
+    with schedd_errors("ping", name):
+        ad = _locate_ad(name)
+        identity = str(htcondor2.ping(ad, "WRITE").get("MyRemoteUserName") or "")
+        if not identity:
+            raise UnavailableError(f"the schedd {name or 'of this machine'} does not say for whom it takes this agent")
+        # One that is older says `User` of a job by the account and its own domain, whatever the domain of the identity.
+        of_domain = f"{identity.partition('@')[0]}@{_find_domain(ad)}"
+        return str(ad.get("Name", "")), tuple(dict.fromkeys((identity, of_domain)))
+
+
 def submit(name: str, description: Mapping[str, str], count: int) -> int:
-    """See `Schedd.submit`. `name`, here and below: of the schedd."""
+    """See `Schedd.submit`."""
     with schedd_errors("submit", name):
         try:
             return int(_locate(name).submit(htcondor2.Submit(dict(description)), count=count).cluster())
@@ -91,12 +103,24 @@ def explain_refusal(text: str, count: int) -> str:
 
 def _locate(name: str) -> htcondor2.Schedd:
     """Made anew for each call: it remembers an address, and a schedd that was started again has another."""
-    if not name:
-        return htcondor2.Schedd()
-    found = htcondor2.Collector().locate(htcondor2.DaemonType.Schedd, name)
+    return htcondor2.Schedd(_locate_ad(name)) if name else htcondor2.Schedd()
+
+
+def _locate_ad(name: str) -> Any:
+    collector, kind = htcondor2.Collector(), htcondor2.DaemonType.Schedd
+    found = collector.locate(kind, name) if name else collector.locate(kind)
     if not found:
-        raise UnavailableError(f"the collector knows no schedd {name!r}: MUSTER_SITE_CONDOR_SCHEDD")
-    return htcondor2.Schedd(found)
+        raise UnavailableError(
+            f"the collector knows no schedd {name or 'of this machine'!r}: MUSTER_SITE_CONDOR_SCHEDD"
+        )
+    return found
+
+
+def _find_domain(ad: Any) -> str:
+    try:
+        return str(htcondor2.RemoteParam(ad).get("UID_DOMAIN") or "")
+    except htcondor2.HTCondorException:  # not told to everybody
+        return ""
 
 
 def _plain(ads: Sequence[Any], attributes: Sequence[str]) -> list[dict[str, Any]]:

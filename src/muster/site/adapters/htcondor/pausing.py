@@ -3,10 +3,10 @@
 import anyio
 
 from muster.domain.errors import UnavailableError
-from muster.site.adapters.htcondor.describe import AGENT, quote
+from muster.site.adapters.htcondor.describe import quote
 from muster.site.adapters.htcondor.held import OFF_ITS_MACHINE
 from muster.site.adapters.htcondor.hold_policy import BY_HAND
-from muster.site.adapters.htcondor.queue import JobStatus
+from muster.site.adapters.htcondor.queue import JobStatus, name_agents
 from muster.site.adapters.htcondor.removing import KILL_S, LOOK_S
 from muster.site.adapters.htcondor.schedd import Action, Schedd
 
@@ -21,7 +21,7 @@ async def pause(schedd: Schedd, agent: str, *, grace_s: float) -> None:
 
     Raises UnavailableError: some run still, or the schedd did not answer.
     """
-    ours = f"{AGENT} == {quote(agent)}"
+    ours = await name_agents(schedd, agent)
     if grace_s <= 0:
         await schedd.act(Action.VACATE_FAST, ours, reason=PAUSED)
     await schedd.act(Action.HOLD, ours, reason=PAUSED)
@@ -34,7 +34,7 @@ async def pause(schedd: Schedd, agent: str, *, grace_s: float) -> None:
 
 async def resume(schedd: Schedd, agent: str) -> bool:
     """Release them, and have factories go on. False: some are on their machines still; call again. Raises UnavailableError."""
-    ours = f"{AGENT} == {quote(agent)}"
+    ours = await name_agents(schedd, agent)
     paused = f"{ours} && (({OFF_ITS_MACHINE} && {_PROC}) || ({_FACTORY}))"
     await schedd.act(Action.RELEASE, paused, reason="Muster is back")
     return not await schedd.query(f"{ours} && {_PROC}", ["ClusterId"], limit=1)

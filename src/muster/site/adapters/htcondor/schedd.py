@@ -26,6 +26,19 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
+class Account:
+    """Where we are, and who we are there.
+
+    Args:
+        schedd: as it calls itself.
+        users: one of these is `User` of what we submit.
+    """
+
+    schedd: str
+    users: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Acted:
     """What an action did: procs it was done to, those that forbid it to this user, those in a state that does not allow it."""
 
@@ -43,6 +56,13 @@ class Schedd:
     def __init__(self, name: str = "") -> None:
         self._name = name
         self._limiter = anyio.CapacityLimiter(1)
+        self._account: Account | None = None
+
+    async def identify(self) -> Account:
+        """Which schedd it is, and for whom it takes us. Asked until it was answered once."""
+        if self._account is None:
+            self._account = Account(*await call_beside(bindings.identify, self._name, limiter=self._limiter))
+        return self._account
 
     async def submit(self, description: Mapping[str, str], *, count: int) -> int:
         """Place a cluster of so many procs, in one transaction; returns its number.
