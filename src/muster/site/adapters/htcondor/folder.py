@@ -17,6 +17,7 @@ forgotten/<tag>.json                   the numbers of such clusters
 A cluster whose folder is there and whose number is not is in doubt: it was to be submitted, and nobody knows whether it was.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -47,6 +48,7 @@ class ClusterFile(msgspec.Struct, frozen=True):
         input_files: absolute paths.
         submitted_after: seconds since the epoch; nothing was submitted before.
         log: the job event log, where it is not in this folder: another folder's cluster was taken up.
+        schedd: the one that has it, as it calls itself; empty: it was not written down.
     """
 
     tag: str
@@ -55,6 +57,7 @@ class ClusterFile(msgspec.Struct, frozen=True):
     input_files: list[str]
     submitted_after: float
     log: str = ""
+    schedd: str = ""
 
 
 class PlacedFile(msgspec.Struct, frozen=True):
@@ -125,6 +128,10 @@ class TaskforceFolder:
         """Raises msgspec.DecodeError when it is damaged."""
         return msgspec.json.decode((self.path / "cluster.json").read_bytes(), type=ClusterFile)
 
+    def note_asked(self, asked: ClusterFile) -> None:
+        """Durable on return."""
+        write_file(self.path / "cluster.json", msgspec.json.encode(asked))
+
     def note_description(self, description: Mapping[str, str]) -> None:
         """What the schedd is told. Not synced: for people."""
         write_file(self.path / "submit.json", msgspec.json.encode(description), sync=False)
@@ -175,10 +182,20 @@ class PoolFolder:
 
         return take_over_folders(self._taskforces, read, damaged=lambda name: self._damaged / name)
 
-    def make(self, spec: ClusterSpec, *, tag: str, workers: Workers, now: float) -> TaskforceFolder:
+    def peek(self) -> list[tuple[ClusterFile, PlacedFile | None]]:
+        """What is there, and can be read; nothing is made or moved."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for path in sorted(self._taskforces.iterdir()):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+                    found.append((TaskforceFolder(path).read(), TaskforceFolder(path).find_placed()))
+        return found
+
+    def make(self, spec: ClusterSpec, *, tag: str, schedd: str, workers: Workers, now: float) -> TaskforceFolder:
         """Make a cluster's folder: it is there, durable and whole, or not at all.
 
         Args:
+            schedd: to which it goes.
             workers: what all workers are told; no variable of the user's replaces theirs.
             now: seconds since the epoch.
 
@@ -194,7 +211,7 @@ class PoolFolder:
         with removed_on_error(draft.path):
             draft.path.mkdir(mode=0o700, parents=True)
             draft.outputs.mkdir(mode=0o700)
-            made = ClusterFile(tag, spec.n_workers, spec.fence, list(spec.input_files), now)
+            made = ClusterFile(tag, spec.n_workers, spec.fence, list(spec.input_files), now, schedd=schedd)
             write_file(draft.path / "cluster.json", msgspec.json.encode(made), sync=False)
             settings = {**spec.environment, **workers.settings}
             write_file(draft.path / launcher.SETTINGS, json.dumps(settings).encode(), sync=False)

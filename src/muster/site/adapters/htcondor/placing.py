@@ -19,6 +19,7 @@ from muster.site.adapters.htcondor.bindings import check_expression
 from muster.site.adapters.htcondor.describe import Files, Policy, describe
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, TaskforceFolder, Workers
 from muster.site.adapters.htcondor.queue import QueuedCluster, find_ended, list_tagged, name_cluster
+from muster.site.adapters.htcondor.removing import take_away
 from muster.site.adapters.htcondor.schedd import Action, Schedd
 from muster.site.ports.pool import ClusterSpec
 from muster.worker import crash_points
@@ -68,10 +69,11 @@ class Placing:
         """Write down what is to be submitted. Raises RejectedError, ConflictError, UnavailableError."""
         if (fault := judge_requirements(spec.request.requirements)) is not None:
             raise RejectedError(f"condor_requirements {spec.request.requirements[:300]!r}: {fault}")
+        schedd = (await self._schedd.identify()).schedd
 
         def make() -> Known:
             with disk_errors(self._folder.path):
-                folder = self._folder.make(spec, tag=tag, workers=self._workers, now=self._now())
+                folder = self._folder.make(spec, tag=tag, schedd=schedd, workers=self._workers, now=self._now())
                 return Known(folder, folder.read(), None)
 
         known = await anyio.to_thread.run_sync(make)
@@ -135,6 +137,31 @@ class Placing:
             log.error("a second cluster of a taskforce is removed", taskforce=tag, cluster=cluster)
             reason = f"taskforce {tag} has another cluster"
             await self._schedd.act(Action.REMOVE, name_cluster(cluster, tag), reason=reason)
+
+    async def adopt(self, queued: QueuedCluster) -> Known:
+        """Make the folder of a cluster in the queue of which there is none. Raises UnavailableError."""
+        asked = ClusterFile(
+            queued.tag,
+            queued.n_workers,
+            queued.fence,
+            input_files=[],
+            submitted_after=queued.submitted_at,
+            log=queued.log,
+            schedd=(await self._schedd.identify()).schedd,
+        )
+
+        def adopt() -> Known:
+            with disk_errors(self._folder.path):
+                folder = self._folder.adopt(asked, PlacedFile(queued.cluster))
+                return Known(folder, folder.read(), folder.find_placed())
+
+        return await anyio.to_thread.run_sync(adopt)
+
+    async def withdraw(self, known: Known) -> None:
+        """Take a cluster back that was just submitted, with its folder. Raises UnavailableError: it is there still."""
+        if known.placed is not None:
+            await take_away(self._schedd, known.placed.cluster, known.asked.tag, grace_s=0)
+        await self.discard(known)
 
     async def discard(self, known: Known) -> None:
         """Take away the folder of what was not submitted."""
