@@ -130,6 +130,27 @@ async def test_a_worker_that_is_held_for_trouble_is_tried_again_then_given_up_an
     assert "gone.csv" in error
 
 
+async def test_an_input_file_is_what_its_link_led_to_when_it_was_placed_under_the_name_of_the_link(
+    pool: CondorPool, condor: Condor, tmp_path: Path
+) -> None:
+    for name, text in {"first.csv": "good", "other.csv": "bad"}.items():
+        (tmp_path / name).write_text(text)
+    for link in ("data.csv", "same.csv"):
+        (tmp_path / link).symlink_to(tmp_path / "first.csv")
+    (tmp_path / "folder").symlink_to(tmp_path, target_is_directory=True)
+    given = tuple(str(tmp_path / name) for name in ("data.csv", "same.csv", "folder/first.csv"))
+    shows = 'test "$(cat inputs/data.csv inputs/same.csv inputs/first.csv)" = goodgoodgood'
+    cluster = await pool.submit(spec("sh", "-c", shows, request=NOWHERE, input_files=given), tag="TF-link")
+    for link in ("data.csv", "same.csv", "folder"):
+        (tmp_path / link).unlink()
+        (tmp_path / link).symlink_to(tmp_path / "other.csv")
+    condor.run("condor_qedit", str(cluster), "Requirements", "true")
+
+    seen = await wait_until(pool, cluster, lambda seen: not seen.n_left)
+
+    assert seen.counts == {("COMPLETED", "Done"): 1}
+
+
 async def test_who_was_held_by_hand_stays_held_until_that_hand_lets_go(pool: CondorPool) -> None:
     cluster = await pool.submit(spec(n_workers=2), tag="TF-by-hand")
     schedd = Schedd()

@@ -6,6 +6,7 @@ taskforces/<tag>/cluster.json          what was asked for
                  muster-settings.json  0600: what its workers are told
                  muster-enrol.json     0600: the enrolment secret
                  muster-inputs         names of the user's input files, a line each
+                 inputs/<name>         a link to an input file that has another name where it lies
                  muster-worker.pyz     the worker, a link to the one in bundles/
                  launch.sh             what HTCondor runs
                  events.log            HTCondor's job event log, of this cluster alone
@@ -38,6 +39,7 @@ from muster.site.adapters.durable import (
 )
 from muster.site.adapters.htcondor import launcher
 from muster.site.adapters.htcondor.describe import is_tag
+from muster.site.adapters.input_files import EVERYWHERE, is_below, resolve_input
 from muster.site.ports.pool import ClusterSpec
 
 
@@ -45,7 +47,7 @@ class ClusterFile(msgspec.Struct, frozen=True):
     """cluster.json.
 
     Args:
-        input_files: absolute paths.
+        input_files: what HTCondor is to bring: absolute paths.
         submitted_after: seconds since the epoch; nothing was submitted before.
         log: the job event log, where it is not in this folder: another folder's cluster was taken up.
         schedd: the one that has it, as it calls itself; empty: it was not written down.
@@ -86,6 +88,7 @@ class Workers:
         hidden: paths that isolated tasks do not see.
         ca_file: certificates of a private authority that they are to trust.
         private: files and folders of the agent that are nobody's input.
+        inputs: folders from which input files may be taken.
     """
 
     settings: Mapping[str, str]
@@ -94,6 +97,7 @@ class Workers:
     hidden: Sequence[str] = ()
     ca_file: Path | None = None
     private: Sequence[Path] = ()
+    inputs: Sequence[Path] = EVERYWHERE
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -119,6 +123,10 @@ class TaskforceFolder:
     @property
     def outputs(self) -> Path:
         return self.path / "outputs"
+
+    @property
+    def inputs(self) -> Path:
+        return self.path / "inputs"
 
     @property
     def launcher(self) -> Path:
@@ -203,7 +211,7 @@ class PoolFolder:
         """
         if not is_tag(tag):
             raise RejectedError(f"{tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
-        _check_inputs(spec.input_files, [*workers.private, self.path])
+        inputs = _resolve_inputs(spec.input_files, workers.inputs, [*workers.private, self.path])
         place = self._taskforces / tag
         if place.exists():
             raise ConflictError(f"cluster {tag} exists")
@@ -211,14 +219,15 @@ class PoolFolder:
         with removed_on_error(draft.path):
             draft.path.mkdir(mode=0o700, parents=True)
             draft.outputs.mkdir(mode=0o700)
-            made = ClusterFile(tag, spec.n_workers, spec.fence, list(spec.input_files), now, schedd=schedd)
+            brought = _link_inputs(draft, TaskforceFolder(place), inputs)
+            made = ClusterFile(tag, spec.n_workers, spec.fence, brought, now, schedd=schedd)
             write_file(draft.path / "cluster.json", msgspec.json.encode(made), sync=False)
             settings = {**spec.environment, **workers.settings}
             write_file(draft.path / launcher.SETTINGS, json.dumps(settings).encode(), sync=False)
             enrolment = json.dumps({"taskforce": tag, "secret": spec.secret})
             write_file(draft.path / launcher.ENROL, enrolment.encode(), sync=False)
-            if spec.input_files:
-                names = "".join(f"{PurePath(path).name}\n" for path in spec.input_files)
+            if inputs:
+                names = "".join(f"{name}\n" for name in inputs)
                 write_file(draft.path / launcher.INPUTS, names.encode(), sync=False)
             write_file(draft.launcher, launcher.render_launcher(workers.site, workers.hidden).encode(), sync=False)
             draft.launcher.chmod(0o700)
@@ -276,11 +285,23 @@ class PoolFolder:
             return ()
 
 
-def _check_inputs(paths: Sequence[str], private: Sequence[Path]) -> None:
+def _link_inputs(draft: TaskforceFolder, place: TaskforceFolder, inputs: Mapping[str, Path]) -> list[str]:
+    """Paths of the input files under the names that workers are to see: of the files themselves, or else of links that nobody can swap."""
+    renamed = {name: real for name, real in inputs.items() if real.name != name}
+    if renamed:
+        draft.inputs.mkdir(mode=0o700)
+    for name, real in renamed.items():
+        (draft.inputs / name).symlink_to(real)
+    return [str(place.inputs / name if name in renamed else real) for name, real in inputs.items()]
+
+
+def _resolve_inputs(paths: Sequence[str], allowed: Sequence[Path], private: Sequence[Path]) -> dict[str, Path]:
+    """By the names that workers are to see: the files themselves."""
+    found = {}
     for path in paths:
         # HTCondor reads it as the agent's user, who may read more than whoever names it here: so no folders, and nothing of the agent's.
-        real = Path(os.path.realpath(path))
-        if any(real.is_relative_to(os.path.realpath(own)) for own in private):
+        real = resolve_input(path, allowed=allowed)
+        if is_below(real, private):
             raise RejectedError(f"input_files: {path!r} is the agent's own at this access point, and nobody's input")
         if real.exists() and not real.is_file():
             raise RejectedError(
@@ -291,5 +312,7 @@ def _check_inputs(paths: Sequence[str], private: Sequence[Path]) -> None:
             raise RejectedError(f"input_files: {path!r}: names in a worker's folder may not be {name!r}: rename it")
         if name.startswith((".", "-", "_condor")) or "\n" in path:
             raise RejectedError(f"input_files: {path!r}: HTCondor keeps such names for itself: rename it")
-        if not os.access(path, os.R_OK):
+        if not os.access(real, os.R_OK):
             raise RejectedError(f"input_files: {path!r} is missing or not readable at this access point")
+        found[name] = real
+    return found

@@ -10,10 +10,12 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from muster.domain.errors import UnavailableError
+from muster.site.adapters.input_files import EVERYWHERE
 from muster.site.adapters.processes.exits import Exits
 from muster.site.adapters.processes.folder import COMPLETED, REMOVED, ClusterFile, ClusterFolder, ProcFile
 from muster.site.adapters.processes.marks import Marks, kill_covered, signal_exactly
@@ -46,12 +48,14 @@ class WorkerSettings:
         environment: variables for all of them, by name; no order replaces them.
         restart: what happens to one that fails.
         programs: folders of programs beside the usual ones.
+        inputs: folders from which input files may be taken.
     """
 
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     programs: Sequence[str] = ()
+    inputs: Sequence[Path] = EVERYWHERE
 
 
 @dataclass
