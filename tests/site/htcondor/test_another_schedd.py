@@ -58,7 +58,7 @@ class NamedSchedd(Schedd):
     ) -> list[Ad]:
         return []
 
-    async def act(self, action: Action, constraint: str, *, reason: str) -> Acted:
+    async def act(self, action: Action, constraint: str, *, reason: str, code: int = 0) -> Acted:
         if action is not Action.RELEASE:
             self.acted.append(action)
             for number in [number for number in self.queue if f"ClusterId == {number} " in constraint]:

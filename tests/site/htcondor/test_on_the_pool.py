@@ -10,7 +10,8 @@ from contracts.pool_contract import look
 from muster.domain.errors import RejectedError
 from muster.site.adapters.htcondor.describe import AGENT, FENCE, TAG, WORKERS, Policy, quote
 from muster.site.adapters.htcondor.folder import Workers
-from muster.site.adapters.htcondor.hold_policy import HoldPolicy
+from muster.site.adapters.htcondor.hold_policy import PAUSED_SUBCODE, HoldPolicy
+from muster.site.adapters.htcondor.pausing import PAUSED
 from muster.site.adapters.htcondor.pool import CondorPool
 from muster.site.adapters.htcondor.removing import is_gone_within
 from muster.site.adapters.htcondor.rules import Rules
@@ -284,6 +285,25 @@ async def test_workers_that_were_paused_go_on_with_the_next_agent(pool: CondorPo
     finally:
         await later.remove(cluster, grace_s=0)
         await later.close()
+
+
+async def test_only_who_the_agent_has_paused_goes_on_with_it_whatever_the_words_of_another_hold_say(
+    pool: CondorPool, tmp_path: Path
+) -> None:
+    cluster = await pool.submit(spec(n_workers=3), tag="TF-1")
+    schedd = Schedd()
+    for proc, reason in ((0, f"not this one; {PAUSED}, they say"), (1, PAUSED)):
+        code = 0 if reason == PAUSED else 5
+        await schedd.act(Action.HOLD, f"ClusterId == {cluster} && ProcId == {proc}", reason=reason, code=code)
+    await pool.pause(grace_s=0)
+    held = await schedd.query(f"ClusterId == {cluster} && JobStatus == 5", ["ProcId", "HoldReasonSubCode"])
+    assert {ad["ProcId"]: ad["HoldReasonSubCode"] for ad in held} == {0: 5, 1: 0, 2: PAUSED_SUBCODE}
+    assert any("its next start lets them go on" in sentence for sentence in await pool.explain(cluster))
+
+    await pool.tend()
+
+    held = await schedd.query(f"ClusterId == {cluster} && JobStatus == 5", ["ProcId"])
+    assert [ad["ProcId"] for ad in held] == [0]  # the second was paused by an agent of before
 
 
 async def test_a_description_says_how_a_cluster_was_placed_and_no_secret(pool: CondorPool) -> None:

@@ -122,7 +122,7 @@ class FakeSchedd(Schedd):
         found = self._find(self._world.history, constraint)
         return [self._describe(number, one) for number, one in reversed(found)]
 
-    async def act(self, action: Action, constraint: str, *, reason: str) -> Acted:
+    async def act(self, action: Action, constraint: str, *, reason: str, code: int = 0) -> Acted:
         self._ask()
         found = self._find(self._world.queue, constraint)
         if action in (Action.REMOVE, Action.REMOVE_FORCED):

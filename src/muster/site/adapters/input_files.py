@@ -1,4 +1,4 @@
-"""Which file is meant by an input file of a workflow, and may it be taken? The one that its path leads to now, in one of the site's folders.
+"""Which file is meant by an input file of a workflow, and may it be taken? The one that its path leads to now, in a folder of the site's.
 
 What is handed on is that file's own path: a link that is swapped later leads nobody anywhere.
 """

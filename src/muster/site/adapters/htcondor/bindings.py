@@ -62,11 +62,11 @@ def history(name: str, constraint: str, attributes: Sequence[str], match: int, s
         return _plain(_locate(name).history(constraint, list(attributes), match=match, **further), attributes)
 
 
-def act(name: str, action: str, constraint: str, reason: str) -> tuple[int, int, int]:
+def act(name: str, action: str, constraint: str, reason: str, code: int) -> tuple[int, int, int]:
     """See `Schedd.act`. `action`: as `htcondor2.JobAction` has it. Returns how many it was done to, who forbid it, and that refused it."""
     with schedd_errors(action, name):
         # A plain text would be lost: the bindings pass on only a pair (htcondor-notes.md 4).
-        told = _locate(name).act(htcondor2.JobAction[action], constraint, reason=(reason, "0"))
+        told = _locate(name).act(htcondor2.JobAction[action], constraint, reason=(reason, str(code)))
         refused = int(told["TotalBadStatus"]) + int(told["TotalError"])
         return int(told["TotalSuccess"]), int(told["TotalPermissionDenied"]), refused
 

@@ -90,7 +90,7 @@ class Schedd:
         asked = (self._name, constraint, list(attributes), match, since)
         return list(await call_beside(bindings.history, *asked, limiter=self._limiter))
 
-    async def act(self, action: Action, constraint: str, *, reason: str) -> Acted:
-        """Do something to procs. Nothing that fits is no error."""
-        asked = (self._name, str(action), constraint, reason)
+    async def act(self, action: Action, constraint: str, *, reason: str, code: int = 0) -> Acted:
+        """Do something to procs. Nothing that fits is no error. `code`: the subcode of a hold, by which those are known whom it holds."""
+        asked = (self._name, str(action), constraint, reason, code)
         return Acted(*await call_beside(bindings.act, *asked, limiter=self._limiter))
