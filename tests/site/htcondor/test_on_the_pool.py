@@ -1,5 +1,6 @@
 """What does a real schedd make of clusters of which the contract of all pools knows nothing: large, held, lost and doubled ones?"""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import anyio
 import pytest
 
 from contracts.pool_contract import look
-from muster.domain.errors import RejectedError
+from muster.domain.errors import RejectedError, UnavailableError
 from muster.site.adapters.htcondor.describe import AGENT, FENCE, TAG, WORKERS, Policy, quote
 from muster.site.adapters.htcondor.folder import Workers
 from muster.site.adapters.htcondor.hold_policy import PAUSED_SUBCODE, HoldPolicy
@@ -315,3 +316,73 @@ async def test_a_description_says_how_a_cluster_was_placed_and_no_secret(pool: C
     assert told.log.endswith("/TF-1/events.log")
     ads = await Schedd().query(f"ClusterId == {cluster}", ["Environment", "Arguments", "TransferInput", "Requirements"])
     assert "s3cret" not in repr((told, ads))
+
+
+async def test_a_cluster_whose_folder_was_damaged_goes_on_with_what_can_be_made_again(
+    pool: CondorPool, condor: Condor, tmp_path: Path
+) -> None:
+    (tmp_path / "data.csv").write_text("good")
+    given = (str(tmp_path / "data.csv"),)
+    shows = 'test "$(cat inputs/data.csv)" = good && test -s muster-enrol.json'
+    cluster = await pool.submit(spec("sh", "-c", shows, input_files=given, n_workers=2), tag="TF-1")
+    folder = tmp_path / "site" / "taskforces" / "TF-1"
+    (folder / "cluster.json").write_text("{")
+    for name in ("launch.sh", "muster-worker.pyz", "muster-inputs"):
+        (folder / name).unlink()
+    (tmp_path / "worker").write_text("a worker")
+    await pool.close()
+
+    later = await open_pool(tmp_path)
+    try:
+        assert len(later.damaged) == 1
+        assert await later.find("TF-1") == cluster
+        await later.tend()
+        condor.run("condor_qedit", str(cluster), "Requirements", "true")
+        seen = await wait_until(later, cluster, lambda seen: not seen.n_left)
+        assert seen.counts == {("COMPLETED", "Done"): 2}
+        assert "HELD" not in (folder / "events.log").read_text()
+        assert b"Job was held" not in (folder / "events.log").read_bytes()
+    finally:
+        await later.close()
+
+
+@pytest.mark.parametrize("n_workers", [2, 2000])
+async def test_workers_whose_enrolment_is_lost_do_not_start_in_vain_until_it_is_back(
+    pool: CondorPool, condor: Condor, tmp_path: Path, n_workers: int
+) -> None:
+    cluster = await pool.submit(spec("true", n_workers=n_workers), tag="TF-1")
+    await wait_until(pool, cluster, lambda seen: seen.counts == {("IDLE", None): n_workers})
+    folder = tmp_path / "site" / "taskforces" / "TF-1"
+    enrolment = (folder / "muster-enrol.json").read_bytes()
+    (folder / "cluster.json").unlink()
+    (folder / "muster-enrol.json").write_bytes(b"")
+    await pool.close()
+
+    later = await open_pool(tmp_path)
+    try:
+        assert [one.cluster for one in await later.list_placed()] == [cluster]
+        for _ in range(2):
+            with pytest.raises(
+                UnavailableError, match=rf"cluster {cluster} .*TF-1.*muster-enrol.json.*condor_rm {cluster}"
+            ):
+                await later.tend()
+        waiting = await Schedd().query(f"ClusterId == {cluster} && JobStatus == 1", ["ProcId"])
+        assert waiting == []
+        [sentence] = [one for one in await later.explain(cluster) if "held by the agent" in one]
+        assert "muster-enrol.json" in sentence
+
+        (folder / "muster-enrol.json").write_bytes(enrolment)
+
+        with anyio.fail_after(DEADLINE_S):
+            while not await Schedd().query(f"ClusterId == {cluster} && JobStatus == 1", ["ProcId"], limit=1):
+                await tend_in_trouble(later)
+        await later.tend()
+    finally:
+        await later.remove(cluster, grace_s=0)
+        await later.close()
+
+
+async def tend_in_trouble(pool: CondorPool) -> None:
+    with contextlib.suppress(UnavailableError):
+        await pool.tend()
+    await pool.wait_for_change(timeout_s=0.5)

@@ -22,7 +22,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -51,6 +51,7 @@ class ClusterFile(msgspec.Struct, frozen=True):
         submitted_after: seconds since the epoch; nothing was submitted before.
         log: the job event log, where it is not in this folder: another folder's cluster was taken up.
         schedd: the one that has it, as it calls itself; empty: it was not written down.
+        lacking: paths of what its workers need and nobody can make again: its folder was damaged, or lost.
     """
 
     tag: str
@@ -60,6 +61,7 @@ class ClusterFile(msgspec.Struct, frozen=True):
     submitted_after: float
     log: str = ""
     schedd: str = ""
+    lacking: list[str] = []
 
 
 class PlacedFile(msgspec.Struct, frozen=True):
@@ -239,20 +241,35 @@ class PoolFolder:
         sync_folder(self._taskforces)
         return TaskforceFolder(place)
 
-    def adopt(self, asked: ClusterFile, placed: PlacedFile) -> TaskforceFolder:
-        """Make the folder of a cluster that is in the queue already. Raises RejectedError for a tag that is no name."""
+    def adopt(
+        self, asked: ClusterFile, placed: PlacedFile, *, repair: Callable[[TaskforceFolder, Path], None]
+    ) -> TaskforceFolder:
+        """Make the folder of a cluster that is in the queue already; what was moved aside of it as damaged comes back.
+
+        Args:
+            repair: makes again what the folder lacks that is to be at this path.
+
+        Raises RejectedError for a tag that is no name.
+        """
         if not is_tag(asked.tag):
             raise RejectedError(f"{asked.tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
-        place, draft = (TaskforceFolder(self._taskforces / name) for name in (asked.tag, f"{TEMPORARY}{asked.tag}"))
-        with removed_on_error(draft.path):
-            draft.path.mkdir(mode=0o700, parents=True)
-            draft.outputs.mkdir(mode=0o700)
-            write_file(draft.path / "cluster.json", msgspec.json.encode(asked), sync=False)
-            write_file(draft.path / "placed.json", msgspec.json.encode(placed), sync=False)
-            sync_files(draft.path)
-            draft.path.rename(place.path)
+        place = TaskforceFolder(self._taskforces / asked.tag)
+        draft = TaskforceFolder(self._find_damaged(asked.tag) or self._taskforces / f"{TEMPORARY}{asked.tag}")
+        draft.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft.outputs.mkdir(mode=0o700, exist_ok=True)
+        draft.checkpoint.unlink(missing_ok=True)  # whoever opens a folder deletes what a crash left half made
+        write_file(draft.path / "cluster.json", msgspec.json.encode(asked), sync=False)
+        write_file(draft.path / "placed.json", msgspec.json.encode(placed), sync=False)
+        repair(draft, place.path)
+        sync_files(draft.path)
+        draft.path.rename(place.path)
         sync_folder(self._taskforces)
         return place
+
+    def _find_damaged(self, tag: str) -> Path | None:
+        """Where the folder of a tag was moved to, the last time."""
+        found = [path for path in self._damaged.glob(f"{tag}-*") if path.name.rpartition("-")[0] == tag]
+        return max(found, key=lambda path: path.stat().st_ctime, default=None)
 
     def discard(self, folder: TaskforceFolder) -> None:
         """Take away the folder of a cluster that was never submitted."""

@@ -15,7 +15,6 @@ from typing import Self
 import anyio
 import anyio.to_thread
 import msgspec
-import structlog
 
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.site.adapters.durable import disk_errors
@@ -31,11 +30,10 @@ from muster.site.adapters.htcondor.queue import has_cluster, list_clusters
 from muster.site.adapters.htcondor.removing import take_away
 from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Schedd
+from muster.site.adapters.htcondor.troubles import tell_troubles
 from muster.site.adapters.htcondor.truth import compare
 from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
 from muster.worker import crash_points
-
-log = structlog.get_logger("muster.site")
 
 LOOK_S = 0.2
 """Seconds between two looks at the logs."""
@@ -205,7 +203,7 @@ class CondorPool:
             await self._verify(cluster)
         await self._compare()
         await self._tidier.run_if_due()
-        await self._elsewhere.check_all(list(self._known.values()))
+        await tell_troubles(list(self._known.values()), self._elsewhere)
 
     async def remove(self, cluster: int, *, grace_s: float) -> None:
         if cluster not in self._tags:
@@ -309,8 +307,7 @@ class CondorPool:
             return None
         if queued.cluster in self._tags:
             raise NumberTakenError(f"cluster {queued.cluster} has the number of another schedd's here")
-        log.warning("a cluster without a folder is taken up", taskforce=tag, cluster=queued.cluster)
-        return await self._begin(await self._placing.adopt(queued))
+        return await self._begin(await self._placing.see_to_lacking(await self._placing.adopt(queued)))
 
     def _see(self, known: Known) -> Observation:
         placed = known.placed
@@ -360,6 +357,7 @@ class CondorPool:
                 known = self._known[tag] = await self._elsewhere.bring_home(known)
                 if await self._elsewhere.has(known):
                     continue
+                known = self._known[tag] = await self._placing.see_to_lacking(known)
                 outcome = await compare(self._schedd, self._logs, placed.cluster, tag, n_workers=known.asked.n_workers)
                 if outcome.is_changed:
                     self._changed.add(placed.cluster)
