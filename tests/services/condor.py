@@ -54,11 +54,26 @@ class Condor:
         return self.folder / "condor_config"
 
     def configure(self, **lines: object) -> None:
-        """Lines of its configuration, over those of the script. Before the start, or to be taken up by `reconfigure`."""
+        """Lines of its configuration, over those of the script. Before the start; see `reconfigure`."""
         folder = self.folder / "local.d"
         folder.mkdir(parents=True, exist_ok=True)
         self._lines.update(lines)
         (folder / "test.conf").write_text("".join(f"{name} = {value}\n" for name, value in self._lines.items()))
+
+    def reconfigure(self, daemon: str, **lines: object) -> None:
+        """The same while it runs, for the daemons whose program has this name. Returns when the schedd has taken them up."""
+        self.configure(**lines)
+        with self.config.open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in lines.items())
+        for pid in self.find_daemons(daemon):
+            os.kill(pid, signal.SIGHUP)
+        ad = htcondor2.Collector().locate(htcondor2.DaemonType.Schedd)
+
+        def is_known() -> bool:
+            told = htcondor2.RemoteParam(ad)
+            return all(str(told.get(name)) == str(value) for name, value in lines.items())
+
+        wait_for(is_known, f"{daemon} knows its new configuration")
 
     def start(self) -> None:
         """Raises AssertionError, with the end of its log, when no slot, or no schedd, is there in time."""

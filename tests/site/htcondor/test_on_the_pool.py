@@ -116,6 +116,71 @@ async def test_more_procs_than_the_schedd_takes_are_refused_naming_its_settings(
     assert await Schedd().query(f'{TAG} == "TF-many"', ["ClusterId"]) == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (
+            {
+                "SUBMIT_REQUIREMENT_NAMES": "Mem",
+                "SUBMIT_REQUIREMENT_Mem": "RequestMemory >= 4",
+                "SUBMIT_REQUIREMENT_Mem_REASON": '"Ask for 4 MB"',
+            },
+            r"SUBMIT_REQUIREMENT_NAMES: Ask for 4 MB$",
+        ),
+        (
+            {"SUBMIT_REQUIREMENT_NAMES": "Mem", "SUBMIT_REQUIREMENT_Mem": "RequestMemory >= 4"},
+            r"SUBMIT_REQUIREMENT_NAMES: Submit requirement Mem not met",
+        ),
+        ({"MAX_JOBS_PER_OWNER": 1}, r"n_workers 2: .*MAX_JOBS_PER_OWNER"),
+        ({"MAX_JOBS_SUBMITTED": 0}, r"the schedd refuses it: MAX_JOBS_SUBMITTED exceeded"),
+        ({"SCHEDD_ALLOW_LATE_MATERIALIZE": "false"}, r"n_workers 2000: .*MUSTER_SITE_CONDOR_FACTORY_FROM"),
+    ],
+)
+async def test_what_a_schedd_refuses_is_told_in_its_words_and_nothing_is_left(
+    own_condor: Condor, tmp_path: Path, setting: dict[str, object], words: str
+) -> None:
+    own_condor.reconfigure("condor_schedd", **setting)
+    pool = await open_pool(tmp_path)
+
+    with pytest.raises(RejectedError, match=words):
+        await pool.submit(spec(n_workers=2000 if "FACTORY" in words else 2), tag="TF-1")
+
+    assert not list((tmp_path / "site" / "taskforces").iterdir())
+    assert await Schedd().query("true", ["ClusterId"]) == []
+    await pool.close()
+
+
+async def test_a_requirement_that_only_warns_lets_a_cluster_be(own_condor: Condor, tmp_path: Path) -> None:
+    warns = {"SUBMIT_REQUIREMENT_NAMES": "Mem", "SUBMIT_REQUIREMENT_Mem": "RequestMemory >= 4"}
+    own_condor.reconfigure("condor_schedd", SUBMIT_REQUIREMENT_Mem_IS_WARNING="true", **warns)
+    pool = await open_pool(tmp_path)
+
+    assert await pool.submit(spec(), tag="TF-1")
+
+    await pool.close()
+
+
+async def test_a_user_who_is_disabled_is_refused_and_one_without_the_right_waits_for_it(
+    own_condor: Condor, tmp_path: Path
+) -> None:
+    pool = await open_pool(tmp_path)
+    user = (await Schedd().identify()).users[0]
+    first = await pool.submit(spec(), tag="TF-1")  # whom the schedd does not know it cannot disable
+    own_condor.run("condor_qusers", "-disable", user, "-reason", "on holiday")
+    with pytest.raises(RejectedError, match="on holiday"):
+        await pool.submit(spec(), tag="TF-2")
+    own_condor.run("condor_qusers", "-enable", user)
+
+    own_condor.reconfigure("condor_schedd", DENY_WRITE=user)
+    with pytest.raises(UnavailableError):
+        await pool.submit(spec(), tag="TF-2")
+    own_condor.reconfigure("condor_schedd", DENY_WRITE="mallory@*")
+    assert await pool.find("TF-2") is None
+    assert await pool.submit(spec(), tag="TF-2") > first
+
+    await pool.close()
+
+
 async def test_a_worker_that_is_held_for_trouble_is_tried_again_then_given_up_and_its_reason_is_told(
     pool: CondorPool, condor: Condor, tmp_path: Path
 ) -> None:

@@ -5,6 +5,8 @@ whether it was done: `UnavailableError` says so, and the caller asks the queue. 
 """
 
 import contextlib
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +16,20 @@ import htcondor2
 from muster.domain.errors import RejectedError, UnavailableError
 from muster.site.adapters.htcondor.classads import Values, read_ads
 
-SUBMIT_REFUSED = ("Failed to create job ad", "expected next ProcId", "Failed to create new proc", "errmsg=Submit")
-"""What stands in HTCondor's text when a description, or the number of procs, was refused: then nothing was placed."""
+BY_REQUIREMENT = "Unable to commit transaction, SCHEDD:"
+NO_FACTORIES = "Failed to send submit digest"
+SUBMIT_REFUSED = (
+    "Failed to create job ad",
+    "expected next ProcId",
+    "Failed to create new proc",
+    "Failed to create new cluster.SCHEDD:",  # the user is disabled, say, or MAX_JOBS_SUBMITTED is reached
+    "errmsg=Submit",
+    BY_REQUIREMENT,
+    NO_FACTORIES,
+)
+"""What stands in HTCondor's text when a description, the number of procs, or the user was refused: then nothing was placed. A commit of
+which nobody has said that it failed is none of these. Nor is a user without the right to submit (DENIED): an operator mends that."""
+_SAID = re.compile(r"SCHEDD:\d+:\s*(.+)")
 
 
 def identify(name: str) -> tuple[str, tuple[str, ...]]:
@@ -34,7 +48,9 @@ def submit(name: str, description: Mapping[str, str], count: int) -> int:
     """See `Schedd.submit`."""
     with schedd_errors("submit", name):
         try:
-            return int(_locate(name).submit(htcondor2.Submit(dict(description)), count=count).cluster())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a requirement that only warns; it was placed
+                return int(_locate(name).submit(htcondor2.Submit(dict(description)), count=count).cluster())
         except htcondor2.HTCondorException as error:
             text = str(error)
             if any(words in text for words in SUBMIT_REFUSED):
@@ -98,7 +114,16 @@ def explain_refusal(text: str, count: int) -> str:
             f"n_workers {count}: the schedd takes no more procs in one submission, or of one owner: MAX_JOBS_PER_SUBMISSION and "
             f"MAX_JOBS_PER_OWNER of its configuration (it says: {said})"
         )
-    return said
+    if NO_FACTORIES in said:
+        return (
+            f"n_workers {count}: the schedd takes no clusters that are made bit by bit: SCHEDD_ALLOW_LATE_MATERIALIZE of its "
+            f"configuration, or a larger MUSTER_SITE_CONDOR_FACTORY_FROM (it says: {said})"
+        )
+    words = _SAID.search(said)
+    if words is None:
+        return said
+    by = " by its SUBMIT_REQUIREMENT_NAMES" if BY_REQUIREMENT in said else ""
+    return f"the schedd refuses it{by}: {words[1]}"
 
 
 def _locate(name: str) -> htcondor2.Schedd:
