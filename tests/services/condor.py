@@ -54,11 +54,26 @@ class Condor:
         return self.folder / "condor_config"
 
     def configure(self, **lines: object) -> None:
-        """Lines of its configuration, over those of the script. Before the start, or to be taken up by `reconfigure`."""
+        """Lines of its configuration, over those of the script. Before the start; see `reconfigure`."""
         folder = self.folder / "local.d"
         folder.mkdir(parents=True, exist_ok=True)
         self._lines.update(lines)
         (folder / "test.conf").write_text("".join(f"{name} = {value}\n" for name, value in self._lines.items()))
+
+    def reconfigure(self, daemon: str, **lines: object) -> None:
+        """The same while it runs, for the daemons whose program has this name. Returns when the schedd has taken them up."""
+        self.configure(**lines)
+        with self.config.open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in lines.items())
+        for pid in self.find_daemons(daemon):
+            os.kill(pid, signal.SIGHUP)
+        ad = htcondor2.Collector().locate(htcondor2.DaemonType.Schedd)
+
+        def is_known() -> bool:
+            told = htcondor2.RemoteParam(ad)
+            return all(str(told.get(name)) == str(value) for name, value in lines.items())
+
+        wait_for(is_known, f"{daemon} knows its new configuration")
 
     def start(self) -> None:
         """Raises AssertionError, with the end of its log, when no slot, or no schedd, is there in time."""
@@ -116,6 +131,27 @@ class Condor:
         )
         assert done.returncode == 0, f"{program}: {done.stderr[-1000:]}"
         return done.stdout
+
+    @contextmanager
+    def identity(self, identity: str) -> Iterator[None]:
+        """Programs that are started meanwhile, and HTCondor's processes that are, are somebody else to this pool, by a token."""
+        with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+            name = "somebody"
+            self.run("condor_token_create", "-identity", identity, "-token", name)
+            place = Path(folder) / name
+            shutil.move(self.folder / "tokens.d" / name, place)
+            place.chmod(0o600)
+            patch.setenv("_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS", "IDTOKENS")
+            for variable in ("SEC_TOKEN_DIRECTORY", "SEC_TOKEN_SYSTEM_DIRECTORY"):
+                patch.setenv(f"_CONDOR_{variable}", folder)
+            yield
+
+    def submit(self, folder: Path, **commands: object) -> int:
+        """Submit one job with condor_submit; returns its number. `commands`: with `MY_` in place of `MY.`."""
+        lines = (f"{name.replace('MY_', 'MY.')} = {value}" for name, value in commands.items())
+        file = folder / "job.sub"
+        file.write_text("\n".join([*lines, "queue", ""]))
+        return int(self.run("condor_submit", "-terse", str(file)).split(".")[0])
 
     def find_daemons(self, name: str) -> list[int]:
         """Pids of the daemons of this pool whose program has this name: `condor_schedd`, `condor_startd`, `condor_shadow`, ..."""

@@ -260,6 +260,9 @@ class SiteSettings(CredentialSettings, CondorFields):
     writable: Annotated[tuple[str, ...], NoDecode] = ("/",)
     """Folders of this machine in which isolated tasks may write, beside their own, as far as their user may; by commas; or none."""
 
+    input_folders: Annotated[tuple[str, ...], NoDecode] = ("/",)
+    """Folders of this machine from which workflows may take input files, as far as the agent's user can read them; by commas; or none."""
+
     worker_starts_max: int = Field(default=20, ge=1, le=1000)
     """Failed starts of a worker in a row, after which it counts as failed and is not started again."""
 
@@ -284,12 +287,12 @@ class SiteSettings(CredentialSettings, CondorFields):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
-        for name in ("locations", "mounts", "hidden", "writable", "condor_excluded_sites"):
+        for name in ("locations", "mounts", "hidden", "writable", "input_folders", "condor_excluded_sites"):
             if isinstance(text := values.get(name), str) and text:
                 values[name] = tuple(part.strip() for part in text.split(",") if part.strip())
         return values
 
-    @field_validator("writable")
+    @field_validator("writable", "input_folders")
     @classmethod
     def _check_writable(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
         return parse_writable(",".join(folders))

@@ -75,6 +75,7 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
     try:
         from muster.site.adapters.htcondor.folder import Workers
         from muster.site.adapters.htcondor.hold_policy import HoldPolicy
+        from muster.site.adapters.htcondor.inquiry import ask_bindings
         from muster.site.adapters.htcondor.keeping import KeepingRules
         from muster.site.adapters.htcondor.pool import CondorPool
         from muster.site.adapters.htcondor.rules import Rules
@@ -96,7 +97,8 @@ async def _open_condor(settings: SiteSettings, directory: Path, workers_max: int
                 site=settings.name,
                 hidden=_list_hidden(settings, directory),  # execution point and access point may be one machine
                 ca_file=Path(ca_file) if ca_file else None,
-                private=_list_own(settings, directory),
+                private=[*_list_own(settings, directory), ask_bindings().tokens, *_list_keys()],
+                inputs=list(map(Path, settings.input_folders)),
             ),
             holds=HoldPolicy(
                 holds_max=settings.worker_starts_max,
@@ -203,12 +205,20 @@ def _describe_processes(settings: SiteSettings, directory: Path) -> WorkerSettin
         ),
         leave_s=settings.stop_grace_s + LEAVE_S,
         programs=() if bwrap is None else (str(Path(bwrap).absolute().parent),),
+        inputs=list(map(Path, settings.input_folders)),
     )
 
 
 def _list_own(settings: SiteSettings, directory: Path) -> list[Path]:
     """What is the agent's alone."""
     return [directory, settings.token_file, *filter(None, [settings.oidc_client_secret_file])]
+
+
+def _list_keys() -> list[Path]:
+    """Where programs keep the keys of the agent's user: nobody's input, whatever folders the operator lists."""
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        return [Path.home() / name for name in (".condor", ".ssh", ".gnupg", ".netrc", ".aws", ".docker")]
+    return []
 
 
 def _list_hidden(settings: SiteSettings, directory: Path) -> list[str]:

@@ -80,6 +80,7 @@ class Model:
 
     def __init__(self) -> None:
         self.procs: dict[tuple[int, int], dict[str, Any]] = {}
+        self.evicted: set[tuple[int, int]] = set()  # last, and nothing else since
 
     def take(self, one: Any) -> dict[str, Any] | None:
         number = int(one["EventTypeNumber"])
@@ -105,12 +106,14 @@ class Model:
                     proc[key] = parse_value(value.encode())
             case 9:
                 proc["state"] = 3
+                proc["evictions"] -= (one.cluster, one.proc) in self.evicted  # by its removal
             case 10 | 11:
                 proc["state"] = 7 if number == 10 else 2
             case 12:
                 proc.update(state=5, hold=(one["HoldReasonCode"], one["HoldReasonSubCode"]))
             case 13:
                 proc["state"] = 1
+        (self.evicted.add if number == 4 else self.evicted.discard)((one.cluster, one.proc))
         return proc
 
 

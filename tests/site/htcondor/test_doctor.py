@@ -38,7 +38,7 @@ NOBODY = Access("nobody@pool.local", "FS", is_allowed=True)
 
 
 def beside(folder: Path, *, schedd: str = "", workers_max: int = 100_000, policy: Policy | None = None) -> Beside:
-    return Beside(schedd, folder, policy or Policy("agent"), workers_max)
+    return Beside(schedd, folder, policy or Policy("agent"), workers_max, folder / "htcondor")
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:
@@ -224,7 +224,9 @@ def test_a_pool_without_slots_or_without_containers_is_warned_of(tmp_path: Path)
     assert none.verdict is Verdict.WARNING
     bare = Slots(2, 8, 2, 8, {"HasContainer": 0, "HasSingularity": 0, "HasDocker": 0})
     assert [one.verdict for one in judge_slots(bare, "true", beside(tmp_path))] == [Verdict.OK, Verdict.WARNING]
-    only_plain = Beside("", tmp_path, Policy("agent"), 10, has_containers=False)
+    only_plain = Beside("", tmp_path, Policy("agent"), 10, tmp_path / "htcondor", has_containers=False)
     assert [one.verdict for one in judge_slots(bare, "true", only_plain)] == [Verdict.OK, Verdict.OK]
-    in_image = Beside("", tmp_path, Policy("agent", worker_image="/i.sif"), 10, has_containers=False)
+    in_image = Beside(
+        "", tmp_path, Policy("agent", worker_image="/i.sif"), 10, tmp_path / "htcondor", has_containers=False
+    )
     assert [one.verdict for one in judge_slots(bare, "true", in_image)] == [Verdict.OK, Verdict.WARNING]

@@ -10,6 +10,8 @@ from muster.site.adapters.htcondor.event_log.hold_reasons import render_status
     ("hold", "status"),
     [
         ((1, 0), "HELD: The user put the job on hold with condor_hold"),
+        ((1, 78), "HELD: The user put the job on hold with condor_hold: its agent was stopped"),
+        ((1, 5), "HELD: The user put the job on hold with condor_hold: 5 (unknown)"),
         ((34, 0), "HELD: Memory usage exceeds a memory limit"),
         ((34, 102), "HELD: Memory usage exceeds a memory limit: 102 (unknown)"),
         (

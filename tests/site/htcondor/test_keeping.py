@@ -26,7 +26,9 @@ def end(folder: PoolFolder, tag: str, *, at: float, size: int = 1000) -> Path:
     """A cluster that is over and was told of; returns where it is kept."""
     bundle = folder.path / "worker"
     bundle.touch()
-    made = folder.make(ClusterSpec(2, "s3cret", environment={"X": "y"}), tag=tag, workers=Workers({}, bundle), now=at)
+    made = folder.make(
+        ClusterSpec(2, "s3cret", environment={"X": "y"}), tag=tag, schedd="ap", workers=Workers({}, bundle), now=at
+    )
     made.log.write_bytes(b"e" * size)
     (made.outputs / "0.err").write_text("why")
     (made.outputs / "1.err").write_text("")
@@ -75,7 +77,7 @@ def test_never_more_is_kept_than_there_may_be_and_the_oldest_goes_first(folder: 
 def test_a_cluster_that_is_not_over_is_no_business_of_the_rules(folder: PoolFolder) -> None:
     bundle = folder.path / "worker"
     bundle.touch()
-    made = folder.make(ClusterSpec(1, "s3cret"), tag="TF-1", workers=Workers({}, bundle), now=0)
+    made = folder.make(ClusterSpec(1, "s3cret"), tag="TF-1", schedd="ap", workers=Workers({}, bundle), now=0)
 
     tidy(folder, KeepingRules(packed_after_s=0, kept_s=0, bytes_max=0), now=1e12)
 
@@ -91,10 +93,12 @@ def test_what_is_the_agents_own_is_nobodys_input(folder: PoolFolder, tmp_path: P
     (tmp_path / "link").symlink_to(token)
     (tmp_path / "folder").mkdir()
     workers = Workers({}, bundle, private=[token])
-    folder.make(ClusterSpec(1, "s3cret"), tag="TF-1", workers=workers, now=0)
+    folder.make(ClusterSpec(1, "s3cret"), tag="TF-1", schedd="ap", workers=workers, now=0)
 
     with pytest.raises(RejectedError, match=r"nobody's input|no regular file"):
-        folder.make(ClusterSpec(1, "x", input_files=(str(tmp_path / name),)), tag="TF-2", workers=workers, now=0)
+        folder.make(
+            ClusterSpec(1, "x", input_files=(str(tmp_path / name),)), tag="TF-2", schedd="ap", workers=workers, now=0
+        )
 
     assert not (folder.path / "taskforces" / "TF-2").exists()
 
@@ -107,4 +111,4 @@ def test_input_that_leads_nowhere_is_refused_like_what_is_missing(folder: PoolFo
     spec = ClusterSpec(1, "x", input_files=(str(tmp_path / "loop"),))
 
     with pytest.raises(RejectedError, match="loop"):
-        folder.make(spec, tag="TF-2", workers=Workers({}, bundle), now=0)
+        folder.make(spec, tag="TF-2", schedd="ap", workers=Workers({}, bundle), now=0)

@@ -1,5 +1,6 @@
 """What does a real schedd make of clusters of which the contract of all pools knows nothing: large, held, lost and doubled ones?"""
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import anyio
 import pytest
 
 from contracts.pool_contract import look
-from muster.domain.errors import RejectedError
+from muster.domain.errors import RejectedError, UnavailableError
 from muster.site.adapters.htcondor.describe import AGENT, FENCE, TAG, WORKERS, Policy, quote
 from muster.site.adapters.htcondor.folder import Workers
-from muster.site.adapters.htcondor.hold_policy import HoldPolicy
+from muster.site.adapters.htcondor.hold_policy import PAUSED_SUBCODE, HoldPolicy
+from muster.site.adapters.htcondor.pausing import PAUSED
 from muster.site.adapters.htcondor.pool import CondorPool
 from muster.site.adapters.htcondor.removing import is_gone_within
 from muster.site.adapters.htcondor.rules import Rules
@@ -114,6 +116,71 @@ async def test_more_procs_than_the_schedd_takes_are_refused_naming_its_settings(
     assert await Schedd().query(f'{TAG} == "TF-many"', ["ClusterId"]) == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (
+            {
+                "SUBMIT_REQUIREMENT_NAMES": "Mem",
+                "SUBMIT_REQUIREMENT_Mem": "RequestMemory >= 4",
+                "SUBMIT_REQUIREMENT_Mem_REASON": '"Ask for 4 MB"',
+            },
+            r"SUBMIT_REQUIREMENT_NAMES: Ask for 4 MB$",
+        ),
+        (
+            {"SUBMIT_REQUIREMENT_NAMES": "Mem", "SUBMIT_REQUIREMENT_Mem": "RequestMemory >= 4"},
+            r"SUBMIT_REQUIREMENT_NAMES: Submit requirement Mem not met",
+        ),
+        ({"MAX_JOBS_PER_OWNER": 1}, r"n_workers 2: .*MAX_JOBS_PER_OWNER"),
+        ({"MAX_JOBS_SUBMITTED": 0}, r"the schedd refuses it: MAX_JOBS_SUBMITTED exceeded"),
+        ({"SCHEDD_ALLOW_LATE_MATERIALIZE": "false"}, r"n_workers 2000: .*MUSTER_SITE_CONDOR_FACTORY_FROM"),
+    ],
+)
+async def test_what_a_schedd_refuses_is_told_in_its_words_and_nothing_is_left(
+    own_condor: Condor, tmp_path: Path, setting: dict[str, object], words: str
+) -> None:
+    own_condor.reconfigure("condor_schedd", **setting)
+    pool = await open_pool(tmp_path)
+
+    with pytest.raises(RejectedError, match=words):
+        await pool.submit(spec(n_workers=2000 if "FACTORY" in words else 2), tag="TF-1")
+
+    assert not list((tmp_path / "site" / "taskforces").iterdir())
+    assert await Schedd().query("true", ["ClusterId"]) == []
+    await pool.close()
+
+
+async def test_a_requirement_that_only_warns_lets_a_cluster_be(own_condor: Condor, tmp_path: Path) -> None:
+    warns = {"SUBMIT_REQUIREMENT_NAMES": "Mem", "SUBMIT_REQUIREMENT_Mem": "RequestMemory >= 4"}
+    own_condor.reconfigure("condor_schedd", SUBMIT_REQUIREMENT_Mem_IS_WARNING="true", **warns)
+    pool = await open_pool(tmp_path)
+
+    assert await pool.submit(spec(), tag="TF-1")
+
+    await pool.close()
+
+
+async def test_a_user_who_is_disabled_is_refused_and_one_without_the_right_waits_for_it(
+    own_condor: Condor, tmp_path: Path
+) -> None:
+    pool = await open_pool(tmp_path)
+    user = (await Schedd().identify()).users[0]
+    first = await pool.submit(spec(), tag="TF-1")  # whom the schedd does not know it cannot disable
+    own_condor.run("condor_qusers", "-disable", user, "-reason", "on holiday")
+    with pytest.raises(RejectedError, match="on holiday"):
+        await pool.submit(spec(), tag="TF-2")
+    own_condor.run("condor_qusers", "-enable", user)
+
+    own_condor.reconfigure("condor_schedd", DENY_WRITE=user)
+    with pytest.raises(UnavailableError):
+        await pool.submit(spec(), tag="TF-2")
+    own_condor.reconfigure("condor_schedd", DENY_WRITE="mallory@*")
+    assert await pool.find("TF-2") is None
+    assert await pool.submit(spec(), tag="TF-2") > first
+
+    await pool.close()
+
+
 async def test_a_worker_that_is_held_for_trouble_is_tried_again_then_given_up_and_its_reason_is_told(
     pool: CondorPool, condor: Condor, tmp_path: Path
 ) -> None:
@@ -128,6 +195,27 @@ async def test_a_worker_that_is_held_for_trouble_is_tried_again_then_given_up_an
     assert seen.counts == {("REMOVED", None): 1}
     [error] = seen.errors
     assert "gone.csv" in error
+
+
+async def test_an_input_file_is_what_its_link_led_to_when_it_was_placed_under_the_name_of_the_link(
+    pool: CondorPool, condor: Condor, tmp_path: Path
+) -> None:
+    for name, text in {"first.csv": "good", "other.csv": "bad"}.items():
+        (tmp_path / name).write_text(text)
+    for link in ("data.csv", "same.csv"):
+        (tmp_path / link).symlink_to(tmp_path / "first.csv")
+    (tmp_path / "folder").symlink_to(tmp_path, target_is_directory=True)
+    given = tuple(str(tmp_path / name) for name in ("data.csv", "same.csv", "folder/first.csv"))
+    shows = 'test "$(cat inputs/data.csv inputs/same.csv inputs/first.csv)" = goodgoodgood'
+    cluster = await pool.submit(spec("sh", "-c", shows, request=NOWHERE, input_files=given), tag="TF-link")
+    for link in ("data.csv", "same.csv", "folder"):
+        (tmp_path / link).unlink()
+        (tmp_path / link).symlink_to(tmp_path / "other.csv")
+    condor.run("condor_qedit", str(cluster), "Requirements", "true")
+
+    seen = await wait_until(pool, cluster, lambda seen: not seen.n_left)
+
+    assert seen.counts == {("COMPLETED", "Done"): 1}
 
 
 async def test_who_was_held_by_hand_stays_held_until_that_hand_lets_go(pool: CondorPool) -> None:
@@ -195,6 +283,36 @@ async def test_a_job_that_only_looks_like_ours_is_nobodys_cluster(pool: CondorPo
     await Schedd().act(Action.REMOVE, f"{AGENT} == {quote(tmp_path.name)}", reason="odd")
 
 
+@pytest.mark.parametrize("somebody", ["mallory@pool.local", "nobody@elsewhere.example"])
+async def test_a_job_of_another_user_with_all_our_attributes_is_nobodys_cluster(
+    pool: CondorPool, condor: Condor, tmp_path: Path, somebody: str
+) -> None:
+    attributes = {
+        f"MY_{TAG}": quote("TF-theirs"),
+        f"MY_{AGENT}": quote(tmp_path.name),
+        f"MY_{FENCE}": 3,
+        f"MY_{WORKERS}": 1,
+    }
+    sleeping = {"executable": "/bin/sleep", "arguments": 600, "requirements": "false"}
+    with condor.identity(somebody):
+        theirs = condor.submit(tmp_path, **sleeping, **attributes)
+
+    assert await pool.find("TF-theirs") is None
+    assert await pool.list_placed() == []
+    ours = await pool.submit(spec(), tag="TF-theirs")
+    assert [one.cluster for one in await pool.list_placed()] == [ours]
+    assert await pool.find("TF-theirs") == ours
+    await pool.pause(grace_s=0)
+    [theirs_now] = await Schedd().query(f"ClusterId == {theirs}", ["JobStatus", "User"])
+    assert theirs_now == {"JobStatus": 1, "User": somebody}
+
+    await pool.remove(ours, grace_s=0)
+    await pool.forget(ours)
+    with condor.identity(somebody):
+        condor.run("condor_rm", str(theirs))
+    assert await pool.find("TF-theirs") is None  # nor is one of theirs that has ended
+
+
 async def test_a_factory_that_was_paused_goes_on_with_the_next_agent(pool: CondorPool, tmp_path: Path) -> None:
     cluster = await pool.submit(spec(n_workers=2000), tag="TF-1")
     await wait_until(pool, cluster, lambda seen: seen.counts == {("IDLE", None): 2000})
@@ -235,6 +353,25 @@ async def test_workers_that_were_paused_go_on_with_the_next_agent(pool: CondorPo
         await later.close()
 
 
+async def test_only_who_the_agent_has_paused_goes_on_with_it_whatever_the_words_of_another_hold_say(
+    pool: CondorPool, tmp_path: Path
+) -> None:
+    cluster = await pool.submit(spec(n_workers=3), tag="TF-1")
+    schedd = Schedd()
+    for proc, reason in ((0, f"not this one; {PAUSED}, they say"), (1, PAUSED)):
+        code = 0 if reason == PAUSED else 5
+        await schedd.act(Action.HOLD, f"ClusterId == {cluster} && ProcId == {proc}", reason=reason, code=code)
+    await pool.pause(grace_s=0)
+    held = await schedd.query(f"ClusterId == {cluster} && JobStatus == 5", ["ProcId", "HoldReasonSubCode"])
+    assert {ad["ProcId"]: ad["HoldReasonSubCode"] for ad in held} == {0: 5, 1: 0, 2: PAUSED_SUBCODE}
+    assert any("its next start lets them go on" in sentence for sentence in await pool.explain(cluster))
+
+    await pool.tend()
+
+    held = await schedd.query(f"ClusterId == {cluster} && JobStatus == 5", ["ProcId"])
+    assert [ad["ProcId"] for ad in held] == [0]  # the second was paused by an agent of before
+
+
 async def test_a_description_says_how_a_cluster_was_placed_and_no_secret(pool: CondorPool) -> None:
     cluster = await pool.submit(spec(), tag="TF-1")
 
@@ -244,3 +381,73 @@ async def test_a_description_says_how_a_cluster_was_placed_and_no_secret(pool: C
     assert told.log.endswith("/TF-1/events.log")
     ads = await Schedd().query(f"ClusterId == {cluster}", ["Environment", "Arguments", "TransferInput", "Requirements"])
     assert "s3cret" not in repr((told, ads))
+
+
+async def test_a_cluster_whose_folder_was_damaged_goes_on_with_what_can_be_made_again(
+    pool: CondorPool, condor: Condor, tmp_path: Path
+) -> None:
+    (tmp_path / "data.csv").write_text("good")
+    given = (str(tmp_path / "data.csv"),)
+    shows = 'test "$(cat inputs/data.csv)" = good && test -s muster-enrol.json'
+    cluster = await pool.submit(spec("sh", "-c", shows, input_files=given, n_workers=2), tag="TF-1")
+    folder = tmp_path / "site" / "taskforces" / "TF-1"
+    (folder / "cluster.json").write_text("{")
+    for name in ("launch.sh", "muster-worker.pyz", "muster-inputs"):
+        (folder / name).unlink()
+    (tmp_path / "worker").write_text("a worker")
+    await pool.close()
+
+    later = await open_pool(tmp_path)
+    try:
+        assert len(later.damaged) == 1
+        assert await later.find("TF-1") == cluster
+        await later.tend()
+        condor.run("condor_qedit", str(cluster), "Requirements", "true")
+        seen = await wait_until(later, cluster, lambda seen: not seen.n_left)
+        assert seen.counts == {("COMPLETED", "Done"): 2}
+        assert "HELD" not in (folder / "events.log").read_text()
+        assert b"Job was held" not in (folder / "events.log").read_bytes()
+    finally:
+        await later.close()
+
+
+@pytest.mark.parametrize("n_workers", [2, 2000])
+async def test_workers_whose_enrolment_is_lost_do_not_start_in_vain_until_it_is_back(
+    pool: CondorPool, condor: Condor, tmp_path: Path, n_workers: int
+) -> None:
+    cluster = await pool.submit(spec("true", n_workers=n_workers), tag="TF-1")
+    await wait_until(pool, cluster, lambda seen: seen.counts == {("IDLE", None): n_workers})
+    folder = tmp_path / "site" / "taskforces" / "TF-1"
+    enrolment = (folder / "muster-enrol.json").read_bytes()
+    (folder / "cluster.json").unlink()
+    (folder / "muster-enrol.json").write_bytes(b"")
+    await pool.close()
+
+    later = await open_pool(tmp_path)
+    try:
+        assert [one.cluster for one in await later.list_placed()] == [cluster]
+        for _ in range(2):
+            with pytest.raises(
+                UnavailableError, match=rf"cluster {cluster} .*TF-1.*muster-enrol.json.*condor_rm {cluster}"
+            ):
+                await later.tend()
+        waiting = await Schedd().query(f"ClusterId == {cluster} && JobStatus == 1", ["ProcId"])
+        assert waiting == []
+        [sentence] = [one for one in await later.explain(cluster) if "held by the agent" in one]
+        assert "muster-enrol.json" in sentence
+
+        (folder / "muster-enrol.json").write_bytes(enrolment)
+
+        with anyio.fail_after(DEADLINE_S):
+            while not await Schedd().query(f"ClusterId == {cluster} && JobStatus == 1", ["ProcId"], limit=1):
+                await tend_in_trouble(later)
+        await later.tend()
+    finally:
+        await later.remove(cluster, grace_s=0)
+        await later.close()
+
+
+async def tend_in_trouble(pool: CondorPool) -> None:
+    with contextlib.suppress(UnavailableError):
+        await pool.tend()
+    await pool.wait_for_change(timeout_s=0.5)

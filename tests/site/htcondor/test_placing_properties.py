@@ -22,7 +22,7 @@ from muster.site.adapters.htcondor.describe import TAG, Policy
 from muster.site.adapters.htcondor.folder import Workers
 from muster.site.adapters.htcondor.pool import CondorPool
 from muster.site.adapters.htcondor.rules import Rules
-from muster.site.adapters.htcondor.schedd import Acted, Action, Ad, Schedd
+from muster.site.adapters.htcondor.schedd import Account, Acted, Action, Ad, Schedd
 from muster.site.ports.pool import ClusterSpec
 from muster.worker import crash_points
 
@@ -88,6 +88,10 @@ class FakeSchedd(Schedd):
             world.add(one)
         world.late = [(left - 1, one) for left, one in world.late if left]
 
+    async def identify(self) -> Account:
+        self._ask()
+        return Account("schedd", ("us@pool",))
+
     async def submit(self, description: Mapping[str, str], *, count: int) -> int:
         self._ask()
         world = self._world
@@ -118,7 +122,7 @@ class FakeSchedd(Schedd):
         found = self._find(self._world.history, constraint)
         return [self._describe(number, one) for number, one in reversed(found)]
 
-    async def act(self, action: Action, constraint: str, *, reason: str) -> Acted:
+    async def act(self, action: Action, constraint: str, *, reason: str, code: int = 0) -> Acted:
         self._ask()
         found = self._find(self._world.queue, constraint)
         if action in (Action.REMOVE, Action.REMOVE_FORCED):

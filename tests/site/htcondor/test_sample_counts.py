@@ -6,6 +6,7 @@ import pytest
 
 from harness.event_logs import (
     SAMPLE,
+    aborted,
     chirp,
     event,
     evicted,
@@ -22,6 +23,7 @@ from harness.event_logs import (
 )
 from muster.site.adapters.htcondor.event_log.statuses import look_at
 
+EXCEPTION = event(7, "Shadow exception!\n\tno reason\n\t0  -  Run Bytes Sent By Job")
 TIMED_OUT = "RuntimeError: 1 TASK(S) FAILED: ContainerRunError('task failed: [Timeout-Error] timed out after 30s')"
 
 
@@ -83,7 +85,7 @@ def test_the_sample_tells_what_happened_on_the_way() -> None:
     assert report.numbers == {
         "starts": 51,
         "restarts": 3,
-        "evictions": 11,
+        "evictions": 4,  # those that a removal did are none
         "disconnects": 1,
         "reconnect failures": 1,
         "suspensions": 1,
@@ -192,12 +194,35 @@ def test_a_factory_that_makes_no_more_procs_says_why() -> None:
 
 def test_a_transfer_is_told_by_its_step_while_it_goes_on() -> None:
     log = submit() + event(40, "Entered queue to transfer input files")
+    moving = log + event(40, "Started transferring input files\n\tTransferring to host: <x>")
+    moved = moving + event(40, "Finished transferring input files")
+    back = moved + execute() + event(40, "Started transferring output files")
 
     assert look(log).phases == {"input queued": 1}
-    assert look(log + event(40, "Started transferring input files\n\tTransferring to host: <x>")).phases == {
-        "input started": 1
-    }
-    assert look(log + execute() + event(40, "Started transferring output files") + terminated()).phases == {}
+    assert look(moving).phases == {"input started": 1}
+    assert look(moved).phases == {}
+    assert look(moving + execute()).phases == {}  # that it was finished was lost
+    assert look(moving + EXCEPTION).phases == {}
+    assert look(back).phases == {"output started": 1}
+    assert look(back + event(40, "Finished transferring output files")).phases == {}
+    assert look(back + terminated()).phases == {}
+
+
+def test_an_eviction_by_a_removal_is_none() -> None:
+    ran = submit() + execute(at="2026-11-22 03:08:00")
+    evicted_first = ran + evicted(at="2026-11-22 03:09:00")
+    again = evicted_first + execute(at="2026-11-22 03:09:05")
+
+    def count(log: bytes) -> tuple[int, int]:
+        return look(log).numbers.get("evictions", 0), look_at_one(log).n_evictions
+
+    assert count(evicted_first) == (1, 1)
+    assert count(evicted_first + aborted(at="2026-11-22 03:09:01")) == (0, 0)
+    assert count(evicted_first + aborted(at="2026-11-22 03:19:00")) == (1, 1)  # it waited for another machine
+    assert count(again + aborted(at="2026-11-22 03:09:06")) == (1, 1)  # of another start
+    assert count(again + evicted(at="2026-11-22 03:09:09") + aborted(at="2026-11-22 03:09:09")) == (1, 1)
+    by_hold = evicted_first + held(at="2026-11-22 03:09:00")
+    assert count(by_hold + aborted(at="2026-11-22 03:09:02")) == (1, 1)
 
 
 def test_a_machine_out_of_reach_is_told_until_it_is_back() -> None:

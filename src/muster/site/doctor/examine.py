@@ -57,6 +57,7 @@ def look_pool(settings: SiteSettings) -> tuple[Sequence[Check], str]:
             settings.directory,
             read_policy(settings),
             settings.workers_max or WORKERS_MAX[HTCONDOR],
+            settings.directory / HTCONDOR,
             has_containers=settings.containers != NONE,
         )
     )

@@ -5,6 +5,8 @@ whether it was done: `UnavailableError` says so, and the caller asks the queue. 
 """
 
 import contextlib
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,15 +16,41 @@ import htcondor2
 from muster.domain.errors import RejectedError, UnavailableError
 from muster.site.adapters.htcondor.classads import Values, read_ads
 
-SUBMIT_REFUSED = ("Failed to create job ad", "expected next ProcId", "Failed to create new proc", "errmsg=Submit")
-"""What stands in HTCondor's text when a description, or the number of procs, was refused: then nothing was placed."""
+BY_REQUIREMENT = "Unable to commit transaction, SCHEDD:"
+NO_FACTORIES = "Failed to send submit digest"
+SUBMIT_REFUSED = (
+    "Failed to create job ad",
+    "expected next ProcId",
+    "Failed to create new proc",
+    "Failed to create new cluster.SCHEDD:",  # the user is disabled, say, or MAX_JOBS_SUBMITTED is reached
+    "errmsg=Submit",
+    BY_REQUIREMENT,
+    NO_FACTORIES,
+)
+"""What stands in HTCondor's text when a description, the number of procs, or the user was refused: then nothing was placed. A commit of
+which nobody has said that it failed is none of these. Nor is a user without the right to submit (DENIED): an operator mends that."""
+_SAID = re.compile(r"SCHEDD:\d+:\s*(.+)")
+
+
+def identify(name: str) -> tuple[str, tuple[str, ...]]:
+    """See `Schedd.identify`: the schedd's own name, and the users for whom it may take us. `name`, here and below: of the schedd."""
+    with schedd_errors("ping", name):
+        ad = _locate_ad(name)
+        identity = str(htcondor2.ping(ad, "WRITE").get("MyRemoteUserName") or "")
+        if not identity:
+            raise UnavailableError(f"the schedd {name or 'of this machine'} does not say for whom it takes this agent")
+        # One that is older says `User` of a job by the account and its own domain, whatever the domain of the identity.
+        of_domain = f"{identity.partition('@')[0]}@{_find_domain(ad)}"
+        return str(ad.get("Name", "")), tuple(dict.fromkeys((identity, of_domain)))
 
 
 def submit(name: str, description: Mapping[str, str], count: int) -> int:
-    """See `Schedd.submit`. `name`, here and below: of the schedd."""
+    """See `Schedd.submit`."""
     with schedd_errors("submit", name):
         try:
-            return int(_locate(name).submit(htcondor2.Submit(dict(description)), count=count).cluster())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a requirement that only warns; it was placed
+                return int(_locate(name).submit(htcondor2.Submit(dict(description)), count=count).cluster())
         except htcondor2.HTCondorException as error:
             text = str(error)
             if any(words in text for words in SUBMIT_REFUSED):
@@ -50,11 +78,11 @@ def history(name: str, constraint: str, attributes: Sequence[str], match: int, s
         return _plain(_locate(name).history(constraint, list(attributes), match=match, **further), attributes)
 
 
-def act(name: str, action: str, constraint: str, reason: str) -> tuple[int, int, int]:
+def act(name: str, action: str, constraint: str, reason: str, code: int) -> tuple[int, int, int]:
     """See `Schedd.act`. `action`: as `htcondor2.JobAction` has it. Returns how many it was done to, who forbid it, and that refused it."""
     with schedd_errors(action, name):
         # A plain text would be lost: the bindings pass on only a pair (htcondor-notes.md 4).
-        told = _locate(name).act(htcondor2.JobAction[action], constraint, reason=(reason, "0"))
+        told = _locate(name).act(htcondor2.JobAction[action], constraint, reason=(reason, str(code)))
         refused = int(told["TotalBadStatus"]) + int(told["TotalError"])
         return int(told["TotalSuccess"]), int(told["TotalPermissionDenied"]), refused
 
@@ -91,17 +119,38 @@ def explain_refusal(text: str, count: int) -> str:
             f"n_workers {count}: the schedd takes no more procs in one submission, or of one owner: MAX_JOBS_PER_SUBMISSION and "
             f"MAX_JOBS_PER_OWNER of its configuration (it says: {said})"
         )
-    return said
+    if NO_FACTORIES in said:
+        return (
+            f"n_workers {count}: the schedd takes no clusters that are made bit by bit: SCHEDD_ALLOW_LATE_MATERIALIZE of its "
+            f"configuration, or a larger MUSTER_SITE_CONDOR_FACTORY_FROM (it says: {said})"
+        )
+    words = _SAID.search(said)
+    if words is None:
+        return said
+    by = " by its SUBMIT_REQUIREMENT_NAMES" if BY_REQUIREMENT in said else ""
+    return f"the schedd refuses it{by}: {words[1]}"
 
 
 def _locate(name: str) -> htcondor2.Schedd:
     """Made anew for each call: it remembers an address, and a schedd that was started again has another."""
-    if not name:
-        return htcondor2.Schedd()
-    found = htcondor2.Collector().locate(htcondor2.DaemonType.Schedd, name)
+    return htcondor2.Schedd(_locate_ad(name)) if name else htcondor2.Schedd()
+
+
+def _locate_ad(name: str) -> Any:
+    collector, kind = htcondor2.Collector(), htcondor2.DaemonType.Schedd
+    found = collector.locate(kind, name) if name else collector.locate(kind)
     if not found:
-        raise UnavailableError(f"the collector knows no schedd {name!r}: MUSTER_SITE_CONDOR_SCHEDD")
-    return htcondor2.Schedd(found)
+        raise UnavailableError(
+            f"the collector knows no schedd {name or 'of this machine'!r}: MUSTER_SITE_CONDOR_SCHEDD"
+        )
+    return found
+
+
+def _find_domain(ad: Any) -> str:
+    try:
+        return str(htcondor2.RemoteParam(ad).get("UID_DOMAIN") or "")
+    except htcondor2.HTCondorException:  # not told to everybody
+        return ""
 
 
 def _plain(ads: Sequence[Any], attributes: Sequence[str]) -> list[dict[str, Any]]:

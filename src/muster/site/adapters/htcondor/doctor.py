@@ -6,12 +6,14 @@ Source: htcondor-notes.md 1 (configuration), 2 (FS, tokens), 8 (event logs), 11 
 import os
 import pwd
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from muster.domain.errors import UnavailableError
 from muster.site.adapters.htcondor.describe import Policy, render_requirements
+from muster.site.adapters.htcondor.folder import PoolFolder
 from muster.site.adapters.htcondor.inquiry import (
     LIMITS,
     Access,
@@ -45,6 +47,7 @@ class Beside:
         schedd: its name; empty: that of this machine.
         directory: of the agent.
         workers_max: of one taskforce.
+        clusters: the folder of the agent's clusters; need not be there.
         has_containers: are tasks with images to be run?
     """
 
@@ -52,6 +55,7 @@ class Beside:
     directory: Path
     policy: Policy
     workers_max: int
+    clusters: Path
     has_containers: bool = True
 
 
@@ -82,6 +86,7 @@ def examine_pool(beside: Beside) -> Report:
         report.checks += judge_schedd(schedd)
         report.checks += _look_access(inquiry, bindings, schedd, beside)
         report.checks += _look_limits(inquiry, schedd, beside)
+        report.checks += look_clusters(beside.clusters, schedd.name)
     report.checks += _look_slots(inquiry, beside)
     return report
 
@@ -212,6 +217,21 @@ def judge_log_folder(directory: Path, access: Access, schedd: ScheddFacts, *, sc
     if closed:
         return fault("event logs", f"{found}: closed to others is {closed[-1]}", remedy)
     return warn("event logs", f"{found}: the agent makes its folders for its own user alone", remedy)
+
+
+def look_clusters(folder: Path, schedd: str) -> Iterator[Check]:
+    """Has this schedd what the agent placed? `folder`: of its clusters; `schedd`: as it calls itself."""
+    left = [(asked, placed) for asked, placed in PoolFolder(folder).peek() if placed is None or placed.gone_at is None]
+    others = Counter(asked.schedd for asked, _ in left if asked.schedd not in ("", schedd))
+    for name, count in sorted(others.items()):
+        yield warn(
+            "clusters",
+            f"{count} of {len(left)} were placed at the schedd {name}, of which {schedd} knows nothing: they stay as they are",
+            f"MUSTER_SITE_CONDOR_SCHEDD={name}; or remove them by hand (condor_rm -name {name}), then their folders in {folder}, with the "
+            "agent stopped",
+        )
+    if left and not others:
+        yield fine("clusters", f"{len(left)} placed and not over, all of them at {schedd}")
 
 
 def _look_limits(inquiry: Inquiry, schedd: ScheddFacts, beside: Beside) -> Iterator[Check]:

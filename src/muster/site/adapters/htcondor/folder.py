@@ -6,6 +6,7 @@ taskforces/<tag>/cluster.json          what was asked for
                  muster-settings.json  0600: what its workers are told
                  muster-enrol.json     0600: the enrolment secret
                  muster-inputs         names of the user's input files, a line each
+                 inputs/<name>         a link to an input file that has another name where it lies
                  muster-worker.pyz     the worker, a link to the one in bundles/
                  launch.sh             what HTCondor runs
                  events.log            HTCondor's job event log, of this cluster alone
@@ -17,11 +18,12 @@ forgotten/<tag>.json                   the numbers of such clusters
 A cluster whose folder is there and whose number is not is in doubt: it was to be submitted, and nobody knows whether it was.
 """
 
+import contextlib
 import gzip
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -38,6 +40,7 @@ from muster.site.adapters.durable import (
 )
 from muster.site.adapters.htcondor import launcher
 from muster.site.adapters.htcondor.describe import is_tag
+from muster.site.adapters.input_files import EVERYWHERE, is_below, resolve_input
 from muster.site.adapters.log_ends import PACKED
 from muster.site.ports.pool import ClusterSpec
 
@@ -46,9 +49,11 @@ class ClusterFile(msgspec.Struct, frozen=True):
     """cluster.json.
 
     Args:
-        input_files: absolute paths.
+        input_files: what HTCondor is to bring: absolute paths.
         submitted_after: seconds since the epoch; nothing was submitted before.
         log: the job event log, where it is not in this folder: another folder's cluster was taken up.
+        schedd: the one that has it, as it calls itself; empty: it was not written down.
+        lacking: paths of what its workers need and nobody can make again: its folder was damaged, or lost.
     """
 
     tag: str
@@ -57,6 +62,8 @@ class ClusterFile(msgspec.Struct, frozen=True):
     input_files: list[str]
     submitted_after: float
     log: str = ""
+    schedd: str = ""
+    lacking: list[str] = []
 
 
 class PlacedFile(msgspec.Struct, frozen=True):
@@ -85,6 +92,7 @@ class Workers:
         hidden: paths that isolated tasks do not see.
         ca_file: certificates of a private authority that they are to trust.
         private: files and folders of the agent that are nobody's input.
+        inputs: folders from which input files may be taken.
     """
 
     settings: Mapping[str, str]
@@ -93,6 +101,7 @@ class Workers:
     hidden: Sequence[str] = ()
     ca_file: Path | None = None
     private: Sequence[Path] = ()
+    inputs: Sequence[Path] = EVERYWHERE
 
 
 class Forgotten(msgspec.Struct, frozen=True):
@@ -120,6 +129,10 @@ class TaskforceFolder:
         return self.path / "outputs"
 
     @property
+    def inputs(self) -> Path:
+        return self.path / "inputs"
+
+    @property
     def launcher(self) -> Path:
         return self.path / "launch.sh"
 
@@ -133,6 +146,10 @@ class TaskforceFolder:
         packed = path.with_name(f"{path.name}{PACKED}")
         raw = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
         return msgspec.json.decode(raw, type=ClusterFile).n_workers
+
+    def note_asked(self, asked: ClusterFile) -> None:
+        """Durable on return."""
+        write_file(self.path / "cluster.json", msgspec.json.encode(asked))
 
     def note_description(self, description: Mapping[str, str]) -> None:
         """What the schedd is told. Not synced: for people."""
@@ -184,10 +201,20 @@ class PoolFolder:
 
         return take_over_folders(self._taskforces, read, damaged=lambda name: self._damaged / name)
 
-    def make(self, spec: ClusterSpec, *, tag: str, workers: Workers, now: float) -> TaskforceFolder:
+    def peek(self) -> list[tuple[ClusterFile, PlacedFile | None]]:
+        """What is there, and can be read; nothing is made or moved."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for path in sorted(self._taskforces.iterdir()):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+                    found.append((TaskforceFolder(path).read(), TaskforceFolder(path).find_placed()))
+        return found
+
+    def make(self, spec: ClusterSpec, *, tag: str, schedd: str, workers: Workers, now: float) -> TaskforceFolder:
         """Make a cluster's folder: it is there, durable and whole, or not at all.
 
         Args:
+            schedd: to which it goes.
             workers: what all workers are told; no variable of the user's replaces theirs.
             now: seconds since the epoch.
 
@@ -195,7 +222,7 @@ class PoolFolder:
         """
         if not is_tag(tag):
             raise RejectedError(f"{tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
-        _check_inputs(spec.input_files, [*workers.private, self.path])
+        inputs = _resolve_inputs(spec.input_files, workers.inputs, [*workers.private, self.path])
         place = self._taskforces / tag
         if place.exists():
             raise ConflictError(f"cluster {tag} exists")
@@ -203,14 +230,15 @@ class PoolFolder:
         with removed_on_error(draft.path):
             draft.path.mkdir(mode=0o700, parents=True)
             draft.outputs.mkdir(mode=0o700)
-            made = ClusterFile(tag, spec.n_workers, spec.fence, list(spec.input_files), now)
+            brought = _link_inputs(draft, TaskforceFolder(place), inputs)
+            made = ClusterFile(tag, spec.n_workers, spec.fence, brought, now, schedd=schedd)
             write_file(draft.path / "cluster.json", msgspec.json.encode(made), sync=False)
             settings = {**spec.environment, **workers.settings}
             write_file(draft.path / launcher.SETTINGS, json.dumps(settings).encode(), sync=False)
             enrolment = json.dumps({"taskforce": tag, "secret": spec.secret})
             write_file(draft.path / launcher.ENROL, enrolment.encode(), sync=False)
-            if spec.input_files:
-                names = "".join(f"{PurePath(path).name}\n" for path in spec.input_files)
+            if inputs:
+                names = "".join(f"{name}\n" for name in inputs)
                 write_file(draft.path / launcher.INPUTS, names.encode(), sync=False)
             write_file(draft.launcher, launcher.render_launcher(workers.site, workers.hidden).encode(), sync=False)
             draft.launcher.chmod(0o700)
@@ -222,20 +250,35 @@ class PoolFolder:
         sync_folder(self._taskforces)
         return TaskforceFolder(place)
 
-    def adopt(self, asked: ClusterFile, placed: PlacedFile) -> TaskforceFolder:
-        """Make the folder of a cluster that is in the queue already. Raises RejectedError for a tag that is no name."""
+    def adopt(
+        self, asked: ClusterFile, placed: PlacedFile, *, repair: Callable[[TaskforceFolder, Path], None]
+    ) -> TaskforceFolder:
+        """Make the folder of a cluster that is in the queue already; what was moved aside of it as damaged comes back.
+
+        Args:
+            repair: makes again what the folder lacks that is to be at this path.
+
+        Raises RejectedError for a tag that is no name.
+        """
         if not is_tag(asked.tag):
             raise RejectedError(f"{asked.tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
-        place, draft = (TaskforceFolder(self._taskforces / name) for name in (asked.tag, f"{TEMPORARY}{asked.tag}"))
-        with removed_on_error(draft.path):
-            draft.path.mkdir(mode=0o700, parents=True)
-            draft.outputs.mkdir(mode=0o700)
-            write_file(draft.path / "cluster.json", msgspec.json.encode(asked), sync=False)
-            write_file(draft.path / "placed.json", msgspec.json.encode(placed), sync=False)
-            sync_files(draft.path)
-            draft.path.rename(place.path)
+        place = TaskforceFolder(self._taskforces / asked.tag)
+        draft = TaskforceFolder(self._find_damaged(asked.tag) or self._taskforces / f"{TEMPORARY}{asked.tag}")
+        draft.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft.outputs.mkdir(mode=0o700, exist_ok=True)
+        draft.checkpoint.unlink(missing_ok=True)  # whoever opens a folder deletes what a crash left half made
+        write_file(draft.path / "cluster.json", msgspec.json.encode(asked), sync=False)
+        write_file(draft.path / "placed.json", msgspec.json.encode(placed), sync=False)
+        repair(draft, place.path)
+        sync_files(draft.path)
+        draft.path.rename(place.path)
         sync_folder(self._taskforces)
         return place
+
+    def _find_damaged(self, tag: str) -> Path | None:
+        """Where the folder of a tag was moved to, the last time."""
+        found = [path for path in self._damaged.glob(f"{tag}-*") if path.name.rpartition("-")[0] == tag]
+        return max(found, key=lambda path: path.stat().st_ctime, default=None)
 
     def discard(self, folder: TaskforceFolder) -> None:
         """Take away the folder of a cluster that was never submitted."""
@@ -276,11 +319,23 @@ class PoolFolder:
             return ()
 
 
-def _check_inputs(paths: Sequence[str], private: Sequence[Path]) -> None:
+def _link_inputs(draft: TaskforceFolder, place: TaskforceFolder, inputs: Mapping[str, Path]) -> list[str]:
+    """Paths of the input files under the names that workers are to see: of the files themselves, or else of links that nobody can swap."""
+    renamed = {name: real for name, real in inputs.items() if real.name != name}
+    if renamed:
+        draft.inputs.mkdir(mode=0o700)
+    for name, real in renamed.items():
+        (draft.inputs / name).symlink_to(real)
+    return [str(place.inputs / name if name in renamed else real) for name, real in inputs.items()]
+
+
+def _resolve_inputs(paths: Sequence[str], allowed: Sequence[Path], private: Sequence[Path]) -> dict[str, Path]:
+    """By the names that workers are to see: the files themselves."""
+    found = {}
     for path in paths:
         # HTCondor reads it as the agent's user, who may read more than whoever names it here: so no folders, and nothing of the agent's.
-        real = Path(os.path.realpath(path))
-        if any(real.is_relative_to(os.path.realpath(own)) for own in private):
+        real = resolve_input(path, allowed=allowed)
+        if is_below(real, private):
             raise RejectedError(f"input_files: {path!r} is the agent's own at this access point, and nobody's input")
         if real.exists() and not real.is_file():
             raise RejectedError(
@@ -291,5 +346,7 @@ def _check_inputs(paths: Sequence[str], private: Sequence[Path]) -> None:
             raise RejectedError(f"input_files: {path!r}: names in a worker's folder may not be {name!r}: rename it")
         if name.startswith((".", "-", "_condor")) or "\n" in path:
             raise RejectedError(f"input_files: {path!r}: HTCondor keeps such names for itself: rename it")
-        if not os.access(path, os.R_OK):
+        if not os.access(real, os.R_OK):
             raise RejectedError(f"input_files: {path!r} is missing or not readable at this access point")
+        found[name] = real
+    return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from muster.site.adapters.htcondor.describe import FAILED_SUBCODE
 from muster.site.adapters.htcondor.event_log.hold_reasons import render_hold
-from muster.site.adapters.htcondor.hold_policy import BY_HAND, SPOOLING
+from muster.site.adapters.htcondor.hold_policy import BY_HAND, LACKING_SUBCODE, PAUSED_SUBCODE, SPOOLING
 
 REASON_MAX = 500
 """Characters of HTCondor's own words in a sentence."""
@@ -34,6 +34,12 @@ _CHANGES: Mapping[int, str] = {
     46: "it goes on by itself; where that is too often, ask for longer (max_worker_runtime)",
     47: "it goes on by itself; where that is too often, ask for longer (max_worker_runtime)",
 }
+
+_OURS: Mapping[int, str] = {
+    PAUSED_SUBCODE: "its next start lets them go on",
+    LACKING_SUBCODE: "its log and `muster site status` say what its operator can do",
+}
+"""By the subcode of a hold by the agent itself."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ def _explain(code: int, subcode: int, held: Sequence[HeldProc], cluster: int, n_
             f"{of_all} failed and {'waits' if is_one else 'wait'} for the next start, after {n_ends} of at most {starts_max} "
             f"starts: {reason}; see what it printed, and change task_args, task_env or input_files."
         )
+    if code == BY_HAND and subcode in _OURS:
+        return f"{of_all} {'is' if is_one else 'are'} held by the agent: {reason}; {_OURS[subcode]}."
     if code == BY_HAND:
         return (
             f"{of_all} {'is' if is_one else 'are'} held by hand: {reason}; whoever did it, or the operator, can let "

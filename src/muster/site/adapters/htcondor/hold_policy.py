@@ -9,6 +9,8 @@ from enum import Enum
 from muster.domain.backoff import next_delay
 
 BY_HAND, SPOOLING = 1, 16
+PAUSED_SUBCODE, LACKING_SUBCODE = 78, 79
+"""Subcodes of BY_HAND where the agent did it: it is down on purpose; files that a worker needs are lost (`lacking`)."""
 TIME_CODES = frozenset({46, 47})
 """`allowed_job_duration` and `allowed_execute_duration`: it has had its time, and makes room for others."""
 

@@ -4,16 +4,25 @@ Only folders of clusters that have left the queue, and of which the service was 
 """
 
 import gzip
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from muster.site.adapters.durable import TEMPORARY
+import anyio
+import anyio.to_thread
+import structlog
+
+from muster.site.adapters.durable import TEMPORARY, disk_errors
 from muster.site.adapters.htcondor.folder import PoolFolder
 from muster.site.adapters.log_ends import PACKED
 
+log = structlog.get_logger("muster.site")
+
+TIDY_S = 600.0
+"""Seconds between two looks at what is kept of clusters that are over."""
 _CHUNK = 1 << 20
 
 
@@ -45,6 +54,30 @@ class _Ended:
     path: Path
     at: float
     size_bytes: int
+
+
+class Tidier:
+    """Sees to what is kept, every `TIDY_S` seconds. `now`: seconds since the epoch."""
+
+    def __init__(self, folder: PoolFolder, rules: KeepingRules, *, now: Callable[[], float]) -> None:
+        self._folder = folder
+        self._rules = rules
+        self._now = now
+        self._due_at = -math.inf
+
+    async def run_if_due(self) -> None:
+        """Raises UnavailableError when the disk refuses."""
+        if anyio.current_time() < self._due_at:
+            return
+        self._due_at = anyio.current_time() + TIDY_S
+
+        def work() -> Tidied:
+            with disk_errors(self._folder.path):
+                return tidy(self._folder, self._rules, now=self._now())
+
+        done = await anyio.to_thread.run_sync(work)
+        if done != Tidied():
+            log.info("what is over", packed=done.packed, deleted=done.deleted)
 
 
 def tidy(folder: PoolFolder, rules: KeepingRules, *, now: float) -> Tidied:

@@ -1,18 +1,19 @@
-"""How are an agent's workers stopped for a while, and started again? They are held, with a reason by which they are known."""
+"""How are an agent's workers stopped for a while, and started again? They are held, with a subcode by which they are known."""
 
 import anyio
 
 from muster.domain.errors import UnavailableError
-from muster.site.adapters.htcondor.describe import AGENT, quote
+from muster.site.adapters.htcondor.describe import quote
 from muster.site.adapters.htcondor.held import OFF_ITS_MACHINE
-from muster.site.adapters.htcondor.hold_policy import BY_HAND
-from muster.site.adapters.htcondor.queue import JobStatus
+from muster.site.adapters.htcondor.hold_policy import BY_HAND, PAUSED_SUBCODE
+from muster.site.adapters.htcondor.queue import JobStatus, name_agents
 from muster.site.adapters.htcondor.removing import KILL_S, LOOK_S
 from muster.site.adapters.htcondor.schedd import Action, Schedd
 
 PAUSED = "Muster was stopped with its workers"
-"""Why procs are held while the agent is down on purpose."""
-_PROC = f"HoldReasonCode =?= {BY_HAND} && regexp({quote(PAUSED)}, HoldReason)"
+"""Why procs are held while the agent is down on purpose; for people. Agents of before knew them by it, and gave no subcode."""
+_OF_BEFORE = f"HoldReasonSubCode =?= 0 && regexp({quote(PAUSED)}, HoldReason)"
+_PROC = f"HoldReasonCode =?= {BY_HAND} && (HoldReasonSubCode =?= {PAUSED_SUBCODE} || ({_OF_BEFORE}))"
 _FACTORY = "ProcId =?= undefined && JobMaterializePaused =!= undefined && JobMaterializePaused =!= 0"
 
 
@@ -21,10 +22,10 @@ async def pause(schedd: Schedd, agent: str, *, grace_s: float) -> None:
 
     Raises UnavailableError: some run still, or the schedd did not answer.
     """
-    ours = f"{AGENT} == {quote(agent)}"
+    ours = await name_agents(schedd, agent)
     if grace_s <= 0:
         await schedd.act(Action.VACATE_FAST, ours, reason=PAUSED)
-    await schedd.act(Action.HOLD, ours, reason=PAUSED)
+    await schedd.act(Action.HOLD, ours, reason=PAUSED, code=PAUSED_SUBCODE)
     deadline = anyio.current_time() + grace_s + KILL_S
     while left := await schedd.query(f"{ours} && JobStatus == {JobStatus.RUNNING:d}", ["ClusterId"]):
         if anyio.current_time() >= deadline:
@@ -34,7 +35,7 @@ async def pause(schedd: Schedd, agent: str, *, grace_s: float) -> None:
 
 async def resume(schedd: Schedd, agent: str) -> bool:
     """Release them, and have factories go on. False: some are on their machines still; call again. Raises UnavailableError."""
-    ours = f"{AGENT} == {quote(agent)}"
+    ours = await name_agents(schedd, agent)
     paused = f"{ours} && (({OFF_ITS_MACHINE} && {_PROC}) || ({_FACTORY}))"
     await schedd.act(Action.RELEASE, paused, reason="Muster is back")
     return not await schedd.query(f"{ours} && {_PROC}", ["ClusterId"], limit=1)

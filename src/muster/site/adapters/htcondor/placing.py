@@ -6,11 +6,13 @@ own log and the history are asked, in this order. One in the queue is certain to
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import anyio
 import anyio.to_thread
+import msgspec
 import structlog
 
 from muster.domain.errors import RejectedError, UnavailableError
@@ -18,7 +20,16 @@ from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.bindings import check_expression
 from muster.site.adapters.htcondor.describe import Files, Policy, describe
 from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder, TaskforceFolder, Workers
+from muster.site.adapters.htcondor.lacking import (
+    explain_lacking,
+    find_wanted,
+    hold_lacking,
+    list_lacking,
+    make_again,
+    release_lacking,
+)
 from muster.site.adapters.htcondor.queue import QueuedCluster, find_ended, list_tagged, name_cluster
+from muster.site.adapters.htcondor.removing import take_away
 from muster.site.adapters.htcondor.schedd import Action, Schedd
 from muster.site.adapters.htcondor.worker_logs import LogPlace
 from muster.site.ports.pool import ClusterSpec
@@ -43,6 +54,12 @@ class Known:
     def log(self) -> Path:
         """Its job event log: in its folder, or where another agent has placed it."""
         return Path(self.asked.log) if self.asked.log else self.folder.log
+
+    async def note(self, placed: PlacedFile) -> Self:
+        """The same, with what became of it, durable. Raises UnavailableError."""
+        with disk_errors(self.folder.path):
+            await anyio.to_thread.run_sync(self.folder.note_placed, placed)
+        return replace(self, placed=placed)
 
     def find_place(self) -> LogPlace | None:
         """Where its logs are; None: it is in doubt."""
@@ -79,10 +96,11 @@ class Placing:
         """Write down what is to be submitted. Raises RejectedError, ConflictError, UnavailableError."""
         if (fault := judge_requirements(spec.request.requirements)) is not None:
             raise RejectedError(f"condor_requirements {spec.request.requirements[:300]!r}: {fault}")
+        schedd = (await self._schedd.identify()).schedd
 
         def make() -> Known:
             with disk_errors(self._folder.path):
-                folder = self._folder.make(spec, tag=tag, workers=self._workers, now=self._now())
+                folder = self._folder.make(spec, tag=tag, schedd=schedd, workers=self._workers, now=self._now())
                 return Known(folder, folder.read(), None)
 
         known = await anyio.to_thread.run_sync(make)
@@ -146,6 +164,61 @@ class Placing:
             log.error("a second cluster of a taskforce is removed", taskforce=tag, cluster=cluster)
             reason = f"taskforce {tag} has another cluster"
             await self._schedd.act(Action.REMOVE, name_cluster(cluster, tag), reason=reason)
+
+    async def adopt(self, queued: QueuedCluster) -> Known:
+        """Make the folder of a cluster in the queue of which there is none. Raises UnavailableError."""
+        wanted = await find_wanted(self._schedd, queued.cluster, queued.tag)
+        asked = ClusterFile(
+            queued.tag,
+            queued.n_workers,
+            queued.fence,
+            input_files=list(wanted.inputs),
+            submitted_after=queued.submitted_at,
+            log=queued.log,
+            schedd=(await self._schedd.identify()).schedd,
+        )
+
+        def adopt() -> Known:
+            with disk_errors(self._folder.path):
+                folder = self._folder.adopt(
+                    asked,
+                    PlacedFile(queued.cluster),
+                    repair=lambda folder, place: make_again(folder, place, wanted, self._workers),
+                )
+                if lacking := list_lacking(wanted.of_agent):
+                    folder.note_asked(msgspec.structs.replace(asked, lacking=lacking))
+                return Known(folder, folder.read(), folder.find_placed())
+
+        log.warning("a cluster without a folder is taken up", taskforce=queued.tag, cluster=queued.cluster)
+        known = await anyio.to_thread.run_sync(adopt)
+        if known.asked.lacking:
+            log.error(explain_lacking(queued.cluster, queued.tag, known.asked.lacking))
+        return known
+
+    async def see_to_lacking(self, known: Known) -> Known:
+        """Hold those that wait for files that are lost, or let them go on once these are back. Raises UnavailableError."""
+        placed = known.placed
+        if placed is None or not known.asked.lacking:
+            return known
+        lacking = await anyio.to_thread.run_sync(list_lacking, known.asked.lacking)
+        if lacking:
+            await hold_lacking(self._schedd, placed.cluster, known.asked.tag, lacking)
+            return known
+        await release_lacking(self._schedd, placed.cluster, known.asked.tag)
+        asked = msgspec.structs.replace(known.asked, lacking=[])
+
+        def note() -> None:
+            with disk_errors(known.folder.path):
+                known.folder.note_asked(asked)
+
+        await anyio.to_thread.run_sync(note)
+        return replace(known, asked=asked)
+
+    async def withdraw(self, known: Known) -> None:
+        """Take a cluster back that was just submitted, with its folder. Raises UnavailableError: it is there still."""
+        if known.placed is not None:
+            await take_away(self._schedd, known.placed.cluster, known.asked.tag, grace_s=0)
+        await self.discard(known)
 
     async def discard(self, known: Known) -> None:
         """Take away the folder of what was not submitted."""

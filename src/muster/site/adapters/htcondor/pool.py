@@ -8,44 +8,38 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import anyio
 import anyio.to_thread
 import msgspec
-import structlog
 
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.domain.worker_order import OrderAction, WorkerLog
 from muster.site.adapters.durable import disk_errors
+from muster.site.adapters.htcondor.elsewhere import Elsewhere, NumberTakenError
 from muster.site.adapters.htcondor.explain import Explainer
-from muster.site.adapters.htcondor.folder import ClusterFile, PlacedFile, PoolFolder
+from muster.site.adapters.htcondor.folder import PlacedFile, PoolFolder
 from muster.site.adapters.htcondor.held import GivenUp, HeldProcs
-from muster.site.adapters.htcondor.keeping import Tidied, tidy
+from muster.site.adapters.htcondor.keeping import Tidier
 from muster.site.adapters.htcondor.logs import Logs
 from muster.site.adapters.htcondor.pausing import pause, resume
-from muster.site.adapters.htcondor.peek import add_running
 from muster.site.adapters.htcondor.placing import Known, Placing
 from muster.site.adapters.htcondor.queue import has_cluster, list_clusters
 from muster.site.adapters.htcondor.removing import take_away
 from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Schedd
-from muster.site.adapters.htcondor.single import act_on
+from muster.site.adapters.htcondor.singles import Singles
+from muster.site.adapters.htcondor.troubles import tell_troubles
 from muster.site.adapters.htcondor.truth import compare
-from muster.site.adapters.htcondor.worker_logs import find_worker_logs
 from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
 from muster.worker import crash_points
-
-log = structlog.get_logger("muster.site")
 
 LOOK_S = 0.2
 """Seconds between two looks at the logs."""
 FRESH_S = 0.5
 """Seconds for which what the last look at all logs found is good enough for who observes one cluster."""
-TIDY_S = 600.0
-"""Seconds between two looks at what is kept of clusters that are over."""
 COMPARE_S = 0.5
 """Seconds of a call that may go to comparing: with many clusters it is spread over many calls."""
 VERIFY_S = 1.0
@@ -61,12 +55,14 @@ class CondorPool:
         self._rules = rules
         self._agent = rules.policy.agent
         self._now = now
-        self._tidy_at = -math.inf
         self._logs = Logs()
         self._placing = Placing(
             schedd, self._folder, rules.policy, rules.workers, find_logged=self._logs.find_logged, now=now
         )
         self._held = HeldProcs(schedd, rules.holds)
+        self._tidier = Tidier(self._folder, rules.keeping, now=now)
+        self._elsewhere = Elsewhere(schedd)
+        self._singles = Singles(schedd, self._folder, self._elsewhere)
         self._explainer = Explainer(schedd, rules.policy, now=now)
         self._known: dict[str, Known] = {}  # by tag
         self._tags: dict[int, str] = {}
@@ -109,6 +105,7 @@ class CondorPool:
             if (known := self._known.get(tag)) is not None:
                 if known.placed is not None:
                     raise ConflictError(f"cluster {tag} exists")
+                await self._elsewhere.check(known)
                 await self._placing.discard(known)
                 del self._known[tag]
             known = self._known[tag] = await self._placing.make(spec, tag)
@@ -117,7 +114,12 @@ class CondorPool:
             except RejectedError:
                 del self._known[tag]
                 raise
-            return await self._begin(known)
+            try:
+                return await self._begin(known)
+            except NumberTakenError:  # the next one is another
+                await self._placing.withdraw(known)
+                del self._known[tag]
+                raise
 
     async def find(self, tag: str) -> int | None:
         async with self._turn(tag):
@@ -125,10 +127,12 @@ class CondorPool:
             if known is None:
                 return await self._adopt_by_tag(tag)
             if known.placed is None:
+                await self._elsewhere.check(known)
                 known = self._known[tag] = await self._placing.settle(known)
                 if known.placed is None:
                     return None
                 await self._begin(known)
+            self._check_number(known)
             return known.placed.cluster
 
     async def describe(self, cluster: int) -> Description:
@@ -146,7 +150,11 @@ class CondorPool:
                 known = self._known.get(one.tag)
                 if known is None:
                     await self._adopt_by_tag(one.tag)
-                elif known.placed is not None and known.placed.cluster != one.cluster:
+                elif (
+                    known.placed is not None
+                    and known.placed.cluster != one.cluster
+                    and not await self._elsewhere.has(known)
+                ):
                     await self._placing.remove_too_many(one.tag, [one.cluster])
         for tag in [tag for tag, known in self._known.items() if known.placed is None]:
             await self._clear_doubt(tag)
@@ -165,6 +173,8 @@ class CondorPool:
 
     async def explain(self, cluster: int) -> Sequence[str]:
         known = self._get(cluster)
+        if (sentence := await self._elsewhere.explain([known])) is not None:
+            return [sentence]
         return await self._explainer.explain(cluster, self._logs.report(cluster), n_workers=known.asked.n_workers)
 
     async def wait_for_change(self, *, timeout_s: float) -> frozenset[int]:
@@ -184,29 +194,26 @@ class CondorPool:
         """See to held procs, to clusters that seem over, and, now and then, to the whole truth; also to what is kept."""
         if not self._is_resumed:
             self._is_resumed = await resume(self._schedd, self._agent)
-        for given_up in await self._held.tend(self._logs.list_holding(), now=self._now()):
+        holding = [
+            cluster
+            for cluster in self._logs.list_holding()
+            if cluster in self._tags and not await self._elsewhere.has(self._get(cluster))
+        ]
+        for given_up in await self._held.tend(holding, now=self._now()):
             await self._note_given_up(given_up)
         for cluster in self._logs.list_over():
             await self._verify(cluster)
         await self._compare()
-        now = anyio.current_time()
-        if now >= self._tidy_at:
-            self._tidy_at = now + TIDY_S
-            await self._tidy()
+        await self._tidier.run_if_due()
+        await tell_troubles(list(self._known.values()), self._elsewhere)
 
     async def act(self, cluster: int, action: OrderAction, procs: Collection[int], *, reason: str) -> int:
-        known = self._get(cluster)
-        if known.placed is None or known.placed.is_removing:
-            raise ConflictError(f"cluster {cluster} is being removed")
-        done = await act_on(self._schedd, cluster, known.asked.tag, action, procs, reason=reason)
+        done = await self._singles.act(self._get(cluster), action, procs, reason=reason)
         self._changed.add(cluster)
         return done
 
     async def read_logs(self, tag: str, proc: int) -> Sequence[WorkerLog]:
-        place = known.find_place() if (known := self._known.get(tag)) is not None else None
-        with disk_errors(self._folder.path):
-            found = await anyio.to_thread.run_sync(find_worker_logs, self._folder, place, tag, proc)
-        return found if place is None else await add_running(self._schedd, place.cluster, proc, found)
+        return await self._singles.read_logs(self._known.get(tag), tag, proc)
 
     async def remove(self, cluster: int, *, grace_s: float) -> None:
         if cluster not in self._tags:
@@ -216,6 +223,7 @@ class CondorPool:
             placed = known.placed
             if placed is None or placed.gone_at is not None:
                 return
+            await self._elsewhere.check(known)
             if not placed.is_removing:
                 known = await self._note(known, msgspec.structs.replace(placed, is_removing=True))
             try:
@@ -262,7 +270,7 @@ class CondorPool:
     def _keep(self, known: Known) -> None:
         self._known[known.asked.tag] = known
         if known.placed is not None:
-            self._tags[known.placed.cluster] = known.asked.tag
+            self._tags.setdefault(known.placed.cluster, known.asked.tag)
             self._changed.add(known.placed.cluster)
 
     async def _begin(self, known: Known) -> int:
@@ -270,15 +278,22 @@ class CondorPool:
         if known.placed is None:
             raise ValueError(f"cluster {known.asked.tag} is in doubt")
         cluster = known.placed.cluster
+        self._check_number(known)
         await anyio.to_thread.run_sync(self._follow, known)
         self._keep(known)
         return cluster
+
+    def _check_number(self, known: Known) -> None:
+        """Raises NumberTakenError where another has the number: one of another schedd, which numbers its own clusters."""
+        number = known.placed.cluster if known.placed else 0
+        if (other := self._tags.get(number, known.asked.tag)) != known.asked.tag:
+            raise NumberTakenError(f"cluster {number} is of another taskforce here, {other}, which another schedd has")
 
     async def _clear_doubt(self, tag: str) -> None:
         """Of a cluster in doubt nobody may ask again: it is there, or its folder goes, with the secret in it."""
         async with self._turn(tag):
             known = self._known.get(tag)
-            if known is None or known.placed is not None:
+            if known is None or known.placed is not None or await self._elsewhere.has(known):
                 return
             known = self._known[tag] = await self._placing.settle(known)
             if known.placed is not None:
@@ -297,17 +312,9 @@ class CondorPool:
         queued = await self._placing.find_queued(tag)
         if queued is None:
             return None
-
-        def adopt() -> Known:
-            with disk_errors(self._folder.path):
-                folder = self._folder.adopt(
-                    ClusterFile(tag, queued.n_workers, queued.fence, [], queued.submitted_at, queued.log),
-                    PlacedFile(queued.cluster),
-                )
-                return Known(folder, folder.read(), folder.find_placed())
-
-        log.warning("a cluster without a folder is taken up", taskforce=tag, cluster=queued.cluster)
-        return await self._begin(await anyio.to_thread.run_sync(adopt))
+        if queued.cluster in self._tags:
+            raise NumberTakenError(f"cluster {queued.cluster} has the number of another schedd's here")
+        return await self._begin(await self._placing.see_to_lacking(await self._placing.adopt(queued)))
 
     def _see(self, known: Known) -> Observation:
         placed = known.placed
@@ -319,22 +326,14 @@ class CondorPool:
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
-    async def _tidy(self) -> None:
-        def work() -> Tidied:
-            with disk_errors(self._folder.path):
-                return tidy(self._folder, self._rules.keeping, now=self._now())
-
-        done = await anyio.to_thread.run_sync(work)
-        if done != Tidied():
-            log.info("what is over", packed=done.packed, deleted=done.deleted)
-
     async def _verify(self, cluster: int) -> None:
         """The log says that every proc has ended: has the cluster left the queue?"""
         now = anyio.current_time()
         if cluster not in self._tags or now < self._verified_at.get(cluster, 0.0):
             return
         known = self._get(cluster)
-        if known.placed is None or known.placed.gone_at is not None or known.placed.is_removing:
+        placed = known.placed
+        if placed is None or placed.gone_at is not None or placed.is_removing or await self._elsewhere.has(known):
             return
         self._verified_at[cluster] = now + VERIFY_S
         if await has_cluster(self._schedd, cluster, known.asked.tag):
@@ -362,6 +361,10 @@ class CondorPool:
                 placed = None if known is None else known.placed
                 if known is None or placed is None or placed.gone_at is not None or placed.is_removing:
                     continue
+                known = self._known[tag] = await self._elsewhere.bring_home(known)
+                if await self._elsewhere.has(known):
+                    continue
+                known = self._known[tag] = await self._placing.see_to_lacking(known)
                 outcome = await compare(self._schedd, self._logs, placed.cluster, tag, n_workers=known.asked.n_workers)
                 if outcome.is_changed:
                     self._changed.add(placed.cluster)
@@ -391,10 +394,5 @@ class CondorPool:
                 self._changed.add(given_up.cluster)
 
     async def _note(self, known: Known, placed: PlacedFile) -> Known:
-        def note() -> None:
-            with disk_errors(known.folder.path):
-                known.folder.note_placed(placed)
-
-        await anyio.to_thread.run_sync(note)
-        known = self._known[known.asked.tag] = replace(known, placed=placed)
+        known = self._known[known.asked.tag] = await known.note(placed)
         return known

@@ -72,12 +72,23 @@ class ProcAd:
 
 async def list_clusters(schedd: Schedd, *, agent: str) -> list[QueuedCluster]:
     """Every cluster of an agent."""
-    return await _list(schedd, f"{AGENT} == {quote(agent)}")
+    return await _list(schedd, await name_agents(schedd, agent))
 
 
 async def list_tagged(schedd: Schedd, tag: str) -> list[QueuedCluster]:
-    """Every cluster with a tag, whoever placed it."""
-    return await _list(schedd, f"{TAG} == {quote(tag)}")
+    """Every cluster of ours with a tag, whichever agent placed it."""
+    return await _list(schedd, f"{TAG} == {quote(tag)} && {await name_ours(schedd)}")
+
+
+async def name_ours(schedd: Schedd) -> str:
+    """A constraint for what was submitted by the user that we are: anybody can give a job our attributes, and nobody our name."""
+    users = (await schedd.identify()).users
+    return f"({' || '.join(f'User =?= {quote(user)}' for user in users)})"
+
+
+async def name_agents(schedd: Schedd, agent: str) -> str:
+    """A constraint for everything of an agent."""
+    return f"{AGENT} == {quote(agent)} && {await name_ours(schedd)}"
 
 
 def name_cluster(cluster: int, tag: str) -> str:
@@ -91,13 +102,13 @@ async def has_cluster(schedd: Schedd, cluster: int, tag: str) -> bool:
 
 
 async def find_ended(schedd: Schedd, tag: str, *, after: float, not_among: Iterable[int]) -> int | None:
-    """The number of a cluster with this tag that has left the queue. `after`: seconds since the epoch; it was not submitted before.
+    """The number of a cluster of ours with this tag that has left the queue. `after`: seconds since the epoch; it was not submitted before.
 
     The history is read from its end up to what ended before that, so that a long one takes no longer.
     """
     forgotten = "".join(f" && ClusterId =!= {number}" for number in not_among)
     ads = await schedd.history(
-        f"{TAG} == {quote(tag)}{forgotten}",
+        f"{TAG} == {quote(tag)}{forgotten} && {await name_ours(schedd)}",
         ["ClusterId"],
         match=1,
         since=f"EnteredCurrentStatus < {after - 60:.0f}",

@@ -26,6 +26,19 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
+class Account:
+    """Where we are, and who we are there.
+
+    Args:
+        schedd: as it calls itself.
+        users: one of these is `User` of what we submit.
+    """
+
+    schedd: str
+    users: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Acted:
     """What an action did: procs it was done to, those that forbid it to this user, those in a state that does not allow it."""
 
@@ -43,6 +56,13 @@ class Schedd:
     def __init__(self, name: str = "") -> None:
         self.name = name
         self._limiter = anyio.CapacityLimiter(1)
+        self._account: Account | None = None
+
+    async def identify(self) -> Account:
+        """Which schedd it is, and for whom it takes us. Asked until it was answered once."""
+        if self._account is None:
+            self._account = Account(*await call_beside(bindings.identify, self.name, limiter=self._limiter))
+        return self._account
 
     async def submit(self, description: Mapping[str, str], *, count: int) -> int:
         """Place a cluster of so many procs, in one transaction; returns its number.
@@ -70,9 +90,9 @@ class Schedd:
         asked = (self.name, constraint, list(attributes), match, since)
         return list(await call_beside(bindings.history, *asked, limiter=self._limiter))
 
-    async def act(self, action: Action, constraint: str, *, reason: str) -> Acted:
-        """Do something to procs. Nothing that fits is no error."""
-        asked = (self.name, str(action), constraint, reason)
+    async def act(self, action: Action, constraint: str, *, reason: str, code: int = 0) -> Acted:
+        """Do something to procs. Nothing that fits is no error. `code`: the subcode of a hold, by which those are known whom it holds."""
+        asked = (self.name, str(action), constraint, reason, code)
         return Acted(*await call_beside(bindings.act, *asked, limiter=self._limiter))
 
     async def find_programs(self) -> str:

@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ import msgspec
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.domain.worker_order import WorkerLog
 from muster.site.adapters.durable import TEMPORARY, removed_on_error, sync_folder, take_over_folders, write_file
+from muster.site.adapters.input_files import EVERYWHERE, resolve_input
 from muster.site.adapters.log_ends import read_end
 from muster.site.ports.pool import ClusterSpec
 from muster.worker.marks import WORKED
@@ -204,13 +206,19 @@ class PoolFolder:
 
         return take_over_folders(self._clusters, read, damaged=lambda name: self._ended / f"damaged-{name}")
 
-    def make(self, spec: ClusterSpec, *, tag: str) -> tuple[ClusterFolder, ClusterFile]:
+    def make(
+        self, spec: ClusterSpec, *, tag: str, inputs: Sequence[Path] = EVERYWHERE
+    ) -> tuple[ClusterFolder, ClusterFile]:
         """Make a cluster: it is there, durable and whole, or not at all.
 
-        Raises RejectedError for input files that cannot be read, ConflictError for a tag that is taken.
+        Args:
+            inputs: folders from which input files may be taken.
+
+        Raises RejectedError for input files that cannot be read, or not be taken, ConflictError for a tag that is taken.
         """
-        for given in spec.input_files:
-            if not os.access(given, os.R_OK):
+        files = {given: resolve_input(given, allowed=inputs) for given in spec.input_files}
+        for given, file in files.items():
+            if not os.access(file, os.R_OK):
                 raise RejectedError(f"input_files: {given!r} is missing or not readable at this access point")
         place = self._clusters / tag
         if place.exists():
@@ -223,8 +231,8 @@ class PoolFolder:
             (draft.path / "procs").mkdir(mode=0o700, parents=True)
             draft.path.chmod(0o700)
             draft.inputs.mkdir(mode=0o700)
-            for given in spec.input_files:
-                (draft.inputs / Path(given).name).symlink_to(given)
+            for given, file in files.items():
+                (draft.inputs / Path(given).name).symlink_to(file)
             write_file(draft.enrol_file, json.dumps({"taskforce": tag, "secret": spec.secret}).encode())
             write_file(draft.path / "cluster.json", msgspec.json.encode(made))
             draft.path.rename(place)

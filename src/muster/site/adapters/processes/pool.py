@@ -79,7 +79,7 @@ class ProcessPool:
 
             def make() -> tuple[ClusterFolder, ClusterFile]:
                 with disk_errors(self._folder.path):
-                    return self._folder.make(spec, tag=tag)
+                    return self._folder.make(spec, tag=tag, inputs=self._settings.inputs)
 
             cluster = self._make_cluster(*await anyio.to_thread.run_sync(make))
             cluster.begin()

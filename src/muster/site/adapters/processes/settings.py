@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from muster.site.adapters.input_files import EVERYWHERE
 from muster.site.adapters.processes.restart import RestartPolicy
 
 
@@ -16,6 +18,7 @@ class WorkerSettings:
         restart: what happens to one that fails.
         leave_s: seconds after which one is killed that was asked to end, alone.
         programs: folders of programs beside the usual ones.
+        inputs: folders from which input files may be taken.
     """
 
     command: Sequence[str]
@@ -23,3 +26,4 @@ class WorkerSettings:
     restart: RestartPolicy = field(default_factory=RestartPolicy)
     leave_s: float = 60.0
     programs: Sequence[str] = ()
+    inputs: Sequence[Path] = EVERYWHERE

@@ -28,7 +28,9 @@ WORDS_MAX = 256
 HOLDS_MAX = 16_384
 _FIRST_HOLD = 16
 """From here on an entry of `states` is a hold: this, and the slot of its reason."""
-PHASE_BITS, _DISCONNECTED, _FAILED_START = 0b111, 0b1000, 0b10000
+PHASE_BITS, _DISCONNECTED, _FAILED_START, _EVICTED = 0b111, 0b1000, 0b10000, 0b100000
+REMOVAL_S = 10
+"""Seconds within which an eviction and an end by removal are one: the machine is left first, and that is written down as an eviction."""
 
 SATURATED = 65_535
 HAPPENINGS = (
@@ -177,8 +179,10 @@ class ClusterTally(ProcEntries):
         if self.words[index] or self.errors[index]:
             self.forget_values(index)
         self.become(index, RUNNING)
-        if self.flags[index] & (_DISCONNECTED | _FAILED_START):
-            self._unflag(index, _DISCONNECTED | _FAILED_START)
+        if flags := self.flags[index]:
+            self.phases[flags & PHASE_BITS] -= 1
+            self.phases[0] += 1
+            self._unflag(index, flags)
         if self.places[index]:
             self.place_texts.leave(self.places[index])
         self.places[index] = self.place_texts.take(place)
@@ -189,6 +193,22 @@ class ClusterTally(ProcEntries):
             return
         self.numbers[what] += 1
         self.move(index, number)
+        if self.flags[index]:  # where it only was on its way to a machine, its state has not changed
+            self._leave_machine(index)
+
+    def note_eviction(self, index: int, at: int) -> None:
+        """It was taken from its machine, at so many seconds since the epoch; unless a removal did it (`excuse_eviction`)."""
+        if self.states[index] not in ENDED:
+            self.evictions[index] = min(self.evictions[index] + 1, SATURATED)
+            self.flags[index] |= _EVICTED
+            self.started[index] = at & 0xFFFFFFFF
+
+    def excuse_eviction(self, index: int, at: float) -> None:
+        """It is removed, at so many seconds since the epoch: was that why it was evicted last?"""
+        if self.flags[index] & _EVICTED and at - self.started[index] <= REMOVAL_S:
+            self.numbers["evictions"] -= 1
+            self.evictions[index] -= 1
+            self.flags[index] &= ~_EVICTED
 
     def end(self, index: int, number: Number, *, ended_at: float, how: int) -> None:
         """A proc ended; `how` as in `exits`. Only the first end counts."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from muster.site.adapters.htcondor.event_log import chirps
-from muster.site.adapters.htcondor.event_log.cluster_tally import PHASE_BITS, SATURATED, ClusterTally
+from muster.site.adapters.htcondor.event_log.cluster_tally import PHASE_BITS, ClusterTally
 from muster.site.adapters.htcondor.event_log.events import (
     CODES,
     COMPLETED,
@@ -125,10 +125,11 @@ def read_place(event: bytes, at: int) -> bytes:
     return machine
 
 
-def take_evicted(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
+def take_evicted(tally: ClusterTally, index: int, event: bytes, at: int, clock: LogClock) -> None:
     _check(event, at, _EVICTED)
-    tally.evictions[index] = min(tally.evictions[index] + (tally.states[index] not in ENDED), SATURATED)
+    evicted_at = int(clock.read(event, at))
     tally.evict(index, _EVICTED, "evictions")
+    tally.note_eviction(index, evicted_at)
 
 
 def take_shadow_exception(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:
@@ -159,7 +160,9 @@ def take_skipped(tally: ClusterTally, index: int, event: bytes, at: int, clock: 
 
 def take_aborted(tally: ClusterTally, index: int, event: bytes, at: int, clock: LogClock) -> None:
     _check(event, at, _ABORTED)
-    tally.end(index, _ABORTED, ended_at=clock.read(event, at), how=exit_of(None, None))
+    ended_at = clock.read(event, at)
+    tally.excuse_eviction(index, ended_at)
+    tally.end(index, _ABORTED, ended_at=ended_at, how=exit_of(None, None))
 
 
 def take_suspended(tally: ClusterTally, index: int, event: bytes, at: int, _: LogClock) -> None:

@@ -109,13 +109,14 @@ PHRASES: Mapping[Number, bytes] = {
 TRANSFERS: Mapping[bytes, int] = {
     b"Entered queue to transfer in": 1,
     b"Started transferring input f": 2,
-    b"Finished transferring input ": 3,
+    b"Finished transferring input ": 0,
     b"Entered queue to transfer ou": 4,
     b"Started transferring output ": 5,
-    b"Finished transferring output": 6,
+    b"Finished transferring output": 0,
 }
-"""The text of a file transfer, cut to 28 bytes, to its phase: queued, started and finished for input, then for output."""
-PHASES = ("", "input queued", "input started", "input finished", "output queued", "output started", "output finished")
+"""The text of a file transfer, cut to 28 bytes, to its phase: queued and started for input, then for output; 0: no files are moved."""
+PHASES = ("", "input queued", "input started", "", "output queued", "output started", "")
+"""Of those without a name there is none any more; checkpoints of before may count procs there."""
 
 
 def code_of(number: int) -> bytes:

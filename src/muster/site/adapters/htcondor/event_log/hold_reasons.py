@@ -96,6 +96,12 @@ _MEANINGS: Mapping[int, str] = {
     **dict.fromkeys((12, 13), "Errno or plug-in error"),
 }
 
+_OURS: Mapping[tuple[int, int], str] = {
+    (1, 78): "its agent was stopped",
+    (1, 79): "its files are lost at the access point",
+}
+"""Holds by the agent itself: see `hold_policy`."""
+
 
 def render_hold(code: int, subcode: int) -> str:
     """The reason in words: the message, and the subcode where it is not 0.
@@ -108,6 +114,8 @@ def render_hold(code: int, subcode: int) -> str:
         return f"({HELD}, {code}, {subcode})"
     if not subcode:
         return message
+    if (code, subcode) in _OURS:
+        return f"{message}: {_OURS[code, subcode]}"
     if code in _SUBREASONS:
         return f"{message}: {_SUBREASONS[code].get(subcode, subcode)}"
     return f"{message}: {subcode} ({_MEANINGS.get(code, 'unknown')})"

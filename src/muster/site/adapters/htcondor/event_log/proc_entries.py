@@ -40,7 +40,7 @@ class ProcEntries:
         self.places = array("I")  # machine and site, while it is there
         self.exits = array("i")  # see `exit_of`
         self.starts, self.evictions, self.disconnects = array("H"), array("H"), array("H")
-        self.started = array("I")  # seconds since the epoch
+        self.started = array("I")  # seconds since the epoch; of one that was evicted: when that was
         self.flags = array("B")
 
     def find_index(self, proc: int) -> int | None:

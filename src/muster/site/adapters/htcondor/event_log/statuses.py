@@ -33,9 +33,9 @@ class ClusterReport:
         states: HTCondor's state → procs.
         holds: reason → procs held for it now; `holds_so_far`: reason → holds.
         hosts, sites: machine, site → procs there now.
-        phases: step of the file transfer → procs that were in it last.
-        numbers: what happened → how often: starts, restarts, evictions, shadow exceptions, disconnects, reconnect failures,
-            suspensions, remote errors, failed starts; `disconnected`: how many procs are now.
+        phases: step of the file transfer → procs that are in it now.
+        numbers: what happened → how often: starts, restarts, evictions (by a removal is none), shadow exceptions, disconnects,
+            reconnect failures, suspensions, remote errors, failed starts; `disconnected`: how many procs are now.
         is_factory: HTCondor makes the procs one after another; `paused`: why it makes none now.
         removed_at: when a factory was done with, seconds since the epoch; `completion`: HTCondor's word for how.
     """

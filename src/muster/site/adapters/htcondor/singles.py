@@ -1,17 +1,24 @@
-"""How are single procs of a cluster held, released and removed? By constraints that name only those of which it can be said.
+"""How are single procs of a cluster held, released, removed and read about? By constraints that name only those of which it can be said.
 
 A factory's own ad is meant where all procs are: held, it makes no more of them.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import anyio
+import anyio.to_thread
 
-from muster.domain.errors import RejectedError
-from muster.domain.worker_order import OrderAction
+from muster.domain.errors import ConflictError, RejectedError
+from muster.domain.worker_order import OrderAction, WorkerLog
+from muster.site.adapters.durable import disk_errors
+from muster.site.adapters.htcondor.elsewhere import Elsewhere
+from muster.site.adapters.htcondor.folder import PoolFolder
 from muster.site.adapters.htcondor.held import OFF_ITS_MACHINE
+from muster.site.adapters.htcondor.peek import add_running
+from muster.site.adapters.htcondor.placing import Known
 from muster.site.adapters.htcondor.queue import JobStatus, name_cluster
 from muster.site.adapters.htcondor.schedd import Action, Schedd
+from muster.site.adapters.htcondor.worker_logs import find_worker_logs
 
 SPANS_MAX = 100
 """Spans of procs that one call names."""
@@ -30,6 +37,29 @@ _OF: Mapping[OrderAction, Collection[JobStatus]] = {
     OrderAction.REMOVE: (*_THERE, JobStatus.HELD),
 }
 """In which states a proc must be."""
+
+
+class Singles:
+    """What may be done with single procs of a pool's clusters."""
+
+    def __init__(self, schedd: Schedd, folder: PoolFolder, elsewhere: Elsewhere) -> None:
+        self._schedd = schedd
+        self._folder = folder
+        self._elsewhere = elsewhere
+
+    async def act(self, known: Known, action: OrderAction, procs: Collection[int], *, reason: str) -> int:
+        """See `Pool.act`. Raises UnavailableError: another schedd has the cluster."""
+        if known.placed is None or known.placed.is_removing:
+            raise ConflictError(f"cluster {known.asked.tag} is being removed")
+        await self._elsewhere.check(known)
+        return await act_on(self._schedd, known.placed.cluster, known.asked.tag, action, procs, reason=reason)
+
+    async def read_logs(self, known: Known | None, tag: str, proc: int) -> Sequence[WorkerLog]:
+        """See `Pool.read_logs`. `known`: None for a cluster that was forgotten."""
+        place = None if known is None else known.find_place()
+        with disk_errors(self._folder.path):
+            found = await anyio.to_thread.run_sync(find_worker_logs, self._folder, place, tag, proc)
+        return found if place is None else await add_running(self._schedd, place.cluster, proc, found)
 
 
 async def act_on(
