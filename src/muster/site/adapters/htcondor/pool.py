@@ -180,7 +180,7 @@ class CondorPool:
         """See to held procs, to clusters that seem over, and, now and then, to the whole truth; also to what is kept."""
         if not self._is_resumed:
             self._is_resumed = await resume(self._schedd, self._agent)
-        for given_up in await self._held.tend(self._logs.list_holding(), now=self._now()):
+        for given_up in await self._held.tend(self._logs.list_holding()):
             await self._note_given_up(given_up)
         for cluster in self._logs.list_over():
             await self._verify(cluster)
