@@ -1,6 +1,7 @@
 """A workflow at work on an HTCondor pool of the test's own, and what must be true of the pool once it is over."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +56,10 @@ class Scene:
         return {state: sum(pilots.values()) for state, pilots in self.taskforce.compound_statuses.items()}
 
     def list_states(self) -> dict[str, int]:
-        """JobStatus → procs in the queue."""
-        return dict(Counter(self.condor.run("condor_q", self.cluster, "-af", "JobStatus").split()))
+        """JobStatus → procs in the queue; nothing while the schedd does not answer."""
+        with suppress(AssertionError):
+            return dict(Counter(self.condor.run("condor_q", self.cluster, "-af", "JobStatus").split()))
+        return {}
 
 
 def make_task(tally: Tally) -> NewTask:
