@@ -304,9 +304,14 @@ def _read_ended(ad: ProcAd) -> Correction:
 
 def _read_queued(ad: ProcAd, now: float) -> Correction | None:
     """What the queue says, if it has said so for long enough. One that has ended, or is to be removed, is about to leave it."""
-    if ad.status is None or now - ad.at < SETTLED_S or ad.status in (JobStatus.REMOVED, JobStatus.COMPLETED):
+    if ad.status is None or ad.status in (JobStatus.REMOVED, JobStatus.COMPLETED):
         return None
-    return Correction(_STATES[ad.status], ad.at, hold=ad.hold[1:] if ad.status is JobStatus.HELD else (0, 0))
+    at = ad.at
+    if at > now + SETTLED_S:  # the clock was set back since: for how long is not known, and events from now on are news
+        at = now
+    elif now - at < SETTLED_S:
+        return None
+    return Correction(_STATES[ad.status], at, hold=ad.hold[1:] if ad.status is JobStatus.HELD else (0, 0))
 
 
 def _is_so(tally: ClusterTally | None, proc: int, known: Correction) -> bool:
