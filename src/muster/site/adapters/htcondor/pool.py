@@ -73,6 +73,7 @@ class CondorPool:
         self._polled_at = -math.inf
         self._to_compare: deque[str] = deque()
         self._is_resumed = False
+        self._given_up: list[GivenUp] = []  # not noted yet
         self.damaged: Sequence[Path] = ()
 
     @classmethod
@@ -194,13 +195,12 @@ class CondorPool:
         """See to held procs, to clusters that seem over, and, now and then, to the whole truth; also to what is kept."""
         if not self._is_resumed:
             self._is_resumed = await resume(self._schedd, self._agent)
-        holding = [
-            cluster
-            for cluster in self._logs.list_holding()
-            if cluster in self._tags and not await self._elsewhere.has(self._get(cluster))
-        ]
-        for given_up in await self._held.tend(holding, now=self._now()):
-            await self._note_given_up(given_up)
+        held = [one for one in self._logs.list_holding() if one in self._tags]
+        holding = [one for one in held if not await self._elsewhere.has(self._get(one))]
+        self._given_up += await self._held.tend(holding)
+        while self._given_up:
+            await self._note_given_up(self._given_up[0])
+            del self._given_up[0]  # noted: where the disk is full it is tried again
         for cluster in self._logs.list_over():
             await self._verify(cluster)
         await self._compare()
