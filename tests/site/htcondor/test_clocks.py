@@ -9,7 +9,7 @@ import pytest
 from harness.event_logs import execute, released, submit
 from muster.site.adapters.htcondor.logs import SETTLED_S, Logs
 from muster.site.adapters.htcondor.queue import JobStatus, ProcAd, find_ended
-from muster.site.adapters.htcondor.schedd import Ad, Schedd
+from muster.site.adapters.htcondor.schedd import Account, Ad, Schedd
 
 NOON = 1795348800.0  # 2026-11-22 12:00:00
 AFTER = "2026-11-22 12:00:01"
@@ -22,6 +22,9 @@ class History(Schedd):
     def __init__(self, ends: dict[int, float]) -> None:
         super().__init__()
         self._ends = ends
+
+    async def identify(self) -> Account:
+        return Account("ap", ("me@here",))
 
     async def history(
         self, constraint: str, attributes: Sequence[str], *, match: int = -1, since: str = ""
