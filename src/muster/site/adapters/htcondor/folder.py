@@ -263,7 +263,12 @@ class PoolFolder:
         if not is_tag(asked.tag):
             raise RejectedError(f"{asked.tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
         place = TaskforceFolder(self._taskforces / asked.tag)
-        draft = TaskforceFolder(self._find_damaged(asked.tag) or self._taskforces / f"{TEMPORARY}{asked.tag}")
+        damaged = (
+            None if place.path.exists() else self._find_damaged(asked.tag)
+        )  # it is there where an adoption was cut off
+        draft = (
+            place if place.path.exists() else TaskforceFolder(damaged or self._taskforces / f"{TEMPORARY}{asked.tag}")
+        )
         draft.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft.outputs.mkdir(mode=0o700, exist_ok=True)
         draft.checkpoint.unlink(missing_ok=True)  # whoever opens a folder deletes what a crash left half made

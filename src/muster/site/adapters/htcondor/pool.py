@@ -314,7 +314,9 @@ class CondorPool:
             return None
         if queued.cluster in self._tags:
             raise NumberTakenError(f"cluster {queued.cluster} has the number of another schedd's here")
-        return await self._begin(await self._placing.see_to_lacking(await self._placing.adopt(queued)))
+        cluster = await self._begin(await self._placing.adopt(queued))
+        self._known[tag] = await self._placing.see_to_lacking(self._known[tag])
+        return cluster
 
     def _see(self, known: Known) -> Observation:
         placed = known.placed
