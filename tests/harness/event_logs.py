@@ -136,7 +136,7 @@ def look_at_one(log: bytes, proc: int = 0, cluster: int = 7) -> ProcReport:
 def describe(of: LogTally | LogReader) -> Mapping[int, Any]:
     """Everything that was counted, cluster by cluster and proc by proc."""
     return {
-        cluster: (asdict(look_at(tally, of.clock)), list(look_at_procs(tally)))
+        cluster: (asdict(look_at(tally, of.clock)), list(look_at_procs(tally)), +tally.silent)
         for cluster, tally in of.clusters.items()
         if tally.n_procs or tally.is_factory
     }

@@ -6,16 +6,20 @@ from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.event_logs import EXCERPT, chirp, describe, execute, held, submit, tally_of, terminated
+from muster.site.adapters.htcondor.event_log import checkpoint as checkpoints
 from muster.site.adapters.htcondor.event_log.cluster_tally import Correction
 from muster.site.adapters.htcondor.event_log.events import COMPLETED, RUNNING
 from muster.site.adapters.htcondor.event_log.log_reader import LogReader
+from muster.site.adapters.htcondor.event_log.log_tally import LogTally
 from muster.site.adapters.htcondor.event_log.proc_entries import GAP_MAX
 from muster.site.adapters.htcondor.event_log.statuses import look_at
+from muster.site.adapters.htcondor.event_log.times import LogClock
 
 CLEAN = b"".join(EXCERPT)
 
@@ -101,6 +105,21 @@ def test_everything_that_is_kept_of_a_cluster_survives(path: Path) -> None:
     assert look_at(second.clusters[7], second.clock).n_left == 1
     first.close()
     second.close()
+
+
+def test_who_ended_without_a_word_is_counted_anew_from_a_checkpoint_of_before(path: Path) -> None:
+    ends = (terminated(proc, how=f"(1) Normal termination (return value {proc % 3})") for proc in range(5))
+    path.write_bytes(submit() + chirp("Status", '"Done"') + chirp("Error", '"no luck"', 1) + b"".join(ends))
+    silent = +_save(path).clusters[7].silent
+    saved = checkpoints.load(path.with_suffix(".checkpoint"))
+    assert saved is not None
+
+    later = LogTally(LogClock(UTC))
+    clusters = [msgspec.structs.replace(one, silent=None) for one in saved.clusters]
+    checkpoints.restore_tally(msgspec.structs.replace(saved, clusters=clusters), later)
+
+    assert silent == {(2, True): 1, (3, False): 1, (1, False): 1, (2, False): 1}
+    assert later.clusters[7].silent == silent
 
 
 def _truncated(content: bytes) -> bytes:

@@ -272,6 +272,21 @@ async def test_what_the_log_does_not_tell_the_queue_and_the_history_do(pool: Con
     assert seen.counts == {("REMOVED", None): 2}
 
 
+async def test_a_hold_that_the_log_does_not_tell_the_queue_does_with_its_codes(
+    pool: CondorPool, tmp_path: Path
+) -> None:
+    cluster = await pool.submit(spec(n_workers=3), tag="TF-1")
+    await wait_until(pool, cluster, lambda seen: seen.counts == {("IDLE", None): 3})
+    log = tmp_path / "site" / "taskforces" / "TF-1" / "events.log"
+    log.unlink()
+    log.mkdir()
+
+    await Schedd().act(Action.HOLD, f"ClusterId == {cluster} && ProcId != 1", reason="lunch", code=5)
+
+    held = ("HELD: The user put the job on hold with condor_hold: 5 (unknown)", None)
+    await wait_until(pool, cluster, lambda seen: seen.counts == {held: 2, ("IDLE", None): 1})
+
+
 async def test_a_job_that_only_looks_like_ours_is_nobodys_cluster(pool: CondorPool, tmp_path: Path) -> None:
     for fence, tag in (('"x"', "TF-odd"), ("3", "../odd"), ("undefined", "TF-odd")):
         attributes = {f"+{TAG}": quote(tag), f"+{AGENT}": quote(tmp_path.name), f"+{FENCE}": fence, f"+{WORKERS}": "1"}

@@ -5,9 +5,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import anyio
+import anyio.to_thread
 import structlog
 
-from muster.site.adapters.htcondor.hold_policy import HoldPolicy, Verdict
+from muster.site.adapters.htcondor.hold_policy import LEFT_CODES, HoldPolicy, Verdict
 from muster.site.adapters.htcondor.queue import JobStatus
 from muster.site.adapters.htcondor.schedd import Action, Ad, Schedd
 
@@ -23,6 +24,8 @@ OFF_ITS_MACHINE = "RemoteHost =?= undefined"
 """One that was held while it ran has its time to end. Released before that is over it may wait for minutes, unmatched."""
 PROCS_MAX = 200
 """Procs named in one call."""
+PAGE = 10_000
+"""Procs of a cluster that are asked for at once: to take in what is told of them keeps all else waiting for a hundredth of a second."""
 _ATTRIBUTES = (
     "ClusterId",
     "ProcId",
@@ -58,12 +61,13 @@ class HeldProcs:
         self._holding: frozenset[int] = frozenset()
         self._look_at = 0.0
 
-    async def tend(self, holding: Collection[int], *, now: float) -> list[GivenUp]:
+    async def tend(self, holding: Collection[int], *, now: float, n_procs: int = PAGE) -> list[GivenUp]:
         """Release and give up what is due.
 
         Args:
             holding: clusters of which procs are held, as far as is known.
             now: seconds since the epoch.
+            n_procs: of the largest of them.
 
         Raises UnavailableError: the same again later.
         """
@@ -71,11 +75,8 @@ class HeldProcs:
         if not clusters or (anyio.current_time() < self._look_at and clusters <= self._holding):
             return []
         self._look_at = anyio.current_time() + LOOK_S
-        named = ", ".join(map(str, sorted(clusters)))
-        ads = await self._schedd.query(
-            f"JobStatus == {JobStatus.HELD:d} && {OFF_ITS_MACHINE} && member(ClusterId, {{{named}}})", _ATTRIBUTES
-        )
-        due, wait_s = self._judge(ads, now)
+        ads = [ad for page in _list_pages(clusters, n_procs) for ad in await self._schedd.query(page, _ATTRIBUTES)]
+        due, wait_s = await anyio.to_thread.run_sync(self._judge, ads, now)  # of a hundred thousand: half a second
         for cluster, what in due.items():
             await self._do(cluster, what)
         self._holding = clusters
@@ -114,6 +115,16 @@ class HeldProcs:
                 await self._schedd.act(Action.REMOVE, _name(cluster, procs), reason=f"given up by Muster: {reason}")
         if due.release or due.give_up:
             log.info("held workers", cluster=cluster, released=len(due.release), given_up=len(due.give_up))
+
+
+def _list_pages(clusters: Collection[int], n_procs: int) -> list[str]:
+    """Constraints for held procs of these clusters that a policy is to judge, some thousand at a time."""
+    named = ", ".join(map(str, sorted(clusters)))
+    held = f"JobStatus == {JobStatus.HELD:d} && {OFF_ITS_MACHINE} && member(ClusterId, {{{named}}})"
+    left = " && ".join(f"HoldReasonCode =!= {code}" for code in sorted(LEFT_CODES))
+    if n_procs <= PAGE:
+        return [f"{held} && {left}"]
+    return [f"{held} && {left} && ProcId >= {first} && ProcId < {first + PAGE}" for first in range(0, n_procs, PAGE)]
 
 
 def count_troubles(ad: Ad) -> int:

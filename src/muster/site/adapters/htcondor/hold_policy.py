@@ -9,6 +9,8 @@ from enum import Enum
 from muster.domain.backoff import next_delay
 
 BY_HAND, SPOOLING = 1, 16
+LEFT_CODES = frozenset({BY_HAND, SPOOLING})
+"""Somebody held it on purpose, and will release it."""
 PAUSED_SUBCODE, LACKING_SUBCODE = 78, 79
 """Subcodes of BY_HAND where the agent did it: it is down on purpose; files that a worker needs are lost (`lacking`)."""
 TIME_CODES = frozenset({46, 47})
@@ -44,7 +46,7 @@ class HoldPolicy:
             n_holds: times that it was held, this one too.
             held_s: since when.
         """
-        if code in (BY_HAND, SPOOLING):
+        if code in LEFT_CODES:
             return Verdict.LEAVE, 0.0
         if code in TIME_CODES:
             return Verdict.RELEASE, 0.0

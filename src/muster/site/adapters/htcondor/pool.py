@@ -197,7 +197,8 @@ class CondorPool:
             for cluster in self._logs.list_holding()
             if cluster in self._tags and not await self._elsewhere.has(self._get(cluster))
         ]
-        for given_up in await self._held.tend(holding, now=self._now()):
+        n_procs = max((self._get(cluster).asked.n_workers for cluster in holding), default=1)
+        for given_up in await self._held.tend(holding, now=self._now(), n_procs=n_procs):
             await self._note_given_up(given_up)
         for cluster in self._logs.list_over():
             await self._verify(cluster)

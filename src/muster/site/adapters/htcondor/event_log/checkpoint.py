@@ -18,6 +18,7 @@ import structlog
 
 from muster.site.adapters.durable import write_file
 from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
+from muster.site.adapters.htcondor.event_log.events import COMPLETED
 from muster.site.adapters.htcondor.event_log.log_file import LogFile
 from muster.site.adapters.htcondor.event_log.log_tally import DamageReport, LogTally
 from muster.site.adapters.htcondor.event_log.proc_entries import FIELDS
@@ -67,6 +68,7 @@ class SavedCluster(msgspec.Struct, array_like=True, frozen=True, gc=False):
     apart: dict[int, int]
     corrected: dict[int, tuple[float, bool]]
     entries: list[bytes]
+    silent: list[tuple[int, bool, int]] | None = None  # not in those of before
 
 
 class Saved(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -168,6 +170,7 @@ def _dump(tally: ClusterTally) -> SavedCluster:
         apart=tally.apart,
         corrected=tally.corrected,
         entries=[getattr(tally, name).tobytes() for name in FIELDS],
+        silent=[(how, has_error, count) for (how, has_error), count in tally.silent.items() if count],
     )
 
 
@@ -193,4 +196,10 @@ def _restore(saved: SavedCluster) -> ClusterTally:
     for name, entries in zip(FIELDS, saved.entries, strict=True):
         getattr(tally, name).frombytes(entries)
     tally.size = len(tally.states)
+    tally.silent = _count_silent(tally) if saved.silent is None else Counter({one[:2]: one[2] for one in saved.silent})
     return tally
+
+
+def _count_silent(tally: ClusterTally) -> Counter[tuple[int, bool]]:
+    entries = zip(tally.states, tally.words, tally.exits, tally.errors, strict=True)
+    return Counter((how, bool(error)) for state, word, how, error in entries if state == COMPLETED and not word)
