@@ -149,7 +149,7 @@ class Logs:
         with self._lock:
             followed = self._followed.get(cluster)
             tally = None if followed is None else followed.find_tally(cluster)
-            return None if followed is None or tally is None else look_at(tally, followed.reader.clock)
+            return None if followed is None or tally is None else look_at(tally)
 
     def observe(
         self, cluster: int, *, n_workers: int, gone_at: float | None, given_up: Mapping[str, int]

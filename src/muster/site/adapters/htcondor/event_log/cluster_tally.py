@@ -79,7 +79,6 @@ class ClusterTally(ProcEntries):
         n_procs: procs heard of; `n_ended` of them ended for good.
         ended_at: the latest end, seconds since the epoch.
         silent: how (as in `exits`) procs ended by themselves whose pilot never said a word, and whether it named an error → procs.
-        last_event: the last event that changed anything, from its header on.
     """
 
     def __init__(self, cluster: int) -> None:
@@ -89,13 +88,10 @@ class ClusterTally(ProcEntries):
         self.n_procs = 0
         self.n_ended = 0
         self.ended_at: float | None = None
-        self.last_event = b""
         self.is_factory = False
         self.removed_at: float | None = None  # cluster removed
-        self.completion: str | None = None
         self.paused: str | None = None  # why no more procs are made
         self.numbers = dict.fromkeys(HAPPENINGS, 0)
-        self.hold_numbers: Counter[tuple[int, int]] = Counter()  # holds so far
         self.phases = array("q", [0] * len(PHASES))
         self.counts: dict[int, int] = {}
         self.silent: Counter[tuple[int, bool]] = Counter()
