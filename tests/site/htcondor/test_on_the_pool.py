@@ -32,19 +32,25 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def pool(condor: Condor, tmp_path: Path) -> AsyncIterator[CondorPool]:
-    pool = await open_pool(tmp_path)
+def factory_from() -> int:
+    """Workers from which on a cluster is made bit by bit."""
+    return 2000
+
+
+@pytest.fixture
+async def pool(condor: Condor, tmp_path: Path, factory_from: int) -> AsyncIterator[CondorPool]:
+    pool = await open_pool(tmp_path, factory_from=factory_from)
     yield pool
     for placed in await pool.list_placed():
         await pool.remove(placed.cluster, grace_s=0)
     await pool.close()
 
 
-async def open_pool(folder: Path, name: str = "site") -> CondorPool:
+async def open_pool(folder: Path, name: str = "site", *, factory_from: int = 2000) -> CondorPool:
     bundle = folder / "worker"
     bundle.touch()
     rules = Rules(
-        Policy(agent=folder.name, starts_max=2, factory_from=2000, materialized_max=50),
+        Policy(agent=folder.name, starts_max=2, factory_from=factory_from, materialized_max=50),
         Workers({}, bundle),
         HoldPolicy(holds_max=1, first_s=0.2, delay_s_max=0.2),
         truth_s=2.0,
@@ -80,8 +86,8 @@ async def test_a_hundred_thousand_workers_are_placed_at_once_and_all_of_them_wai
     assert (seen.counts, seen.n_left) == ({("REMOVED", None): 100_000}, 0)
 
 
+@pytest.mark.parametrize("factory_from", [3])
 async def test_a_factory_is_over_when_its_last_worker_has_ended(pool: CondorPool) -> None:
-    pool._rules.policy.__dict__["factory_from"] = 3
     cluster = await pool.submit(spec("true", n_workers=4, request=Request(memory_bytes=1 << 20)), tag="TF-few")
 
     seen = await wait_until(pool, cluster, lambda seen: not seen.n_left)
@@ -107,9 +113,8 @@ async def test_what_the_schedd_would_refuse_is_refused_in_words_and_nothing_is_l
     assert not await pool.list_placed()
 
 
+@pytest.mark.parametrize("factory_from", [1_000_000])
 async def test_more_procs_than_the_schedd_takes_are_refused_naming_its_settings(pool: CondorPool) -> None:
-    pool._rules.policy.__dict__["factory_from"] = 1_000_000
-
     with pytest.raises(RejectedError, match=r"n_workers 20001.*MAX_JOBS_PER_SUBMISSION.*MAX_JOBS_PER_OWNER"):
         await pool.submit(spec(n_workers=20_001), tag="TF-many")
 

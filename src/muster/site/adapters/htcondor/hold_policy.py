@@ -6,6 +6,7 @@ Source of the codes: the manual of HTCondor 25, "Job ClassAd attributes", HoldRe
 from dataclasses import dataclass
 from enum import Enum
 
+from muster.domain import pool_defaults
 from muster.domain.backoff import next_delay
 
 BY_HAND, SPOOLING = 1, 16
@@ -34,9 +35,9 @@ class HoldPolicy:
         first_s, delay_s_max: the pause before it is released, the first time; doubled with each time, up to the other.
     """
 
-    holds_max: int = 20
-    first_s: float = 1.0
-    delay_s_max: float = 60.0
+    holds_max: int = pool_defaults.STARTS_MAX
+    first_s: float = pool_defaults.RESTART_S
+    delay_s_max: float = pool_defaults.RESTART_S_MAX
 
     def judge(self, *, code: int, n_holds: int, held_s: float) -> tuple[Verdict, float]:
         """What is to be done, and in how many seconds.
