@@ -125,7 +125,7 @@ def tally_of(log: bytes, *, begin: int = 0) -> LogTally:
 
 def look(log: bytes, cluster: int = 7) -> ClusterReport:
     tally = tally_of(log)
-    return look_at(tally.clusters[cluster], tally.clock)
+    return look_at(tally.clusters[cluster])
 
 
 def look_at_one(log: bytes, proc: int = 0, cluster: int = 7) -> ProcReport:
@@ -136,7 +136,7 @@ def look_at_one(log: bytes, proc: int = 0, cluster: int = 7) -> ProcReport:
 def describe(of: LogTally | LogReader) -> Mapping[int, Any]:
     """Everything that was counted, cluster by cluster and proc by proc."""
     return {
-        cluster: (asdict(look_at(tally, of.clock)), list(look_at_procs(tally)))
+        cluster: ({**asdict(look_at(tally)), "silent": +tally.silent}, list(look_at_procs(tally)))
         for cluster, tally in of.clusters.items()
         if tally.n_procs or tally.is_factory
     }

@@ -7,6 +7,8 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
+from muster.domain import pool_defaults
+
 _OURS = frozenset({"ewmstaskforceuuid", "musteragent", "musterfence", "musterworkers", "wantioproxy", "originaltime"})
 """Attributes by which workers are found again, in lower case."""
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -38,28 +40,28 @@ class CondorFields(BaseModel):
     condor_attributes: dict[str, str] = Field(default_factory=dict)
     """Further attributes of every worker's job ad, as ClassAd expressions: a JSON object such as {"ProjectName": "\\"IceCube\\""}."""
 
-    condor_vacate_s: float = Field(default=600.0, ge=0)
+    condor_vacate_s: float = Field(default=pool_defaults.VACATE_S, ge=0)
     """Seconds that workers may use to end when HTCondor takes their machine away, holds or removes them; its own limits may be lower."""
 
-    condor_lease_s: float = Field(default=2400.0, ge=20)
+    condor_lease_s: float = Field(default=pool_defaults.LEASE_S, ge=20)
     """Seconds for which a worker goes on whose execution point hears nothing of the access point."""
 
-    condor_factory_from: int = Field(default=2000, ge=2)
+    condor_factory_from: int = Field(default=pool_defaults.FACTORY_FROM, ge=2)
     """Workers from which on a taskforce is made bit by bit (late materialization), so that the schedd stays quick."""
 
-    condor_idle_max: int = Field(default=1000, ge=1)
+    condor_idle_max: int = Field(default=pool_defaults.IDLE_MAX, ge=1)
     """Idle workers in the queue at once, of a taskforce that is made bit by bit (MUSTER_SITE_CONDOR_FACTORY_FROM)."""
 
-    condor_truth_s: float = Field(default=300.0, gt=0)
+    condor_truth_s: float = Field(default=pool_defaults.TRUTH_S, gt=0)
     """Seconds between two comparisons of what the event logs said with the queue and the history."""
 
-    condor_packed_after_s: float = Field(default=86_400.0, ge=0)
+    condor_packed_after_s: float = Field(default=pool_defaults.PACKED_AFTER_S, ge=0)
     """Seconds after which the event log and the outputs of a taskforce that is over are compressed."""
 
-    condor_kept_s: float = Field(default=10 * 86_400.0, ge=0)
+    condor_kept_s: float = Field(default=pool_defaults.KEPT_S, ge=0)
     """Seconds after which the event log and the outputs of a taskforce that is over are deleted, and its number is forgotten."""
 
-    condor_kept_mib: int = Field(default=1024, ge=0)
+    condor_kept_mib: int = Field(default=pool_defaults.KEPT_MIB, ge=0)
     """MiB that the logs and outputs of taskforces that are over may have together; the oldest go first."""
 
     @field_validator("condor_attributes")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from muster.domain import pool_defaults
 from muster.domain.location import TEST_LOCATIONS, Agent, Location, index_locations
 from muster.domain.loopback import is_loopback
 from muster.domain.room import Limit
@@ -263,17 +264,18 @@ class SiteSettings(CredentialSettings, CondorFields):
     input_folders: Annotated[tuple[str, ...], NoDecode] = ("/",)
     """Folders of this machine from which workflows may take input files, as far as the agent's user can read them; by commas; or none."""
 
-    worker_starts_max: int = Field(default=20, ge=1, le=1000)
-    """Failed starts of a worker in a row, after which it counts as failed and is not started again."""
+    worker_starts_max: int = Field(default=pool_defaults.STARTS_MAX, ge=1, le=1000)
+    """Failed starts of a worker in a row, after which it counts as failed and is not started again; on HTCondor all that it ever had, and
+    its holds for trouble by themselves."""
 
-    worker_restart_s: float = Field(default=1.0, gt=0)
-    """Seconds before a worker that failed is started again; doubles with each failure in a row."""
+    worker_restart_s: float = Field(default=pool_defaults.RESTART_S, gt=0)
+    """Seconds before a worker that failed is started again; doubles with each failure in a row, on HTCondor with each that it ever had."""
 
-    worker_restart_s_max: float = Field(default=60.0, gt=0)
+    worker_restart_s_max: float = Field(default=pool_defaults.RESTART_S_MAX, gt=0)
     """Seconds before a worker that failed is started again, at most."""
 
-    worker_healthy_s: float = Field(default=60.0, gt=0)
-    """Seconds after which a worker's start counts as a success, however it ends."""
+    worker_healthy_s: float = Field(default=pool_defaults.HEALTHY_S, gt=0)
+    """Seconds after which a worker's start counts as a success, however it ends. HTCondor counts failed starts, however long they took."""
 
     worker_offline_s: float = Field(default=3600.0, gt=0)
     """Seconds that a worker goes on without an answer of the service."""

@@ -1,5 +1,6 @@
 """What becomes of clusters when the agent is pointed at another schedd, which knows nothing of them?"""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -52,6 +53,10 @@ class NamedSchedd(Schedd):
             and "JobStatus" not in constraint
             and "HoldReason" not in constraint
         ]
+
+    async def query_numbers(self, constraint: str, attributes: Sequence[str]) -> "array[int]":
+        ads = await self.query(constraint, attributes)
+        return array("q", [int(ad.get(name, 0)) for ad in ads for name in attributes])
 
     async def history(
         self, constraint: str, attributes: Sequence[str], *, match: int = -1, since: str = ""

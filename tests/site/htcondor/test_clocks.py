@@ -1,6 +1,7 @@
 """When a clock was set by an hour: is a cluster in the history found still, and is the queue believed where the log does not tell?"""
 
 import re
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from harness.event_logs import execute, released, submit
 from muster.site.adapters.htcondor.logs import SETTLED_S, Logs
-from muster.site.adapters.htcondor.queue import JobStatus, ProcAd, find_ended
+from muster.site.adapters.htcondor.queue import JobStatus, QueuedProcs, find_ended
 from muster.site.adapters.htcondor.schedd import Account, Ad, Schedd
 
 NOON = 1795348800.0  # 2026-11-22 12:00:00
@@ -55,9 +56,9 @@ def test_a_lost_hold_is_seen_although_the_clock_was_set_back_and_the_next_event_
     logs = Logs(now=lambda: NOON)
     logs.follow(7, log, checkpoint=tmp_path / "checkpoint", n_workers=1)
     logs.poll()
-    held = ProcAd(0, JobStatus.HELD, ("worker ended with status 1", 3, 77), at=NOON - SETTLED_S - set_s)
+    held = QueuedProcs(array("q", [0, JobStatus.HELD, 3, 77, int(NOON - SETTLED_S - set_s)]))
 
-    assert logs.correct(7, {0: held}, {}, [])
+    assert logs.correct(7, held, {}, [])
     assert logs.list_holding() == [7]
 
     with log.open("ab") as file:

@@ -40,7 +40,7 @@ def test_the_queue_says_that_a_proc_is_held() -> None:
     tally.clusters[7].correct(0, Correction(state=HELD, at=NOON, hold=(3, 7)))
 
     assert (_only(tally).status.startswith("HELD: "), _only(tally).is_corrected) == (True, True)
-    assert look_at(tally.clusters[7], tally.clock).n_left == 1
+    assert look_at(tally.clusters[7]).n_left == 1
 
 
 def test_an_event_from_before_does_not_change_what_is_known_and_one_from_after_does() -> None:
@@ -71,7 +71,7 @@ def test_history_says_how_a_proc_ended_and_it_does_not_run_again() -> None:
     _take(tally, execute(at=AFTER), chirp("Status", '"Tasking"', at=AFTER), held(at=AFTER))
 
     assert (_only(tally).status, _only(tally).exit_code) == ("COMPLETED", 1)
-    report = look_at(tally.clusters[7], tally.clock)
+    report = look_at(tally.clusters[7])
     assert (report.n_left, report.ended_at) == (0, NOON - 60)
 
 
@@ -98,9 +98,9 @@ def test_a_proc_that_the_log_took_for_ended_can_be_known_to_be_left() -> None:
     tally = tally_of(submit() + terminated())
     tally.clusters[7].correct(0, Correction(state=IDLE, at=NOON))
 
-    assert look_at(tally.clusters[7], tally.clock).n_left == 1
+    assert look_at(tally.clusters[7]).n_left == 1
     _take(tally, terminated(at=AFTER))
-    assert look_at(tally.clusters[7], tally.clock).n_left == 0
+    assert look_at(tally.clusters[7]).n_left == 0
 
 
 def test_a_correction_changes_the_cluster() -> None:

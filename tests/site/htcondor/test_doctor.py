@@ -6,12 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import classad2
 import pytest
 
 from harness.stack import MUSTER, clean_environment
 from harness.waiting import wait_for
-from muster.site.adapters.htcondor.describe import Policy
+from muster.site.adapters.htcondor.classads import Values
+from muster.site.adapters.htcondor.describe import Policy, quote
 from muster.site.adapters.htcondor.doctor import (
     CHANNEL_BINDING,
     Beside,
@@ -172,6 +172,31 @@ def test_an_agent_with_a_tmp_of_its_own_is_told_what_keeps_fs_from_working(condo
     assert "PrivateTmp=no" in checks["submission"]["remedy"]
 
 
+@pytest.mark.server
+def test_another_agent_of_the_same_name_is_told_and_so_are_jobs_of_others_that_say_so(
+    condor: Condor, tmp_path: Path
+) -> None:
+    told = beside(tmp_path, policy=Policy(tmp_path.name))
+    waiting = {"executable": "/bin/true", "requirements": "false", "MY_MusterAgent": quote(tmp_path.name)}
+    for name in ("mine/taskforces/TF-1", "htcondor/taskforces/TF-2"):
+        (tmp_path / name).mkdir(parents=True)
+        condor.submit(tmp_path, log=tmp_path / name / "events.log", **waiting)
+    with condor.identity("mallory@pool.local"):
+        condor.submit(tmp_path, **waiting)
+    try:
+        report = examine_settled(told)
+    finally:
+        condor.run("condor_rm", "-constraint", f"MusterAgent == {quote(tmp_path.name)}")
+
+    folder, user = [one for one in report.checks if one.what == "name"]
+    assert (folder.verdict, user.verdict) == (Verdict.WARNING, Verdict.WARNING)
+    assert folder.found.startswith(f"1 of 2 clusters of an agent {tmp_path.name!r} were placed")
+    assert folder.found.endswith(f"{tmp_path}/mine/taskforces")
+    assert "MUSTER_SITE_NAME" in folder.remedy
+    assert user.found.startswith("1 clusters of mallory@pool.local say")
+    assert "name" not in by_name(examine_settled(told).checks)
+
+
 def test_limits_are_judged_by_what_is_submitted_at_once(tmp_path: Path) -> None:
     told = beside(tmp_path, workers_max=5000)
     assert judge_limits(20000, 100_000, 10_000, told).verdict is Verdict.OK
@@ -208,13 +233,11 @@ def test_the_clock_of_a_schedd_is_compared(ahead_s: float, verdict: Verdict) -> 
 
 
 def test_slots_are_counted_by_what_they_meet_and_what_they_have() -> None:
-    ads = [
-        classad2.ClassAd({"TotalSlotCpus": 8, "Cpus": 2, "HasSingularity": True, "HasContainer": True}),
-        classad2.ClassAd({"TotalSlotCpus": 4, "HasSingularity": False}),
-        classad2.ClassAd({}),
-    ]
-    slots = count_slots(ads, "(HasSingularity) && TARGET.TotalSlotCpus > 4")
+    busy = {"slottype": "Partitionable", "totalslotcpus": 8, "cpus": 2, "hassingularity": True, "hascontainer": True}
+    ads: list[Values] = [busy, {"slottype": "Static", "cpus": 4, "hassingularity": False}, {}]
+    slots = count_slots(ads, "(HasSingularity) && TARGET.Cpus > 4")
     assert slots == Slots(3, 12, 1, 8, {"HasContainer": 1, "HasSingularity": 1, "HasDocker": 0})
+    assert count_slots(ads, "true").fitting == 3
     with pytest.raises(ValueError, match=r".+"):
         count_slots(ads, "a &&& (")
 

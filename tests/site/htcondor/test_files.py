@@ -46,12 +46,12 @@ def _overwrite(path: Path, *events: bytes) -> None:
 def _statuses(reader: LogReader, cluster: int = 7) -> object:
     while reader.poll():
         pass
-    return dict(look_at(reader.clusters[cluster], reader.clock).statuses) if cluster in reader.clusters else None
+    return dict(look_at(reader.clusters[cluster]).statuses) if cluster in reader.clusters else None
 
 
 def test_a_log_that_is_not_there_yet_is_waited_for(path: Path, reader: LogReader) -> None:
     assert not reader.poll()
-    assert reader.n_files == 0
+    assert len(reader._files) == 0
 
     _append(path, submit())
 
@@ -134,7 +134,7 @@ def test_after_a_rename_the_old_file_is_read_on_beside_the_new_one(path: Path, r
     _append(path, execute(2))
 
     assert _statuses(reader) == {("COMPLETED", None): 1, ("RUNNING", None): 2}
-    assert reader.n_files == 2
+    assert len(reader._files) == 2
 
 
 def test_after_a_rename_within_an_event_the_old_file_still_ends_it(path: Path, reader: LogReader) -> None:
@@ -176,7 +176,7 @@ def test_an_old_file_is_let_go_once_nobody_writes_to_it(path: Path, reader: LogR
     reader.settle()
     _append(old, submit(5))
 
-    assert reader.n_files == 1
+    assert len(reader._files) == 1
     assert _statuses(reader) == {("COMPLETED", None): 1, ("IDLE", None): 1}
 
 
@@ -190,7 +190,7 @@ def test_a_file_that_is_back_under_its_name_is_not_read_twice(path: Path, reader
     _append(path, terminated())
 
     assert _statuses(reader) == {("COMPLETED", None): 1, ("IDLE", None): 1}
-    assert look_at(reader.clusters[7], reader.clock).numbers == {"starts": 1}
+    assert look_at(reader.clusters[7]).numbers == {"starts": 1}
 
 
 def test_a_log_that_was_emptied_keeps_its_counts_and_is_read_from_its_beginning(path: Path, reader: LogReader) -> None:
@@ -231,7 +231,7 @@ def test_a_log_that_was_cut_short_keeps_its_counts_and_counts_what_follows(path:
     _append(path, terminated())
 
     assert _statuses(reader) == {("COMPLETED", None): 1, ("RUNNING", None): 1}
-    assert look_at(reader.clusters[7], reader.clock).numbers == {"starts": 2}
+    assert look_at(reader.clusters[7]).numbers == {"starts": 2}
 
 
 def test_a_log_that_was_edited_in_its_place_is_counted_anew(path: Path, reader: LogReader) -> None:
@@ -242,7 +242,7 @@ def test_a_log_that_was_edited_in_its_place_is_counted_anew(path: Path, reader: 
     _overwrite(path, head, execute(1, at="2026-11-22 04:00:00"), terminated(1, at="2026-11-22 05:00:00"))
 
     assert _statuses(reader) == {("RUNNING", "Tasking"): 1, ("COMPLETED", None): 1}
-    assert look_at(reader.clusters[7], reader.clock).numbers == {"starts": 2}
+    assert look_at(reader.clusters[7]).numbers == {"starts": 2}
     assert reader.take_changes() == {7}
 
 
@@ -254,7 +254,7 @@ def test_a_copy_in_its_place_is_read_on_where_the_original_was(path: Path, reade
     _append(path, terminated())
 
     assert _statuses(reader) == {("COMPLETED", None): 1}
-    assert look_at(reader.clusters[7], reader.clock).numbers == {"starts": 1}
+    assert look_at(reader.clusters[7]).numbers == {"starts": 1}
 
 
 def test_an_edited_copy_in_its_place_is_counted_anew(path: Path, reader: LogReader) -> None:
@@ -265,7 +265,7 @@ def test_an_edited_copy_in_its_place_is_counted_anew(path: Path, reader: LogRead
     path.with_suffix(".new").replace(path)
 
     assert _statuses(reader) == {("RUNNING", None): 1, ("IDLE", None): 3}
-    assert look_at(reader.clusters[7], reader.clock).numbers == {"starts": 1}
+    assert look_at(reader.clusters[7]).numbers == {"starts": 1}
 
 
 def test_a_long_log_is_read_a_part_at_a_time(path: Path, reader: LogReader, monkeypatch: pytest.MonkeyPatch) -> None:

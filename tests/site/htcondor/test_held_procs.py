@@ -133,7 +133,7 @@ class Holding(RuleBasedStateMachine):
     def tend(self) -> None:
         holding = {cluster for (cluster, _), one in self.procs.items() if one.held_at is not None}
         try:
-            told = self.runner.run(self.held.tend(holding))
+            told = self.runner.run(self.held.tend(dict.fromkeys(holding, PROCS)))
         except UnavailableError:
             return
         for one in told:
@@ -193,6 +193,6 @@ def test_who_was_given_up_before_the_schedd_fell_silent_is_told() -> None:
     held = HeldProcs(schedd, POLICY, now=lambda: 100.0)
     schedd.first, schedd.down = 2, 1  # the look, and what is done to the first cluster
 
-    told = asyncio.run(held.tend(CLUSTERS))
+    told = asyncio.run(held.tend(dict.fromkeys(CLUSTERS, PROCS)))
 
     assert told == [GivenUp(CLUSTERS[0], {"for 13": 1})]

@@ -32,19 +32,27 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-async def pool(condor: Condor, tmp_path: Path) -> AsyncIterator[CondorPool]:
-    pool = await open_pool(tmp_path)
+def factory_from() -> int:
+    """Workers from which on a cluster is made bit by bit."""
+    return 2000
+
+
+@pytest.fixture
+async def pool(condor: Condor, tmp_path: Path, factory_from: int) -> AsyncIterator[CondorPool]:
+    pool = await open_pool(tmp_path, factory_from=factory_from)
     yield pool
     for placed in await pool.list_placed():
         await pool.remove(placed.cluster, grace_s=0)
     await pool.close()
 
 
-async def open_pool(folder: Path, name: str = "site", *, schedd: Schedd | None = None) -> CondorPool:
+async def open_pool(
+    folder: Path, name: str = "site", *, factory_from: int = 2000, schedd: Schedd | None = None
+) -> CondorPool:
     bundle = folder / "worker"
     bundle.touch()
     rules = Rules(
-        Policy(agent=folder.name, starts_max=2, factory_from=2000, materialized_max=50),
+        Policy(agent=folder.name, starts_max=2, factory_from=factory_from, materialized_max=50),
         Workers({}, bundle),
         HoldPolicy(holds_max=1, first_s=0.2, delay_s_max=0.2),
         truth_s=2.0,
@@ -92,8 +100,8 @@ async def test_a_hundred_thousand_workers_are_placed_at_once_and_all_of_them_wai
     assert (seen.counts, seen.n_left) == ({("REMOVED", None): 100_000}, 0)
 
 
+@pytest.mark.parametrize("factory_from", [3])
 async def test_a_factory_is_over_when_its_last_worker_has_ended(pool: CondorPool) -> None:
-    pool._rules.policy.__dict__["factory_from"] = 3
     cluster = await pool.submit(spec("true", n_workers=4, request=Request(memory_bytes=1 << 20)), tag="TF-few")
 
     seen = await wait_until(pool, cluster, lambda seen: not seen.n_left)
@@ -119,9 +127,8 @@ async def test_what_the_schedd_would_refuse_is_refused_in_words_and_nothing_is_l
     assert not await pool.list_placed()
 
 
+@pytest.mark.parametrize("factory_from", [1_000_000])
 async def test_more_procs_than_the_schedd_takes_are_refused_naming_its_settings(pool: CondorPool) -> None:
-    pool._rules.policy.__dict__["factory_from"] = 1_000_000
-
     with pytest.raises(RejectedError, match=r"n_workers 20001.*MAX_JOBS_PER_SUBMISSION.*MAX_JOBS_PER_OWNER"):
         await pool.submit(spec(n_workers=20_001), tag="TF-many")
 
@@ -282,6 +289,21 @@ async def test_what_the_log_does_not_tell_the_queue_and_the_history_do(pool: Con
 
     seen = await wait_until(pool, cluster, lambda seen: not seen.n_left)
     assert seen.counts == {("REMOVED", None): 2}
+
+
+async def test_a_hold_that_the_log_does_not_tell_the_queue_does_with_its_codes(
+    pool: CondorPool, tmp_path: Path
+) -> None:
+    cluster = await pool.submit(spec(n_workers=3), tag="TF-1")
+    await wait_until(pool, cluster, lambda seen: seen.counts == {("IDLE", None): 3})
+    log = tmp_path / "site" / "taskforces" / "TF-1" / "events.log"
+    log.unlink()
+    log.mkdir()
+
+    await Schedd().act(Action.HOLD, f"ClusterId == {cluster} && ProcId != 1", reason="lunch", code=5)
+
+    held = ("HELD: The user put the job on hold with condor_hold: 5 (unknown)", None)
+    await wait_until(pool, cluster, lambda seen: seen.counts == {held: 2, ("IDLE", None): 1})
 
 
 async def test_a_job_that_only_looks_like_ours_is_nobodys_cluster(pool: CondorPool, tmp_path: Path) -> None:

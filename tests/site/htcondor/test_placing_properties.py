@@ -6,6 +6,7 @@ The real pool over a schedd in memory, which keeps a queue, a history and the cl
 import asyncio
 import shutil
 import tempfile
+from array import array
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,10 @@ class FakeSchedd(Schedd):
     ) -> list[Ad]:
         self._ask()
         return [self._describe(number, one) for number, one in self._find(self._world.queue, constraint)]
+
+    async def query_numbers(self, constraint: str, attributes: Sequence[str]) -> "array[int]":
+        ads = await self.query(constraint, attributes)
+        return array("q", [int(ad.get(name, 0)) for ad in ads for name in attributes])
 
     async def history(
         self, constraint: str, attributes: Sequence[str], *, match: int = -1, since: str = ""

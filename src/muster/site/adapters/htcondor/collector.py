@@ -125,13 +125,7 @@ def look(attributes: frozenset[str]) -> tuple[PoolLook, frozenset[str]]:
     """The pool, and which attributes of slots were asked for in the end; blocks. Raises UnavailableError."""
     with _collector_errors():
         collector = htcondor2.Collector()
-        for _ in range(_DEPTH):
-            ads = collector.query(htcondor2.AdType.Startd, constraint=_NOT_DYNAMIC, projection=sorted(attributes))
-            slots = read_ads(ads)
-            further = _find_further(slots) - attributes
-            if not further:
-                break
-            attributes |= further
+        slots, attributes = _ask_slots(collector, attributes)
         pool = PoolLook(
             get_host(),
             slots,
@@ -140,6 +134,24 @@ def look(attributes: frozenset[str]) -> tuple[PoolLook, frozenset[str]]:
             read_ads(collector.query(htcondor2.AdType.Schedd, projection=list(_OF_SCHEDD))),
         )
         return pool, attributes
+
+
+def list_slots(attributes: Collection[str]) -> list[Values]:
+    """Slots, the dynamic ones within their partitionable ones, and what is asked of each; blocks. Raises UnavailableError."""
+    with _collector_errors():
+        return _ask_slots(htcondor2.Collector(), _OF_SLOT | frozenset(attributes))[0]
+
+
+def _ask_slots(collector: "htcondor2.Collector", attributes: frozenset[str]) -> tuple[list[Values], frozenset[str]]:
+    slots: list[Values] = []
+    for _ in range(_DEPTH):
+        ads = collector.query(htcondor2.AdType.Startd, constraint=_NOT_DYNAMIC, projection=sorted(attributes))
+        slots = [*read_ads(ads)]
+        further = _find_further(slots) - attributes
+        if not further:
+            break
+        attributes |= further
+    return slots, attributes
 
 
 def list_attributes() -> frozenset[str]:

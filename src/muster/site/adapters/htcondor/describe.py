@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from muster.domain import pool_defaults
 from muster.domain.errors import RejectedError
 from muster.site.adapters.htcondor.launcher import ALWAYS, FAILED
 from muster.site.ports.pool import ClusterSpec
@@ -43,11 +44,11 @@ class Policy:
     """
 
     agent: str
-    starts_max: int = 20
-    vacate_s: float = 600.0
-    lease_s: float = 2400.0
-    factory_from: int = 2000
-    materialized_max: int = 1000
+    starts_max: int = pool_defaults.STARTS_MAX
+    vacate_s: float = pool_defaults.VACATE_S
+    lease_s: float = pool_defaults.LEASE_S
+    factory_from: int = pool_defaults.FACTORY_FROM
+    materialized_max: int = pool_defaults.IDLE_MAX
     requirements: str = ""
     excluded_sites: Sequence[str] = ()
     accounting_group: str = ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from muster.domain.errors import UnavailableError
+from muster.site.adapters.htcondor.bindings import identify
 from muster.site.adapters.htcondor.describe import Policy, render_requirements
 from muster.site.adapters.htcondor.folder import PoolFolder
 from muster.site.adapters.htcondor.inquiry import (
@@ -19,6 +20,7 @@ from muster.site.adapters.htcondor.inquiry import (
     Access,
     Bindings,
     Inquiry,
+    NamedCluster,
     ScheddFacts,
     Slots,
     ask_bindings,
@@ -148,7 +150,45 @@ def _look_access(inquiry: Inquiry, bindings: Bindings, schedd: ScheddFacts, besi
         yield fault("submission", str(error), f"{fs_remedy}; or give the agent a token: {MAKE_ONE}")
         return
     yield judge_access(access, fs_remedy)
+    yield from _look_named(inquiry, beside)
     yield judge_log_folder(beside.directory, access, schedd, schedd_uid=_find_owner(bindings.address_file))
+
+
+def _look_named(inquiry: Inquiry, beside: Beside) -> Iterator[Check]:
+    try:
+        named = inquiry.list_named(beside.policy.agent)
+        _, users = identify(beside.schedd)
+    except UnavailableError as error:
+        yield warn("name", f"the queue does not say who has this agent's name: {error}", "ALLOW_READ of the schedd")
+        return
+    yield from judge_named(named, users, beside)
+
+
+def judge_named(named: Sequence[NamedCluster], users: Sequence[str], beside: Beside) -> Iterator[Check]:
+    """Has another agent this one's name?
+
+    Args:
+        named: clusters in the queue that say that they are of this agent.
+        users: as one of whom it submits.
+    """
+    agent, folder = beside.policy.agent, Path(os.path.realpath(beside.clusters))
+    others = sorted({one.user for one in named if one.user not in users})
+    ours = [one for one in named if one.user in users]
+    elsewhere = [one for one in ours if not Path(os.path.realpath(one.log)).is_relative_to(folder)]
+    if elsewhere:
+        places = ", ".join(sorted({str(Path(one.log).parent.parent) for one in elsewhere}))
+        yield warn(
+            "name",
+            f"{len(elsewhere)} of {len(ours)} clusters of an agent {agent!r} were placed from another folder: {places}",
+            "if another agent runs there, give it a name of its own (MUSTER_SITE_NAME): each takes the other's clusters for its own; "
+            "if this one ran there before, nothing is to be done",
+        )
+    if others:
+        yield warn(
+            "name",
+            f"{len(named) - len(ours)} clusters of {', '.join(others)} say that they are of an agent {agent!r}: they do not count",
+            "ask who submitted them; if it was this agent as somebody else, let it be that user again, or remove them (condor_rm)",
+        )
 
 
 @dataclass(frozen=True)

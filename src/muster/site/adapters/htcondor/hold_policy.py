@@ -6,9 +6,12 @@ Source of the codes: the manual of HTCondor 25, "Job ClassAd attributes", HoldRe
 from dataclasses import dataclass
 from enum import Enum
 
+from muster.domain import pool_defaults
 from muster.domain.backoff import next_delay
 
 BY_HAND, SPOOLING = 1, 16
+LEFT_CODES = frozenset({BY_HAND, SPOOLING})
+"""Somebody held it on purpose, and will release it."""
 PAUSED_SUBCODE, LACKING_SUBCODE = 78, 79
 """Subcodes of BY_HAND where the agent did it: it is down on purpose; files that a worker needs are lost (`lacking`)."""
 TIME_CODES = frozenset({46, 47})
@@ -32,9 +35,9 @@ class HoldPolicy:
         first_s, delay_s_max: the pause before it is released, the first time; doubled with each time, up to the other.
     """
 
-    holds_max: int = 20
-    first_s: float = 1.0
-    delay_s_max: float = 60.0
+    holds_max: int = pool_defaults.STARTS_MAX
+    first_s: float = pool_defaults.RESTART_S
+    delay_s_max: float = pool_defaults.RESTART_S_MAX
 
     def judge(self, *, code: int, n_holds: int, held_s: float) -> tuple[Verdict, float]:
         """What is to be done, and in how many seconds.
@@ -44,7 +47,7 @@ class HoldPolicy:
             n_holds: times that it was held, this one too.
             held_s: since when.
         """
-        if code in (BY_HAND, SPOOLING):
+        if code in LEFT_CODES:
             return Verdict.LEAVE, 0.0
         if code in TIME_CODES:
             return Verdict.RELEASE, 0.0

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import classad2
 import htcondor2
 
 from muster.domain.errors import UnavailableError
-from muster.site.adapters.htcondor.bindings import schedd_errors
+from muster.site.adapters.htcondor.bindings import check_expression, schedd_errors
+from muster.site.adapters.htcondor.classads import Expression, Values
+from muster.site.adapters.htcondor.collector import list_slots
+from muster.site.adapters.htcondor.describe import AGENT, quote
+from muster.site.adapters.htcondor.matching import list_slot_attributes, match, widen
 
 T = TypeVar("T")
 
@@ -58,6 +61,15 @@ class Access:
     identity: str
     method: str
     is_allowed: bool
+
+
+@dataclass(frozen=True)
+class NamedCluster:
+    """A cluster in the queue that says that it is an agent's. `user`: who submitted it."""
+
+    cluster: int
+    log: str
+    user: str
 
 
 @dataclass(frozen=True)
@@ -154,42 +166,46 @@ class Inquiry:
 
         return self._ask("limits", ask)
 
+    def list_named(self, agent: str) -> Sequence[NamedCluster]:
+        """Clusters in the queue that say that they are of an agent of this name, whoever submitted them."""
+
+        def ask() -> Sequence[NamedCluster]:
+            asked = f"{AGENT} == {quote(agent)} && ProcId =?= undefined"
+            names = ["ClusterId", "UserLog", "User"]
+            told = htcondor2.Schedd(self._ad).query(asked, names, opts=htcondor2.QueryOpt.IncludeClusterAd)
+            return [
+                NamedCluster(int(ad["ClusterId"]), str(ad.get("UserLog", "")), str(ad.get("User", ""))) for ad in told
+            ]
+
+        return self._ask("query", ask)
+
     def count_slots(self, requirements: str) -> Slots:
-        """`requirements`: a ClassAd expression of the slot's own attributes, with or without TARGET before them."""
-
-        def ask() -> Slots:
-            return count_slots(_list_slots(), requirements)
-
-        return self._ask("slots", ask)
+        """`requirements`: a ClassAd expression of a job, of which slots' attributes are those that it does not have itself."""
+        asked = list_slot_attributes({}, [requirements])
+        return count_slots(list_slots(asked | {name.lower() for name in _RUNTIMES}), requirements)
 
     def _ask(self, what: str, ask: Callable[[], T]) -> T:
         with schedd_errors(what, self._name):
             return ask()
 
 
-def count_slots(ads: Sequence[Any], requirements: str) -> Slots:
-    """Count ads of slots. Raises ValueError for what is no expression."""
-    try:
-        wanted = classad2.ExprTree(requirements)
-    except classad2.ClassAdException as error:
-        raise ValueError(str(error)) from error
-    # What no prefix says whose it is is the slot's, as TARGET is; an ad cannot be both sides of one match.
-    fitting = [ad for ad in ads if wanted.eval(ad, classad2.ClassAd(str(ad))) is True]
+def count_slots(slots: Sequence[Values], requirements: str) -> Slots:
+    """Count slots as the explanation of waiting workers does: each by all that it has. Raises ValueError for what is no expression."""
+    if (fault := check_expression(requirements)) is not None:
+        raise ValueError(fault)
+    matching = match({"requirements": Expression(requirements)}, slots, operators=requirements, sites=())
+    fitting = matching.pick(matching.fits)
     return Slots(
-        len(ads),
-        sum(map(_count_cpus, ads)),
+        len(slots),
+        _count_cpus(slots),
         len(fitting),
-        sum(map(_count_cpus, fitting)),
-        {name: sum(ad.get(name) is True for ad in ads) for name in _RUNTIMES},
+        _count_cpus(fitting),
+        {name: sum(slot.get(name.lower()) is True for slot in slots) for name in _RUNTIMES},
     )
 
 
-def _list_slots() -> list[Any]:
-    return list(htcondor2.Collector().query(htcondor2.AdType.Startd, 'SlotType =!= "Dynamic"'))
-
-
-def _count_cpus(ad: Any) -> int:
-    return _read_count(ad.get("TotalSlotCpus", ad.get("Cpus"))) or 0
+def _count_cpus(slots: Sequence[Values]) -> int:
+    return sum(_read_count(widen(slot).get("cpus")) or 0 for slot in slots)
 
 
 def _read_count(value: object) -> int | None:

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from muster.domain import pool_defaults
 from muster.site.adapters.durable import TEMPORARY, disk_errors
 from muster.site.adapters.htcondor.folder import PoolFolder
 from muster.site.adapters.log_ends import PACKED
@@ -36,9 +37,9 @@ class KeepingRules:
         bytes_max: of all together; the oldest go first.
     """
 
-    packed_after_s: float = 86_400.0
-    kept_s: float = 10 * 86_400.0
-    bytes_max: int = 1 << 30
+    packed_after_s: float = pool_defaults.PACKED_AFTER_S
+    kept_s: float = pool_defaults.KEPT_S
+    bytes_max: int = pool_defaults.KEPT_MIB << 20
 
 
 @dataclass(frozen=True)

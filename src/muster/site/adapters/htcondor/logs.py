@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from muster.site.adapters.htcondor.event_log.events import COMPLETED, ENDED, HEL
 from muster.site.adapters.htcondor.event_log.log_reader import LogReader
 from muster.site.adapters.htcondor.event_log.proc_entries import read_exit
 from muster.site.adapters.htcondor.event_log.statuses import ClusterReport, look_at
-from muster.site.adapters.htcondor.queue import JobStatus, ProcAd
+from muster.site.adapters.htcondor.queue import JobStatus, ProcAd, QueuedProcs, read_row
 from muster.site.ports.pool import Observation, PilotStatus, ProcState
 
 log = structlog.get_logger("muster.site")
@@ -161,7 +161,7 @@ class Logs:
         with self._lock:
             followed = self._followed.get(cluster)
             tally = None if followed is None else followed.find_tally(cluster)
-            return None if followed is None or tally is None else look_at(tally, followed.reader.clock)
+            return None if followed is None or tally is None else look_at(tally)
 
     def observe(
         self, cluster: int, *, n_workers: int, gone_at: float | None, given_up: Mapping[str, int]
@@ -201,16 +201,15 @@ class Logs:
         tally = self._followed[cluster].find_tally(cluster)
         if tally is None:
             return
-        for index, state in enumerate(tally.states):
-            if state != COMPLETED or tally.words[index]:
-                continue
-            exit_code, signal = read_exit(tally.exits[index])
+        for (how, has_error), count in tally.silent.items():
+            exit_code, signal = read_exit(how)
             is_well = exit_code == 0
-            counts[ProcState.COMPLETED, None] -= 1
-            counts[ProcState.COMPLETED, PilotStatus.DONE if is_well else PilotStatus.FATAL] += 1
-            if not is_well and not tally.errors[index]:
-                how = f"with status {exit_code}" if signal is None else f"by signal {signal}"
-                errors[f"worker ended {how}"] += 1
+            counts[ProcState.COMPLETED, None] -= count
+            counts[ProcState.COMPLETED, PilotStatus.DONE if is_well else PilotStatus.FATAL] += count
+            if not is_well and not has_error:
+                errors[f"worker ended {f'with status {exit_code}' if signal is None else f'by signal {signal}'}"] += (
+                    count
+                )
 
     def list_holding(self) -> list[int]:
         """Clusters of which procs are held."""
@@ -261,13 +260,11 @@ class Logs:
                 proc for proc, index in found if (with_unseen if index is None else tally.states[index] not in ENDED)
             ]
 
-    def correct(
-        self, cluster: int, queued: Mapping[int, ProcAd], ended: Mapping[int, ProcAd], lost: Sequence[int]
-    ) -> bool:
+    def correct(self, cluster: int, queued: QueuedProcs, ended: Mapping[int, ProcAd], lost: Sequence[int]) -> bool:
         """Let a cluster's procs be as queue and history say, where the log says something else. Was anything changed?
 
         Args:
-            queued: those in the queue, by number. ended: those in the history that the log thinks are left.
+            queued: those in the queue. ended: those in the history that the log thinks are left.
             lost: those of which neither knows, and that are over.
         """
         now = self._now()
@@ -277,9 +274,9 @@ class Logs:
             tally = followed.find_tally(cluster)
             corrections = {proc: _read_ended(ad) for proc, ad in ended.items()}
             corrections |= {proc: Correction(REMOVED, now, ended_at=now) for proc in lost if proc not in ended}
-            for proc, ad in queued.items():
-                if (known := _read_queued(ad, now)) is not None and not _is_so(tally, proc, known):
-                    corrections[proc] = known
+            for ad in _list_differing(tally, queued):
+                if (known := _read_queued(ad, now)) is not None:
+                    corrections[ad.proc] = known
             for proc, correction in corrections.items():
                 with contextlib.suppress(ValueError):  # one that this cluster cannot have
                     followed.reader.correct(cluster, proc, correction)
@@ -326,8 +323,10 @@ def _read_queued(ad: ProcAd, now: float) -> Correction | None:
     return Correction(_STATES[ad.status], at, hold=ad.hold[1:] if ad.status is JobStatus.HELD else (0, 0))
 
 
-def _is_so(tally: ClusterTally | None, proc: int, known: Correction) -> bool:
-    index = None if tally is None else tally.find_index(proc)
-    if tally is None or index is None:
-        return False
-    return tally.read_state(tally.states[index])[0] == known.state
+def _list_differing(tally: ClusterTally | None, queued: QueuedProcs) -> Iterator[ProcAd]:
+    """Those of which the log says something else, or nothing."""
+    states = {int(status): state for status, state in _STATES.items()}  # an enum's members take long to get at
+    for row in queued.list_rows():
+        index = None if tally is None else tally.find_index(row[0])
+        if tally is None or index is None or tally.read_state(tally.states[index])[0] != states.get(row[1]):
+            yield read_row(row)

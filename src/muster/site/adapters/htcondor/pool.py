@@ -197,7 +197,7 @@ class CondorPool:
             self._is_resumed = await resume(self._schedd, self._agent)
         held = [one for one in self._logs.list_holding() if one in self._tags]
         holding = [one for one in held if not await self._elsewhere.has(self._get(one))]
-        self._given_up += await self._held.tend(holding)
+        self._given_up += await self._held.tend({one: self._get(one).asked.n_workers for one in holding})
         while self._given_up:
             await self._note_given_up(self._given_up[0])
             del self._given_up[0]  # noted: where the disk is full it is tried again

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from muster.domain import pool_defaults
 from muster.site.adapters.htcondor.describe import Policy
 from muster.site.adapters.htcondor.folder import Workers
 from muster.site.adapters.htcondor.hold_policy import HoldPolicy
@@ -24,4 +25,4 @@ class Rules:
     workers: Workers
     holds: HoldPolicy = field(default_factory=HoldPolicy)
     keeping: KeepingRules = field(default_factory=KeepingRules)
-    truth_s: float = 300.0
+    truth_s: float = pool_defaults.TRUTH_S

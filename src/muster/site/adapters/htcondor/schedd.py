@@ -1,5 +1,6 @@
 """How is the schedd asked? By calls that park only their caller; plain values and our errors come out."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -78,6 +79,16 @@ class Schedd:
         """Ads of the queue. `factories`: those of clusters too that make their procs as they go; they have no ProcId."""
         asked = (self.name, constraint, list(attributes), limit, factories)
         return list(await call_beside(bindings.query, *asked, limiter=self._limiter))
+
+    async def query_numbers(self, constraint: str, attributes: Sequence[str]) -> "array[int]":
+        """Attributes of many procs that are whole numbers, one proc after the other, in this order; 0 where one has none.
+
+        They come as bytes, in which nobody has to look for them.
+        """
+        asked = (self.name, constraint, list(attributes))
+        numbers = array("q")
+        numbers.frombytes(await call_beside(bindings.query_numbers, *asked, limiter=self._limiter))
+        return numbers
 
     async def find_whole(self, constraint: str) -> Values | None:
         """The whole ad of one proc that meets the constraint, expressions too."""

@@ -25,10 +25,15 @@ class Outcome:
 
 async def compare(schedd: Schedd, logs: Logs, cluster: int, tag: str, *, n_workers: int) -> Outcome:
     """Correct what the log has not told. Raises UnavailableError: nothing was corrected that is not so."""
-    queued = {one.proc: one for one in await list_procs(schedd, cluster, tag)}
-    is_gone = not queued and not await has_cluster(schedd, cluster, tag)
+    queued = await list_procs(schedd, cluster, tag)
+    is_gone = not queued.numbers and not await has_cluster(schedd, cluster, tag)
     is_news = await anyio.to_thread.run_sync(logs.read, cluster)
-    missing = [proc for proc in logs.list_left(cluster, n_workers=n_workers, with_unseen=is_gone) if proc not in queued]
+
+    def find_missing() -> list[int]:
+        left = logs.list_left(cluster, n_workers=n_workers, with_unseen=is_gone)
+        return [proc for proc in left if proc not in queued.numbers]
+
+    missing = await anyio.to_thread.run_sync(find_missing)
     ended: Mapping[int, ProcAd] = {}
     if missing:
         ended = {one.proc: one for one in await list_ended_procs(schedd, cluster, tag, match=n_workers)}

@@ -3,6 +3,7 @@
 import signal
 from dataclasses import dataclass
 
+from muster.domain import pool_defaults
 from muster.domain.backoff import next_delay
 
 TEXT_MAX = 300
@@ -18,10 +19,10 @@ class RestartPolicy:
         healthy_s: a worker that ran that long, or that handed in an attempt, does not count as failed in a row.
     """
 
-    starts_max: int = 5
-    first_s: float = 1.0
-    delay_s_max: float = 60.0
-    healthy_s: float = 60.0
+    starts_max: int = pool_defaults.STARTS_MAX
+    first_s: float = pool_defaults.RESTART_S
+    delay_s_max: float = pool_defaults.RESTART_S_MAX
+    healthy_s: float = pool_defaults.HEALTHY_S
 
 
 @dataclass(frozen=True)

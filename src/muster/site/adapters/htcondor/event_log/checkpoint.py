@@ -23,9 +23,9 @@ from muster.site.adapters.htcondor.event_log.log_tally import DamageReport, LogT
 from muster.site.adapters.htcondor.event_log.proc_entries import FIELDS
 from muster.site.adapters.htcondor.event_log.split import Damage
 
-_MAGIC = f"muster event log 1 {sys.byteorder}\n".encode()
+_MAGIC = f"muster event log 2 {sys.byteorder}\n".encode()
+_KIND = b"muster event log "
 _DIGEST_BYTES = 32
-_EVENT_BYTES = 128  # of the last event the header is enough
 
 log = structlog.get_logger("muster.site")
 
@@ -50,13 +50,10 @@ class SavedCluster(msgspec.Struct, array_like=True, frozen=True, gc=False):
     in_line: int
     limit: int | None
     ended_at: float | None
-    last_event: bytes
     is_factory: bool
     removed_at: float | None
-    completion: str | None
     paused: str | None
     numbers: dict[str, int]
-    hold_numbers: list[tuple[int, int, int]]
     phases: bytes
     counts: dict[int, int]
     pilot_words: list[str | None]
@@ -67,6 +64,7 @@ class SavedCluster(msgspec.Struct, array_like=True, frozen=True, gc=False):
     apart: dict[int, int]
     corrected: dict[int, tuple[float, bool]]
     entries: list[bytes]
+    silent: list[tuple[int, bool, int]]
 
 
 class Saved(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -74,7 +72,6 @@ class Saved(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     files: list[SavedFile]
     clusters: list[SavedCluster]
-    numbers: dict[int, int]
     damage: tuple[int, int, list[tuple[int, int, str]]]
     changed: list[int]
 
@@ -88,7 +85,6 @@ def save(path: Path, files: Sequence[LogFile], tally: LogTally, *, sync: bool) -
         Saved(
             files=[SavedFile(file.inode, file.offset, file.head, file.mark) for file in files],
             clusters=[_dump(one) for one in tally.clusters.values()],
-            numbers=dict(tally.numbers),
             damage=(damage.count, damage.size_bytes, [(one.offset, one.size_bytes, one.why) for one in damage.first]),
             changed=[one.cluster for one in tally.changed],
         )
@@ -107,6 +103,9 @@ def load(path: Path) -> Saved | None:
         return None
     begin = len(_MAGIC) + _DIGEST_BYTES
     digest, payload = content[len(_MAGIC) : begin], content[begin:]
+    if not content.startswith(_MAGIC) and content.startswith(_KIND):
+        log.warning("a checkpoint is of another form, the log is read again", path=str(path))
+        return None
     if not content.startswith(_MAGIC) or hashlib.sha256(payload).digest() != digest:
         log.warning("a checkpoint is damaged, the log is read again", path=str(path))
         return None
@@ -123,7 +122,6 @@ def restore_tally(saved: Saved, tally: LogTally) -> None:
     with _no_collection():
         for one in saved.clusters:
             tally.add(_restore(one))
-    tally.numbers.update(saved.numbers)
     count, size_bytes, first = saved.damage
     tally.damage = DamageReport(count, size_bytes, [Damage(*one) for one in first])
     tally.changed.update(tally.clusters.values())  # what was told before is not known
@@ -151,13 +149,10 @@ def _dump(tally: ClusterTally) -> SavedCluster:
         in_line=tally.in_line,
         limit=tally.limit,
         ended_at=tally.ended_at,
-        last_event=tally.last_event[:_EVENT_BYTES],
         is_factory=tally.is_factory,
         removed_at=tally.removed_at,
-        completion=tally.completion,
         paused=tally.paused,
         numbers=dict(tally.numbers),
-        hold_numbers=[(code, subcode, count) for (code, subcode), count in tally.hold_numbers.items()],
         phases=tally.phases.tobytes(),
         counts={key: count for key, count in tally.counts.items() if count},
         pilot_words=tally.pilot_words,
@@ -168,6 +163,7 @@ def _dump(tally: ClusterTally) -> SavedCluster:
         apart=tally.apart,
         corrected=tally.corrected,
         entries=[getattr(tally, name).tobytes() for name in FIELDS],
+        silent=[(how, has_error, count) for (how, has_error), count in tally.silent.items() if count],
     )
 
 
@@ -177,11 +173,10 @@ def _restore(saved: SavedCluster) -> ClusterTally:
     tally.ads_to_ask = saved.ads_to_ask
     tally.n_procs, tally.n_ended = saved.n_procs, saved.n_ended
     tally.in_line, tally.limit = saved.in_line, saved.limit
-    tally.ended_at, tally.last_event = saved.ended_at, saved.last_event
+    tally.ended_at = saved.ended_at
     tally.is_factory, tally.removed_at = saved.is_factory, saved.removed_at
-    tally.completion, tally.paused = saved.completion, saved.paused
+    tally.paused = saved.paused
     tally.numbers.update(saved.numbers)
-    tally.hold_numbers = Counter({(code, subcode): count for code, subcode, count in saved.hold_numbers})
     tally.phases = array("q", saved.phases)
     tally.counts = saved.counts
     tally.pilot_words, tally.word_slots = saved.pilot_words, saved.word_slots
@@ -193,4 +188,5 @@ def _restore(saved: SavedCluster) -> ClusterTally:
     for name, entries in zip(FIELDS, saved.entries, strict=True):
         getattr(tally, name).frombytes(entries)
     tally.size = len(tally.states)
+    tally.silent = Counter({one[:2]: one[2] for one in saved.silent})
     return tally

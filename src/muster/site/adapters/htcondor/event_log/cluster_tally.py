@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from muster.site.adapters.htcondor.event_log.counted import NONE, OTHER_TEXT, CountedTexts
 from muster.site.adapters.htcondor.event_log.events import (
+    COMPLETED,
     ENDED,
     HELD,
     IDLE,
@@ -77,7 +78,7 @@ class ClusterTally(ProcEntries):
         numbers: how often what happened: starts, evictions, ...
         n_procs: procs heard of; `n_ended` of them ended for good.
         ended_at: the latest end, seconds since the epoch.
-        last_event: the last event that changed anything, from its header on.
+        silent: how (as in `exits`) procs ended by themselves whose pilot never said a word, and whether it named an error → procs.
     """
 
     def __init__(self, cluster: int) -> None:
@@ -87,15 +88,13 @@ class ClusterTally(ProcEntries):
         self.n_procs = 0
         self.n_ended = 0
         self.ended_at: float | None = None
-        self.last_event = b""
         self.is_factory = False
         self.removed_at: float | None = None  # cluster removed
-        self.completion: str | None = None
         self.paused: str | None = None  # why no more procs are made
         self.numbers = dict.fromkeys(HAPPENINGS, 0)
-        self.hold_numbers: Counter[tuple[int, int]] = Counter()  # holds so far
         self.phases = array("q", [0] * len(PHASES))
         self.counts: dict[int, int] = {}
+        self.silent: Counter[tuple[int, bool]] = Counter()
         self.pilot_words: list[str | None] = [None]
         self.word_slots: dict[bytes, int] = {}
         self.holds: list[tuple[int, int]] = []
@@ -139,6 +138,8 @@ class ClusterTally(ProcEntries):
             counts[old << 16 | word] -= 1
             if old in ENDED:
                 self.n_ended -= 1
+                if old == COMPLETED:
+                    self._count_silent(index, -1)
         else:
             self.n_procs += 1
         if new:
@@ -146,6 +147,8 @@ class ClusterTally(ProcEntries):
             counts[key] = counts.get(key, 0) + 1
             if new in ENDED:
                 self.n_ended += 1
+                if new == COMPLETED:
+                    self._count_silent(index, 1)
         else:
             self.n_procs -= 1
         self.states[index] = new
@@ -212,10 +215,16 @@ class ClusterTally(ProcEntries):
 
     def end(self, index: int, number: Number, *, ended_at: float, how: int) -> None:
         """A proc ended; `how` as in `exits`. Only the first end counts."""
-        if self.move(index, number):
-            self.exits[index] = how
-            if self.ended_at is None or ended_at > self.ended_at:
-                self.ended_at = ended_at
+        if self.states[index] in ENDED:
+            return
+        self.exits[index] = how
+        self.move(index, number)
+        if self.ended_at is None or ended_at > self.ended_at:
+            self.ended_at = ended_at
+
+    def _count_silent(self, index: int, more: int) -> None:
+        if not self.words[index]:
+            self.silent[self.exits[index], self.errors[index] != NONE] += more
 
     def say(self, index: int, value: bytes, text: str) -> None:
         """The pilot of a proc named its status, as bytes of the log and as text. After the end nothing is heard."""
@@ -249,8 +258,13 @@ class ClusterTally(ProcEntries):
 
     def forget_values(self, index: int) -> None:
         """What the pilot of a proc said holds no more."""
+        is_completed = self.states[index] == COMPLETED
+        if is_completed:
+            self._count_silent(index, -1)
         self.error_texts.leave(self.errors[index])
         self.errors[index] = NONE
+        if is_completed:
+            self._count_silent(index, 1)
         if self.words[index]:
             self.set_word(index, 0)
 
@@ -313,8 +327,8 @@ class ClusterTally(ProcEntries):
         if known.state == HELD:
             self.hold(index, known.hold)
         elif is_end:
-            self.become(index, known.state)
             self.exits[index] = exit_of(known.exit_code, known.signal)
+            self.become(index, known.state)
             self.ended_at = max(known.at if known.ended_at is None else known.ended_at, self.ended_at or -math.inf)
         else:
             self.become(index, known.state)

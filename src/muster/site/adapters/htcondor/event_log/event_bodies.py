@@ -41,7 +41,6 @@ _EXECUTING, _ENDED_WELL = (
 )
 _HOST = re.compile(rb"<[^>]*?\balias=([^&>\s]+)|<([^?>\s]+)|(\S+)")
 _SITE = re.compile(rb'\n\s*\w*Site\w* *= *"([^"\n]+)"')
-_COMPLETION = re.compile(rb"items?\.\s+(\w+)")
 _IMAGE_SIZE = b"Image size of job updated: "
 _STATUS_BYTES = len(chirps.PREFIX) + len(b"Status:")
 _STATUS, _ERROR = chirps.PREFIX + b"Status:", chirps.PREFIX + b"Error:"
@@ -180,7 +179,6 @@ def take_held(tally: ClusterTally, index: int, event: bytes, at: int, _: LogCloc
     codes = _HOLD.findall(event, at)  # the last line that looks so: the reason, before it, may be anything
     reason = (int(codes[-1][0]), int(codes[-1][1])) if codes else (0, 0)
     if tally.hold(index, reason):
-        tally.hold_numbers[reason] += 1
         tally.excuse_start(index)
 
 
@@ -271,10 +269,8 @@ def take_cluster_submit(tally: ClusterTally, _index: int, event: bytes, at: int,
 
 def take_cluster_remove(tally: ClusterTally, _index: int, event: bytes, at: int, clock: LogClock) -> None:
     _check(event, at, _CLUSTER_REMOVE)
-    match = _COMPLETION.search(event, at)
     tally.is_factory = True
     tally.removed_at = clock.read(event, at)
-    tally.completion = _text(match[1]) if match else None
 
 
 def take_factory_paused(tally: ClusterTally, _index: int, event: bytes, at: int, _: LogClock) -> None:

@@ -109,19 +109,9 @@ class LogReader:
         return self._tally.clusters
 
     @property
-    def numbers(self) -> Mapping[int, int]:
-        """How many events were read, by number."""
-        return self._tally.numbers
-
-    @property
     def damage(self) -> DamageReport:
         """What was passed over."""
         return self._tally.damage
-
-    @property
-    def n_files(self) -> int:
-        """How many files are read: one, none before there is any, more after the path became another file."""
-        return len(self._files)
 
     def take_changes(self) -> frozenset[int]:
         """Numbers of the clusters that something happened to since the last call."""
@@ -134,10 +124,6 @@ class LogReader:
     def correct(self, cluster: int, proc: int, known: Correction) -> None:
         """Take over what the queue or the history says of a proc, see `ClusterTally.correct`. Raises ValueError."""
         self._tally.correct(cluster, proc, known)
-
-    def forget(self, cluster: int) -> None:
-        """Drop what is kept of a cluster."""
-        self._tally.forget(cluster)
 
     def settle(self) -> None:
         """Nobody writes into older files any more: read what they have, and let them go."""

@@ -1,7 +1,6 @@
 """What do the events of a log come to? Each is handed to the tally of its cluster; most are passed over without a closer look."""
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally, Correction
@@ -54,14 +53,12 @@ class LogTally:
 
     Attributes:
         clusters: by number.
-        numbers: how many events there were of each number, also of those that mean nothing here.
         changed: clusters that something happened to since this was last emptied.
     """
 
     def __init__(self, clock: LogClock) -> None:
         self.clock = clock
         self.clusters: dict[int, ClusterTally] = {}
-        self.numbers: Counter[int] = Counter()
         self.damage = DamageReport()
         self.changed: set[ClusterTally] = set()
         self._known: dict[bytes, tuple[ClusterTally, int]] = {}  # by id, of procs met lately
@@ -72,7 +69,7 @@ class LogTally:
     def take_block(self, block: Block, begin: int) -> None:
         """Count the events of a block, which begins at a byte of its file."""
         takes, known, clock = self._takes, self._known, self.clock
-        last: dict[ClusterTally, bytes] = {}
+        changed = self.changed
         id_end, text_after = _find_places(block)
         name_at, name_end = text_after + CHIRP_AT, text_after + CHIRP_END
         for code, event in zip(block.codes, block.events, strict=True):
@@ -93,12 +90,11 @@ class LogTally:
                     take = self._reconsider(take, tally, index, code, event)
                 take(tally, index, event, close + text_after, clock)
                 if take is not pass_over:
-                    last[tally] = event
+                    changed.add(tally)
             except (ValueError, IndexError) as error:
-                self._date(last)
-                self._take_rest(block, code, event, begin, str(error))
-        self._date(last)
-        self._count(block, begin)
+                self._take_rest(block, event, begin, str(error))
+        for damage in block.damage:
+            self.damage.add(replace(damage, offset=begin + damage.offset))
 
     def rest(self) -> None:
         """No more blocks for now: let go of what only makes the next one faster."""
@@ -138,27 +134,11 @@ class LogTally:
         anew._limits = self._limits
         return anew
 
-    def forget(self, cluster: int) -> None:
-        """Drop a cluster. Another event of it would make it anew."""
-        self._limits.pop(cluster, None)
-        self._known.clear()
-        tally = self.clusters.pop(cluster, None)
-        if tally is not None:
-            self.changed.discard(tally)
-            self._ask_no_more(tally)
-
-    def _date(self, last: dict[ClusterTally, bytes]) -> None:
-        for tally, event in last.items():
-            tally.last_event = event
-        self.changed.update(last)
-        last.clear()
-
-    def _take_rest(self, block: Block, code: bytes, event: bytes, begin: int, why: str) -> None:
+    def _take_rest(self, block: Block, event: bytes, begin: int, why: str) -> None:
         """An event is not what it should be, or its time is not as long as that of the first one."""
         begin += block.offset_of(event)
         rest = split_damaged([event])
         if rest.events and (rest.events[0] is not event or len(block.events) > 1):
-            block.numbers[code] -= 1
             self.take_block(
                 rest, begin
             )  # there was another event behind one that was cut off before its text; or this one alone
@@ -213,13 +193,6 @@ class LogTally:
             tally.ads_to_ask -= 1
         if tally.taskforce is not None or not tally.ads_to_ask:
             self._ask_no_more(tally)
-
-    def _count(self, block: Block, begin: int) -> None:
-        for code, count in block.numbers.items():
-            self.numbers[int(code[:3])] += count
-        self.numbers.update(block.unknown)
-        for damage in block.damage:
-            self.damage.add(replace(damage, offset=begin + damage.offset))
 
 
 def _find_places(block: Block) -> tuple[int, int]:

@@ -11,7 +11,6 @@ from typing import TypeVar
 from muster.site.adapters.htcondor.event_log.cluster_tally import ClusterTally
 from muster.site.adapters.htcondor.event_log.events import PHASES
 from muster.site.adapters.htcondor.event_log.hold_reasons import render_hold, render_status
-from muster.site.adapters.htcondor.event_log.times import LogClock
 
 TOP_ERRORS = 10
 
@@ -25,43 +24,35 @@ class ClusterReport:
     """One look at a cluster.
 
     Args:
-        taskforce: uuid, from the notes of the submission or the job ad.
         n_procs: heard of so far; `n_left` of them have not ended for good.
-        ended_at: the latest end of a proc, seconds since the epoch; `last_event_at`: the latest event that was counted.
+        ended_at: the latest end of a proc, seconds since the epoch.
         statuses: (status, what the pilot said last, or None) → procs. Held procs have a status for each reason.
         errors: the most common error texts → procs.
         states: HTCondor's state → procs.
-        holds: reason → procs held for it now; `holds_so_far`: reason → holds.
+        holds: reason → procs held for it now.
         hosts, sites: machine, site → procs there now.
         phases: step of the file transfer → procs that are in it now.
         numbers: what happened → how often: starts, restarts, evictions (by a removal is none), shadow exceptions, disconnects,
             reconnect failures, suspensions, remote errors, failed starts; `disconnected`: how many procs are now.
-        is_factory: HTCondor makes the procs one after another; `paused`: why it makes none now.
-        removed_at: when a factory was done with, seconds since the epoch; `completion`: HTCondor's word for how.
+        paused: why HTCondor makes no more of a factory's procs now.
     """
 
     cluster: int
-    taskforce: str | None
     n_procs: int
     n_left: int
     ended_at: float | None
-    last_event_at: float | None
     statuses: Mapping[tuple[str, str | None], int]
     errors: Errors
     states: Mapping[int, int]
     holds: Mapping[str, int]
-    holds_so_far: Mapping[str, int]
     hosts: Mapping[str, int]
     sites: Mapping[str, int]
     phases: Mapping[str, int]
     numbers: Mapping[str, int]
-    is_factory: bool
     paused: str | None
-    removed_at: float | None
-    completion: str | None
 
 
-def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
+def look_at(tally: ClusterTally) -> ClusterReport:
     """The counts of a cluster as they are now. Costs as much as there are distinct statuses, errors and machines."""
     statuses: dict[tuple[str, str | None], int] = {}
     states: dict[int, int] = {}
@@ -81,24 +72,18 @@ def look_at(tally: ClusterTally, clock: LogClock) -> ClusterReport:
         _add(sites, site or host, count)
     return ClusterReport(
         cluster=tally.cluster,
-        taskforce=tally.taskforce,
         n_procs=tally.n_procs,
         n_left=tally.n_procs - tally.n_ended,
         ended_at=tally.ended_at,
-        last_event_at=_read_time(tally.last_event, clock),
         statuses=statuses,
         errors=_find_top_errors(tally),
         states=states,
         holds=holds,
-        holds_so_far=_sum_holds(tally),
         hosts=hosts,
         sites=sites,
         phases={name: count for name, count in zip(PHASES, tally.phases, strict=True) if name and count},
         numbers={name: count for name, count in tally.numbers.items() if count},
-        is_factory=tally.is_factory,
         paused=tally.paused,
-        removed_at=tally.removed_at,
-        completion=tally.completion,
     )
 
 
@@ -109,17 +94,3 @@ def _add(counts: dict[_Key, int], key: _Key, count: int) -> None:
 def _find_top_errors(tally: ClusterTally) -> Errors:
     counts = sorted(tally.error_texts.items(), key=lambda item: -item[1])[:TOP_ERRORS]
     return {text.decode(): count for text, count in counts}
-
-
-def _sum_holds(tally: ClusterTally) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for reason, count in tally.hold_numbers.items():
-        _add(sums, render_hold(*reason), count)
-    return sums
-
-
-def _read_time(event: bytes, clock: LogClock) -> float | None:
-    try:
-        return clock.read(event)
-    except ValueError:
-        return None
