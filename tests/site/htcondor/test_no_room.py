@@ -4,6 +4,7 @@ The kernel refuses to make any file of this process longer, as a full disk does.
 """
 
 import resource
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from muster.site.adapters.htcondor.hold_policy import HoldPolicy
 from muster.site.adapters.htcondor.logs import Logs
 from muster.site.adapters.htcondor.pool import CondorPool
 from muster.site.adapters.htcondor.rules import Rules
-from muster.site.adapters.htcondor.schedd import Acted, Action, Ad, Schedd
+from muster.site.adapters.htcondor.schedd import Account, Acted, Action, Ad, Schedd
 from muster.site.ports.pool import ClusterSpec
 
 CLUSTER, WHY = 7, "worker ended with status 1"
@@ -41,6 +42,12 @@ class OneHeld(Schedd):
         super().__init__()
         self.is_there = True
 
+    async def identify(self) -> Account:
+        return Account("ap", ("me@here",))
+
+    async def query_numbers(self, constraint: str, attributes: Sequence[str]) -> "array[int]":
+        return array("q", [0, 5, 3, 77, 0] if self.is_there else [])
+
     async def submit(self, description: Mapping[str, str], *, count: int) -> int:
         Path(description["log"]).write_bytes(submit() + execute() + held(code=3, subcode=77, reason=WHY))  # noqa: ASYNC240
         return CLUSTER
@@ -58,7 +65,7 @@ class OneHeld(Schedd):
     ) -> list[Ad]:
         return []
 
-    async def act(self, action: Action, constraint: str, *, reason: str) -> Acted:
+    async def act(self, action: Action, constraint: str, *, reason: str, code: int = 0) -> Acted:
         if action is Action.REMOVE:
             self.is_there = False
         return Acted(1, 0, 0)
