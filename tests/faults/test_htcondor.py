@@ -76,7 +76,7 @@ def the_service_is_away(scene: Scene) -> None:
     cluster = scene.cluster
     scene.stack.kill("serve")
     scene.condor.run("condor_hold", cluster)
-    wait_for(lambda: scene.list_states() == {"5": WORKERS}, "they are held")
+    wait_for(lambda: scene.list_states(cluster) == {"5": WORKERS}, "they are held")
     wait_for(lambda: not scene.condor.find_daemons("condor_shadow"), "they are off their machines")
     scene.condor.run("condor_release", cluster)
     scene.stack.start_serve()

@@ -55,10 +55,10 @@ class Scene:
         """How many procs are in which state, as the service was told."""
         return {state: sum(pilots.values()) for state, pilots in self.taskforce.compound_statuses.items()}
 
-    def list_states(self) -> dict[str, int]:
-        """JobStatus → procs in the queue; nothing while the schedd does not answer."""
+    def list_states(self, cluster: str = "") -> dict[str, int]:
+        """JobStatus → procs in the queue; nothing while the schedd does not answer. `cluster`: asked of the service, if left out."""
         with suppress(AssertionError):
-            return dict(Counter(self.condor.run("condor_q", self.cluster, "-af", "JobStatus").split()))
+            return dict(Counter(self.condor.run("condor_q", cluster or self.cluster, "-af", "JobStatus").split()))
         return {}
 
 

@@ -22,7 +22,7 @@ from muster.site.daemons.reporter import StatusReporter
 from muster.site.daemons.trouble import TroubleLog
 from muster.site.daemons.watcher import PoolWatcher
 from muster.site.ports.pool import Observation, ProcState
-from muster.site.services.explain_waiting import ASK_AGAIN_S, WAITED_S, has_waiting, trim_reasons
+from muster.site.services.explain_waiting import ASK_AGAIN_S, FAILED_S, WAITED_S, has_waiting, trim_reasons
 from muster.site.services.parts import Parts
 from muster.site.services.report import FACTS_AGAIN_S, TASKFORCES_MAX, ReportBook
 
@@ -207,6 +207,22 @@ async def test_why_procs_wait_is_asked_once_they_have_waited_for_a_while_and_the
         asked = len(cluster.asked_at)
         await anyio.sleep(100.0)
         assert len(cluster.asked_at) == asked
+
+
+async def test_procs_whose_starts_fail_are_asked_about_although_they_seem_to_run_and_no_more_once_they_do() -> None:
+    service, world = FakeService(), PoolWorld()
+    async with agent(service, world):
+        taskforce, cluster = await start(service, world)
+        cluster.procs = [RUNNING, RUNNING]
+        cluster.reasons = ["the image does not pass the test"]
+        for number in range(4):
+            cluster.facts = PoolFacts(failed_starts=number + 1)
+            await anyio.sleep(FAILED_S / 2)
+            assert taskforce.reasons == ["the image does not pass the test"]
+
+        await anyio.sleep(FAILED_S)
+
+    assert taskforce.reasons == []
 
 
 async def test_procs_that_wait_for_a_moment_are_not_asked_about() -> None:

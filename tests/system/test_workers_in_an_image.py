@@ -29,15 +29,21 @@ def pool_with_apptainer(apptainer: Path) -> Iterator[Condor]:
         yield condor
 
 
-def test_workers_run_inside_the_image(stack: Stack, pool_with_apptainer: Condor, image: Path, tmp_path: Path) -> None:
-    own = tmp_path / "own-image"
+def copy_image(image: Path, folder: Path) -> Path:
+    """One of its own, that passes Apptainer's test: what is in the cache may be of before images were made so."""
+    own = folder / "own-image"
     subprocess.run(["cp", "-al", image, own], check=True)
-    (own / "mark").write_text(MARK)
-    tested = own / ".singularity.d" / "actions" / "test"  # an image in the cache may be of before it was made with one
+    tested = own / ".singularity.d" / "actions" / "test"
     tested.parent.mkdir(exist_ok=True)
     tested.unlink(missing_ok=True)
     tested.write_text("#!/bin/sh\nexit 0\n")
     tested.chmod(0o755)
+    return own
+
+
+def test_workers_run_inside_the_image(stack: Stack, pool_with_apptainer: Condor, image: Path, tmp_path: Path) -> None:
+    own = copy_image(image, tmp_path)
+    (own / "mark").write_text(MARK)
     stack.environment |= {**pool_with_apptainer.environment, "MUSTER_SITE_CONDOR_WORKER_IMAGE": str(own)}
     stack.start_serve()
     stack.start_site()
@@ -70,3 +76,26 @@ def test_workers_run_inside_the_image(stack: Stack, pool_with_apptainer: Condor,
             "condor_history", str(taskforce.cluster_id), "-json", "-attributes", ",".join(wanted)
         )
         assert [tuple(one[name] for name in wanted) for one in json.loads(told)] == [(True, str(own))] * 2
+
+
+def test_an_image_that_does_not_pass_the_test_is_seen_to_be_why_no_worker_runs(
+    stack: Stack, pool_with_apptainer: Condor, image: Path, tmp_path: Path
+) -> None:
+    own = copy_image(image, tmp_path)
+    (own / ".singularity.d" / "actions" / "test").unlink()
+    stack.environment |= {**pool_with_apptainer.environment, "MUSTER_SITE_CONDOR_WORKER_IMAGE": str(own)}
+    stack.start_serve()
+    stack.start_site()
+    config = WorkerConfig(worker_memory="200M", worker_disk="100M")
+    task = NewTask(["local"], "", "true", ["in"], ["out"], n_workers=1, worker_config=config)
+    with stack.client() as client:
+        workflow = client.submit_workflow(NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"])).workflow_id
+        client.publish(workflow, "in", [1])
+
+        def explain() -> str:
+            return stack.run("workflow", "explain", workflow).stdout
+
+        wait_for(lambda: "Singularity test failed" in explain(), "the reason is shown", deadline_s=150, interval_s=1.0)
+        client.abort_workflow(workflow)
+        [taskforce] = client.get_workflow(workflow).taskforces
+        wait_for(lambda: client.get_taskforce(taskforce.taskforce_uuid).phase == "condor-complete", "it is gone")

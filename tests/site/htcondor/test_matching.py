@@ -335,6 +335,13 @@ def test_workers_that_were_taken_away_or_could_not_start_are_told_from_the_third
     assert failed.startswith("1 of 4 workers was given to a machine that could not start it, up to 4 times; ")
     assert explain_again([twice], n_workers=4) == []
 
+    [broken] = explain_again(
+        [{**often, "NumShadowStarts": 5, "VacateReason": "Error from slot1@x: no test"}], n_workers=4
+    )
+    assert broken.startswith(
+        "1 of 4 workers was given to machines that began and failed, up to 4 times (the last time: Error from slot1@x: no test); "
+    )
+
 
 @pytest.mark.parametrize("module", [explain, held_reasons, match_reasons, resources, turn_reasons])
 def test_every_setting_that_sentences_name_exists(module: ModuleType) -> None:

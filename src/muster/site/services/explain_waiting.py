@@ -15,6 +15,8 @@ from muster.site.services.report import TASKFORCES_MAX
 
 WAITED_S = 5.0
 """Seconds for which procs have been waiting before it is asked why."""
+FAILED_S = 60.0
+"""Seconds for which one counts as waiting whose start failed: it is tried again at once, and seems to run."""
 ASK_AGAIN_S = 10.0
 """Seconds between two questions about the same cluster, at least."""
 
@@ -44,14 +46,27 @@ class WaitingBook:
     """
 
     _since: dict[str, float] = field(default_factory=dict)
+    _failed: dict[str, tuple[int, float]] = field(
+        default_factory=dict
+    )  # starts that failed so far, and since when so many
     _asked: dict[str, float] = field(default_factory=dict)
     _told: dict[str, Reasons] = field(default_factory=dict)
 
     def look(self, seen: Mapping[str, Observation], *, now: float) -> None:
         """Take in how all of them are. Taskforces that are not named are forgotten."""
-        self._since = {uuid: self._since.get(uuid, now) for uuid, one in seen.items() if has_waiting(one)}
+        self._failed = {uuid: self._count_failed(uuid, one, now) for uuid, one in seen.items()}
+        self._since = {
+            uuid: self._since.get(uuid, now)
+            for uuid, one in seen.items()
+            if has_waiting(one) or (self._failed[uuid][0] and now - self._failed[uuid][1] < FAILED_S)
+        }
         self._asked = {uuid: at for uuid, at in self._asked.items() if uuid in seen}
         self._told = {uuid: told for uuid, told in self._told.items() if uuid in seen}
+
+    def _count_failed(self, uuid: str, seen: Observation, now: float) -> tuple[int, float]:
+        count = 0 if seen.facts is None else seen.facts.failed_starts
+        known = self._failed.get(uuid)
+        return known if known is not None and known[0] == count else (count, now)
 
     def is_waiting(self, uuid: str) -> bool:
         """Did anything of it wait at the last look?"""

@@ -32,6 +32,10 @@ HELD_MAX, IDLE_MAX = 5000, 100
 """Procs that are looked at: of those that are held, to count causes; of those that are idle, which all ask for the same."""
 AGAIN = 3
 """Times that a worker was taken away, or could not be started, from which on it is told."""
+BEGUN_S = 60
+"""Seconds of the schedd's for which one that runs counts as one that is only tried again, where it was before."""
+ERROR = "Error from "
+"""How HTCondor's reason begins where a machine could not start it."""
 _OF_HELD = ("ProcId", "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "NumJobCompletions")
 _OF_IDLE = (
     "ProcId",
@@ -79,7 +83,13 @@ class Explainer:
         of_idle = await self._schedd.query(_constrain(cluster, JobStatus.IDLE), _OF_IDLE, limit=IDLE_MAX)
         procs = [_read_held(ad) for ad in of_held]
         held = explain_held(procs, cluster=cluster, n_workers=n_workers, starts_max=self._policy.starts_max)
-        idle = await self._explain_idle(cluster, of_idle, n_workers) if of_idle else []
+        begun = await self._schedd.query(
+            f"{_constrain(cluster, JobStatus.RUNNING)} && time() - EnteredCurrentStatus < {BEGUN_S}",
+            _OF_IDLE,
+            limit=IDLE_MAX,
+        )
+        again = explain_again([*of_idle, *map(_before_this_start, begun)], n_workers=n_workers)
+        idle = await self._explain_idle(cluster, of_idle, again) if of_idle else again
         paused = []
         if report is not None and report.paused:
             sentence = (
@@ -90,22 +100,21 @@ class Explainer:
         first, then = (held, idle) if len(of_held) >= n_idle else (idle, held)
         return (*first, *then, *paused)
 
-    async def _explain_idle(self, cluster: int, idle: Sequence[Ad], n_workers: int) -> list[str]:
+    async def _explain_idle(self, cluster: int, idle: Sequence[Ad], again: Sequence[str]) -> list[str]:
         job = await self._schedd.find_whole(_constrain(cluster, JobStatus.IDLE))
         if job is None:
-            return []  # they run by now
+            return [*again]  # they run by now
         try:
-            return await self._explain_match(job, idle, n_workers)
+            return await self._explain_match(job, idle, again)
         except UnavailableError as error:
             sentence = f"Nobody can tell what there is, and nothing new is matched: {error}; ask the pool's operator"
             return [f"{sentence} (condor_collector; COLLECTOR_HOST)."]
 
-    async def _explain_match(self, job: Values, idle: Sequence[Ad], n_workers: int) -> list[str]:
+    async def _explain_match(self, job: Values, idle: Sequence[Ad], again: Sequence[str]) -> list[str]:
         texts = [text for text, _ in split_requirements(job)]
         look = await self._collector.look(list_slot_attributes(job, texts))
         if not look.slots:
             return explain_no_slots(look)
-        again = explain_again(idle, n_workers=n_workers)
         matching = await anyio.to_thread.run_sync(self._match, job, look.slots)
         if not matching.fits:
             names = await self._collector.list_attributes() if _has_absent(matching) else frozenset()
@@ -150,7 +159,13 @@ def explain_again(idle: Sequence[Ad], *, n_workers: int) -> list[str]:
         idle: ads of procs that wait.
     """
     sentences = []
-    if evicted := [ad for ad in idle if _count_lost(ad) >= AGAIN]:
+    lost = [ad for ad in idle if _count_lost(ad) >= AGAIN]
+    if broken := [ad for ad in lost if str(ad.get("VacateReason")).startswith(ERROR)]:
+        sentences.append(
+            f"{_tell(broken, n_workers)} given to machines that began and failed, up to {max(map(_count_lost, broken))} times (the last "
+            f"time: {broken[0]['VacateReason']}); where it says nothing to you, ask the operator of this site, or of the pool (StarterLog)."
+        )
+    if evicted := [ad for ad in lost if ad not in broken]:
         reason = next((f" (the last time: {ad['VacateReason']})" for ad in evicted if ad.get("VacateReason")), "")
         whose = "its machine" if len(evicted) == 1 else "their machines"
         sentences.append(
@@ -191,6 +206,12 @@ def _has_absent(matching: Matching) -> bool:
 def _count_lost(ad: Ad) -> int:
     """Starts that did not come to their end."""
     return int(ad.get("NumJobStarts", 0)) - int(ad.get("NumJobCompletions", 0))
+
+
+def _before_this_start(ad: Ad) -> Ad:
+    """What had come of one that runs, before it was started the last time."""
+    counts = {name: int(ad[name]) - 1 for name in ("NumJobStarts", "NumShadowStarts") if name in ad}
+    return {**ad, **counts}
 
 
 def _count_failed(ad: Ad) -> int:
