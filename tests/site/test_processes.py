@@ -229,17 +229,19 @@ async def test_a_pid_that_another_process_got_is_neither_taken_over_nor_killed(
         os.kill(pid, signal.SIGKILL)
     await wait_for(lambda: not marked(tag))
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:  # noqa: ASYNC220
-        path = folder / "clusters" / tag / "procs" / "0" / "proc.json"
-        state = json.loads(path.read_text()) | {"pid": other.pid}
-        path.write_text(json.dumps(state))
+        try:
+            path = folder / "clusters" / tag / "procs" / "0" / "proc.json"
+            state = json.loads(path.read_text()) | {"pid": other.pid}
+            path.write_text(json.dumps(state))
 
-        later = await ProcessPool.open(folder, SETTINGS)
-        await wait_for(lambda: starts(folder, tag) == ["0", "1"], later)
-        await later.remove(cluster, grace_s=1)
-        later.close()
+            later = await ProcessPool.open(folder, SETTINGS)
+            await wait_for(lambda: starts(folder, tag) == ["0", "1"], later)
+            await later.remove(cluster, grace_s=1)
+            later.close()
 
-        process = find_process(other.pid)
-        other.kill()
+            process = find_process(other.pid)
+        finally:
+            other.kill()
     assert process is not None
     assert not process.is_zombie
 
