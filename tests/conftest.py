@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from services.apptainer import apptainer, image
 from services.bubblewrap import bubblewrap
 from services.condor import condor, own_condor, shared_condor
+from services.faketime import faketime
 from services.oidc import oidc_provider
 from services.podman import podman, podman_image
 from services.postgres import empty_postgres_url, migrated_postgres_url, own_postgres, postgres_server, postgres_url
@@ -26,6 +27,7 @@ __all__ = [
     "bubblewrap",
     "condor",
     "empty_postgres_url",
+    "faketime",
     "image",
     "migrated_postgres_url",
     "migrated_sqlite",

@@ -25,9 +25,11 @@ done
 [ -e "$ROOT/bin/sh" ] || ln -s dash "$ROOT/bin/sh"
 echo 'root:x:0:0:root:/root:/bin/sh' >"$ROOT/etc/passwd"
 echo 'root:x:0:' >"$ROOT/etc/group"
-mkdir -p "$ROOT"/{dev,proc,sys,run,tmp,var/tmp,root,home,.singularity.d,ewms-pilot-data/{data-hub,task-io}}
+mkdir -p "$ROOT"/{dev,proc,sys,run,tmp,var/tmp,root,home,.singularity.d/actions,ewms-pilot-data/{data-hub,task-io}}
 printf '#!/bin/sh\nexec "$@"\n' >"$ROOT/.singularity.d/runscript"
-chmod 755 "$ROOT/.singularity.d/runscript"
+# What `apptainer test` runs, as HTCondor does before each job; images that Apptainer has built have it.
+printf '#!/bin/sh\nexit 0\n' >"$ROOT/.singularity.d/actions/test"
+chmod 755 "$ROOT/.singularity.d/runscript" "$ROOT/.singularity.d/actions/test"
 chmod -R a+rX "$ROOT"
 rm -rf "$APT"
 touch "$ROOT/.done"

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from harness.route_table import read_table
-from muster.client import calls, file_calls
+from muster.client import calls, file_calls, site_calls
 from muster.client.call import Call
 from muster.client.making import BASE
 from muster.client.routes import Route, Routes
@@ -19,10 +19,13 @@ from muster.client.shapes.files import NewFile
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.service import Whoami
 from muster.client.shapes.sites import Claim, Completed, Removed, SiteFailure, SiteReport, Submitted
+from muster.client.shapes.worker_orders import OrderDone, OrderWorkers, TakeOrders
 from muster.client.shapes.workflows import ReviseTask
+from muster.domain.worker_order import OrderAction
 
 TF = "TF-1-2-3-4"
 WF = "WF-1-2"
+WO = "WO-1"
 FILE = "0123456789abcdef" * 2
 HEARD = "open_stream"
 """Is not sent for an answer: the conversations of `muster.client.live` hear it."""
@@ -75,13 +78,17 @@ EXAMPLES: dict[str, Call[Any]] = {
     "list_locations": calls.list_locations(),
     "get_health": calls.get_health(),
     "get_readiness": calls.get_readiness(),
-    "claim": calls.claim(Claim(agent="a", locations=["local"])),
-    "submitted": calls.submitted(TF, Submitted(agent="a", fence=1, cluster_id=1, n_workers=1)),
-    "submit_failed": calls.submit_failed(TF, SiteFailure(agent="a", fence=1, error="e")),
-    "removed": calls.removed(TF, Removed(agent="a", fence=1)),
-    "remove_failed": calls.remove_failed(TF, SiteFailure(agent="a", fence=1, error="e")),
-    "completed": calls.completed(TF, Completed(agent="a", fence=1, at=1.0)),
-    "report": calls.report(SiteReport(agent="a")),
+    "claim": site_calls.claim(Claim(agent="a", locations=["local"])),
+    "submitted": site_calls.submitted(TF, Submitted(agent="a", fence=1, cluster_id=1, n_workers=1)),
+    "submit_failed": site_calls.submit_failed(TF, SiteFailure(agent="a", fence=1, error="e")),
+    "removed": site_calls.removed(TF, Removed(agent="a", fence=1)),
+    "remove_failed": site_calls.remove_failed(TF, SiteFailure(agent="a", fence=1, error="e")),
+    "completed": site_calls.completed(TF, Completed(agent="a", fence=1, at=1.0)),
+    "order_workers": calls.order_workers(TF, OrderWorkers(OrderAction.HOLD, [1])),
+    "get_worker_order": calls.get_worker_order(TF, WO, wait_s=5),
+    "take_orders": site_calls.take_orders(TakeOrders("a")),
+    "order_done": site_calls.order_done(WO, OrderDone("a", TF)),
+    "report": site_calls.report(SiteReport(agent="a")),
 }
 
 
@@ -95,7 +102,7 @@ def _documented() -> set[tuple[str, str]]:
 
 
 def _described() -> set[tuple[str, str]]:
-    ids = re.compile(r"(?<=/)(WF-1-2|[0-9a-f]{32}|TF-1-2-3-4|TK-1-2-3|C1|EV-1|in)(?=/|$)")
+    ids = re.compile(r"(?<=/)(WF-1-2|[0-9a-f]{32}|TF-1-2-3-4|TK-1-2-3|C1|EV-1|WO-1|in)(?=/|$)")
     queries = [calls.query(what) for what in get_args(calls.Queried)]
     sent = [*EXAMPLES.values(), *queries]
     return {(call.method, ids.sub("{}", call.path.removeprefix(BASE))) for call in sent}
@@ -108,7 +115,7 @@ def test_every_documented_route_is_a_call_and_every_call_is_a_documented_route()
 def test_every_call_is_a_method_of_the_clients() -> None:
     builders = {
         name
-        for module in (calls, file_calls)
+        for module in (calls, file_calls, site_calls)
         for name, one in inspect.getmembers(module, inspect.isfunction)
         if not name.startswith("_") and one.__module__ == module.__name__
     }
@@ -150,7 +157,7 @@ def test_only_what_is_set_stands_in_the_query() -> None:
 
 def test_a_parked_call_is_given_its_time() -> None:
     assert calls.get_progress(WF, seen="t", wait_s=20).parked_s == 20
-    assert calls.claim(Claim(agent="a", locations=["local"], wait_s=7)).parked_s == 7
+    assert site_calls.claim(Claim(agent="a", locations=["local"], wait_s=7)).parked_s == 7
 
 
 def test_an_answer_may_have_fields_that_are_not_known() -> None:

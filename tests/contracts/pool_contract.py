@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import anyio
 import pytest
 
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
+from muster.domain.worker_order import OrderAction
 from muster.site.ports.pool import ClusterSpec, Observation, PilotStatus, Placed, Pool, ProcState
 
 TF_1, TF_2, TF_3 = (f"TF-{os.getpid()}-{number}" for number in (1, 2, 3))
@@ -18,6 +20,7 @@ TF_1, TF_2, TF_3 = (f"TF-{os.getpid()}-{number}" for number in (1, 2, 3))
 STAYS = ("sleep", "600")
 ENDS_WELL = ("true",)
 ENDS_BADLY = ("false",)
+SAYS = ("sh", "-c", "echo 'no log' >&2; exit 3")
 DEADLINE_S = 30.0
 
 DONE = (ProcState.COMPLETED, PilotStatus.DONE)
@@ -51,6 +54,19 @@ async def wait_until_seen(pool: Pool, cluster: int, counts: Mapping[tuple[str, s
         while (seen := await pool.observe(cluster)).counts != counts:
             await look(pool, timeout_s=0.2)
     return seen
+
+
+async def wait_until_counted(pool: Pool, cluster: int, expected: Mapping[str, int]) -> Observation:
+    """What is seen once so many procs are in these states, whatever is known of why and of their pilots."""
+    with anyio.fail_after(DEADLINE_S):
+        while True:
+            seen = await pool.observe(cluster)
+            counts: Counter[str] = Counter()
+            for (state, _), count in seen.counts.items():
+                counts[state.partition(":")[0]] += count
+            if counts == expected:
+                return seen
+            await look(pool, timeout_s=0.2)
 
 
 class PoolContract:
@@ -226,3 +242,102 @@ class PoolContract:
         await look(later, timeout_s=0.2)
 
         assert (await later.observe(cluster)).counts == {REMOVED: 2}
+
+    async def test_paused_workers_are_gone_and_go_on_with_the_next_agent(self, pool: Pool, reopen: Reopen) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=2), tag=TF_1)
+        await wait_until_seen(pool, cluster, {self.RUNNING: 2})
+        assert await pool.act(cluster, OrderAction.HOLD, [1], reason="by hand") == 1
+
+        await pool.pause(grace_s=5)
+
+        later = await reopen()
+        await wait_until_counted(later, cluster, {ProcState.RUNNING: 1, ProcState.HELD: 1})
+        assert await later.act(cluster, OrderAction.RELEASE, [1], reason="over") == 1
+        await wait_until_seen(later, cluster, {self.RUNNING: 2})
+
+    # -- single procs ------------------------------------------------------------------------------------------------
+
+    async def test_a_held_proc_stops_until_it_is_released_and_the_others_run_on(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=3), tag=TF_1)
+        await wait_until_seen(pool, cluster, {self.RUNNING: 3})
+
+        assert await pool.act(cluster, OrderAction.HOLD, [1], reason="lunch") == 1
+
+        seen = await wait_until_counted(pool, cluster, {ProcState.HELD: 1, ProcState.RUNNING: 2})
+        assert (seen.n_left, seen.ended_at) == (3, None)
+        assert await pool.act(cluster, OrderAction.HOLD, [1], reason="again") == 0
+        assert await pool.act(cluster, OrderAction.RELEASE, [0, 1, 2], reason="over") == 1
+        await wait_until_seen(pool, cluster, {self.RUNNING: 3})
+        assert await pool.act(cluster, OrderAction.RELEASE, [], reason="over") == 0
+
+    async def test_all_procs_are_held_and_go_on_for_the_next_agent_only_when_released(
+        self, pool: Pool, reopen: Reopen
+    ) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=2), tag=TF_1)
+        await wait_until_seen(pool, cluster, {self.RUNNING: 2})
+        assert await pool.act(cluster, OrderAction.HOLD, [], reason="maintenance") == 2
+        await wait_until_counted(pool, cluster, {ProcState.HELD: 2})
+
+        later = await reopen()
+
+        await look(later, timeout_s=0.5)
+        await wait_until_counted(later, cluster, {ProcState.HELD: 2})
+        assert await later.act(cluster, OrderAction.RELEASE, [], reason="over") == 2
+        await wait_until_seen(later, cluster, {self.RUNNING: 2})
+
+    async def test_a_removed_proc_is_gone_for_good_and_the_others_run_on(self, pool: Pool, reopen: Reopen) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=3), tag=TF_1)
+        await wait_until_seen(pool, cluster, {self.RUNNING: 3})
+
+        assert await pool.act(cluster, OrderAction.REMOVE, [0], reason="its machine is odd") == 1
+
+        expected = {self.RUNNING: 2, REMOVED: 1}
+        assert (await wait_until_seen(pool, cluster, expected)).n_left == 2
+        assert await pool.act(cluster, OrderAction.REMOVE, [0], reason="again") == 0
+        assert await pool.act(cluster, OrderAction.RELEASE, [0], reason="no") == 0
+        later = await reopen()
+        await look(later, timeout_s=0.2)
+        await wait_until_seen(later, cluster, expected)
+
+    async def test_a_cluster_of_which_every_proc_was_removed_is_over(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*STAYS, n_workers=2), tag=TF_1)
+        await wait_until_seen(pool, cluster, {self.RUNNING: 2})
+        await pool.act(cluster, OrderAction.HOLD, [0], reason="first")
+        await wait_until_counted(pool, cluster, {ProcState.HELD: 1, ProcState.RUNNING: 1})
+
+        assert await pool.act(cluster, OrderAction.REMOVE, [], reason="all of them") == 2
+
+        seen = await wait_until_over(pool, cluster)
+        assert seen.counts == {REMOVED: 2}
+        assert seen.ended_at is not None
+
+    async def test_what_has_ended_is_passed_over(self, pool: Pool) -> None:
+        cluster = await pool.submit(spec(*ENDS_WELL, n_workers=2), tag=TF_1)
+        before = await wait_until_over(pool, cluster)
+
+        for action in (OrderAction.HOLD, OrderAction.RELEASE, OrderAction.REMOVE):
+            assert await pool.act(cluster, action, [0, 1, 7], reason="late") == 0
+
+        assert await pool.observe(cluster) == before
+        with pytest.raises(NotFoundError):
+            await pool.act(4711, OrderAction.HOLD, [], reason="nothing is there")
+
+    async def test_what_a_proc_wrote_is_read_while_it_is_there_and_when_its_cluster_was_forgotten(
+        self, pool: Pool
+    ) -> None:
+        cluster = await pool.submit(spec(*SAYS, n_workers=2), tag=TF_1)
+        await wait_until_over(pool, cluster)
+
+        logs = {one.name: one for one in await pool.read_logs(TF_1, 1)}
+
+        assert set(logs["stderr"].text.splitlines()) == {"no log"}
+        assert logs["stderr"].size_bytes == len(logs["stderr"].text)
+        await pool.remove(cluster, grace_s=0)
+        await pool.forget(cluster)
+        assert {one.name: one for one in await pool.read_logs(TF_1, 1)} == logs
+
+    async def test_nothing_is_read_of_what_was_never_there(self, pool: Pool) -> None:
+        await pool.submit(spec(*STAYS, n_workers=2), tag=TF_1)
+        for tag, proc in ((TF_1, 2), (TF_2, 0), ("../" + TF_1, 0)):
+            with pytest.raises(NotFoundError):
+                await pool.read_logs(tag, proc)

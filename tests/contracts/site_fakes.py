@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -22,10 +22,12 @@ from muster.client.shapes.sites import (
     Submitted,
     WorkerFacts,
 )
+from muster.client.shapes.worker_orders import GivenOrder, GivenOrders, OrderDone, OrderTaken, TakeOrders
 from muster.client.shapes.workflows import TaskforceView
 from muster.domain.errors import ConflictError, Finding, InvalidError, NotFoundError, RejectedError, UnavailableError
 from muster.domain.pool_facts import PoolFacts
 from muster.domain.taskforce_phase import Phase, PhaseEvent, next_phase
+from muster.domain.worker_order import OrderAction, WorkerLog
 from muster.site.ports.journal import Record, Remembered
 from muster.site.ports.pool import ClusterSpec, Description, Observation, PilotStatus, Placed, ProcState
 
@@ -34,6 +36,9 @@ DONE = (ProcState.COMPLETED, PilotStatus.DONE)
 FATAL = (ProcState.COMPLETED, PilotStatus.FATAL)
 REMOVED = (ProcState.REMOVED, None)
 ENDED = (ProcState.COMPLETED, ProcState.REMOVED)
+PAUSED = (f"{ProcState.HELD}: paused", None)
+ENDS = {"true": DONE, "false": FATAL, "sh": FATAL}
+"""How programs end; all others stay."""
 
 Proc = tuple[str, PilotStatus | None]
 
@@ -68,6 +73,7 @@ class PoolWorld:
     clusters: dict[int, FakeCluster] = field(default_factory=dict)
     submits: Counter[str] = field(default_factory=Counter)
     number: int = 100
+    tags: dict[str, int] = field(default_factory=dict)
 
     def alive(self, tag: str) -> int:
         """Clusters with this tag of which a proc is running."""
@@ -75,12 +81,14 @@ class PoolWorld:
 
 
 class FakePool:
-    """A pool that knows three programs: `true` ends well, `false` ends badly, anything else stays."""
+    """A pool that knows a few programs (`ENDS`)."""
 
     def __init__(self, world: PoolWorld) -> None:
         self.world = world
         self.troubles: list[UnavailableError | RejectedError] = []
         self._seen: dict[int, Sequence[object]] = {}
+        for one in world.clusters.values():
+            one.procs = [RUNNING if proc == PAUSED else proc for proc in one.procs]
 
     async def submit(self, spec: ClusterSpec, *, tag: str) -> int:
         if self.troubles:
@@ -92,6 +100,7 @@ class FakePool:
                 raise RejectedError(f"input_files: {path!r} is missing")
         self.world.number += 1
         self.world.submits[tag] += 1
+        self.world.tags[tag] = spec.n_workers
         placed = Placed(tag, self.world.number, spec.n_workers, spec.fence)
         self.world.clusters[placed.cluster] = FakeCluster(placed, spec.argv, [RUNNING] * spec.n_workers)
         return placed.cluster
@@ -128,8 +137,8 @@ class FakePool:
         with anyio.move_on_after(timeout_s):
             while True:
                 for one in self.world.clusters.values():
-                    if one.argv[:1] in (("true",), ("false",)):
-                        one.end(DONE if one.argv[0] == "true" else FATAL, at=1.0)
+                    if (end := ENDS.get(one.argv[0] if one.argv else "")) is not None:
+                        one.end(end, at=1.0)
                 now = {number: tuple(one.procs) for number, one in self.world.clusters.items()}
                 changed = frozenset(number for number, procs in now.items() if self._seen.get(number) != procs)
                 self._seen = dict(now)
@@ -137,6 +146,32 @@ class FakePool:
                     return changed
                 await anyio.sleep(0.01)
         return frozenset()
+
+    async def act(self, cluster: int, action: OrderAction, procs: Collection[int], *, reason: str) -> int:
+        if self.troubles:
+            raise self.troubles.pop()
+        if (one := self.world.clusters.get(cluster)) is None:
+            raise NotFoundError(f"no cluster {cluster}")
+        fitting: Mapping[OrderAction, Callable[[str], bool]] = {
+            OrderAction.HOLD: lambda state: state == ProcState.RUNNING,
+            OrderAction.RELEASE: lambda state: state.startswith(ProcState.HELD),
+            OrderAction.REMOVE: lambda state: state not in ENDED,
+        }
+        held: Proc = (f"{ProcState.HELD}: {reason}", None)
+        becomes = {OrderAction.HOLD: held, OrderAction.RELEASE: RUNNING, OrderAction.REMOVE: REMOVED}[action]
+        fits = fitting[action]
+        chosen = [proc for proc, (state, _) in enumerate(one.procs) if fits(state) and (proc in procs or not procs)]
+        for proc in chosen:
+            one.procs[proc] = becomes
+        if not one.n_left:
+            one.ended_at = one.ended_at or 2.0
+        return len(chosen)
+
+    async def read_logs(self, tag: str, proc: int) -> Sequence[WorkerLog]:
+        n_workers = self.world.tags.get(tag, 0)
+        if proc >= n_workers:
+            raise NotFoundError(f"nothing is kept of worker {proc} of {tag}")
+        return [WorkerLog("stderr", "no log\n", 7)]
 
     async def remove(self, cluster: int, *, grace_s: float) -> None:
         if self.troubles:
@@ -150,6 +185,10 @@ class FakePool:
         if one.n_left:
             raise ConflictError(f"cluster {cluster} has procs left")
         del self.world.clusters[cluster]
+
+    async def pause(self, *, grace_s: float) -> None:
+        for one in self.world.clusters.values():
+            one.procs = [PAUSED if proc == RUNNING else proc for proc in one.procs]
 
 
 class FakeJournal:
@@ -204,7 +243,8 @@ class FakeService:
     """The site's part of the service: claims with fences, phases by the domain's table.
 
     `away`: calls that fail before they do anything. `lost`: calls that do what they should and whose answers get lost.
-    `locations`: those that there are. `asked`: for which ones each claim was. `is_of_before`: it takes neither facts nor reasons.
+    `locations`: those that there are. `asked`: for which ones each claim was. `is_of_before`: it takes neither facts nor reasons,
+    and knows no orders for single workers; of those, `order_answers` has what came of them.
     """
 
     def __init__(self) -> None:
@@ -219,6 +259,9 @@ class FakeService:
         self.is_parked = False
         self.reports: list[SiteReport] = []
         self.rung = anyio.Event()
+        self.rung_for_orders = anyio.Event()
+        self.orders: dict[str, GivenOrder] = {}
+        self.order_answers: dict[str, OrderDone] = {}
 
     def add(self, uuid: str, **fields: object) -> FakeTaskforce:
         taskforce = self.taskforces[uuid] = replace(FakeTaskforce(uuid), **fields)  # type: ignore[arg-type]
@@ -233,6 +276,40 @@ class FakeService:
     def expire_claims(self) -> None:
         for taskforce in self.taskforces.values():
             taskforce.is_claim_in_force = False
+
+    def order(self, uuid: str, action: str, *procs: int, reason: str = "") -> str:
+        """Ask for something to be done with workers; gives the order's id."""
+        name = f"WO-{len(self.orders)}"
+        self.orders[name] = GivenOrder(name, uuid, action, list(procs), reason, "ada")
+        self.rung_for_orders.set()
+        return name
+
+    async def take_orders(self, wanted: TakeOrders, /) -> GivenOrders:
+        self._begin()
+        if self.is_of_before:
+            raise NotFoundError("no such route")
+        with anyio.move_on_after(wanted.wait_s):
+            while not (orders := self._find_orders(wanted)):
+                self.rung_for_orders = anyio.Event()
+                await self.rung_for_orders.wait()
+        self._end()
+        return GivenOrders(orders)
+
+    def _find_orders(self, wanted: TakeOrders) -> list[GivenOrder]:
+        first: dict[str, GivenOrder] = {}
+        for one in self.orders.values():
+            taskforce = self.taskforces[one.taskforce_uuid]
+            if one.order_id not in self.order_answers and taskforce.agent == wanted.agent:
+                first.setdefault(one.taskforce_uuid, one)
+        return [one for uuid, one in first.items() if uuid not in wanted.working]
+
+    async def order_done(self, order_id: str, done: OrderDone, /) -> OrderTaken:
+        self._begin()
+        is_first = order_id not in self.order_answers
+        self.order_answers.setdefault(order_id, done)
+        self.rung_for_orders.set()
+        self._end()
+        return OrderTaken(order_id, is_first)
 
     async def claim(self, claim: Claim, /) -> Claims:
         self._begin()

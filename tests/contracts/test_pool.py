@@ -13,9 +13,9 @@ from muster.site.adapters.htcondor.hold_policy import HoldPolicy
 from muster.site.adapters.htcondor.pool import CondorPool
 from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Schedd
-from muster.site.adapters.processes.cluster import WorkerSettings
 from muster.site.adapters.processes.pool import ProcessPool
 from muster.site.adapters.processes.restart import RestartPolicy
+from muster.site.adapters.processes.settings import WorkerSettings
 from muster.site.ports.pool import Pool, ProcState
 from services.condor import Condor
 

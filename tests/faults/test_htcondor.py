@@ -6,68 +6,23 @@ adds up.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from harness.scene import EVENTS, WORKERS, Scene, begin, check_pool, make_task, publish_the_rest, submit
 from harness.stack import Stack
 from harness.tally import Tally, check_after_fault
 from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow, WorkerConfig
 from muster.client.shapes.workflows import TaskforceView
-from muster.client.synchronous import Client
 from services.condor import Condor, make_condor
 from services.fetching import NotFetchedError
 
 pytestmark = [pytest.mark.system, pytest.mark.server, pytest.mark.timeout(300)]
-
-EVENTS = 60
-WORKERS = 3
-STATES = {3: "REMOVED", 4: "COMPLETED"}
-"""Of HTCondor's JobStatus, those in the history."""
-
-
-@dataclass
-class Scene:
-    """A workflow at work on a pool."""
-
-    condor: Condor
-    stack: Stack
-    client: Client
-    workflow: str
-    site: str
-
-    @property
-    def taskforce(self) -> TaskforceView:
-        [taskforce] = self.client.get_workflow(self.workflow).taskforces
-        return taskforce
-
-    @property
-    def cluster(self) -> str:
-        return str(self.taskforce.cluster_id)
-
-    @property
-    def log(self) -> Path:
-        """The cluster's job event log."""
-        return self.stack.state / self.site / "htcondor" / "taskforces" / self.taskforce.taskforce_uuid / "events.log"
-
-    def is_at_work(self) -> bool:
-        return self.client.get_progress(self.workflow).input.in_work > 0
-
-    def hosts(self) -> dict[str, int]:
-        """How many workers run where, as the service was told."""
-        facts = self.taskforce.facts
-        return {} if facts is None else dict(facts.hosts)
-
-    def statuses(self) -> dict[str, int]:
-        """How many procs are in which state, as the service was told."""
-        return {state: sum(pilots.values()) for state, pilots in self.taskforce.compound_statuses.items()}
-
 
 Fault = Callable[[Scene], None]
 
@@ -121,7 +76,7 @@ def the_service_is_away(scene: Scene) -> None:
     cluster = scene.cluster
     scene.stack.kill("serve")
     scene.condor.run("condor_hold", cluster)
-    wait_for(lambda: list_states(scene.condor, cluster) == {"5": WORKERS}, "they are held")
+    wait_for(lambda: scene.list_states() == {"5": WORKERS}, "they are held")
     wait_for(lambda: not scene.condor.find_daemons("condor_shadow"), "they are off their machines")
     scene.condor.run("condor_release", cluster)
     scene.stack.start_serve()
@@ -139,11 +94,6 @@ def they_are_held_and_released_by_hand(scene: Scene) -> None:
 def the_job_is_edited(scene: Scene) -> None:
     scene.condor.run("condor_qedit", scene.cluster, "RequestMemory", "120")
     scene.condor.run("condor_qedit", scene.cluster, "MusterFence", "77")
-
-
-def list_states(condor: Condor, cluster: str) -> dict[str, int]:
-    """JobStatus → procs in the queue."""
-    return dict(Counter(condor.run("condor_q", cluster, "-af", "JobStatus").split()))
 
 
 FAULTS: list[Fault] = [
@@ -179,36 +129,15 @@ def test_nothing_is_lost_or_doubled_when(
     fault: Fault, beside_the_pool: Stack, own_condor: Condor, tmp_path: Path
 ) -> None:
     tally = Tally(tmp_path / "tally.jsonl")
-    config = WorkerConfig(worker_memory="100M", worker_disk="100M")
-    task = tally.make_task(n_workers=WORKERS, lease_s=3.0, retry_s=0.2, worker_config=config)
     with beside_the_pool.client() as client:
-        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
-        workflow = client.submit_workflow(new).workflow_id
-        scene = Scene(own_condor, beside_the_pool, client, workflow, "site")
-        wait_for(lambda: scene.statuses() == {"RUNNING": WORKERS}, "all workers run")
-        tally.publish(client, workflow, ({"n": n, "sleep_s": 0.3} for n in range(EVENTS // 2)))
-        wait_for(scene.is_at_work, "some events are in work")
+        scene = begin(own_condor, beside_the_pool, client, tally)
 
         fault(scene)
 
-        tally.publish(client, workflow, ({"n": n, "sleep_s": 0.1} for n in range(EVENTS // 2, EVENTS)), close=True)
-        wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=120)
-        check_after_fault(beside_the_pool, client, workflow, tally, done=EVENTS)
+        publish_the_rest(scene, tally)
+        wait_for(lambda: client.get_workflow(scene.workflow).state == "finished", "it finishes itself", deadline_s=120)
+        check_after_fault(beside_the_pool, client, scene.workflow, tally, done=EVENTS)
         check_pool(scene)
-
-
-def check_pool(scene: Scene) -> None:
-    """One cluster, nothing of it in the queue, and its procs ended as the agent told."""
-    taskforce = scene.taskforce
-    assert scene.condor.run("condor_q", "-allusers", "-af", "ClusterId").split() == []
-    told = scene.condor.run("condor_history", "-af", "ClusterId", "ProcId", "JobStatus").splitlines()
-    rows = [tuple(map(int, line.split())) for line in told]
-    assert {cluster for cluster, _, _ in rows} == {taskforce.cluster_id}
-    assert sorted(proc for _, proc, _ in rows) == list(range(WORKERS))
-    seen, kept = scene.statuses(), Counter(STATES[status] for _, _, status in rows)
-    assert (set(seen) <= set(STATES.values()), sum(seen.values())) == (True, WORKERS)
-    # A worker that ends by itself while it is removed has TERMINATED in the log, and is kept as removed in the history.
-    assert seen.get("COMPLETED", 0) >= kept["COMPLETED"]
 
 
 def test_the_workers_of_a_machine_that_dies_go_on_at_another(stack: Stack, tmp_path: Path) -> None:
@@ -219,10 +148,7 @@ def test_the_workers_of_a_machine_that_dies_go_on_at_another(stack: Stack, tmp_p
         stack.start_serve()
         stack.start_site()
         client = open_until_the_end.enter_context(stack.client())
-        config = WorkerConfig(worker_memory="100M", worker_disk="100M")
-        task = tally.make_task(n_workers=WORKERS, lease_s=3.0, retry_s=0.2, worker_config=config)
-        new = NewWorkflow(tasks=[task], public_queue_aliases=["in", "out"], finish_when_done=True)
-        workflow = client.submit_workflow(new).workflow_id
+        workflow = submit(client, make_task(tally))
         scene = Scene(condor, stack, client, workflow, "site")
         wait_for(lambda: scene.statuses() == {"RUNNING": WORKERS}, "all workers run")
         hosts = wait_for(scene.hosts, "where they run is told")
@@ -233,7 +159,7 @@ def test_the_workers_of_a_machine_that_dies_go_on_at_another(stack: Stack, tmp_p
 
         condor.kill_node(victim)
 
-        tally.publish(client, workflow, ({"n": n, "sleep_s": 0.1} for n in range(EVENTS // 2, EVENTS)), close=True)
+        publish_the_rest(scene, tally)
         wait_for(lambda: client.get_workflow(workflow).state == "finished", "it finishes itself", deadline_s=150)
         check_after_fault(stack, client, workflow, tally, done=EVENTS)
         check_pool(scene)

@@ -37,12 +37,13 @@ def find_condor() -> Path:
 
 @dataclass
 class Condor:
-    """One pool. `folder`: what it writes. `address`: of all its daemons but the nodes'."""
+    """One pool. `folder`: what it writes. `address`: of all its daemons but the nodes'. `wrapper`: words before what starts it."""
 
     root: Path
     folder: Path
     address: str
     further: Mapping[str, str] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()
     master: "subprocess.Popen[bytes] | None" = None
     nodes: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
     _lines: dict[str, object] = field(default_factory=dict)
@@ -218,7 +219,7 @@ class Condor:
         environment.pop("CONDOR_CONFIG", None)
         with (self.folder / "output").open("ab") as output:
             return subprocess.Popen(
-                ["bash", SCRIPTS / script, *words],
+                [*self.wrapper, "bash", SCRIPTS / script, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

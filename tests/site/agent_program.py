@@ -5,8 +5,8 @@ from pathlib import Path
 
 import anyio
 
-from muster.site.adapters.processes.cluster import WorkerSettings
 from muster.site.adapters.processes.pool import ProcessPool
+from muster.site.adapters.processes.settings import WorkerSettings
 from muster.site.ports.pool import ClusterSpec
 
 

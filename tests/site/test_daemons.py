@@ -12,8 +12,8 @@ import structlog
 from contracts.site_fakes import FakeJournal, FakePool, FakeService, PoolWorld
 from muster.domain.errors import Finding, RejectedError, UnavailableError
 from muster.domain.taskforce_phase import Phase
-from muster.site.adapters.processes.cluster import WorkerSettings
 from muster.site.adapters.processes.pool import ProcessPool
+from muster.site.adapters.processes.settings import WorkerSettings
 from muster.site.daemons import places
 from muster.site.daemons.claimer import Claimer
 from muster.site.daemons.keeper import TaskforceKeeper

@@ -18,10 +18,10 @@ import anyio
 import pytest
 
 from muster.domain.errors import UnavailableError
-from muster.site.adapters.processes.cluster import WorkerSettings
 from muster.site.adapters.processes.pool import ProcessPool
 from muster.site.adapters.processes.procfs import find_process, list_processes, read_variable
 from muster.site.adapters.processes.restart import RestartPolicy
+from muster.site.adapters.processes.settings import WorkerSettings
 from muster.site.ports.pool import ClusterSpec, PilotStatus, ProcState
 
 pytestmark = pytest.mark.anyio

@@ -123,6 +123,10 @@ async def test_a_trouble_is_told_until_it_was_not_met_for_a_while_and_counts_fro
     assert [one.doing for one in trouble.list_recent(121.0 + RECENT_S)] == ["claiming"]
     assert trouble.list_recent(151.0 + RECENT_S) == []
 
+    clock[0] = 5000.0
+    trouble.tell("claiming", UnavailableError("it refuses"))
+    assert trouble.list_recent(1400.0) == [], "the clock was set back by an hour, and nothing is known since"
+
 
 @pytest.mark.parametrize(
     ("holder", "told", "lock_at", "life"),
@@ -130,6 +134,7 @@ async def test_a_trouble_is_told_until_it_was_not_met_for_a_while_and_counts_fro
         (None, standing(), 0.0, Life.STOPPED),
         ("1", standing(), 0.0, Life.RUNNING),
         ("1", standing(at=1000.0 - STALE_S - 1), 0.0, Life.STUCK),
+        ("1", standing(at=1000.0 + 3600.0), 0.0, Life.STUCK),  # the clock was set back, and it has told nothing since
         ("2", standing(), 999.0, Life.STARTING),  # what an earlier one wrote
         ("2", None, 999.0, Life.STARTING),
         ("2", standing(), 1000.0 - STALE_S - 1, Life.STUCK),

@@ -35,7 +35,11 @@ COMMANDS = (
     ("settings", "settings", "Show every setting, its value, and where that comes from."),
     ("admin", "admin", "For operators: remove what need not be kept any longer."),
     ("completion", "completion", "Write what completes commands in your shell."),
-    ("worker", "worker", "See the workers that are up; make the file that travels to execution points."),
+    (
+        "worker",
+        "worker",
+        "See workers and what they wrote; hold, release, remove single ones; make the file that travels.",
+    ),
 )
 """Name, module, sentence."""
 

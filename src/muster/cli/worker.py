@@ -1,4 +1,6 @@
-"""`muster worker …`: those that are up, the file that travels to execution points, and what it would find on this one."""
+"""`muster worker …`: those that are up and what may be done with them, the file that travels to execution points, and what it would find
+on this one.
+"""
 
 import os
 from pathlib import Path
@@ -9,17 +11,31 @@ from muster.cli.console import put, put_json, say
 from muster.cli.failure import FAILED, OK, UsageError
 from muster.cli.worker_list import EXAMPLES as EXAMPLES_OF_LIST
 from muster.cli.worker_list import list_
+from muster.cli.worker_orders import EXAMPLE_OF_ORDER, hold, logs, order, release, remove
+from muster.cli.worker_orders import EXAMPLES as EXAMPLES_OF_ORDERS
+from muster.domain.worker_order import OrderAction
 
 app = App(
     name="worker",
-    help="See the workers that are up. Make the file that travels to execution points, and see what it would find on one.",
+    help="See the workers that are up and what they wrote; hold, release and remove single ones. Make the file that travels to execution "
+    "points, and see what it would find on one.",
     help_format="plaintext",
 )
 app.help_epilogue = """Examples:
   muster worker list latest
+  muster worker logs latest 3
+  muster worker hold latest 3 --reason "its disk is full"
   muster worker bundle muster-worker.pyz
   muster worker doctor"""
 app.command(list_, name="list", help_epilogue=EXAMPLES_OF_LIST)
+for _command, _action in (
+    (logs, OrderAction.LOGS),
+    (hold, OrderAction.HOLD),
+    (release, OrderAction.RELEASE),
+    (remove, OrderAction.REMOVE),
+):
+    app.command(_command, help_epilogue=EXAMPLES_OF_ORDERS[_action])
+app.command(order, help_epilogue=EXAMPLE_OF_ORDER)
 
 
 @app.command(help_epilogue="Example:\n  muster worker bundle muster-worker.pyz")

@@ -6,7 +6,6 @@ Source: the route table of docs/design/conventions.md. The shells (`asynchronous
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-import msgspec
 from msgspec import UNSET
 
 from muster.client.call import Call
@@ -28,21 +27,11 @@ from muster.client.shapes.events import (
 )
 from muster.client.shapes.explanation import ExplanationView
 from muster.client.shapes.hosts import Hosts, TrustHost
-from muster.client.shapes.message import Answer
 from muster.client.shapes.new_workflow import NewWorkflow
 from muster.client.shapes.queries import PAGE_MAX, FoundPage, Query
 from muster.client.shapes.service import Health, Limits, Locations, Whoami
-from muster.client.shapes.sites import (
-    Claim,
-    Claims,
-    Completed,
-    PhaseAnswer,
-    Removed,
-    SiteFailure,
-    SiteReport,
-    Submitted,
-)
 from muster.client.shapes.usage import WorkflowUsageView
+from muster.client.shapes.worker_orders import OrderWorkers, WorkerOrderView
 from muster.client.shapes.workers import WorkerPage
 from muster.client.shapes.workflows import (
     AddWorkers,
@@ -291,6 +280,20 @@ def release_taskforce(taskforce_uuid: str) -> Call[TaskforceView]:
     return post(f"/taskforces/{part(taskforce_uuid)}/actions/release", None, TaskforceView)
 
 
+def order_workers(
+    taskforce_uuid: str, order: OrderWorkers, *, idempotency_key: str | None = None
+) -> Call[WorkerOrderView]:
+    """Have its site hold, release or remove some of its workers, or bring what one wrote; `get_worker_order` tells what came of it."""
+    path = f"/taskforces/{part(taskforce_uuid)}/orders"
+    return post(path, order, WorkerOrderView, headers=idempotency(idempotency_key))
+
+
+def get_worker_order(taskforce_uuid: str, order_id: str, *, wait_s: float = 0.0) -> Call[WorkerOrderView]:
+    """How it stands with an order; parks up to `wait_s` seconds while it waits for the site's agent."""
+    path = f"/taskforces/{part(taskforce_uuid)}/orders/{part(order_id)}"
+    return get(path, WorkerOrderView, wait_s=wait_s or None, parked_s=wait_s)
+
+
 def purge(*, dry_run: bool = False, place: str | None = None) -> Call[PurgedView]:
     """For operators: remove what need not be kept any longer, or only count it; `place`: go on where an answer said."""
     return post("/admin/purge", Purge(dry_run, place), PurgedView)
@@ -342,43 +345,3 @@ def get_health() -> Call[Health]:
 def get_readiness() -> Call[Health]:
     """Does the service answer for its database? Needs no token."""
     return Call("GET", "/readyz", reader(Health))
-
-
-def claim(claim: Claim) -> Call[Claims]:
-    """Site agents: take taskforces to start and to stop."""
-    return post("/site/claims", claim, Claims, parked_s=claim.wait_s)
-
-
-def submitted(taskforce_uuid: str, report: Submitted) -> Call[PhaseAnswer]:
-    """Site agents: a cluster exists."""
-    return post(f"/site/taskforces/{part(taskforce_uuid)}/submitted", report, PhaseAnswer)
-
-
-def submit_failed(taskforce_uuid: str, report: SiteFailure) -> Call[PhaseAnswer]:
-    """Site agents: there is no cluster, and why."""
-    return post(f"/site/taskforces/{part(taskforce_uuid)}/submit-failed", report, PhaseAnswer)
-
-
-def removed(taskforce_uuid: str, report: Removed) -> Call[PhaseAnswer]:
-    """Site agents: the cluster is gone."""
-    return post(f"/site/taskforces/{part(taskforce_uuid)}/removed", report, PhaseAnswer)
-
-
-def remove_failed(taskforce_uuid: str, report: SiteFailure) -> Call[PhaseAnswer]:
-    """Site agents: the cluster could not be removed, and why."""
-    return post(f"/site/taskforces/{part(taskforce_uuid)}/remove-failed", report, PhaseAnswer)
-
-
-def completed(taskforce_uuid: str, report: Completed) -> Call[PhaseAnswer]:
-    """Site agents: no proc is left."""
-    return post(f"/site/taskforces/{part(taskforce_uuid)}/completed", report, PhaseAnswer)
-
-
-def report(statuses: SiteReport) -> Call[list[str]]:
-    """Site agents: statuses that changed. Answers the taskforces that the service does not know."""
-    read = reader(_Unknown)
-    return Call("POST", f"{BASE}/site/reports", lambda body: read(body).unknown, body=msgspec.json.encode(statuses))
-
-
-class _Unknown(Answer):
-    unknown: list[str]

@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
-from muster.client import calls, conversations, file_calls, live
+from muster.client import calls, conversations, file_calls, live, site_calls
 from muster.client.call import Call
 from muster.client.conversations import Publication, Turns
 
@@ -137,6 +137,8 @@ class Routes:
     revise_task = Route(calls.revise_task)
     get_taskforce = Route(calls.get_taskforce)
     release_taskforce = Route(calls.release_taskforce)
+    order_workers = Route(calls.order_workers)
+    get_worker_order = Route(calls.get_worker_order)
     purge = Route(calls.purge)
     reset = Route(calls.reset)
     query = Route(calls.query)
@@ -145,10 +147,12 @@ class Routes:
     list_locations = Route(calls.list_locations)
     get_health = Route(calls.get_health)
     get_readiness = Route(calls.get_readiness)
-    claim = Route(calls.claim)
-    submitted = Route(calls.submitted)
-    submit_failed = Route(calls.submit_failed)
-    removed = Route(calls.removed)
-    remove_failed = Route(calls.remove_failed)
-    completed = Route(calls.completed)
-    report = Route(calls.report)
+    claim = Route(site_calls.claim)
+    submitted = Route(site_calls.submitted)
+    submit_failed = Route(site_calls.submit_failed)
+    removed = Route(site_calls.removed)
+    remove_failed = Route(site_calls.remove_failed)
+    completed = Route(site_calls.completed)
+    report = Route(site_calls.report)
+    take_orders = Route(site_calls.take_orders)
+    order_done = Route(site_calls.order_done)

@@ -10,6 +10,7 @@ _PART = r"[0-9a-f]{8,}-[0-9a-f]{8}"
 WORKFLOW_ID = re.compile(rf"WF-{_PART}")
 TASK_ID = re.compile(rf"TK-{_PART}-[0-9a-f]{{8}}")
 TASKFORCE_UUID = re.compile(rf"TF-{_PART}-[0-9a-f]{{8}}-[0-9a-f]{{8}}")
+WORKER_ORDER_ID = re.compile(r"WO-[0-9a-f]{16}")
 EVENT_ID = re.compile(r"EV-([0-9a-f]{16})")
 
 EPOCH_MS = 1_577_836_800_000
@@ -36,6 +37,11 @@ def make_taskforce_uuid(task_id: str, *, random: str) -> str:
 def make_queue_id(*, random: str) -> str:
     """Name a queue: `a` and 20 hex digits, as upstream's queue service does. `random` is those digits."""
     return f"a{random}"
+
+
+def make_worker_order_id(*, random: str) -> str:
+    """Name an order for single workers. `random` is 16 lower-case hex digits."""
+    return f"WO-{random}"
 
 
 def render_event_id(event: int) -> str:

@@ -61,6 +61,7 @@ from muster.server.doors.muster.queues import routes as queues
 from muster.server.doors.muster.sites import routes as sites
 from muster.server.doors.muster.taskforces import routes as taskforces
 from muster.server.doors.muster.tasks import routes as tasks
+from muster.server.doors.muster.worker_orders import routes as worker_orders
 from muster.server.doors.muster.workers import routes as workers
 from muster.server.doors.muster.workflows import routes as workflows
 from muster.server.http_server import HttpServer
@@ -108,6 +109,7 @@ _OURS = (
     events,
     consumers,
     workers,
+    worker_orders,
     files,
 )
 

@@ -34,8 +34,8 @@ class CondorFields(BaseModel):
     """The user to whose account all workers go; left out: that of this agent."""
 
     condor_worker_image: str = Field(default="", pattern=_ONE_LINE)
-    """An image in which HTCondor is to run the workers (container universe): a path, docker://… or a SIF file; left out: they run on the
-    machine."""
+    """An image in which HTCondor is to run the workers (container universe): a path, docker://… or a SIF file, with a Python and the
+    programs of tasks, that `apptainer test` takes, as HTCondor does first; left out: they run on the machine."""
 
     condor_attributes: dict[str, str] = Field(default_factory=dict)
     """Further attributes of every worker's job ad, as ClassAd expressions: a JSON object such as {"ProjectName": "\\"IceCube\\""}."""

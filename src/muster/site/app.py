@@ -21,14 +21,16 @@ from muster.site.adapters.standing.file import LOCK, JsonStandingFile
 from muster.site.daemons.claimer import Claimer
 from muster.site.daemons.explainer import Explainer
 from muster.site.daemons.keeper import TaskforceKeeper
+from muster.site.daemons.order_taker import OrderTaker
 from muster.site.daemons.reconciler import Reconciler
 from muster.site.daemons.reporter import StatusReporter
 from muster.site.daemons.standing import Daemons, StandingWriter
 from muster.site.daemons.tender import PoolTender
 from muster.site.daemons.trouble import TroubleLog
 from muster.site.daemons.watcher import PoolWatcher
-from muster.site.pools import OpenPool, StoppablePool, open_pool
+from muster.site.pools import OpenPool, open_pool
 from muster.site.ports.journal import Remembered
+from muster.site.ports.pool import Pool
 from muster.site.services.parts import Parts
 from muster.site.services.stop import LEAVE_S
 from muster.site.sign_in import find_token
@@ -134,6 +136,7 @@ async def _run_daemons(
         await tasks.start(PoolTender(parts.pool, trouble).run)
         await tasks.start(reporter.run)
         await tasks.start(Explainer(parts, keeper, trouble, find_seen=reporter.find_seen).run)
+        await tasks.start(OrderTaker(parts, trouble).run)
         await tasks.start(Reconciler(parts, keeper, trouble).run)
         await tasks.start(standing.run)
         log.info("ready", agent=settings.name, url=settings.url, taskforces=len(remembered.records))
@@ -186,7 +189,7 @@ async def _cancel_on_signal(scope: anyio.CancelScope, on_stopping: Callable[[], 
             return
 
 
-async def _stop_workers(pool: StoppablePool, grace_s: float, hurry: anyio.Event, *, handle_signals: bool) -> None:
+async def _stop_workers(pool: Pool, grace_s: float, hurry: anyio.Event, *, handle_signals: bool) -> None:
     """Stop every worker; a second signal, or `hurry`, ends the grace."""
     trouble: UnavailableError | None = None
     async with anyio.create_task_group() as tasks:
@@ -208,7 +211,7 @@ async def _cancel_on(event: anyio.Event, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _pause(pool: StoppablePool, grace_s: float) -> UnavailableError | None:
+async def _pause(pool: Pool, grace_s: float) -> UnavailableError | None:
     try:
         await pool.pause(grace_s=grace_s)
     except UnavailableError as error:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 import structlog
@@ -17,10 +17,11 @@ import structlog
 from muster.domain.errors import Finding, InvalidError
 from muster.settings.parts import SiteSettings
 from muster.site.adapters.durable import disk_errors
-from muster.site.adapters.processes.cluster import WorkerSettings
 from muster.site.adapters.processes.pool import ProcessPool
 from muster.site.adapters.processes.restart import RestartPolicy
+from muster.site.adapters.processes.settings import WorkerSettings
 from muster.site.ports.pool import Pool
+from muster.site.services.stop import LEAVE_S
 from muster.worker import settings as worker_settings
 from muster.worker.bundle import build_bundle
 from muster.worker.tools import find_tool
@@ -35,16 +36,6 @@ WORKERS_MAX: Mapping[str, int] = {"processes": 1000, HTCONDOR: 100_000}
 """Of one taskforce, where the operator says nothing."""
 
 
-class StoppablePool(Pool, Protocol):
-    """A pool whose workers can be stopped for a while."""
-
-    async def pause(self, *, grace_s: float) -> None:
-        """Stop every worker and see that none is left, but keep the clusters: a pool opened later starts the workers again.
-
-        Raises UnavailableError naming what is still there, when everything was tried. Nothing else may be called afterwards but `close`.
-        """
-
-
 @dataclass(frozen=True)
 class OpenPool:
     """A pool that is the agent's until `close`, which lets go of what runs and touches nothing.
@@ -54,7 +45,7 @@ class OpenPool:
         damaged: what could not be read and was moved aside.
     """
 
-    pool: StoppablePool
+    pool: Pool
     close: Callable[[], Awaitable[None]]
     has_containers: bool
     workers_max: int
@@ -212,6 +203,7 @@ def _describe_processes(settings: SiteSettings, directory: Path) -> WorkerSettin
             delay_s_max=settings.worker_restart_s_max,
             healthy_s=settings.worker_healthy_s,
         ),
+        leave_s=settings.stop_grace_s + LEAVE_S,
         programs=() if bwrap is None else (str(Path(bwrap).absolute().parent),),
         inputs=list(map(Path, settings.input_folders)),
     )

@@ -90,6 +90,6 @@ def judge_life(holder: str | None, standing: Standing | None, *, now: float, loc
         return Life.STOPPED
     has_told = standing is not None and str(standing.pid) == holder
     last_at = standing.written_at if standing is not None and has_told else lock_at
-    if now - last_at > STALE_S:
+    if abs(now - last_at) > STALE_S:  # ahead: the clock was set back, and one that lives would have written since
         return Life.STUCK
     return Life.RUNNING if has_told else Life.STARTING

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
@@ -15,9 +16,15 @@ from muster.server.doors.judging import FINDINGS_MAX, judge
 from muster.server.doors.reading import UnreadableError, parse_body
 
 
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
 class Inner(msgspec.Struct, forbid_unknown_fields=True):
     size: int | str
     word: Literal["a", "b"] = "a"
+    colour: Colour = Colour.RED
 
 
 class Outer(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,7 +48,7 @@ def test_every_fault_is_found_with_its_path() -> None:
     value = {
         "number": "7",
         "share": True,
-        "inner": {"size": 1.5, "word": "c", "else": 1},
+        "inner": {"size": 1.5, "word": "c", "colour": "pink", "else": 1},
         "many": [{"size": 1}, {}, 3],
         "pairs": [["a", 1], ["b"], ["c", None]],
         "table": {"x": {"y": "z"}},
@@ -55,6 +62,7 @@ def test_every_fault_is_found_with_its_path() -> None:
             ("inner", "Additional properties are not allowed ('else' was unexpected)"),
             ("inner.size", "must match one of the accepted types: integer, string"),
             ("inner.word", "is 'c'; must be one of: 'a', 'b'"),
+            ("inner.colour", "is 'pink'; must be one of: 'red', 'blue'"),
             ("many[1]", "'size' is a required property"),
             ("many[2]", "must be type 'object' (dict)"),
             ("pairs[1]", "must have exactly 2 items"),
@@ -88,6 +96,12 @@ def test_an_integer_may_be_written_with_a_point_and_a_boolean_is_none() -> None:
     )
     assert findings_of({"number": True}) == [("number", "must be type 'integer' (int)")]
     assert findings_of({"number": 5.5}) == [("number", "must be type 'integer' (int)")]
+
+
+def test_one_of_some_words_is_taken_also_where_something_else_was_wrong() -> None:
+    read = parse_body(b'{"number": 5.0, "inner": {"size": 3, "colour": "blue"}}', Outer)
+    assert read.inner is not None
+    assert read.inner.colour is Colour.BLUE
 
 
 def test_a_message_of_another_kind_altogether() -> None:

@@ -88,9 +88,24 @@ async def test_from_a_workflow_every_call_about_it_is_reached(stand: Stand) -> N
         name
         for name, (_, path, _) in operations(document).items()
         if path.startswith((prefix, "/muster/v1/tasks/", "/muster/v1/taskforces/"))
-        and not path.endswith(("/stream", "/{file}"))
+        and not path.endswith(("/stream", "/{file}", "/orders/{order_id}"))
     }
     assert set(reached) >= about
+
+
+async def test_an_order_for_workers_leads_to_what_came_of_it(stand: Stand) -> None:
+    document = await stand.get("/muster/v1/openapi.json")
+    uuid = (await stand.start(await stand.submit()))["taskforce_uuid"]
+    order = await stand.post(f"/muster/v1/taskforces/{uuid}/orders", {"action": "hold"})
+    [link] = [
+        link
+        for source, _, _, link in links(document)
+        if source == "MusterV1TaskforcesUuidOrdersOrder" and link["operationId"].endswith("OrdersOrderIdShow")
+    ]
+
+    assert link["parameters"] == {"uuid": "$request.path.uuid", "order_id": "$response.body#/order_id"}
+    here = {**link, "parameters": {"uuid": "$response.body#/taskforce_uuid", "order_id": "$response.body#/order_id"}}
+    assert await follow(stand, document, here, order) == 200
 
 
 async def test_from_a_workflow_of_upstreams_clients_its_parts_are_reached(stand: Stand) -> None:

@@ -47,7 +47,7 @@ class HoldingSchedd(Schedd):
 async def test_held_procs_are_asked_for_in_pages_and_all_of_them_are_seen_to() -> None:
     schedd = HoldingSchedd()
 
-    await HeldProcs(schedd, HoldPolicy()).tend({7}, now=LONG_AGO + 1.0, n_procs=N_PROCS)
+    await HeldProcs(schedd, HoldPolicy()).tend({7: N_PROCS})
 
     assert schedd.released == list(range(0, N_PROCS, 2))
     assert max(schedd.told) <= PAGE

@@ -75,6 +75,41 @@ def test_of_a_worker_that_failed_the_end_of_what_it_printed_comes_back(slot: Pat
     assert ran.stderr.endswith("x\nthe reason\n")
 
 
+def run_to_file(slot: Path, *words: str) -> tuple[int, str]:
+    """As HTCondor does, which gives a job files; the status, and what is left in that of the error stream."""
+    with (slot / "_condor_stderr").open("wb") as errors:
+        ran = subprocess.run(
+            ["sh", write(slot), *words],
+            env={"PATH": os.environ["PATH"], "_CONDOR_SCRATCH_DIR": str(slot)},
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            check=False,
+            timeout=30,
+        )
+    return ran.returncode, (slot / "_condor_stderr").read_text()
+
+
+def test_what_is_printed_can_be_seen_while_the_worker_runs_and_is_gone_when_it_has_ended_well(slot: Path) -> None:
+    place_worker(
+        slot,
+        "import sys\nprint('hello', flush=True)\nsys.exit(0 if open('_condor_stderr').read() == 'hello\\n' else 3)\n",
+    )
+
+    assert run_to_file(slot, FAILED) == (0, "")
+    assert run_to_file(slot, ALWAYS) == (0, "hello\n")
+
+
+def test_the_end_of_what_a_failed_worker_printed_is_left_in_a_file(slot: Path) -> None:
+    place_worker(slot, "import sys\nprint('x' * 200_000, flush=True)\nsys.exit('the reason')\n")
+
+    status, left = run_to_file(slot, FAILED)
+
+    assert (status, len(left)) == (1, launcher.SAID_BYTES_MAX)
+    assert left.endswith("x\nthe reason\n")
+    place_worker(slot, "import sys\nsys.exit('the reason')\n")
+    assert run_to_file(slot, FAILED) == (1, "the reason\n")
+
+
 def test_a_worker_that_a_signal_ends_ends_its_script_by_the_same(slot: Path) -> None:
     place_worker(slot, "import os\nos.kill(os.getpid(), 9)\n")
 

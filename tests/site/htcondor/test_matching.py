@@ -262,6 +262,13 @@ FULL = [
                 "(g.eve@pool 3 cores; this agent's user: 5); wait, "
             ),
         ),
+        (Waiting(make_job(), since=1030), [make_slot()], {}, None),
+        (
+            Waiting(make_job(), since=4000),
+            [make_slot()],
+            {},
+            "1 slot fits and has room, and the workers wait since before the access point's clock was set back, by 3000 s or more: ",
+        ),
         (Waiting(make_job(), since=990), [make_slot()], {"negotiators": 0}, "Nobody matches jobs with slots: "),
         (
             Waiting(make_job(), since=990, rejection=("submitter limit exceeded", 995)),

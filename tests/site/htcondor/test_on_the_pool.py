@@ -16,7 +16,7 @@ from muster.site.adapters.htcondor.pausing import PAUSED
 from muster.site.adapters.htcondor.pool import CondorPool
 from muster.site.adapters.htcondor.removing import is_gone_within
 from muster.site.adapters.htcondor.rules import Rules
-from muster.site.adapters.htcondor.schedd import Action, Schedd
+from muster.site.adapters.htcondor.schedd import Acted, Action, Schedd
 from muster.site.ports.pool import ClusterSpec, Observation, Request
 from services.condor import Condor
 
@@ -46,7 +46,9 @@ async def pool(condor: Condor, tmp_path: Path, factory_from: int) -> AsyncIterat
     await pool.close()
 
 
-async def open_pool(folder: Path, name: str = "site", *, factory_from: int = 2000) -> CondorPool:
+async def open_pool(
+    folder: Path, name: str = "site", *, factory_from: int = 2000, schedd: Schedd | None = None
+) -> CondorPool:
     bundle = folder / "worker"
     bundle.touch()
     rules = Rules(
@@ -55,7 +57,19 @@ async def open_pool(folder: Path, name: str = "site", *, factory_from: int = 200
         HoldPolicy(holds_max=1, first_s=0.2, delay_s_max=0.2),
         truth_s=2.0,
     )
-    return await CondorPool.open(folder / name, Schedd(), rules)
+    return await CondorPool.open(folder / name, schedd or Schedd(), rules)
+
+
+class FailingOnce(Schedd):
+    """Does not answer the first time that something is to be done."""
+
+    has_failed = False
+
+    async def act(self, action: Action, constraint: str, *, reason: str, code: int = 0) -> Acted:
+        if not self.has_failed:
+            self.has_failed = True
+            raise UnavailableError("the schedd is busy")
+        return await super().act(action, constraint, reason=reason, code=code)
 
 
 def spec(*argv: str, n_workers: int = 1, request: Request = NOWHERE, **fields: object) -> ClusterSpec:
@@ -462,6 +476,28 @@ async def test_workers_whose_enrolment_is_lost_do_not_start_in_vain_until_it_is_
             while not await Schedd().query(f"ClusterId == {cluster} && JobStatus == 1", ["ProcId"], limit=1):
                 await tend_in_trouble(later)
         await later.tend()
+    finally:
+        await later.remove(cluster, grace_s=0)
+        await later.close()
+
+
+async def test_a_cluster_is_taken_up_also_where_its_workers_could_not_be_held_at_once(
+    pool: CondorPool, condor: Condor, tmp_path: Path
+) -> None:
+    cluster = await pool.submit(spec("true", n_workers=2), tag="TF-1")
+    (tmp_path / "site" / "taskforces" / "TF-1" / "cluster.json").unlink()
+    (tmp_path / "site" / "taskforces" / "TF-1" / "muster-enrol.json").unlink()
+    await pool.close()
+    later = await open_pool(tmp_path, schedd=FailingOnce())
+    try:
+        with pytest.raises(UnavailableError, match="busy"):
+            await later.list_placed()
+
+        assert [one.cluster for one in await later.list_placed()] == [cluster]
+        assert await later.find("TF-1") == cluster
+        with anyio.fail_after(DEADLINE_S):
+            while await Schedd().query(f"ClusterId == {cluster} && JobStatus == 1", ["ProcId"], limit=1):
+                await tend_in_trouble(later)
     finally:
         await later.remove(cluster, grace_s=0)
         await later.close()

@@ -9,6 +9,7 @@ import tempfile
 from array import array
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ class Crash(BaseException):
 @dataclass
 class World:
     """What outlives the agent. `late`: clusters that will be there after so many more questions: their sender did not
-    wait. `rotated`: what the history has forgotten.
+    wait. `rotated`: what the history has forgotten. `now`: the machine's time of day; `entered`: when a cluster came into the history.
     """
 
     queue: dict[int, dict[str, str]] = field(default_factory=dict)
@@ -54,6 +55,8 @@ class World:
     lost_answers: int = 0
     refusals: int = 0
     is_late: bool = False
+    now: float = 1e9
+    entered: dict[int, float] = field(default_factory=dict)
 
     def ever(self, tag: str) -> set[int]:
         """Numbers of all clusters that there were with a tag."""
@@ -71,6 +74,7 @@ class World:
 
     def end(self, number: int) -> None:
         self.history[number] = self.queue.pop(number)
+        self.entered[number] = self.now
 
 
 class FakeSchedd(Schedd):
@@ -124,8 +128,10 @@ class FakeSchedd(Schedd):
         self, constraint: str, attributes: Sequence[str], *, match: int = -1, since: str = ""
     ) -> list[Ad]:
         self._ask()
-        found = self._find(self._world.history, constraint)
-        return [self._describe(number, one) for number, one in reversed(found)]
+        until = float(since.rpartition(" ")[2]) if since else 0.0
+        latest = list(reversed(self._world.history.items()))
+        read = dict(takewhile(lambda one: self._world.entered[one[0]] >= until, latest))
+        return [self._describe(number, one) for number, one in reversed(self._find(read, constraint))]
 
     async def act(self, action: Action, constraint: str, *, reason: str, code: int = 0) -> Acted:
         self._ask()
@@ -189,6 +195,7 @@ class Placings(RuleBasedStateMachine):
     def open(self) -> None:
         rules = Rules(Policy(agent="site"), Workers({}, self.folder / "worker"), truth_s=1e9)
         self.pool = self.runner.run(CondorPool.open(self.folder / "site", FakeSchedd(self.world), rules))
+        self.pool._placing._now = lambda: self.world.now
 
     def do(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
         """Do something, as the agent would: what cannot be done now is done later; a crash takes what it had in mind."""
@@ -225,6 +232,11 @@ class Placings(RuleBasedStateMachine):
         for followed in self.pool._logs._followed.values():
             followed.reader.close()
         self.open()
+
+    @rule(seconds=st.sampled_from([-3600.0, 1.0, 3600.0]))
+    def the_clock_is_set(self, seconds: float) -> None:
+        """For agent and schedd alike. Never farther than an hour."""
+        self.world.now = min(max(self.world.now + seconds, 1e9), 1e9 + 3600)
 
     @rule(questions=st.integers(1, 3))
     def the_schedd_is_away(self, questions: int) -> None:

@@ -79,10 +79,9 @@ def _walk(value: Any, wanted: inspect.Type, path: str, findings: list[Finding]) 
                 findings.extend(Finding(f"{path}[{index}]", "items must be unique") for index in find_repeated(value))
             return _walk(value, wanted.type, path, findings)
         case inspect.LiteralType():
-            if value not in wanted.values or isinstance(value, bool):
-                known = ", ".join(map(repr, wanted.values))
-                findings.append(Finding(path, f"is {_show(value)}; must be one of: {known}"))
-            return value
+            return _walk_choice(value, wanted.values, path, findings)
+        case inspect.EnumType():
+            return _walk_choice(value, [one.value for one in wanted.cls], path, findings)
         case inspect.AnyType() | inspect.RawType():
             return value
         case _:
@@ -127,6 +126,13 @@ def _walk_tuple(value: list[Any], wanted: inspect.TupleType, path: str, findings
         _walk(one, type_, f"{path}[{index}]", findings)
         for index, (one, type_) in enumerate(zip(value, wanted.item_types, strict=True))
     ]
+
+
+def _walk_choice(value: Any, choices: Sequence[Any], path: str, findings: list[Finding]) -> Any:
+    if value not in choices or isinstance(value, bool):
+        known = ", ".join(map(repr, choices))
+        findings.append(Finding(path, f"is {_show(value)}; must be one of: {known}"))
+    return value
 
 
 def _walk_union(value: Any, wanted: inspect.UnionType, path: str, findings: list[Finding]) -> Any:

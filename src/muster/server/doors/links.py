@@ -20,6 +20,7 @@ _NAMED_BY: Final[Mapping[str, str]] = {
     "event": "event",
     "consumer": "consumer",
     "file": "file",
+    "order_id": "order_id",
     "mqid": "mqid",
 }
 """Field of an answer → parameter of a path."""

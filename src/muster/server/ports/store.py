@@ -31,6 +31,7 @@ from muster.server.ports.hosts import Hosts
 from muster.server.ports.mq import MqGroups, PublishedKeys
 from muster.server.ports.outbox import Outbox
 from muster.server.ports.retention import Removed, Retention, Rounds
+from muster.server.ports.worker_orders import WorkerOrders
 
 T = TypeVar("T")
 
@@ -319,6 +320,8 @@ class Transaction(Protocol):
     def answers(self) -> Answers: ...
     @property
     def askings(self) -> Askings: ...
+    @property
+    def worker_orders(self) -> WorkerOrders: ...
     @property
     def outbox(self) -> Outbox: ...
     @property

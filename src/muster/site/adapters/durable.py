@@ -40,12 +40,17 @@ def write_file(path: Path, content: bytes, *, sync: bool = True) -> None:
     """Put a 0600 file in its place, whole or not at all. `sync`: it also survives a power cut. Raises OSError."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        if sync:
-            file.flush()
-            os.fsync(handle)
-    temporary.replace(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            if sync:
+                file.flush()
+                os.fsync(handle)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # the disk is full, say: what there is of it only takes room
+        raise
     if sync:
         sync_folder(path.parent)
 

@@ -72,6 +72,7 @@ class StandingWriter:
         )
         self._written: tuple[object, ...] | None = None
         self._due_at = float("-inf")
+        self._ahead_s = 0.0  # of the time of day before the clock that only counts on, when it was written
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> Never:
         task_status.started()
@@ -86,10 +87,12 @@ class StandingWriter:
         """Write it, if anything changed, or it is time."""
         standing = self._look()
         told = (standing.taskforces, standing.claimed_at is None, [(one.doing, one.error) for one in standing.troubles])
-        if told == self._written and anyio.current_time() < self._due_at:
+        ahead_s = standing.written_at - anyio.current_time()
+        is_set = abs(ahead_s - self._ahead_s) > WRITE_S  # then what was written seems to be old, or of the future
+        if told == self._written and anyio.current_time() < self._due_at and not is_set:
             return
         await self._file.write(standing)
-        self._written, self._due_at = told, anyio.current_time() + WRITE_S
+        self._written, self._due_at, self._ahead_s = told, anyio.current_time() + WRITE_S, ahead_s
 
     def _look(self) -> Standing:
         asked = self._daemons

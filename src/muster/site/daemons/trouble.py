@@ -42,8 +42,11 @@ class TroubleLog:
         self._told[key] = (now, 0)
 
     def list_recent(self, now: float) -> list[Trouble]:
-        """What did not work lately, the last one first. `now`: seconds since the epoch."""
-        for doing in [doing for doing, one in self._recent.items() if now - one.last_at > RECENT_S]:
+        """What did not work lately, the last one first. `now`: seconds since the epoch.
+
+        What is far ahead of it is from before the clock was set back; what goes on is met again.
+        """
+        for doing in [doing for doing, one in self._recent.items() if abs(now - one.last_at) > RECENT_S]:
             del self._recent[doing]
         return sorted(self._recent.values(), key=lambda one: -one.last_at)
 
@@ -51,6 +54,6 @@ class TroubleLog:
         now = self.now()
         if (known := self._recent.pop(doing, None)) is None and len(self._recent) >= self.known_max:
             return
-        is_same = known is not None and known.error == error and now - known.last_at <= RECENT_S
+        is_same = known is not None and known.error == error and abs(now - known.last_at) <= RECENT_S
         first_at, times = (known.first_at, known.times) if known is not None and is_same else (now, 0)
         self._recent[doing] = Trouble(doing, error, first_at, now, times + 1)

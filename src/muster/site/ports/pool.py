@@ -4,12 +4,13 @@ The word for n identical workers placed together is *cluster*; one of them is a 
 taskforce's uuid, by which it is found whatever was forgotten.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from muster.domain.pool_facts import PoolFacts
+from muster.domain.worker_order import OrderAction, WorkerLog
 
 
 class ProcState(StrEnum):
@@ -152,6 +153,26 @@ class Pool(Protocol):
         is known to keep them. May take seconds. Raises NotFoundError.
         """
 
+    async def act(self, cluster: int, action: OrderAction, procs: Collection[int], *, reason: str) -> int:
+        """Hold, release or remove procs; returns with how many it was done. Those that have ended, or are so already, are passed over.
+
+        One that is held or removed is asked to end, and killed when it has had the pool's time for that; here nobody waits for it. Held by
+        this, it goes on only when it is released. May be repeated.
+
+        Args:
+            action: any but `LOGS`.
+            procs: empty: all of them.
+            reason: one line, for the pool's own log.
+
+        Raises NotFoundError as `observe`; ConflictError: the cluster is being removed; RejectedError: the pool forbids it.
+        """
+
+    async def read_logs(self, tag: str, proc: int) -> Sequence[WorkerLog]:
+        """The ends of what a proc wrote, and of what the pool wrote of it: also of a cluster that was forgotten, as long as that is kept.
+
+        Raises NotFoundError: nothing is kept of this tag, or it has no such proc.
+        """
+
     async def remove(self, cluster: int, *, grace_s: float) -> None:
         """Take every worker away and see that none is left: ask, wait up to `grace_s` seconds (0: do not ask), kill.
 
@@ -161,3 +182,9 @@ class Pool(Protocol):
 
     async def forget(self, cluster: int) -> None:
         """Drop what is kept of a cluster; its tag is free again. May be repeated. Raises ConflictError while procs are left."""
+
+    async def pause(self, *, grace_s: float) -> None:
+        """Stop every worker and see that none is left, but keep the clusters: a pool opened later starts the workers again.
+
+        Raises UnavailableError naming what is still there, when everything was tried. Nothing else may be called afterwards but `close`.
+        """

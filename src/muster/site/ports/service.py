@@ -12,6 +12,7 @@ from muster.client.shapes.sites import (
     SiteReport,
     Submitted,
 )
+from muster.client.shapes.worker_orders import GivenOrders, OrderDone, OrderTaken, TakeOrders
 from muster.client.shapes.workflows import TaskforceView
 
 
@@ -30,5 +31,11 @@ class Service(Protocol):
     async def completed(self, taskforce_uuid: str, completed: Completed, /) -> PhaseAnswer: ...
     async def report(self, report: SiteReport, /) -> list[str]:
         """Returns the uuids that the service does not know."""
+
+    async def take_orders(self, wanted: TakeOrders, /) -> GivenOrders:
+        """Raises NotFoundError: the service is of before, and knows no orders."""
+
+    async def order_done(self, order_id: str, done: OrderDone, /) -> OrderTaken:
+        """Raises NotFoundError: it is not kept any more; ConflictError: the taskforce is another agent's."""
 
     async def get_taskforce(self, taskforce_uuid: str, /) -> TaskforceView: ...

@@ -99,7 +99,7 @@ class ReportBook:
     _statuses: dict[str, Statuses] = field(default_factory=dict)
     _errors: dict[str, Errors] = field(default_factory=dict)
     _facts: dict[str, WorkerFacts] = field(default_factory=dict)
-    _facts_from: float = float("-inf")
+    _facts_refused_at: float = float("-inf")
 
     async def report(self, parts: Parts, seen: Mapping[str, Observation]) -> list[str]:
         """Send what changed since the last report that was answered. Taskforces that are not named are forgotten.
@@ -111,7 +111,7 @@ class ReportBook:
         statuses = {uuid: render_statuses(one) for uuid, one in known.items()}
         errors = {uuid: render_errors(one) for uuid, one in known.items()}
         facts = {uuid: render_facts(one.facts) for uuid, one in known.items() if one.facts is not None}
-        if parts.now() < self._facts_from:
+        if 0 <= parts.now() - self._facts_refused_at < FACTS_AGAIN_S:
             facts = _take(self._facts, list(facts))  # what was told before stays told
         changes = Changes(
             _leave_out(statuses, self._statuses), _leave_out(errors, self._errors), _leave_out(facts, self._facts)
@@ -121,7 +121,7 @@ class ReportBook:
         except InvalidError:
             if not changes.facts:
                 raise
-            self._facts_from = parts.now() + FACTS_AGAIN_S
+            self._facts_refused_at = parts.now()
             facts = _take(self._facts, list(facts))
             unknown = await changes.without_facts().send(parts)
         self._statuses, self._errors, self._facts = statuses, errors, facts

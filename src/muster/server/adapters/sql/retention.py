@@ -62,6 +62,7 @@ from muster.server.adapters.sql.schema import (
     workflow,
 )
 from muster.server.adapters.sql.usage_sums import USAGE, sum_parts, sum_rows
+from muster.server.adapters.sql.worker_orders_schema import worker_order
 from muster.server.ports.queue_engine import BodyKind
 from muster.server.ports.retention import After, Due, Manner, Standing, Swept
 
@@ -161,6 +162,7 @@ class SqlRetention:
         )
         for table, condition in (
             (phase_log, phase_log.c.taskforce_uuid.in_(uuids)),
+            (worker_order, worker_order.c.taskforce_uuid.in_(uuids)),
             (host_record, host_record.c.task_id.in_(tasks)),
             (taskforce, taskforce.c.workflow_id == workflow_id),
             (task_directive, task_directive.c.workflow_id == workflow_id),

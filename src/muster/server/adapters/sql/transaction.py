@@ -26,6 +26,7 @@ from muster.server.adapters.sql.retention import SqlRetention
 from muster.server.adapters.sql.rounds import SqlRounds
 from muster.server.adapters.sql.rows import AloneError, Session
 from muster.server.adapters.sql.taskforces import SqlTaskforces
+from muster.server.adapters.sql.worker_orders import SqlWorkerOrders
 from muster.server.adapters.sql.workflows import SqlWorkflows
 from muster.server.ports.store import Transaction
 
@@ -81,6 +82,10 @@ class SqlTransaction:
     @cached_property
     def askings(self) -> SqlAskings:
         return SqlAskings(self._session)
+
+    @cached_property
+    def worker_orders(self) -> SqlWorkerOrders:
+        return SqlWorkerOrders(self._session)
 
     @cached_property
     def outbox(self) -> SqlOutbox:

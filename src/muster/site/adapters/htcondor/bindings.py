@@ -96,6 +96,11 @@ def act(name: str, action: str, constraint: str, reason: str, code: int) -> tupl
         return int(told["TotalSuccess"]), int(told["TotalPermissionDenied"]), refused
 
 
+def find_programs() -> str:
+    """The folder of HTCondor's own programs, by its configuration."""
+    return str(htcondor2.param.get("BIN", ""))
+
+
 def check_expression(text: str) -> str | None:
     """Why a text is no ClassAd expression; None: it is one."""
     try:

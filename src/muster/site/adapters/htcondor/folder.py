@@ -19,6 +19,7 @@ A cluster whose folder is there and whose number is not is in doubt: it was to b
 """
 
 import contextlib
+import gzip
 import json
 import os
 import shutil
@@ -28,7 +29,7 @@ from pathlib import Path, PurePath
 
 import msgspec
 
-from muster.domain.errors import ConflictError, RejectedError
+from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.site.adapters.durable import (
     TEMPORARY,
     removed_on_error,
@@ -40,6 +41,7 @@ from muster.site.adapters.durable import (
 from muster.site.adapters.htcondor import launcher
 from muster.site.adapters.htcondor.describe import is_tag
 from muster.site.adapters.input_files import EVERYWHERE, is_below, resolve_input
+from muster.site.adapters.log_ends import PACKED
 from muster.site.ports.pool import ClusterSpec
 
 
@@ -137,6 +139,13 @@ class TaskforceFolder:
     def read(self) -> ClusterFile:
         """Raises msgspec.DecodeError when it is damaged."""
         return msgspec.json.decode((self.path / "cluster.json").read_bytes(), type=ClusterFile)
+
+    def find_n_workers(self) -> int:
+        """Of one that is over, and may be compressed by now."""
+        path = self.path / "cluster.json"
+        packed = path.with_name(f"{path.name}{PACKED}")
+        raw = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
+        return msgspec.json.decode(raw, type=ClusterFile).n_workers
 
     def note_asked(self, asked: ClusterFile) -> None:
         """Durable on return."""
@@ -254,7 +263,12 @@ class PoolFolder:
         if not is_tag(asked.tag):
             raise RejectedError(f"{asked.tag[:200]!r} is no tag for a cluster: letters, digits, '.', '_' and '-' only")
         place = TaskforceFolder(self._taskforces / asked.tag)
-        draft = TaskforceFolder(self._find_damaged(asked.tag) or self._taskforces / f"{TEMPORARY}{asked.tag}")
+        damaged = (
+            None if place.path.exists() else self._find_damaged(asked.tag)
+        )  # it is there where an adoption was cut off
+        draft = (
+            place if place.path.exists() else TaskforceFolder(damaged or self._taskforces / f"{TEMPORARY}{asked.tag}")
+        )
         draft.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft.outputs.mkdir(mode=0o700, exist_ok=True)
         draft.checkpoint.unlink(missing_ok=True)  # whoever opens a folder deletes what a crash left half made
@@ -289,6 +303,14 @@ class PoolFolder:
             shutil.rmtree(place)
         folder.path.rename(place)
         sync_folder(self._taskforces)
+
+    def find_ended(self, tag: str) -> tuple[TaskforceFolder, int]:
+        """What is kept of the last cluster with this tag that is over, and its number. Raises NotFoundError."""
+        numbers = sorted(self.list_forgotten(tag), reverse=True) if is_tag(tag) else ()
+        for number in numbers:
+            if (place := self.ended / f"{tag}.{number}").is_dir():
+                return TaskforceFolder(place), number
+        raise NotFoundError(f"nothing is kept here of what workers of {tag[:100]} wrote")
 
     def list_forgotten_files(self) -> Sequence[Path]:
         """Of all tags."""

@@ -1,13 +1,18 @@
-"""Which procs does HTCondor hold, and what is done about it? The queue says which, since when and why; the policy says what."""
+"""Which procs does HTCondor hold, and what is done about it? The queue says which and why; the policy says what.
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+Since when one is held is counted from the first look that finds it so: the schedd's time of day may not be ours, and either may be set.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import anyio
 import anyio.to_thread
 import structlog
 
+from muster.domain.errors import UnavailableError
 from muster.site.adapters.htcondor.hold_policy import LEFT_CODES, HoldPolicy, Verdict
 from muster.site.adapters.htcondor.queue import JobStatus
 from muster.site.adapters.htcondor.schedd import Action, Ad, Schedd
@@ -52,49 +57,69 @@ class _Due:
     give_up: dict[int, str] = field(default_factory=dict)
 
 
-class HeldProcs:
-    """Sees to the held procs of one agent."""
+_Hold = tuple[object, object]
+"""What makes a hold of a proc unlike its others: how many there were before, and the schedd's time of it."""
 
-    def __init__(self, schedd: Schedd, policy: HoldPolicy) -> None:
+
+class HeldProcs:
+    """Sees to the held procs of one agent. `now`: seconds that only count on."""
+
+    def __init__(self, schedd: Schedd, policy: HoldPolicy, *, now: Callable[[], float] = anyio.current_time) -> None:
         self._schedd = schedd
         self._policy = policy
+        self._now = now
         self._holding: frozenset[int] = frozenset()
-        self._look_at = 0.0
+        self._look_at = -math.inf
+        self._seen: dict[tuple[int, int], tuple[_Hold, float]] = {}  # by cluster and proc: which hold, seen since when
 
-    async def tend(self, holding: Collection[int], *, now: float, n_procs: int = PAGE) -> list[GivenUp]:
+    async def tend(self, holding: Mapping[int, int]) -> list[GivenUp]:
         """Release and give up what is due.
 
         Args:
-            holding: clusters of which procs are held, as far as is known.
-            now: seconds since the epoch.
-            n_procs: of the largest of them.
+            holding: clusters of which procs are held, as far as is known, and how many procs each has.
 
         Raises UnavailableError: the same again later.
         """
         clusters = frozenset(holding)
-        if not clusters or (anyio.current_time() < self._look_at and clusters <= self._holding):
+        if not clusters or (self._now() < self._look_at and clusters <= self._holding):
             return []
-        self._look_at = anyio.current_time() + LOOK_S
-        ads = [ad for page in _list_pages(clusters, n_procs) for ad in await self._schedd.query(page, _ATTRIBUTES)]
-        due, wait_s = await anyio.to_thread.run_sync(self._judge, ads, now)  # of a hundred thousand: half a second
-        for cluster, what in due.items():
-            await self._do(cluster, what)
+        self._look_at = self._now() + LOOK_S
+        pages = _list_pages(clusters, max(holding.values()))
+        ads = [ad for page in pages for ad in await self._schedd.query(page, _ATTRIBUTES)]
+        # In a thread: of a hundred thousand it takes half a second.
+        due, wait_s = await anyio.to_thread.run_sync(self._judge, ads, self._now())
+        given_up: list[GivenUp] = []
+        try:
+            for cluster, what in due.items():
+                await self._do(cluster, what, given_up)
+        except UnavailableError:
+            if not given_up:
+                raise
+            return (
+                given_up  # they are gone, and nobody would be told of them again; the others are due at the next look
+            )
         self._holding = clusters
-        self._look_at = anyio.current_time() + min(LOOK_S_MAX, max(LOOK_S, wait_s))
-        return [GivenUp(cluster, Counter(what.give_up.values())) for cluster, what in due.items() if what.give_up]
+        self._look_at = self._now() + min(LOOK_S_MAX, max(LOOK_S, wait_s))
+        return given_up
 
     def _judge(self, ads: list[Ad], now: float) -> tuple[dict[int, _Due], float]:
         """What is due, by cluster, and the seconds until more will be."""
         due: dict[int, _Due] = defaultdict(_Due)
+        before, self._seen = self._seen, {}
         wait_s = LOOK_S_MAX
         for ad in ads:
             if "ProcId" not in ad:
                 continue
             code = int(ad.get("HoldReasonCode", 0))
+            place: tuple[int, int] = (int(ad["ClusterId"]), int(ad["ProcId"]))
+            hold: _Hold = (ad.get("NumHolds"), ad.get("EnteredCurrentStatus"))
+            known = before.get(place)
+            since = known[1] if known is not None and known[0] == hold else now
+            self._seen[place] = (hold, since)
             verdict, delay_s = self._policy.judge(
                 code=code,
                 n_holds=count_troubles(ad),
-                held_s=max(0.0, now - float(ad.get("EnteredCurrentStatus", now))),
+                held_s=now - since,
             )
             if verdict is Verdict.RELEASE and delay_s <= 0:
                 due[int(ad["ClusterId"])].release.append(int(ad["ProcId"]))
@@ -104,15 +129,16 @@ class HeldProcs:
                 due[int(ad["ClusterId"])].give_up[int(ad["ProcId"])] = str(ad.get("HoldReason", f"hold code {code}"))
         return due, wait_s
 
-    async def _do(self, cluster: int, due: _Due) -> None:
+    async def _do(self, cluster: int, due: _Due, given_up: list[GivenUp]) -> None:
         for procs in _cut(due.release):
             await self._schedd.act(Action.RELEASE, _name(cluster, procs), reason="Muster tries again")
         by_reason: dict[str, list[int]] = defaultdict(list)
         for proc, reason in due.give_up.items():
             by_reason[reason].append(proc)
-        for reason, given_up in by_reason.items():
-            for procs in _cut(given_up):
+        for reason, all_procs in by_reason.items():
+            for procs in _cut(all_procs):
                 await self._schedd.act(Action.REMOVE, _name(cluster, procs), reason=f"given up by Muster: {reason}")
+                given_up.append(GivenUp(cluster, {reason: len(procs)}))
         if due.release or due.give_up:
             log.info("held workers", cluster=cluster, released=len(due.release), given_up=len(due.give_up))
 

@@ -18,12 +18,12 @@ import structlog
 from muster.domain import pool_defaults
 from muster.site.adapters.durable import TEMPORARY, disk_errors
 from muster.site.adapters.htcondor.folder import PoolFolder
+from muster.site.adapters.log_ends import PACKED
 
 log = structlog.get_logger("muster.site")
 
 TIDY_S = 600.0
 """Seconds between two looks at what is kept of clusters that are over."""
-PACKED = ".gz"
 _CHUNK = 1 << 20
 
 

@@ -1,7 +1,7 @@
 """What does HTCondor run at an execution point? A few lines of shell that find a Python, and the worker's file with it.
 
-They need what every machine has: /bin/sh and what POSIX wants of it. What the worker prints stays at the execution point unless it failed,
-or is wanted anyway: then the end of it comes back as the proc's error stream.
+They need what every machine has: /bin/sh and what POSIX wants of it. What the worker prints can be looked at while it runs; it stays at the
+execution point unless the worker failed, or it is wanted anyway: then the end of it comes back as the proc's error stream.
 """
 
 import re
@@ -52,7 +52,13 @@ if [ $# = 0 ]; then
     echo "there is no Python 3.9 or newer on $(uname -n)" >&2
     exit {NO_PYTHON_STATUS}
 fi
-"$@" >{WORK_FOLDER}/printed 2>&1 &
+# What is printed goes to the error stream, where `condor_tail` reads it, if that is a file that can be cleared in the end.
+said=/proc/self/fd/2
+if [ ! -f "$said" ] || [ ! -w "$said" ]; then
+    said={WORK_FOLDER}/printed
+    : >"$said"
+fi
+"$@" >>"$said" 2>&1 &
 worker=$!
 trap 'kill -TERM "$worker" 2>/dev/null' TERM INT HUP
 wait "$worker"
@@ -61,8 +67,13 @@ while kill -0 "$worker" 2>/dev/null; do # a signal has ended the wait, and not t
     wait "$worker"
     status=$?
 done
-if [ "$status" != 0 ] || [ "$wanted" = {ALWAYS} ]; then
-    tail -c {SAID_BYTES_MAX} {WORK_FOLDER}/printed >&2
+if [ "$status" = 0 ] && [ "$wanted" != {ALWAYS} ]; then
+    : >"$said"
+elif [ "$said" = {WORK_FOLDER}/printed ]; then
+    tail -c {SAID_BYTES_MAX} "$said" >&2
+elif [ "$(wc -c <"$said")" -gt {SAID_BYTES_MAX} ]; then
+    tail -c {SAID_BYTES_MAX} "$said" >{WORK_FOLDER}/printed
+    cat {WORK_FOLDER}/printed >"$said"
 fi
 if [ "$status" -gt 128 ]; then
     trap - TERM INT HUP

@@ -89,17 +89,27 @@ class Logs:
                     pass
                 is_changed = cluster in followed.reader.take_changes()
                 followed.is_saved = followed.is_saved and not is_changed
-                if not followed.is_saved and time.monotonic() - followed.saved_at >= SAVE_S:
-                    self._save(followed)
             except OSError as error:
                 self._tell(followed, error)
                 return False
-            followed.trouble = ""
+            self._save_now_and_then(followed)
             if followed.reader.damage.count > followed.damage_told:
                 followed.damage_told = followed.reader.damage.count
                 told = {"path": str(followed.reader.path), "places": followed.damage_told}
                 log.warning("a job event log is damaged: queue and history tell what it does not", **told)
             return is_changed
+
+    def _save_now_and_then(self, followed: _Followed) -> None:
+        """One that cannot be kept, on a full disk, say, costs nothing but to read more again: what was read holds."""
+        if followed.is_saved:
+            followed.trouble = ""
+        elif time.monotonic() - followed.saved_at >= SAVE_S:
+            followed.saved_at = time.monotonic()
+            try:
+                self._save(followed)
+                followed.trouble = ""
+            except OSError as error:
+                self._tell(followed, error)
 
     def _tell(self, followed: _Followed, error: OSError) -> None:
         said = error.strerror or str(error)
@@ -128,12 +138,14 @@ class Logs:
                 followed.reader.close()
 
     def close(self) -> None:
-        """Keep a checkpoint of every log, and follow none. Raises UnavailableError."""
+        """Keep a checkpoint of every log, as far as the disk takes them, and follow none."""
         with self._lock:
             for followed in self._followed.values():
                 if not followed.is_saved:
-                    with disk_errors(followed.reader.path):
+                    try:
                         self._save(followed)
+                    except OSError as error:
+                        self._tell(followed, error)
                 followed.reader.close()
             self._followed.clear()
 
@@ -301,9 +313,14 @@ def _read_ended(ad: ProcAd) -> Correction:
 
 def _read_queued(ad: ProcAd, now: float) -> Correction | None:
     """What the queue says, if it has said so for long enough. One that has ended, or is to be removed, is about to leave it."""
-    if ad.status is None or now - ad.at < SETTLED_S or ad.status in (JobStatus.REMOVED, JobStatus.COMPLETED):
+    if ad.status is None or ad.status in (JobStatus.REMOVED, JobStatus.COMPLETED):
         return None
-    return Correction(_STATES[ad.status], ad.at, hold=ad.hold[1:] if ad.status is JobStatus.HELD else (0, 0))
+    at = ad.at
+    if at > now + SETTLED_S:  # the clock was set back since: for how long is not known, and events from now on are news
+        at = now
+    elif now - at < SETTLED_S:
+        return None
+    return Correction(_STATES[ad.status], at, hold=ad.hold[1:] if ad.status is JobStatus.HELD else (0, 0))
 
 
 def _list_differing(tally: ClusterTally | None, queued: QueuedProcs) -> Iterator[ProcAd]:

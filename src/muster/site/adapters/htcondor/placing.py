@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import anyio
 import anyio.to_thread
@@ -30,6 +31,7 @@ from muster.site.adapters.htcondor.lacking import (
 from muster.site.adapters.htcondor.queue import QueuedCluster, find_ended, list_tagged, name_cluster
 from muster.site.adapters.htcondor.removing import take_away
 from muster.site.adapters.htcondor.schedd import Action, Schedd
+from muster.site.adapters.htcondor.worker_logs import LogPlace
 from muster.site.ports.pool import ClusterSpec
 from muster.worker import crash_points
 
@@ -47,6 +49,22 @@ class Known:
     folder: TaskforceFolder
     asked: ClusterFile
     placed: PlacedFile | None
+
+    @property
+    def log(self) -> Path:
+        """Its job event log: in its folder, or where another agent has placed it."""
+        return Path(self.asked.log) if self.asked.log else self.folder.log
+
+    async def note(self, placed: PlacedFile) -> Self:
+        """The same, with what became of it, durable. Raises UnavailableError."""
+        with disk_errors(self.folder.path):
+            await anyio.to_thread.run_sync(self.folder.note_placed, placed)
+        return replace(self, placed=placed)
+
+    def find_place(self) -> LogPlace | None:
+        """Where its logs are; None: it is in doubt."""
+        placed = self.placed
+        return None if placed is None else LogPlace(self.folder, placed.cluster, self.asked.n_workers, self.log)
 
 
 class Placing:

@@ -7,8 +7,7 @@ cluster in doubt exists, whether one that seems over has left, which procs are h
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +16,7 @@ import anyio.to_thread
 import msgspec
 
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
+from muster.domain.worker_order import OrderAction, WorkerLog
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.elsewhere import Elsewhere, NumberTakenError
 from muster.site.adapters.htcondor.explain import Explainer
@@ -30,6 +30,7 @@ from muster.site.adapters.htcondor.queue import has_cluster, list_clusters
 from muster.site.adapters.htcondor.removing import take_away
 from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Schedd
+from muster.site.adapters.htcondor.singles import Singles
 from muster.site.adapters.htcondor.troubles import tell_troubles
 from muster.site.adapters.htcondor.truth import compare
 from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
@@ -61,6 +62,7 @@ class CondorPool:
         self._held = HeldProcs(schedd, rules.holds)
         self._tidier = Tidier(self._folder, rules.keeping, now=now)
         self._elsewhere = Elsewhere(schedd)
+        self._singles = Singles(schedd, self._folder, self._elsewhere)
         self._explainer = Explainer(schedd, rules.policy, now=now)
         self._known: dict[str, Known] = {}  # by tag
         self._tags: dict[int, str] = {}
@@ -71,6 +73,7 @@ class CondorPool:
         self._polled_at = -math.inf
         self._to_compare: deque[str] = deque()
         self._is_resumed = False
+        self._given_up: list[GivenUp] = []  # not noted yet
         self.damaged: Sequence[Path] = ()
 
     @classmethod
@@ -137,7 +140,7 @@ class CondorPool:
         known = self._get(cluster)
         with disk_errors(known.folder.path):
             submitted = await anyio.to_thread.run_sync(known.folder.read_description)
-        return Description(submitted, known.asked.log or str(known.folder.log))
+        return Description(submitted, str(known.log))
 
     async def list_placed(self) -> Sequence[Placed]:
         queued = await list_clusters(self._schedd, agent=self._agent)
@@ -192,19 +195,25 @@ class CondorPool:
         """See to held procs, to clusters that seem over, and, now and then, to the whole truth; also to what is kept."""
         if not self._is_resumed:
             self._is_resumed = await resume(self._schedd, self._agent)
-        holding = [
-            cluster
-            for cluster in self._logs.list_holding()
-            if cluster in self._tags and not await self._elsewhere.has(self._get(cluster))
-        ]
-        n_procs = max((self._get(cluster).asked.n_workers for cluster in holding), default=1)
-        for given_up in await self._held.tend(holding, now=self._now(), n_procs=n_procs):
-            await self._note_given_up(given_up)
+        held = [one for one in self._logs.list_holding() if one in self._tags]
+        holding = [one for one in held if not await self._elsewhere.has(self._get(one))]
+        self._given_up += await self._held.tend({one: self._get(one).asked.n_workers for one in holding})
+        while self._given_up:
+            await self._note_given_up(self._given_up[0])
+            del self._given_up[0]  # noted: where the disk is full it is tried again
         for cluster in self._logs.list_over():
             await self._verify(cluster)
         await self._compare()
         await self._tidier.run_if_due()
         await tell_troubles(list(self._known.values()), self._elsewhere)
+
+    async def act(self, cluster: int, action: OrderAction, procs: Collection[int], *, reason: str) -> int:
+        done = await self._singles.act(self._get(cluster), action, procs, reason=reason)
+        self._changed.add(cluster)
+        return done
+
+    async def read_logs(self, tag: str, proc: int) -> Sequence[WorkerLog]:
+        return await self._singles.read_logs(self._known.get(tag), tag, proc)
 
     async def remove(self, cluster: int, *, grace_s: float) -> None:
         if cluster not in self._tags:
@@ -244,10 +253,8 @@ class CondorPool:
             self._verified_at.pop(cluster, None)
             self._changed.discard(cluster)
 
-    # -- beyond the port ---------------------------------------------------------------------------------------------
-
     async def pause(self, *, grace_s: float) -> None:
-        """See `pools.StoppablePool`. The next pool's first looks release them."""
+        """See `Pool.pause`. The next pool's first looks release them."""
         await pause(self._schedd, self._agent, grace_s=grace_s)
 
     # -- inside ------------------------------------------------------------------------------------------------------
@@ -297,9 +304,8 @@ class CondorPool:
 
     def _follow(self, known: Known) -> None:
         if known.placed is not None:
-            place = Path(known.asked.log) if known.asked.log else known.folder.log
             checkpoint, n_workers = known.folder.checkpoint, known.asked.n_workers
-            self._logs.follow(known.placed.cluster, place, checkpoint=checkpoint, n_workers=n_workers)
+            self._logs.follow(known.placed.cluster, known.log, checkpoint=checkpoint, n_workers=n_workers)
 
     async def _adopt_by_tag(self, tag: str) -> int | None:
         """Take up a cluster in the queue of which there is no folder: it was lost, or another agent has placed it."""
@@ -308,7 +314,9 @@ class CondorPool:
             return None
         if queued.cluster in self._tags:
             raise NumberTakenError(f"cluster {queued.cluster} has the number of another schedd's here")
-        return await self._begin(await self._placing.see_to_lacking(await self._placing.adopt(queued)))
+        cluster = await self._begin(await self._placing.adopt(queued))
+        self._known[tag] = await self._placing.see_to_lacking(self._known[tag])
+        return cluster
 
     def _see(self, known: Known) -> Observation:
         placed = known.placed
@@ -388,10 +396,5 @@ class CondorPool:
                 self._changed.add(given_up.cluster)
 
     async def _note(self, known: Known, placed: PlacedFile) -> Known:
-        def note() -> None:
-            with disk_errors(known.folder.path):
-                known.folder.note_placed(placed)
-
-        await anyio.to_thread.run_sync(note)
-        known = self._known[known.asked.tag] = replace(known, placed=placed)
+        known = self._known[known.asked.tag] = await known.note(placed)
         return known

@@ -28,6 +28,10 @@ _OF_PROC = (
 _OF_QUEUED = ("ProcId", "JobStatus", "HoldReasonCode", "HoldReasonSubCode", "EnteredCurrentStatus")
 
 
+CLOCKS_APART_S = 86_400.0
+"""How far back the schedd's clock may be set behind that by which a submission was noted, and its cluster is found still."""
+
+
 class JobStatus(IntEnum):
     """`JobStatus` of a proc's ad."""
 
@@ -131,14 +135,14 @@ async def has_cluster(schedd: Schedd, cluster: int, tag: str) -> bool:
 async def find_ended(schedd: Schedd, tag: str, *, after: float, not_among: Iterable[int]) -> int | None:
     """The number of a cluster of ours with this tag that has left the queue. `after`: seconds since the epoch; it was not submitted before.
 
-    The history is read from its end up to what ended before that, so that a long one takes no longer.
+    The history is read from its end up to what ended well before that, so that a long one takes no longer.
     """
     forgotten = "".join(f" && ClusterId =!= {number}" for number in not_among)
     ads = await schedd.history(
         f"{TAG} == {quote(tag)}{forgotten} && {await name_ours(schedd)}",
         ["ClusterId"],
         match=1,
-        since=f"EnteredCurrentStatus < {after - 60:.0f}",
+        since=f"EnteredCurrentStatus < {after - CLOCKS_APART_S:.0f}",
     )
     return int(ads[0]["ClusterId"]) if ads else None
 

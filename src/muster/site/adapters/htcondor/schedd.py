@@ -55,14 +55,14 @@ class Schedd:
     """
 
     def __init__(self, name: str = "") -> None:
-        self._name = name
+        self.name = name
         self._limiter = anyio.CapacityLimiter(1)
         self._account: Account | None = None
 
     async def identify(self) -> Account:
         """Which schedd it is, and for whom it takes us. Asked until it was answered once."""
         if self._account is None:
-            self._account = Account(*await call_beside(bindings.identify, self._name, limiter=self._limiter))
+            self._account = Account(*await call_beside(bindings.identify, self.name, limiter=self._limiter))
         return self._account
 
     async def submit(self, description: Mapping[str, str], *, count: int) -> int:
@@ -70,14 +70,14 @@ class Schedd:
 
         Raises RejectedError in HTCondor's own words: nothing was placed. Raises UnavailableError: perhaps it was.
         """
-        asked = (self._name, dict(description), count)
+        asked = (self.name, dict(description), count)
         return await call_beside(bindings.submit, *asked, limiter=self._limiter, may_repeat=False)
 
     async def query(
         self, constraint: str, attributes: Sequence[str], *, limit: int = -1, factories: bool = False
     ) -> list[Ad]:
         """Ads of the queue. `factories`: those of clusters too that make their procs as they go; they have no ProcId."""
-        asked = (self._name, constraint, list(attributes), limit, factories)
+        asked = (self.name, constraint, list(attributes), limit, factories)
         return list(await call_beside(bindings.query, *asked, limiter=self._limiter))
 
     async def query_numbers(self, constraint: str, attributes: Sequence[str]) -> "array[int]":
@@ -85,23 +85,27 @@ class Schedd:
 
         They come as bytes, in which nobody has to look for them.
         """
-        asked = (self._name, constraint, list(attributes))
+        asked = (self.name, constraint, list(attributes))
         numbers = array("q")
         numbers.frombytes(await call_beside(bindings.query_numbers, *asked, limiter=self._limiter))
         return numbers
 
     async def find_whole(self, constraint: str) -> Values | None:
         """The whole ad of one proc that meets the constraint, expressions too."""
-        return await call_beside(bindings.find_whole, self._name, constraint, limiter=self._limiter)
+        return await call_beside(bindings.find_whole, self.name, constraint, limiter=self._limiter)
 
     async def history(
         self, constraint: str, attributes: Sequence[str], *, match: int = -1, since: str = ""
     ) -> list[Ad]:
         """Ads of ended procs, the newest first, as far back as the schedd keeps them. `since`: an expression at which to stop."""
-        asked = (self._name, constraint, list(attributes), match, since)
+        asked = (self.name, constraint, list(attributes), match, since)
         return list(await call_beside(bindings.history, *asked, limiter=self._limiter))
 
     async def act(self, action: Action, constraint: str, *, reason: str, code: int = 0) -> Acted:
         """Do something to procs. Nothing that fits is no error. `code`: the subcode of a hold, by which those are known whom it holds."""
-        asked = (self._name, str(action), constraint, reason, code)
+        asked = (self.name, str(action), constraint, reason, code)
         return Acted(*await call_beside(bindings.act, *asked, limiter=self._limiter))
+
+    async def find_programs(self) -> str:
+        """The folder of HTCondor's own programs; empty: its configuration does not say."""
+        return await call_beside(bindings.find_programs, limiter=self._limiter)

@@ -46,7 +46,7 @@ def explain_turn(waiting: Waiting, matching: Matching, look: PoolLook, *, now: f
     ]
     if not matching.free:
         sentences.append(_explain_busy(waiting, matching))
-    elif not sentences and (waited_s := now - waiting.since) >= patience_s:
+    elif not sentences and abs(waited_s := now - waiting.since) >= patience_s:
         sentences.append(_explain_wait(waiting, matching, waited_s))
     return sentences
 
@@ -172,6 +172,11 @@ def _describe_lack(slots: Sequence[Values], matching: Matching) -> str:
 def _explain_wait(waiting: Waiting, matching: Matching, waited_s: float) -> str:
     n_free = matching.free.bit_count()
     fit = "1 slot fits and has" if n_free == 1 else f"{n_free} slots fit and have"
+    if waited_s < 0:
+        return (
+            f"{fit} room, and the workers wait since before the access point's clock was set back, by {-waited_s:.0f} s or more: wait; "
+            "where it lasts, ask the pool's operator to start the negotiator anew (condor_restart -negotiator)."
+        )
     reason, at = waiting.rejection
     said = (
         f"HTCondor's last word is: {reason}"

@@ -8,25 +8,18 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from muster.domain.errors import UnavailableError
-from muster.site.adapters.input_files import EVERYWHERE
 from muster.site.adapters.processes.exits import Exits
 from muster.site.adapters.processes.folder import COMPLETED, REMOVED, ClusterFile, ClusterFolder, ProcFile
-from muster.site.adapters.processes.marks import Marks, kill_covered, signal_exactly
-from muster.site.adapters.processes.procfs import (
-    Process,
-    find_process,
-    list_processes,
-    read_boot_id,
-    read_variable,
-)
-from muster.site.adapters.processes.restart import Exit, Finished, RestartPolicy, judge_exit
+from muster.site.adapters.processes.marks import Marks, find_workers, kill_covered, signal_exactly
+from muster.site.adapters.processes.procfs import Process, find_process, read_boot_id
+from muster.site.adapters.processes.restart import Exit, Finished, judge_exit
+from muster.site.adapters.processes.settings import WorkerSettings
 from muster.site.adapters.processes.sights import observe
 from muster.site.adapters.processes.spawn import make_environment, spawn
 from muster.site.ports.pool import Observation
@@ -39,33 +32,17 @@ KILL_S = 10.0
 """Seconds that killed processes may take to vanish."""
 
 
-@dataclass(frozen=True)
-class WorkerSettings:
-    """What every worker here is told.
-
-    Args:
-        command: the program and its arguments.
-        environment: variables for all of them, by name; no order replaces them.
-        restart: what happens to one that fails.
-        programs: folders of programs beside the usual ones.
-        inputs: folders from which input files may be taken.
-    """
-
-    command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    restart: RestartPolicy = field(default_factory=RestartPolicy)
-    programs: Sequence[str] = ()
-    inputs: Sequence[Path] = EVERYWHERE
-
-
 @dataclass
 class Worker:
-    """One proc. `handle`: a pidfd while it runs and is watched. `due`: monotonic time of its next start, if it waits for one."""
+    """One proc. `handle`: a pidfd while it runs and is watched. `due`: monotonic time of its next start, if it waits for one;
+    `kill_at`: when one is killed that was asked to end, alone.
+    """
 
     number: int
     state: ProcFile
     handle: int | None = None
     due: float | None = None
+    kill_at: float | None = None
 
 
 class LocalCluster:
@@ -103,36 +80,31 @@ class LocalCluster:
             self.workers.append(worker)
             if state is None or (state.end is None and state.pid is None):
                 # Perhaps it was started and the crash came before its pid was written down.
-                strays = self._find_strays() if strays is None else strays
+                strays = find_workers(self.asked.tag) if strays is None else strays
                 if number in strays:
                     process, start = strays[number]
                     worker.state = self._running(worker.state, start, process)
                     self.folder.write_proc(number, worker.state)
             if worker.state.end is None and not self._follow(worker):
                 self._take_over_dead(worker, was_paused=was_paused)
+            elif worker.state.is_asked or worker.state.is_leaving:
+                # Not asked once more: that would tell it to drop what it has in hand.
+                worker.kill_at = time.monotonic() + self._settings.leave_s
         self.folder.unmark("paused")
-
-    def _find_strays(self) -> dict[int, tuple[Process, int]]:
-        """Workers of this cluster among all processes, by proc: leaders of their sessions that are in no attempt."""
-        strays = {}
-        for process, environment in list_processes():
-            if (
-                read_variable(environment, "MUSTER_TASKFORCE") == self.asked.tag
-                and read_variable(environment, "MUSTER_ATTEMPT") is None
-                and process.session == process.pid
-            ):
-                number, start = (
-                    read_variable(environment, name) or "" for name in (worker_settings.PROC, worker_settings.START)
-                )
-                if number.isdigit() and start.isdigit():
-                    strays[int(number)] = (process, int(start))
-        return strays
 
     def _take_over_dead(self, worker: Worker, *, was_paused: bool) -> None:
         state = worker.state
-        if self.is_removing:
-            self._end(worker, REMOVED, None)
-        elif state.start < 0 or was_paused or state.is_waiting or (state.pid and state.boot != self._boot):
+        if self.is_removing or state.is_leaving:
+            self.end(worker, REMOVED, None)
+        elif state.held is not None:
+            return  # until it is released
+        elif (
+            state.start < 0
+            or was_paused
+            or state.is_waiting
+            or state.is_asked
+            or (state.pid and state.boot != self._boot)
+        ):
             worker.due = 0.0  # never started, or stopped on purpose, or judged before, or the machine was down
         else:
             self.judge(worker, self._guess_exit(worker))
@@ -147,12 +119,18 @@ class LocalCluster:
     # -- starting ----------------------------------------------------------------------------------------------------
 
     def start_due(self) -> None:
-        """Start every worker that is due. One for which the machine has no room is tried again later.
+        """Start every worker that is due, and kill each that has had its time to end.
+
+        One for which the machine has no room is tried again later.
 
         Raises OSError for the first that could not be written down, when all were tried.
         """
         due = [worker for worker in self.workers if worker.due is not None and worker.due <= time.monotonic()]
         self._try_all(due, self._start)
+        for worker in self.workers:
+            if worker.kill_at is not None and worker.kill_at <= time.monotonic():
+                worker.kill_at = None
+                self.kill(worker)
 
     def _try_all(self, workers: Sequence[Worker], do: Callable[[Worker], None]) -> None:
         """One that fails (the disk is full, say) keeps no other waiting, and is not forgotten: it is watched, ended, or due again."""
@@ -162,7 +140,7 @@ class LocalCluster:
                 do(worker)
             except OSError as error:
                 failures.append(error)
-                if worker.handle is None and worker.state.end is None and not (self.is_removing or self.is_paused):
+                if worker.handle is None and not (worker.state.is_over or self.is_removing or self.is_paused):
                     worker.due = worker.due or time.monotonic() + self._settings.restart.first_s
         if failures:
             raise failures[0]
@@ -264,7 +242,7 @@ class LocalCluster:
         handle = worker.handle
         if handle is None:
             raise ValueError(f"proc {worker.number} of {self.folder.path} is not running")
-        worker.handle = None
+        worker.handle = worker.kill_at = None
         self._exits.discard(handle)
         try:
             found = os.waitid(os.P_PIDFD, handle, os.WEXITED | os.WNOHANG)
@@ -283,8 +261,12 @@ class LocalCluster:
     def judge(self, worker: Worker, ended: Exit) -> None:
         """Decide what follows from an exit, and write it down."""
         state = worker.state
-        if self.is_removing:
-            self._end(worker, REMOVED, None)
+        if self.is_removing or state.is_leaving:
+            self.end(worker, REMOVED, None)
+            return
+        if state.is_asked:
+            worker.due = 0.0 if state.held is None else None
+            self.note(worker, msgspec.structs.replace(state, is_asked=False, is_waiting=True))
             return
         if self.is_paused:
             return  # it was asked to end, so however it did says nothing: a later agent starts it again
@@ -297,23 +279,42 @@ class LocalCluster:
             jitter=random.random(),
         )
         if isinstance(verdict, Finished):
-            self._end(worker, COMPLETED, verdict.error)
+            self.end(worker, COMPLETED, verdict.error)
             return
         worker.due = time.monotonic() + verdict.delay_s
         worker.state = msgspec.structs.replace(state, is_waiting=True, failures=verdict.failures, trouble=verdict.error)
         self.folder.write_proc(worker.number, worker.state)
 
-    def _end(self, worker: Worker, end: str, error: str | None) -> None:
+    def end(self, worker: Worker, end: str, error: str | None) -> None:
+        """A proc has ended for good."""
         worker.due = None
-        worker.state = msgspec.structs.replace(worker.state, end=end, ended_at=time.time(), error=error)
-        self.folder.write_proc(worker.number, worker.state)
+        self.note(worker, msgspec.structs.replace(worker.state, end=end, ended_at=time.time(), error=error))
+
+    def note(self, worker: Worker, state: ProcFile) -> None:
+        """Take a proc to be so, and write it down. Raises OSError."""
+        worker.state = state
+        self.folder.write_proc(worker.number, state)
 
     def ask_to_end(self) -> None:
         """Send SIGTERM to every worker; its tasks are its own business."""
         for worker in self.workers:
-            state = worker.state
-            if worker.handle is not None and state.pid is not None:
-                signal_exactly(Process(state.pid, state.started, state.pid, is_zombie=False), signal.SIGTERM)
+            self.ask(worker)
+
+    def ask(self, worker: Worker) -> None:
+        """Send SIGTERM to one that runs."""
+        state = worker.state
+        if worker.handle is not None and state.pid is not None:
+            signal_exactly(Process(state.pid, state.started, state.pid, is_zombie=False), signal.SIGTERM)
+
+    def ask_alone(self, worker: Worker) -> None:
+        """Ask one that runs to end, and have it killed if it does not in time. It is written down that it is asked."""
+        if worker.handle is not None:
+            worker.kill_at = time.monotonic() + self._settings.leave_s
+            self.ask(worker)
+
+    def kill(self, worker: Worker) -> None:
+        """Kill whatever is left of one; its end is taken note of as that of any other. Raises UnavailableError."""
+        self._sweep([self._marks(worker)])
 
     def begin_pause(self) -> None:
         """From now on nothing is started, until a later agent takes over; it starts what ended since (OSError: it cannot know)."""
@@ -347,8 +348,8 @@ class LocalCluster:
         return [worker.handle for worker in self.workers if worker.handle is not None]
 
     def next_due(self) -> float | None:
-        """Monotonic time of the next start."""
-        return min((worker.due for worker in self.workers if worker.due is not None), default=None)
+        """Monotonic time of the next start, or of the end of somebody's patience."""
+        return min((at for one in self.workers for at in (one.due, one.kill_at) if at is not None), default=None)
 
     def note_removed(self) -> None:
         """Write down that every proc which had not ended was removed. The processes are gone."""
@@ -356,7 +357,7 @@ class LocalCluster:
             if worker.handle is not None:
                 self._read_exit(worker)
             if worker.state.end is None:
-                self._end(worker, REMOVED, None)
+                self.end(worker, REMOVED, None)
 
     def note_paused(self) -> None:
         """Let go of the workers that were asked to end. Their files say where they were, and the mark that it was on purpose."""

@@ -20,9 +20,11 @@ from pathlib import Path
 
 import msgspec
 
-from muster.domain.errors import ConflictError, RejectedError
+from muster.domain.errors import ConflictError, NotFoundError, RejectedError
+from muster.domain.worker_order import WorkerLog
 from muster.site.adapters.durable import TEMPORARY, removed_on_error, sync_folder, take_over_folders, write_file
 from muster.site.adapters.input_files import EVERYWHERE, resolve_input
+from muster.site.adapters.log_ends import read_end
 from muster.site.ports.pool import ClusterSpec
 from muster.worker.marks import WORKED
 
@@ -57,6 +59,9 @@ class ProcFile(msgspec.Struct, frozen=True, omit_defaults=True):
         failures: failed starts in a row. trouble: why the last of them failed.
         is_waiting: its last end was judged; it is to be started again.
         end: COMPLETED or REMOVED, once it has ended for good. error: why it failed.
+        held: why it is held: nothing is started until it is released.
+        is_asked: it was asked to end, so that its end says nothing of it.
+        is_leaving: it is being removed.
     """
 
     start: int = 0
@@ -70,6 +75,14 @@ class ProcFile(msgspec.Struct, frozen=True, omit_defaults=True):
     end: str | None = None
     ended_at: float = 0.0
     error: str | None = None
+    held: str | None = None
+    is_asked: bool = False
+    is_leaving: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Is nothing of it to be started, as things are?"""
+        return self.end is not None or self.held is not None or self.is_leaving
 
 
 class ExitFile(msgspec.Struct, frozen=True):
@@ -225,6 +238,18 @@ class PoolFolder:
             draft.path.rename(place)
         sync_folder(self._clusters)
         return ClusterFolder(place), made
+
+    def read_logs(self, tag: str, proc: int) -> list[WorkerLog]:
+        """What a worker has written. Raises NotFoundError for one that is not, or no more, known here."""
+        for place in (self._clusters, self._ended):
+            found = ClusterFolder(place / tag)
+            if found.path.parent != place or tag.startswith(".") or not found.path.is_dir():
+                continue
+            if not 0 <= proc < (n_workers := found.read().n_workers):
+                raise NotFoundError(f"the workers of {tag} are 0 to {n_workers - 1}")
+            ends = (read_end(found.proc(proc) / name, name) for name in ("stdout", "stderr"))
+            return [one for one in ends if one is not None]
+        raise NotFoundError(f"nothing is kept here of what workers of {tag[:100]} wrote")
 
     def drop(self, cluster: ClusterFolder) -> None:
         """Take a cluster away, keeping the outputs of its workers among the ended ones, the newest only."""

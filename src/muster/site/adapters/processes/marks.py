@@ -17,7 +17,7 @@ from muster.site.adapters.processes.procfs import (
     list_processes,
     read_variable,
 )
-from muster.worker.settings import PROC
+from muster.worker.settings import PROC, START
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,21 @@ class Marks:
             for pid, started in self.leaders
             if (now := find_process(pid)) is None or (now.started == started and now.session == pid)
         )
+
+
+def find_workers(tag: str) -> dict[int, tuple[Process, int]]:
+    """Workers of a cluster among all processes, with their start numbers, by proc: leaders of their sessions that are in no attempt."""
+    found = {}
+    for process, environment in list_processes():
+        if (
+            read_variable(environment, "MUSTER_TASKFORCE") == tag
+            and read_variable(environment, "MUSTER_ATTEMPT") is None
+            and process.session == process.pid
+        ):
+            number, start = (read_variable(environment, name) or "" for name in (PROC, START))
+            if number.isdigit() and start.isdigit():
+                found[int(number)] = (process, int(start))
+    return found
 
 
 def find_covered(marks: Sequence[Marks]) -> list[Process]:

@@ -2,7 +2,7 @@
 
 import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
@@ -11,10 +11,13 @@ import anyio
 import anyio.to_thread
 
 from muster.domain.errors import ConflictError, NotFoundError, UnavailableError
+from muster.domain.worker_order import OrderAction, WorkerLog
 from muster.site.adapters.durable import disk_errors
-from muster.site.adapters.processes.cluster import LocalCluster, WorkerSettings
+from muster.site.adapters.processes.cluster import LocalCluster
 from muster.site.adapters.processes.exits import Exits
 from muster.site.adapters.processes.folder import ClusterFile, ClusterFolder, PoolFolder
+from muster.site.adapters.processes.orders import act
+from muster.site.adapters.processes.settings import WorkerSettings
 from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
 from muster.worker import crash_points
 
@@ -122,6 +125,22 @@ class ProcessPool:
         changed, self._changed = frozenset(self._changed), set()
         return changed
 
+    async def act(self, cluster: int, action: OrderAction, procs: Collection[int], *, reason: str) -> int:
+        if (found := self._clusters.get(cluster)) is None:
+            raise NotFoundError(f"cluster {cluster} does not exist here")
+        if found.is_removing:
+            raise ConflictError(f"cluster {cluster} is being removed")
+        done = await self._with_turn(found, partial(act, found, action, procs, reason=reason))
+        self._changed.add(cluster)
+        return done
+
+    async def read_logs(self, tag: str, proc: int) -> Sequence[WorkerLog]:
+        def read() -> Sequence[WorkerLog]:
+            with disk_errors(self._folder.path):
+                return self._folder.read_logs(tag, proc)
+
+        return await anyio.to_thread.run_sync(read)
+
     async def remove(self, cluster: int, *, grace_s: float) -> None:
         if (found := self._clusters.get(cluster)) is None:
             return
@@ -147,14 +166,8 @@ class ProcessPool:
         self._tags.pop(found.asked.tag)
         self._changed.discard(cluster)
 
-    # -- beyond the port ---------------------------------------------------------------------------------------------
-
     async def pause(self, *, grace_s: float) -> None:
-        """Stop every worker and see that none is left, but keep the clusters: a pool opened later starts the workers again.
-
-        Raises UnavailableError naming what is still there or could not be written down, when everything was tried.
-        Nothing else may be called afterwards but `close`.
-        """
+        """See `Pool.pause`; what could not be written down is named, too."""
         clusters = [one for one in self._clusters.values() if one.observe().n_left]
         failures: list[UnavailableError] = []
 

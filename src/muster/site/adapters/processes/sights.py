@@ -28,9 +28,11 @@ def observe(states: Sequence[tuple[ProcFile, bool]], *, healthy_s: float) -> Obs
     return Observation(dict(counts), dict(errors), n_left, ended_at)
 
 
-def _place(state: ProcFile, *, is_running: bool) -> tuple[ProcState, PilotStatus | None]:
+def _place(state: ProcFile, *, is_running: bool) -> tuple[str, PilotStatus | None]:
     if state.end == REMOVED:
         return ProcState.REMOVED, None
     if state.end == COMPLETED:
         return ProcState.COMPLETED, PilotStatus.FATAL if state.error else PilotStatus.DONE
+    if state.held is not None:
+        return f"{ProcState.HELD}: {state.held}", None
     return (ProcState.RUNNING, PilotStatus.TASKING) if is_running else (ProcState.IDLE, None)

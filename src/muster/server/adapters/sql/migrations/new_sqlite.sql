@@ -554,4 +554,21 @@ ALTER TABLE holder ADD COLUMN isolation TEXT;
 
 ALTER TABLE taskforce ADD COLUMN pool_told TEXT;
 
-INSERT INTO alembic_version (version_num) VALUES ('0019');
+CREATE TABLE worker_order (
+    order_id TEXT NOT NULL,
+    taskforce_uuid TEXT NOT NULL,
+    action TEXT NOT NULL,
+    procs TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    asked_by TEXT NOT NULL,
+    asked_at DOUBLE NOT NULL,
+    answered_at DOUBLE,
+    outcome TEXT,
+    PRIMARY KEY (order_id)
+);
+
+CREATE INDEX ix_worker_order_asked_at ON worker_order (asked_at);
+
+CREATE INDEX worker_order_of_taskforce ON worker_order (taskforce_uuid, asked_at);
+
+INSERT INTO alembic_version (version_num) VALUES ('0020');

@@ -26,9 +26,14 @@ def check_claim(claim: Claim) -> None:
         findings.append(Finding("limit", f"must be 1 to {LIMIT_MAX}"))
     if not 1 <= claim.lease_s <= LEASE_S_MAX:
         findings.append(Finding("lease_s", f"must be 1 to {LEASE_S_MAX:.0f} seconds"))
-    if not 0 <= claim.wait_s <= LEASE_S_MAX:
-        findings.append(Finding("wait_s", f"must be 0 to {LEASE_S_MAX:.0f} seconds"))
+    findings += _judge_wait(claim.wait_s)
     if findings:
+        raise InvalidError(findings)
+
+
+def check_wait(wait_s: float) -> None:
+    """Raises InvalidError for seconds that no call is parked for."""
+    if findings := list(_judge_wait(wait_s)):
         raise InvalidError(findings)
 
 
@@ -62,3 +67,8 @@ def check_time(at: float, *, field: str) -> float:
 def _judge_agent(agent: str) -> Iterator[Finding]:
     if not 1 <= len(agent) <= AGENT_CHARS_MAX or has_control_characters(agent):
         yield Finding("agent", f"must be 1 to {AGENT_CHARS_MAX} characters, without control characters")
+
+
+def _judge_wait(wait_s: float) -> Iterator[Finding]:
+    if not 0 <= wait_s <= LEASE_S_MAX:
+        yield Finding("wait_s", f"must be 0 to {LEASE_S_MAX:.0f} seconds")
