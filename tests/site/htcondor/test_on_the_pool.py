@@ -169,6 +169,17 @@ async def test_what_a_schedd_refuses_is_told_in_its_words_and_nothing_is_left(
     await pool.close()
 
 
+async def test_a_schedd_that_hangs_keeps_nobody_waiting_who_asks_it_for_our_name(
+    own_condor: Condor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muster.site.adapters.htcondor.schedd.IDENTIFY_S", 2.0)
+    schedd = Schedd()
+    with own_condor.hung("condor_schedd"), pytest.raises(UnavailableError, match="does not answer"):
+        await schedd.identify()
+
+    assert (await schedd.identify()).users
+
+
 async def test_a_requirement_that_only_warns_lets_a_cluster_be(own_condor: Condor, tmp_path: Path) -> None:
     warns = {"SUBMIT_REQUIREMENT_NAMES": "Mem", "SUBMIT_REQUIREMENT_Mem": "RequestMemory >= 4"}
     own_condor.reconfigure("condor_schedd", SUBMIT_REQUIREMENT_Mem_IS_WARNING="true", **warns)

@@ -202,11 +202,11 @@ class PoolFolder:
         return take_over_folders(self._taskforces, read, damaged=lambda name: self._damaged / name)
 
     def peek(self) -> list[tuple[ClusterFile, PlacedFile | None]]:
-        """What is there, and can be read; nothing is made or moved."""
+        """What is there, and can be read by this user; nothing is made or moved."""
         found = []
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             for path in sorted(self._taskforces.iterdir()):
-                with contextlib.suppress(FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+                with contextlib.suppress(OSError, msgspec.DecodeError):
                     found.append((TaskforceFolder(path).read(), TaskforceFolder(path).find_placed()))
         return found
 
@@ -329,8 +329,9 @@ def _link_inputs(draft: TaskforceFolder, place: TaskforceFolder, inputs: Mapping
     renamed = {name: real for name, real in inputs.items() if real.name != name}
     if renamed:
         draft.inputs.mkdir(mode=0o700)
-    for name, real in renamed.items():
-        (draft.inputs / name).symlink_to(real)
+        for name, real in renamed.items():
+            (draft.inputs / name).symlink_to(real)
+        sync_folder(draft.inputs)
     return [str(place.inputs / name if name in renamed else real) for name, real in inputs.items()]
 
 

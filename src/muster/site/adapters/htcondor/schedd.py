@@ -8,9 +8,13 @@ from typing import Any
 
 import anyio
 
+from muster.domain.errors import UnavailableError
 from muster.site.adapters.htcondor import bindings
 from muster.site.adapters.htcondor.beside import call_beside
 from muster.site.adapters.htcondor.classads import Values
+
+IDENTIFY_S = 20.0
+"""Seconds that a schedd may take to say for whom it takes us; as long as the bindings wait for an answer to a query."""
 
 Ad = Mapping[str, Any]
 """Attributes by name, as asked for; those that an ad does not have, or that are undefined, are left out."""
@@ -62,7 +66,12 @@ class Schedd:
     async def identify(self) -> Account:
         """Which schedd it is, and for whom it takes us. Asked until it was answered once."""
         if self._account is None:
-            self._account = Account(*await call_beside(bindings.identify, self.name, limiter=self._limiter))
+            # Of all calls this one has no time limit in the bindings: it would wait for a schedd that hangs until that goes on.
+            with anyio.move_on_after(IDENTIFY_S):
+                self._account = Account(*await call_beside(bindings.identify, self.name, limiter=self._limiter))
+        if self._account is None:
+            whose = self.name or "of this machine"
+            raise UnavailableError(f"ping: the schedd {whose} does not answer within {IDENTIFY_S:g} s")
         return self._account
 
     async def submit(self, description: Mapping[str, str], *, count: int) -> int:
