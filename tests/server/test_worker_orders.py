@@ -6,7 +6,7 @@ import anyio
 import httpx
 import pytest
 
-from muster.domain.worker_order import LOG_BYTES_MAX, WAITING_MAX
+from muster.domain.worker_order import LOG_BYTES_MAX, ORDER_S, WAITING_MAX
 from server.stand import NEW, NEW_TASK, OPERATOR, STRANGER, TMS, USER, Json, Stand
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +43,7 @@ async def test_an_order_reaches_the_agent_and_its_answer_who_asked(stand: Stand)
 
     assert (made["state"], made["procs"], made["asked_by"], made["done"]) == ("waiting", [1], USER, 0)
     [given] = await take(stand)
+    assert 290 < given.pop("stands_s") <= ORDER_S
     assert given == {
         "order_id": made["order_id"],
         "taskforce_uuid": uuid,
@@ -92,7 +93,9 @@ async def test_it_is_given_again_until_it_is_answered_and_the_next_of_its_taskfo
     first = await take(stand)
 
     assert [one["order_id"] for one in first] == [hold["order_id"], remove["order_id"]]
-    assert await take(stand) == first  # an answer, or the order itself, may have got lost
+    again = await take(stand)
+    # An answer, or the order itself, may have got lost.
+    assert [{**one, "stands_s": 0} for one in again] == [{**one, "stands_s": 0} for one in first]
     assert [one["order_id"] for one in await take(stand, working=(uuid,))] == [remove["order_id"]]
     await answer(stand, first[0], done=2)
     assert [one["order_id"] for one in await take(stand, working=(other,))] == [release["order_id"]]

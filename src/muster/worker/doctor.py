@@ -256,7 +256,7 @@ def _look_chirp(environ: Mapping[str, str]) -> Iterator[Finding]:
     if find_proxy(environ, Path.cwd()) is not None:
         yield Finding("chirp", GOOD, "HTCondor is told how it goes")
     elif "_CONDOR_SCRATCH_DIR" in environ:
-        yield Finding("chirp", NOTE, "a job of HTCondor without a proxy for chirp", "+WantIOProxy = true")
+        yield Finding("chirp", NOTE, "a job of HTCondor without a proxy for chirp", "+WantRemoteUpdates = true")
     else:
         yield Finding("chirp", GOOD, "not within HTCondor")
 

@@ -65,7 +65,7 @@ class TakeOrders(Request):
 
 
 class GivenOrder(Answer):
-    """An order, as the agent gets it. `reason`: one line; `asked_by`: who asked."""
+    """An order, as the agent gets it. `reason`: one line; `asked_by`: who asked; `stands_s`: seconds in which it is to be carried out."""
 
     order_id: str
     taskforce_uuid: str
@@ -73,6 +73,7 @@ class GivenOrder(Answer):
     procs: list[int]
     reason: str
     asked_by: str
+    stands_s: float = 60.0
 
 
 class GivenOrders(Answer):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from muster.domain.errors import ConflictError
-from muster.domain.worker_order import PAST, OrderAction, Outcome, WorkerLog, WorkerOrder
+from muster.domain.worker_order import ORDER_S, PAST, OrderAction, Outcome, WorkerLog, WorkerOrder
 from muster.domain.workflow import PhaseLogEntry
 from muster.server.ports.store import Transaction
 from muster.server.services.advance_taskforce import TMS, clean_text
@@ -19,12 +19,23 @@ ORDERS_MAX = 16
 """Orders that one call brings."""
 
 
-async def take_orders(parts: Parts, agent: str, *, working: Collection[str], wait_s: float) -> Sequence[WorkerOrder]:
+@dataclass(frozen=True)
+class Given:
+    """An order for an agent, and the seconds in which it is to be carried out."""
+
+    order: WorkerOrder
+    stands_s: float
+
+
+async def take_orders(parts: Parts, agent: str, *, working: Collection[str], wait_s: float) -> Sequence[Given]:
     """The oldest unanswered order of each taskforce of an agent, without those of which one is being carried out; waits for one."""
 
-    async def look() -> Sequence[WorkerOrder] | None:
-        work = lambda tx: tx.worker_orders.find_next(agent, without=frozenset(working), limit=ORDERS_MAX)  # noqa: E731
-        return await parts.store.look(work) or None
+    def find(tx: Transaction) -> Sequence[Given]:
+        found = tx.worker_orders.find_next(agent, without=frozenset(working), limit=ORDERS_MAX)
+        return [Given(one, max(0.0, min(ORDER_S, one.asked_at + ORDER_S - tx.now()))) for one in found]
+
+    async def look() -> Sequence[Given] | None:
+        return await parts.store.look(find) or None
 
     return await wait_for(parts, look, topics=[f"orders:{agent}"], wait_s=wait_s) or ()
 

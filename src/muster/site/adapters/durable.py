@@ -55,12 +55,17 @@ def write_file(path: Path, content: bytes, *, sync: bool = True) -> None:
         sync_folder(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Make what is in a file durable. Raises OSError."""
+    with path.open("rb") as file:
+        os.fsync(file)
+
+
 def sync_files(folder: Path) -> None:
     """Make the files in a folder durable, with their names. Raises OSError."""
     for entry in folder.iterdir():
         if entry.is_file():
-            with entry.open("rb") as file:
-                os.fsync(file)
+            sync_file(entry)
     sync_folder(folder)
 
 

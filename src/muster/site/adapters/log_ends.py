@@ -2,8 +2,12 @@
 
 import gzip
 import os
+import zlib
 from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from muster.domain.worker_order import LOG_BYTES_MAX, WorkerLog
 
@@ -39,9 +43,16 @@ def _read_packed(path: Path, name: str) -> WorkerLog | None:
     size_bytes = 0
     try:
         with gzip.open(path, "rb") as file:
-            while chunk := file.read(_CHUNK):
+            for chunk in read_packed_blocks(cast("BinaryIO", file), _CHUNK):
                 kept.append(chunk)
                 size_bytes += len(chunk)
     except FileNotFoundError:
         return None
     return make_log(name, b"".join(kept)[-LOG_BYTES_MAX:], size_bytes)
+
+
+def read_packed_blocks(file: BinaryIO, block_bytes: int) -> Iterator[bytes]:
+    """What is in a compressed file that was opened; of one that was cut off, or damaged, what is before that."""
+    with suppress(EOFError, zlib.error, gzip.BadGzipFile):
+        while block := file.read(block_bytes):
+            yield block

@@ -6,7 +6,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from muster.client.shapes.worker_orders import GivenOrder, GivenOrders, TakeOrders
+from muster.client.shapes.worker_orders import GivenOrder, GivenOrders, OrderDone, TakeOrders
 from muster.domain.backoff import next_delay
 from muster.domain.errors import ConflictError, MusterError, NotFoundError, UnavailableError
 from muster.site.daemons.trouble import TroubleLog
@@ -25,6 +25,9 @@ PAUSE_S = 0.1
 TRY_S = 60.0
 """Seconds for which an order is tried where the pool does not answer; then that is the answer."""
 
+DONE_KEPT = 100
+"""Orders of which it is remembered what came of them."""
+
 
 class OrderTaker:
     """Takes orders for single workers, and answers them."""
@@ -34,6 +37,7 @@ class OrderTaker:
         self._trouble = trouble
         self._working: set[str] = set()
         self._asking = anyio.CancelScope()
+        self._done: dict[str, OrderDone] = {}
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Take and carry out, until cancelled."""
@@ -74,11 +78,26 @@ class OrderTaker:
             self._working.discard(order.taskforce_uuid)
             self._asking.cancel()  # the call that is parked asks for no more of this taskforce; what it may have brought comes again
 
+    async def _try(self, order: GivenOrder) -> OrderDone:
+        """Do it, once: where its answer gets lost the same is said again. Raises UnavailableError."""
+        try:
+            done = await carry_out(self._parts, order)
+        except UnavailableError:
+            raise
+        except Exception as error:  # one order must not cost the agent
+            log.exception("an order failed", order=order.order_id, taskforce=order.taskforce_uuid)
+            why = f"a fault of the agent: {type(error).__name__}: {error}"
+            done = OrderDone(self._parts.agent, order.taskforce_uuid, error=why)
+        self._done[order.order_id] = done
+        while len(self._done) > DONE_KEPT:
+            del self._done[next(iter(self._done))]
+        return done
+
     async def _carry_out(self, order: GivenOrder) -> None:
         """To its answer; one whose answer does not arrive is given again."""
         try:
-            with anyio.fail_after(TRY_S):
-                done = await carry_out(self._parts, order)
+            with anyio.fail_after(min(TRY_S, order.stands_s)):
+                done = self._done.get(order.order_id) or await self._try(order)
         except (UnavailableError, TimeoutError) as error:
             said = (
                 UnavailableError(f"the pool has not answered within {TRY_S:.0f} s")

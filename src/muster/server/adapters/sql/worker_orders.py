@@ -31,6 +31,7 @@ class SqlWorkerOrders:
                 "reason": order.reason,
                 "asked_by": order.asked_by,
                 "asked_at": order.asked_at,
+                "number": self._session.take_number(),
                 "answered_at": order.answered_at,
                 "outcome": _write(order.outcome),
             },
@@ -55,7 +56,7 @@ class SqlWorkerOrders:
             select(worker_order)
             .join(taskforce, taskforce.c.taskforce_uuid == worker_order.c.taskforce_uuid)
             .where(self._stands(), taskforce.c.claim_agent.in_(keepable([agent])))
-            .order_by(worker_order.c.asked_at, worker_order.c.order_id)
+            .order_by(worker_order.c.number)
         )
         chosen: dict[str, WorkerOrder] = {}
         for row in self._session.execute(query):

@@ -1,6 +1,6 @@
 """Which table holds orders for single workers?"""
 
-from sqlalchemy import Column, Double, Index, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Table, Text
 
 from muster.server.adapters.sql.schema import metadata
 
@@ -14,6 +14,7 @@ worker_order = Table(
     Column("reason", Text, nullable=False),
     Column("asked_by", Text, nullable=False),
     Column("asked_at", Double, nullable=False, index=True),
+    Column("number", BigInteger, nullable=False),  # in order of asking, also where a clock was set
     Column("answered_at", Double),
     Column("outcome", Text),  # JSON of domain.worker_order.Outcome; null: it was not carried out
     Index("worker_order_of_taskforce", "taskforce_uuid", "asked_at"),

@@ -107,7 +107,9 @@ def describe(spec: ClusterSpec, policy: Policy, files: Files, *, tag: str) -> di
         "job_lease_duration": f"{policy.lease_s:.0f}",
         "batch_name": tag,
         **_describe_failures(policy),
-        "+WantIOProxy": "true",  # without it there is no chirp
+        # Chirp: its words reach log and job ad; with a proxy for files a task would read and write the access point as the agent's user.
+        "+WantIOProxy": "false",
+        "+WantRemoteUpdates": "true",
         f"+{TAG}": quote(tag),
         f"+{AGENT}": quote(policy.agent),
         f"+{FENCE}": str(spec.fence),

@@ -73,12 +73,14 @@ class PlacedFile(msgspec.Struct, frozen=True):
         is_removing: it was to be removed; nothing of it is started again.
         gone_at: when its last proc ended, seconds since the epoch, once it was seen that nothing of it is in the queue.
         given_up: procs that were given up, by reason.
+        is_held_whole: somebody holds all of it, also what HTCondor has not made of it yet.
     """
 
     cluster: int
     is_removing: bool = False
     gone_at: float | None = None
     given_up: dict[str, int] = {}
+    is_held_whole: bool = False
 
 
 @dataclass(frozen=True)

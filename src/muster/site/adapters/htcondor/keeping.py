@@ -16,7 +16,7 @@ import anyio.to_thread
 import structlog
 
 from muster.domain import pool_defaults
-from muster.site.adapters.durable import TEMPORARY, disk_errors
+from muster.site.adapters.durable import TEMPORARY, disk_errors, sync_file
 from muster.site.adapters.htcondor.folder import PoolFolder
 from muster.site.adapters.log_ends import PACKED
 
@@ -125,6 +125,7 @@ def _pack(path: Path) -> bool:
         try:
             with path.open("rb") as plain, gzip.open(draft, "wb", compresslevel=6) as packed:
                 shutil.copyfileobj(plain, packed, _CHUNK)
+            sync_file(draft)  # before the plain one goes
         except OSError:  # no room, say: it stays as it is
             draft.unlink(missing_ok=True)
             return False

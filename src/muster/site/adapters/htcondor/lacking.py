@@ -38,7 +38,9 @@ class Wanted:
 
 async def find_wanted(schedd: Schedd, cluster: int, tag: str) -> Wanted:
     """As its description says. Raises UnavailableError."""
-    ads = await schedd.query(name_cluster(cluster, tag), ["Cmd", "TransferInput"], limit=1, factories=True)
+    ads = await schedd.query(
+        await name_cluster(schedd, cluster, tag), ["Cmd", "TransferInput"], limit=1, factories=True
+    )
     ad = ads[0] if ads else {}
     paths = [path for path in str(ad.get("TransferInput", "")).split(",") if path]
     own = [path for path in paths if PurePath(path).name.startswith(launcher.OWN_PREFIX)]
@@ -80,18 +82,18 @@ def is_whole(file: Path) -> bool:
 
 async def hold_lacking(schedd: Schedd, cluster: int, tag: str, lacking: Sequence[str]) -> None:
     """Have those that wait not start in vain, and a factory make no more. Raises UnavailableError."""
-    waiting = f"{name_cluster(cluster, tag)} && (JobStatus == {JobStatus.IDLE:d} || {_FACTORY})"
+    waiting = f"{await name_cluster(schedd, cluster, tag)} && (JobStatus == {JobStatus.IDLE:d} || {_FACTORY})"
     await schedd.act(
         Action.HOLD, waiting, reason=f"lost at the access point: {', '.join(lacking)}", code=LACKING_SUBCODE
     )
 
 
-async def release_lacking(schedd: Schedd, cluster: int, tag: str) -> None:
-    """The files are back. Raises UnavailableError."""
+async def release_lacking(schedd: Schedd, cluster: int, tag: str, *, is_held_whole: bool) -> None:
+    """The files are back. `is_held_whole`: somebody wants it held, so it makes no further procs. Raises UnavailableError."""
     ours = f"HoldReasonCode =?= {BY_HAND} && HoldReasonSubCode =?= {LACKING_SUBCODE}"
-    await schedd.act(
-        Action.RELEASE, f"{name_cluster(cluster, tag)} && (({ours}) || {_FACTORY})", reason="files are back"
-    )
+    factory = "" if is_held_whole else f" || {_FACTORY}"
+    cluster_of_tag = await name_cluster(schedd, cluster, tag)
+    await schedd.act(Action.RELEASE, f"{cluster_of_tag} && (({ours}){factory})", reason="files are back")
 
 
 def explain_lacking(cluster: int, tag: str, lacking: Sequence[str]) -> str:

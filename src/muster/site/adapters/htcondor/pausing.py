@@ -1,5 +1,7 @@
 """How are an agent's workers stopped for a while, and started again? They are held, with a subcode by which they are known."""
 
+from collections.abc import Collection
+
 import anyio
 
 from muster.domain.errors import UnavailableError
@@ -12,7 +14,7 @@ from muster.site.adapters.htcondor.schedd import Action, Schedd
 
 PAUSED = "Muster was stopped with its workers"
 """Why procs are held while the agent is down on purpose; for people. Agents of before knew them by it, and gave no subcode."""
-_OF_BEFORE = f"HoldReasonSubCode =?= 0 && regexp({quote(PAUSED)}, HoldReason)"
+_OF_BEFORE = f"HoldReasonSubCode =?= 0 && regexp({quote('^' + PAUSED)}, HoldReason)"
 _PROC = f"HoldReasonCode =?= {BY_HAND} && (HoldReasonSubCode =?= {PAUSED_SUBCODE} || ({_OF_BEFORE}))"
 _FACTORY = "ProcId =?= undefined && JobMaterializePaused =!= undefined && JobMaterializePaused =!= 0"
 
@@ -33,9 +35,14 @@ async def pause(schedd: Schedd, agent: str, *, grace_s: float) -> None:
         await anyio.sleep(LOOK_S)
 
 
-async def resume(schedd: Schedd, agent: str) -> bool:
-    """Release them, and have factories go on. False: some are on their machines still; call again. Raises UnavailableError."""
+async def resume(schedd: Schedd, agent: str, *, kept: Collection[int]) -> bool:
+    """Release them, and have factories go on. False: some are on their machines still; call again. Raises UnavailableError.
+
+    Args:
+        kept: clusters that are held for other reasons: they make no further procs.
+    """
     ours = await name_agents(schedd, agent)
-    paused = f"{ours} && (({OFF_ITS_MACHINE} && {_PROC}) || ({_FACTORY}))"
+    others = f"!member(ClusterId, {{{', '.join(map(str, sorted(kept)))}}})" if kept else "true"
+    paused = f"{ours} && (({OFF_ITS_MACHINE} && {_PROC}) || ({_FACTORY} && {others}))"
     await schedd.act(Action.RELEASE, paused, reason="Muster is back")
     return not await schedd.query(f"{ours} && {_PROC}", ["ClusterId"], limit=1)

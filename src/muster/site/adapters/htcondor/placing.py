@@ -55,6 +55,11 @@ class Known:
         """Its job event log: in its folder, or where another agent has placed it."""
         return Path(self.asked.log) if self.asked.log else self.folder.log
 
+    @property
+    def is_held_whole(self) -> bool:
+        """Is HTCondor to make no further procs of it for now?"""
+        return bool(self.asked.lacking) or (self.placed is not None and self.placed.is_held_whole)
+
     async def note(self, placed: PlacedFile) -> Self:
         """The same, with what became of it, durable. Raises UnavailableError."""
         with disk_errors(self.folder.path):
@@ -163,7 +168,7 @@ class Placing:
         for cluster in clusters:
             log.error("a second cluster of a taskforce is removed", taskforce=tag, cluster=cluster)
             reason = f"taskforce {tag} has another cluster"
-            await self._schedd.act(Action.REMOVE, name_cluster(cluster, tag), reason=reason)
+            await self._schedd.act(Action.REMOVE, await name_cluster(self._schedd, cluster, tag), reason=reason)
 
     async def adopt(self, queued: QueuedCluster) -> Known:
         """Make the folder of a cluster in the queue of which there is none. Raises UnavailableError."""
@@ -204,7 +209,7 @@ class Placing:
         if lacking:
             await hold_lacking(self._schedd, placed.cluster, known.asked.tag, lacking)
             return known
-        await release_lacking(self._schedd, placed.cluster, known.asked.tag)
+        await release_lacking(self._schedd, placed.cluster, known.asked.tag, is_held_whole=placed.is_held_whole)
         asked = msgspec.structs.replace(known.asked, lacking=[])
 
         def note() -> None:

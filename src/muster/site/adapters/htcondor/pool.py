@@ -6,8 +6,9 @@ cluster in doubt exists, whether one that seems over has left, which procs are h
 
 import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,7 @@ import msgspec
 from muster.domain.errors import ConflictError, NotFoundError, RejectedError
 from muster.domain.worker_order import OrderAction, WorkerLog
 from muster.site.adapters.durable import disk_errors
+from muster.site.adapters.htcondor.duties import Duties
 from muster.site.adapters.htcondor.elsewhere import Elsewhere, NumberTakenError
 from muster.site.adapters.htcondor.explain import Explainer
 from muster.site.adapters.htcondor.folder import PlacedFile, PoolFolder
@@ -32,7 +34,7 @@ from muster.site.adapters.htcondor.rules import Rules
 from muster.site.adapters.htcondor.schedd import Schedd
 from muster.site.adapters.htcondor.singles import Singles
 from muster.site.adapters.htcondor.troubles import tell_troubles
-from muster.site.adapters.htcondor.truth import compare
+from muster.site.adapters.htcondor.truth import Rounds, compare
 from muster.site.ports.pool import ClusterSpec, Description, Observation, Placed
 from muster.worker import crash_points
 
@@ -40,8 +42,6 @@ LOOK_S = 0.2
 """Seconds between two looks at the logs."""
 FRESH_S = 0.5
 """Seconds for which what the last look at all logs found is good enough for who observes one cluster."""
-COMPARE_S = 0.5
-"""Seconds of a call that may go to comparing: with many clusters it is spread over many calls."""
 VERIFY_S = 1.0
 """Seconds between two looks whether a cluster that seems over has left the queue."""
 
@@ -53,7 +53,6 @@ class CondorPool:
         self._folder = PoolFolder(folder)
         self._schedd = schedd
         self._rules = rules
-        self._agent = rules.policy.agent
         self._now = now
         self._logs = Logs()
         self._placing = Placing(
@@ -69,9 +68,8 @@ class CondorPool:
         self._turns: dict[str, anyio.Lock] = {}
         self._changed: set[int] = set()
         self._verified_at: dict[int, float] = {}
-        self._truth_at = -math.inf
+        self._rounds = Rounds(rules.truth_s)
         self._polled_at = -math.inf
-        self._to_compare: deque[str] = deque()
         self._is_resumed = False
         self._given_up: list[GivenUp] = []  # not noted yet
         self.damaged: Sequence[Path] = ()
@@ -143,7 +141,7 @@ class CondorPool:
         return Description(submitted, str(known.log))
 
     async def list_placed(self) -> Sequence[Placed]:
-        queued = await list_clusters(self._schedd, agent=self._agent)
+        queued = await list_clusters(self._schedd, agent=self._rules.policy.agent)
         for one in queued:
             if one.cluster in self._tags:
                 continue
@@ -193,22 +191,33 @@ class CondorPool:
 
     async def tend(self) -> None:
         """See to held procs, to clusters that seem over, and, now and then, to the whole truth; also to what is kept."""
+        duties = Duties()
+        await duties.do(self._resume, self._tend_held)
+        await duties.do(*(partial(self._verify, cluster) for cluster in self._logs.list_over()))
+        await duties.do(self._compare, self._tidier.run_if_due)
+        await duties.do(lambda: tell_troubles(list(self._known.values()), self._elsewhere))
+        duties.tell()
+
+    async def _resume(self) -> None:
         if not self._is_resumed:
-            self._is_resumed = await resume(self._schedd, self._agent)
+            kept = [one.placed.cluster for one in self._known.values() if one.placed and one.is_held_whole]
+            self._is_resumed = await resume(self._schedd, self._rules.policy.agent, kept=kept)
+
+    async def _tend_held(self) -> None:
         held = [one for one in self._logs.list_holding() if one in self._tags]
         holding = [one for one in held if not await self._elsewhere.has(self._get(one))]
         self._given_up += await self._held.tend({one: self._get(one).asked.n_workers for one in holding})
         while self._given_up:
             await self._note_given_up(self._given_up[0])
             del self._given_up[0]  # noted: where the disk is full it is tried again
-        for cluster in self._logs.list_over():
-            await self._verify(cluster)
-        await self._compare()
-        await self._tidier.run_if_due()
-        await tell_troubles(list(self._known.values()), self._elsewhere)
 
     async def act(self, cluster: int, action: OrderAction, procs: Collection[int], *, reason: str) -> int:
-        done = await self._singles.act(self._get(cluster), action, procs, reason=reason)
+        async with self._turn(self._get(cluster).asked.tag):
+            known = self._get(cluster)
+            if not procs and known.placed is not None and action is not OrderAction.REMOVE:
+                placed = msgspec.structs.replace(known.placed, is_held_whole=action is OrderAction.HOLD)
+                known = await self._note(known, placed)
+            done = await self._singles.act(known, action, procs, reason=reason)
         self._changed.add(cluster)
         return done
 
@@ -249,13 +258,13 @@ class CondorPool:
                 self._logs.drop(cluster)
 
             await anyio.to_thread.run_sync(drop)
-            del self._known[known.asked.tag], self._tags[cluster], self._turns[known.asked.tag]
+            del self._known[known.asked.tag], self._tags[cluster]  # its turn stays: others may wait for it
             self._verified_at.pop(cluster, None)
             self._changed.discard(cluster)
 
     async def pause(self, *, grace_s: float) -> None:
         """See `Pool.pause`. The next pool's first looks release them."""
-        await pause(self._schedd, self._agent, grace_s=grace_s)
+        await pause(self._schedd, self._rules.policy.agent, grace_s=grace_s)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -338,24 +347,15 @@ class CondorPool:
         if placed is None or placed.gone_at is not None or placed.is_removing or await self._elsewhere.has(known):
             return
         self._verified_at[cluster] = now + VERIFY_S
-        if await has_cluster(self._schedd, cluster, known.asked.tag):
-            return
+        is_there = await has_cluster(self._schedd, cluster, known.asked.tag)
         async with self._turn(known.asked.tag):
-            if self._known.get(known.asked.tag) is known:
+            if not is_there and self._known.get(known.asked.tag) is known:
                 await self._note_gone(known, cluster)
                 self._changed.add(cluster)
 
     async def _compare(self) -> None:
         """Events do get lost: see, one cluster after the other, what queue and history say of those that are not over."""
-        now = anyio.current_time()
-        if not self._to_compare:
-            if now < self._truth_at:
-                return
-            self._truth_at = now + self._rules.truth_s
-            self._to_compare = deque(self._known)
-        until = now + COMPARE_S
-        while self._to_compare and anyio.current_time() < until:
-            tag = self._to_compare.popleft()
+        for tag in self._rounds.take_due(self._known):
             if self._turn(tag).locked():  # being placed, or removed, which may take long
                 continue
             async with self._turn(tag):

@@ -10,6 +10,8 @@ from muster.site.adapters.htcondor.schedd import Ad, Schedd
 
 _IS_CLUSTER = "ProcId =?= undefined"
 """The ad of a cluster itself: there is one for each, however many procs it has."""
+NOTHING = "false"
+"""A constraint that nothing meets."""
 _OF_CLUSTER = ("ClusterId", TAG, FENCE, WORKERS, "UserLog", "QDate")
 _OF_PROC = (
     "ClusterId",
@@ -122,14 +124,24 @@ async def name_agents(schedd: Schedd, agent: str) -> str:
     return f"{AGENT} == {quote(agent)} && {await name_ours(schedd)}"
 
 
-def name_cluster(cluster: int, tag: str) -> str:
-    """A constraint for all of a cluster. A number alone may be another's: a schedd that lost its spool begins anew."""
-    return f"ClusterId == {cluster} && {TAG} == {quote(tag)}"
+async def name_cluster(schedd: Schedd, cluster: int, tag: str) -> str:
+    """A constraint for all of a cluster, or for nothing, where another has its number: a schedd that lost its spool begins anew.
+
+    The tag is looked for in the cluster's own ad: what stands in a proc's, its job can change.
+    """
+    if not await has_cluster(schedd, cluster, tag):
+        return NOTHING
+    return f"ClusterId == {cluster} && {await name_ours(schedd)}"
 
 
 async def has_cluster(schedd: Schedd, cluster: int, tag: str) -> bool:
-    """Is any of its procs, or what makes them, in the queue?"""
-    return bool(await schedd.query(name_cluster(cluster, tag), ["ClusterId"], limit=1, factories=True))
+    """Is any of its procs, or what makes them, in the queue? Then its own ad is."""
+    own_ad = f"{_name_tagged(cluster, tag)} && {_IS_CLUSTER}"
+    return bool(await schedd.query(own_ad, ["ClusterId"], limit=1, factories=True))
+
+
+def _name_tagged(cluster: int, tag: str) -> str:
+    return f"ClusterId == {cluster} && {TAG} == {quote(tag)}"
 
 
 async def find_ended(schedd: Schedd, tag: str, *, after: float, not_among: Iterable[int]) -> int | None:
@@ -149,13 +161,13 @@ async def find_ended(schedd: Schedd, tag: str, *, after: float, not_among: Itera
 
 async def list_procs(schedd: Schedd, cluster: int, tag: str) -> QueuedProcs:
     """Those that are in the queue. Raises UnavailableError."""
-    asked = f"{name_cluster(cluster, tag)} && ProcId >= 0"
+    asked = f"{await name_cluster(schedd, cluster, tag)} && ProcId >= 0"
     return QueuedProcs(await schedd.query_numbers(asked, _OF_QUEUED))
 
 
 async def list_ended_procs(schedd: Schedd, cluster: int, tag: str, *, match: int) -> list[ProcAd]:
     """Those that have left it, as far back as the schedd remembers."""
-    ads = await schedd.history(name_cluster(cluster, tag), _OF_PROC, match=match)
+    ads = await schedd.history(_name_tagged(cluster, tag), _OF_PROC, match=match)
     return [read_proc(ad) for ad in ads if "ProcId" in ad]
 
 

@@ -25,7 +25,7 @@ async def take_away(schedd: Schedd, cluster: int, tag: str, *, grace_s: float) -
 
     Raises RejectedError: this user may not. Raises UnavailableError: it is there still.
     """
-    constraint = name_cluster(cluster, tag)
+    constraint = await name_cluster(schedd, cluster, tag)
     if grace_s <= 0:
         await schedd.act(Action.VACATE_FAST, constraint, reason=REASON)
     acted = await schedd.act(Action.REMOVE, constraint, reason=REASON)

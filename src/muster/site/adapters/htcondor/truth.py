@@ -4,7 +4,9 @@ A difference may only be an event that is on its way: what the queue says counts
 Source: htcondor-notes.md 7.
 """
 
-from collections.abc import Mapping
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -13,6 +15,27 @@ import anyio.to_thread
 from muster.site.adapters.htcondor.logs import Logs
 from muster.site.adapters.htcondor.queue import ProcAd, has_cluster, list_ended_procs, list_procs
 from muster.site.adapters.htcondor.schedd import Schedd
+
+COMPARE_S = 0.5
+"""Seconds of a call that may go to comparing: with many clusters it is spread over many calls."""
+
+
+class Rounds:
+    """Of which clusters is it time to see whether their logs told everything? All of them once in `interval_s` seconds, some at a call."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._from = -math.inf
+        self._left: deque[str] = deque()
+
+    def take_due(self, tags: Iterable[str]) -> Iterator[str]:
+        """Those that are due, as long as there is time. `tags`: of all."""
+        until = anyio.current_time() + COMPARE_S
+        if not self._left and anyio.current_time() >= self._from:
+            self._from = anyio.current_time() + self._interval_s
+            self._left.extend(tags)
+        while self._left and anyio.current_time() < until:
+            yield self._left.popleft()
 
 
 @dataclass(frozen=True)

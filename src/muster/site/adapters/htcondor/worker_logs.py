@@ -6,19 +6,23 @@ A log may hold the events of 10^5 procs: it is read from its end, until there is
 import gzip
 import os
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from muster.domain.errors import NotFoundError
 from muster.domain.worker_order import LOG_BYTES_MAX, WorkerLog
 from muster.site.adapters.htcondor.folder import PoolFolder, TaskforceFolder
-from muster.site.adapters.log_ends import PACKED, make_log, read_end
+from muster.site.adapters.log_ends import PACKED, make_log, read_end, read_packed_blocks
 
 EVENTS = "events"
 _BLOCK = 4 << 20
 _SCAN_BYTES_MAX = 256 << 20
 """Of a log that is looked through: it is the newest that tells what is wrong."""
+_PACKED_BYTES_MAX = 64 << 20
+"""The same of one that was compressed, which has to be read from its beginning, and is held in memory."""
 _END = b"\n...\n"
 
 
@@ -88,5 +92,5 @@ def _list_blocks(log: Path) -> Iterator[bytes]:
         packed = log.with_name(f"{log.name}{PACKED}")
         if packed.exists():
             with gzip.open(packed, "rb") as file:
-                blocks = iter(lambda: file.read(_BLOCK), b"")
-                yield b"".join(list(blocks)[-(_SCAN_BYTES_MAX // _BLOCK) :])
+                blocks = read_packed_blocks(cast("BinaryIO", file), _BLOCK)
+                yield from reversed(deque(blocks, maxlen=_PACKED_BYTES_MAX // _BLOCK))

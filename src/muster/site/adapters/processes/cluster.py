@@ -307,8 +307,11 @@ class LocalCluster:
             signal_exactly(Process(state.pid, state.started, state.pid, is_zombie=False), signal.SIGTERM)
 
     def ask_alone(self, worker: Worker) -> None:
-        """Ask one that runs to end, and have it killed if it does not in time. It is written down that it is asked."""
-        if worker.handle is not None:
+        """Ask one that runs to end, and have it killed if it does not in time. It is written down that it is asked.
+
+        Once only: a second signal would tell it to drop what it has in hand.
+        """
+        if worker.handle is not None and worker.kill_at is None:
             worker.kill_at = time.monotonic() + self._settings.leave_s
             self.ask(worker)
 

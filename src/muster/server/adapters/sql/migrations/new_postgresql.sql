@@ -580,6 +580,7 @@ CREATE TABLE worker_order (
     reason TEXT NOT NULL,
     asked_by TEXT NOT NULL,
     asked_at DOUBLE PRECISION NOT NULL,
+    number BIGINT NOT NULL,
     answered_at DOUBLE PRECISION,
     outcome TEXT,
     PRIMARY KEY (order_id)

@@ -562,6 +562,7 @@ CREATE TABLE worker_order (
     reason TEXT NOT NULL,
     asked_by TEXT NOT NULL,
     asked_at DOUBLE NOT NULL,
+    number BIGINT NOT NULL,
     answered_at DOUBLE,
     outcome TEXT,
     PRIMARY KEY (order_id)

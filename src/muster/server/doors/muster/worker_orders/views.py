@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from muster.client.shapes.worker_orders import GivenOrder, GivenOrders, WorkerLogView, WorkerOrderView
 from muster.domain.worker_order import OrderState, Outcome, WorkerOrder
+from muster.server.services.pass_orders import Given
 
 
 def render_order(order: WorkerOrder, state: OrderState) -> WorkerOrderView:
@@ -25,11 +26,18 @@ def render_order(order: WorkerOrder, state: OrderState) -> WorkerOrderView:
     )
 
 
-def render_given(orders: Sequence[WorkerOrder]) -> GivenOrders:
+def render_given(given: Sequence[Given]) -> GivenOrders:
     """What an agent is to carry out."""
-    return GivenOrders(
-        [
-            GivenOrder(one.order_id, one.taskforce_uuid, one.action.value, list(one.procs), one.reason, one.asked_by)
-            for one in orders
-        ]
+    return GivenOrders([_render_one(one.order, one.stands_s) for one in given])
+
+
+def _render_one(order: WorkerOrder, stands_s: float) -> GivenOrder:
+    return GivenOrder(
+        order_id=order.order_id,
+        taskforce_uuid=order.taskforce_uuid,
+        action=order.action.value,
+        procs=list(order.procs),
+        reason=order.reason,
+        asked_by=order.asked_by,
+        stands_s=stands_s,
     )

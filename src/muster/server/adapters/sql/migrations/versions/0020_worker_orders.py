@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("asked_by", sa.Text(), nullable=False),
         sa.Column("asked_at", sa.Double(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("answered_at", sa.Double(), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
     )
