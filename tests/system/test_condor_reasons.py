@@ -279,7 +279,7 @@ CASES: Mapping[str, Case] = {
         patience_s=2.0,
     ),
     "held by hand": Case(
-        r"1 of 1 worker is held by hand: lunch \(by user \w+\); .* can let it go on \(condor_release \d+\)\.",
+        r"1 of 1 worker is held by hand: lunch \(by user \w+\); .* can let it go on \(muster worker release, or condor_release \d+\)\.",
         act=lambda schedd, cluster: schedd.act(
             Action.HOLD, f"ClusterId == {cluster} && JobStatus =!= 5", reason="lunch"
         ),

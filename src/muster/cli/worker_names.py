@@ -14,7 +14,7 @@ from muster.domain.worker_order import PROCS_MAX
 
 _SPAN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
 _NAMED = re.compile(r"([0-9]{1,18})\.([0-9]{1,9})(?:@.*)?", re.ASCII)
-_HOW = "a worker is a number, like 3, several are 0-9, and `muster worker list` names one like 12.3@host"
+_HOW = "a worker is a number, like 3, several are 0-9 or 1,4, and `muster worker list` names one like 12.3@host"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _read(words: Sequence[str]) -> tuple[set[int], list[int]]:
     """The clusters and the procs that are named."""
     clusters: set[int] = set()
     procs: dict[int, None] = {}
-    for word in words:
+    for word in (part for one in words for part in one.split(",")):
         if named := _NAMED.fullmatch(word):
             clusters.add(int(named[1]))
             procs[int(named[2])] = None

@@ -1,10 +1,11 @@
 """`muster worker hold`, `release`, `remove`, `logs`: what is to become of single workers, and what have they written?"""
 
+import math
 import time
 from collections.abc import Mapping
 
 from muster.cli.console import put, put_block, put_data, put_fields, put_json, render_count, render_time, say
-from muster.cli.failure import FAILED, OK, UsageError
+from muster.cli.failure import OK, UsageError
 from muster.cli.lookup import check_taskforce_uuid
 from muster.cli.remedies import say_next
 from muster.cli.service import HERE, Service, connect
@@ -17,6 +18,11 @@ from muster.domain.worker_order import LOG_BYTES_MAX, PAST, OrderAction, OrderSt
 
 WAIT_S = 30.0
 _PARK_S = 20.0
+_SO_ALREADY: Mapping[OrderAction, str] = {
+    OrderAction.HOLD: "held",
+    OrderAction.RELEASE: "not held",
+    OrderAction.REMOVE: "removed",
+}
 _TF = "TF-6f1a2b3c-00c3a1b2-5d6e7f80-9a8b7c6d"
 EXAMPLES: Mapping[OrderAction, str] = {
     OrderAction.HOLD: f"""Examples:
@@ -55,7 +61,7 @@ def hold(
 
     Args:
         of: a taskforce's uuid, or a workflow (its id, or `latest`).
-        workers: which: 3, 0-9, or as `muster worker list` names them.
+        workers: which: 3, 0-9, 1,4, or as `muster worker list` names them.
         all_: all of the taskforce's.
         reason: why; it stands in the taskforce's log and in the pool's.
         wait: seconds to wait for the site's agent to say that it is done.
@@ -76,7 +82,7 @@ def release(
 
     Args:
         of: a taskforce's uuid, or a workflow (its id, or `latest`).
-        workers: which: 3, 0-9, or as `muster worker list` names them.
+        workers: which: 3, 0-9, 1,4, or as `muster worker list` names them.
         all_: all of the taskforce's.
         reason: why; it stands in the taskforce's log and in the pool's.
         wait: seconds to wait for the site's agent to say that it is done.
@@ -97,7 +103,7 @@ def remove(
 
     Args:
         of: a taskforce's uuid, or a workflow (its id, or `latest`).
-        workers: which: 3, 0-9, or as `muster worker list` names them.
+        workers: which: 3, 0-9, 1,4, or as `muster worker list` names them.
         all_: all of the taskforce's.
         reason: why; it stands in the taskforce's log and in the pool's.
         wait: seconds to wait for the site's agent to say that it is done.
@@ -161,6 +167,8 @@ def order(taskforce: str, order: str, /, *, service: Service = HERE) -> int:
             *([("error", found.error)] if found.error else []),
         ]
     )
+    for one in found.logs:
+        put_block(f"{one.name} ({_render_size(one.text, one.size_bytes)})", one.text)
     return OK
 
 
@@ -174,6 +182,8 @@ def _order(
     wait_s: float,
     service: Service,
 ) -> int:
+    if not 0 <= wait_s < math.inf:
+        raise UsageError(f"--wait: {wait_s:g} is no number of seconds to wait")
     if bool(workers) == all_:
         raise UsageError(
             f"say which workers to {action}: their numbers, or --all" if not all_ else "--all goes without numbers"
@@ -191,7 +201,7 @@ def _order(
     _require_answer(order, chosen)
     if not service.json:
         put(_render_done(order, action))
-    return OK if order.done or not order.procs else FAILED
+    return OK
 
 
 def _ask(client: Client, chosen: Chosen, wanted: OrderWorkers, *, wait_s: float) -> WorkerOrderView:
@@ -225,10 +235,9 @@ def _render_done(order: WorkerOrderView, action: OrderAction) -> str:
     told = f"{render_count(order.done, 'worker')} of {order.taskforce_uuid} {PAST[action]}"
     left = len(order.procs) - order.done
     if order.procs and left:
-        others = (
-            "it was not there any more, or so already" if left == 1 else "they were not there any more, or so already"
+        told += (
+            f"; {left} of those that were named {'is' if left == 1 else 'are'} gone, or {_SO_ALREADY[action]} before"
         )
-        told += f"; not {left}: {others}"
     return told
 
 

@@ -81,7 +81,7 @@ def _explain(code: int, subcode: int, held: Sequence[HeldProc], cluster: int, n_
     if code == BY_HAND:
         return (
             f"{of_all} {'is' if is_one else 'are'} held by hand: {reason}; whoever did it, or the operator, can let "
-            f"{'it' if is_one else 'them'} go on (condor_release {cluster})."
+            f"{'it' if is_one else 'them'} go on (muster worker release, or condor_release {cluster})."
         )
     if code == SPOOLING:
         return f"{of_all} {'waits' if is_one else 'wait'} for input files to be spooled to the access point."
