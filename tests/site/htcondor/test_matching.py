@@ -318,8 +318,10 @@ def test_held_workers_are_told_by_cause_the_most_frequent_first() -> None:
             "2 of 9 workers were stopped for using more memory than asked for: Error from slot1@x: memory usage exceeded request_memory; "
             "ask for more (worker_memory)."
         ),
-        "1 of 9 workers is held by hand: lunch (by user me); whoever did it, or the operator, can let it go on (muster worker release, "
-        "or condor_release 7).",
+        (
+            "1 of 9 workers is held by hand: lunch (by user me); whoever did it, or the operator, can let it go on (muster worker release, "
+            "or condor_release 7)."
+        ),
         "1 of 9 workers is held: (5, 99, 5); it is tried again by itself, after a pause that grows.",
     ]
 
