@@ -1,6 +1,6 @@
 """Does the agent do what is asked for single workers once and in turn, whatever is lost, away or refused, and say what came of it?"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,8 @@ from contracts.site_fakes import RUNNING, FakeCluster, FakeJournal, FakePool, Fa
 from muster.domain.errors import RejectedError, UnavailableError
 from muster.domain.reason import TEXT_CHARS_MAX
 from muster.domain.taskforce_phase import Phase
-from muster.site.daemons.order_taker import AGAIN_S, OrderTaker
+from muster.domain.worker_order import OrderAction
+from muster.site.daemons.order_taker import AGAIN_S, RETRY_DELAY_S_MAX, TRY_S, OrderTaker
 from muster.site.daemons.trouble import TroubleLog
 from muster.site.ports.pool import Placed, ProcState
 from muster.site.services.parts import Parts
@@ -124,6 +125,67 @@ async def test_a_pool_that_does_not_answer_is_asked_again_and_keeps_no_other_wai
         assert scene.service.order_answers[late].done == 1
 
     assert scene.states() == [ProcState.HELD, ProcState.RUNNING, ProcState.RUNNING]
+
+
+def replace_act(scene: Scene, act: Callable[[int], Awaitable[None]]) -> None:
+    """Have something happen at each action; `act` gets the cluster's number."""
+    real = scene.pool.act
+
+    async def replaced(cluster: int, action: OrderAction, procs: Collection[int], *, reason: str) -> int:
+        await act(cluster)
+        return await real(cluster, action, procs, reason=reason)
+
+    scene.pool.act = replaced  # type: ignore[method-assign]
+
+
+async def test_a_pool_that_never_answers_keeps_no_other_order_waiting_and_is_given_up() -> None:
+    scene = Scene()
+    asked: list[float] = []
+
+    async def hang(cluster: int) -> None:
+        if cluster == 0:
+            asked.append(anyio.current_time())
+            await anyio.sleep_forever()
+
+    replace_act(scene, hang)
+    async with scene.running():
+        scene.service.order("TF-1", "hold", 0)
+        other = scene.service.order("TF-2", "hold", 1)
+        await scene.wait_for(other)
+        await anyio.sleep(TRY_S + RETRY_DELAY_S_MAX + 1)
+
+    assert len(asked) == 2
+    assert TRY_S <= asked[1] - asked[0] <= TRY_S + RETRY_DELAY_S_MAX + 1
+
+
+async def test_a_fault_of_the_agent_is_the_orders_answer_and_not_its_end() -> None:
+    scene = Scene()
+
+    async def fail(cluster: int) -> None:
+        if cluster == 0:
+            raise EOFError("the file ended early")
+
+    replace_act(scene, fail)
+    async with scene.running():
+        bad, good = scene.service.order("TF-1", "hold", 0), scene.service.order("TF-2", "hold", 0)
+        await scene.wait_for(bad, good)
+
+    assert scene.service.order_answers[bad].error == "a fault of the agent: EOFError: the file ended early"
+    assert scene.service.order_answers[good].done == 1
+
+
+async def test_an_answer_that_did_not_arrive_is_said_again_as_it_was() -> None:
+    scene = Scene()
+
+    async def go_away(cluster: int) -> None:
+        scene.service.away = 1  # the next call is the answer
+
+    replace_act(scene, go_away)
+    async with scene.running():
+        order = scene.service.order("TF-1", "hold", 0, 1)
+        await scene.wait_for(order)
+
+    assert scene.service.order_answers[order].done == 2
 
 
 async def test_a_service_of_before_is_asked_again_only_after_a_while() -> None:

@@ -300,7 +300,7 @@ task.run(handle)
     with FakeService(args=script(source), warm=True) as service:
         service.publish(*range(26))
         worker = start(service, SPOOL_MIB=1)
-        service.wait_for(done=20)
+        service.wait_for(done=20, deadline_s=100)  # one after the other, each with a disk that must have it
         service.wait(lambda: service.counts["in work"] >= 5, "there are events in hand")
         service.fail_with = lambda _: -1
         (tmp_path / "first-gate").touch()
@@ -311,7 +311,7 @@ task.run(handle)
         begun = (tmp_path / "tally").read_text().split()
         wait_for_files(worker, 2)
         service.fail_with = lambda _: None
-        service.wait_for(done=26)
+        service.wait_for(done=26, deadline_s=60)
         assert [result[0] for result in service.results()] == list(range(26))
         service.tell_to("finish")
         assert worker.wait() == 0

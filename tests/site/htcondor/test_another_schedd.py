@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from muster.domain.errors import ConflictError, UnavailableError
+from muster.domain.worker_order import OrderAction
 from muster.site.adapters.htcondor.describe import FENCE, TAG, WORKERS, Policy
 from muster.site.adapters.htcondor.doctor import look_clusters
 from muster.site.adapters.htcondor.folder import PlacedFile, PoolFolder, Workers
@@ -114,6 +115,29 @@ async def test_clusters_of_another_schedd_stay_and_their_trouble_is_told_with_th
     await later.tend()
     assert not (await later.observe(7)).n_left
     await later.close()
+
+
+async def test_single_workers_of_another_schedds_cluster_are_neither_touched_nor_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peeked: list[int] = []
+
+    async def peek(schedd: Schedd, cluster: int, proc: int) -> None:
+        peeked.append(cluster)
+
+    monkeypatch.setattr("muster.site.adapters.htcondor.peek.peek", peek)
+    place(tmp_path, "TF-a", 7, schedd="ap-1", log=ENDED.format(proc=0))
+    schedd = NamedSchedd("ap-2", {7: "TF-other"})
+    pool = await open_pool(tmp_path, schedd)
+
+    for procs in ([0], []):
+        with pytest.raises(UnavailableError, match="ap-1"):
+            await pool.act(7, OrderAction.REMOVE, procs, reason="it is odd")
+    [events] = await pool.read_logs("TF-a", 0)
+
+    assert events.name == "events"
+    assert (peeked, schedd.acted, schedd.queue) == ([], [], {7: "TF-other"})
+    await pool.close()
 
 
 async def test_others_are_seen_to_beside_clusters_of_another_schedd(tmp_path: Path) -> None:

@@ -76,7 +76,6 @@ async def record_answer(parts: Parts, answered: Answered) -> bool:
             tx.taskforces.append_log(taskforce.taskforce_uuid, entry)
             tx.wake(f"workflow:{workflow_id}")
         tx.wake(f"order:{order.order_id}")
-        tx.wake(f"orders:{answered.agent}")  # the next one of this taskforce
         return True
 
     return await parts.store.write(work)
