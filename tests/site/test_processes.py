@@ -218,6 +218,17 @@ async def test_workers_may_use_their_grace(reopen: Reopen, folder: Path, tag: st
     assert (proc / "bye").read_text() == "bye\n"
 
 
+def start_later_than(tick: int) -> "subprocess.Popen[bytes]":
+    """A process that has begun in another tick of the machine's clock: no pid is given twice in one."""
+    while True:
+        other = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        process = find_process(other.pid)
+        if process is not None and process.started != tick:
+            return other
+        other.kill()
+        other.wait()
+
+
 async def test_a_pid_that_another_process_got_is_neither_taken_over_nor_killed(
     reopen: Reopen, folder: Path, tag: str
 ) -> None:
@@ -228,11 +239,11 @@ async def test_a_pid_that_another_process_got_is_neither_taken_over_nor_killed(
     for pid in marked(tag):
         os.kill(pid, signal.SIGKILL)
     await wait_for(lambda: not marked(tag))
-    with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:  # noqa: ASYNC220
+    path = folder / "clusters" / tag / "procs" / "0" / "proc.json"
+    state = json.loads(path.read_text())
+    with start_later_than(state["started"]) as other:
         try:
-            path = folder / "clusters" / tag / "procs" / "0" / "proc.json"
-            state = json.loads(path.read_text()) | {"pid": other.pid}
-            path.write_text(json.dumps(state))
+            path.write_text(json.dumps(state | {"pid": other.pid}))
 
             later = await ProcessPool.open(folder, SETTINGS)
             await wait_for(lambda: starts(folder, tag) == ["0", "1"], later)
