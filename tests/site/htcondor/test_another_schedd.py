@@ -8,6 +8,7 @@ import pytest
 
 from muster.domain.errors import ConflictError, UnavailableError
 from muster.domain.worker_order import OrderAction
+from muster.site.adapters.durable import TEMPORARY
 from muster.site.adapters.htcondor.describe import FENCE, TAG, WORKERS, Policy
 from muster.site.adapters.htcondor.doctor import look_clusters
 from muster.site.adapters.htcondor.folder import PlacedFile, PoolFolder, Workers
@@ -137,6 +138,24 @@ async def test_single_workers_of_another_schedds_cluster_are_neither_touched_nor
 
     assert events.name == "events"
     assert (peeked, schedd.acted, schedd.queue) == ([], [], {7: "TF-other"})
+    await pool.close()
+
+
+async def test_a_cluster_whose_folder_cannot_be_written_keeps_no_other_one_waiting(tmp_path: Path) -> None:
+    over = ENDED.format(proc=0) + ENDED.format(proc=1)
+    place(tmp_path, "TF-a", 7, schedd="ap-1", log=over)
+    place(tmp_path, "TF-b", 8, schedd="ap-1", log=over.replace("(007.", "(008."))
+    (tmp_path / "htcondor" / "taskforces" / "TF-a" / f"{TEMPORARY}placed.json").mkdir()
+    pool = await open_pool(tmp_path, NamedSchedd("ap-1", {}))
+    for cluster in (7, 8):
+        await pool.observe(cluster)
+
+    with pytest.raises(UnavailableError, match="TF-a"):
+        await pool.tend()
+
+    seen = {cluster: await pool.observe(cluster) for cluster in (7, 8)}
+    assert (seen[7].ended_at, seen[8].n_left) == (None, 0)
+    assert seen[8].ended_at is not None
     await pool.close()
 
 
