@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.stack import Stack
-from harness.tally import check_account
+from harness.tally import check_account, count_states
 from harness.waiting import wait_for
 from muster.cli.worker_names import _read
 from muster.client.synchronous import Client
@@ -61,13 +61,6 @@ def at_work(running: Stack) -> Iterator[tuple[Stack, Client, str, str]]:
         wait_for(lambda: client.get_taskforce(uuid).phase == "condor-complete", "it is over", deadline_s=60)
 
 
-def states(client: Client, uuid: str) -> dict[str, int]:
-    told: dict[str, int] = {}
-    for state, pilots in client.get_taskforce(uuid).compound_statuses.items():
-        told[state] = told.get(state, 0) + sum(pilots.values())
-    return told
-
-
 @pytest.mark.system
 def test_single_workers_are_held_released_and_removed(at_work: tuple[Stack, Client, str, str]) -> None:
     stack, client, _, uuid = at_work
@@ -76,7 +69,7 @@ def test_single_workers_are_held_released_and_removed(at_work: tuple[Stack, Clie
 
     assert (held.returncode, held.stdout) == (0, f"2 workers of {uuid} held\n"), held.stderr
     reason = f"HELD: asked for by {client.whoami().name}: a look inside"
-    wait_for(lambda: states(client, uuid) == {reason: 2, "RUNNING": 1}, "two are held")
+    wait_for(lambda: count_states(client.get_taskforce(uuid)) == {reason: 2, "RUNNING": 1}, "two are held")
     wait_for(lambda: client.get_taskforce(uuid).workers == 1, "their sessions have ended")
     again = stack.run("worker", "hold", uuid, "0-1")
     assert again.stdout == f"1 worker of {uuid} held; 1 of those that were named is gone, or held before\n"
@@ -89,7 +82,7 @@ def test_single_workers_are_held_released_and_removed(at_work: tuple[Stack, Clie
     wait_for(lambda: client.get_taskforce(uuid).workers == 3, "all are up again", deadline_s=60)
     removed = stack.run("worker", "remove", uuid, "1")
     assert (removed.returncode, removed.stdout) == (0, f"1 worker of {uuid} removed\n")
-    wait_for(lambda: states(client, uuid) == {"REMOVED": 1, "RUNNING": 2}, "one is gone for good")
+    wait_for(lambda: count_states(client.get_taskforce(uuid)) == {"REMOVED": 1, "RUNNING": 2}, "one is gone for good")
     log = "\n".join(entry.context for entry in client.get_taskforce(uuid).phase_change_log)
     for words in ("asked to hold workers 0, 2: a look inside", "2 held", "asked to release all workers", "1 removed"):
         assert words in log
@@ -137,6 +130,7 @@ def test_mistakes_say_what_would_be_right(at_work: tuple[Stack, Client, str, str
     cases: list[tuple[tuple[str, ...], int, str]] = [
         (("hold", uuid), 2, "their numbers, or --all"),
         (("hold", uuid, "1", "--wait", "nan"), 2, "no number of seconds"),
+        (("logs", uuid, "1", "--wait", "-1"), 2, "no number of seconds"),
         (("hold", uuid, "1", "--all"), 2, "--all goes without numbers"),
         (("hold", uuid, "7"), 4, "are 0 to 2"),
         (("hold", uuid, "x"), 4, "a worker is a number, like 3"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.stack import Stack
-from harness.tally import Tally
+from harness.tally import Tally, count_states
 from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow, WorkerConfig
 from muster.client.shapes.workflows import TaskforceView
@@ -53,7 +53,7 @@ class Scene:
 
     def statuses(self) -> dict[str, int]:
         """How many procs are in which state, as the service was told."""
-        return {state: sum(pilots.values()) for state, pilots in self.taskforce.compound_statuses.items()}
+        return count_states(self.taskforce)
 
     def list_states(self, cluster: str = "") -> dict[str, int]:
         """JobStatus → procs in the queue; nothing while the schedd does not answer. `cluster`: asked of the service, if left out."""

@@ -19,6 +19,7 @@ from harness.waiting import wait_for
 from muster.client.shapes.account import Account
 from muster.client.shapes.events import EventSummary, PublishedView
 from muster.client.shapes.new_workflow import NewTask
+from muster.client.shapes.workflows import TaskforceView
 from muster.client.synchronous import Client
 
 TASKS = Path(__file__).parents[1] / "faults" / "tasks"
@@ -192,3 +193,11 @@ def list_events(client: Client, workflow_id: str, alias: str) -> Iterator[EventS
 def consume_values(client: Client, workflow_id: str, alias: str) -> list[Any]:
     """What is in a queue until it is drained, as JSON values."""
     return [json.loads(bytes(event.body)) for event in client.consume(workflow_id, alias)]
+
+
+def count_states(taskforce: TaskforceView, *, whole: bool = True) -> dict[str, int]:
+    """How many procs are in which state, as the service was told. `whole`: with what stands behind the word, why one is held."""
+    counts: Counter[str] = Counter()
+    for state, pilots in taskforce.compound_statuses.items():
+        counts[state if whole else state.partition(":")[0]] += sum(pilots.values())
+    return dict(counts)

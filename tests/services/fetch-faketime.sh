@@ -1,14 +1,8 @@
 #!/bin/bash
 # fetch-faketime.sh ROOT - unpack Debian's libfaketime into ROOT: ROOT/libfaketime.so, to be preloaded. Done once.
 set -euo pipefail
-HERE=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$1"
-ROOT=$(cd "$1" && pwd) APT=$ROOT/apt
-exec 9>"$ROOT/lock"
-flock 9 # one at a time
-[ -e "$ROOT/.done" ] && exit 0
-. "$HERE/../../deploy/containers/apt.sh"
-apt update
+ROOT=$1
+. "$(dirname "$0")/begin-fetch.sh"
 (cd "$APT/cache/archives" && apt download libfaketime)
 dpkg -x "$APT"/cache/archives/libfaketime_*.deb "$ROOT"
 rm -rf "$APT"

@@ -3,14 +3,8 @@
 # No root, no container: apt's own sources with lists of our own. Done once: ROOT/.done marks it.
 # Run its programs with LD_LIBRARY_PATH=ROOT/usr/lib/<triplet>, and the server with jit off (LLVM is left out, it is large).
 set -euo pipefail
-HERE=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$1"
-ROOT=$(cd "$1" && pwd) APT=$ROOT/apt
-exec 9>"$ROOT/lock"
-flock 9 # one at a time
-[ -e "$ROOT/.done" ] && exit 0
-. "$HERE/../../deploy/containers/apt.sh"
-apt update
+ROOT=$1
+. "$(dirname "$0")/begin-fetch.sh"
 mapfile -t URIS < <(apt install -y --no-install-recommends --print-uris postgresql | awk '/^\x27/ {print $1}' | tr -d "'")
 [ "${#URIS[@]}" -gt 0 ] || { echo "apt would install nothing" >&2; exit 1; }
 cd "$APT/cache/archives"

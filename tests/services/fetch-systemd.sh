@@ -2,14 +2,8 @@
 # fetch-systemd.sh ROOT - unpack this machine's own Debian's systemd, with the libraries that it needs beside those that are here, into
 # ROOT/root. Done once.
 set -euo pipefail
-HERE=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$1"
-ROOT=$(cd "$1" && pwd) APT=$ROOT/apt
-exec 9>"$ROOT/lock"
-flock 9 # one at a time
-[ -e "$ROOT/.done" ] && exit 0
-. "$HERE/../../deploy/containers/apt.sh"
-apt update
+ROOT=$1
+. "$(dirname "$0")/begin-fetch.sh"
 mapfile -t NEEDED < <(apt-cache -o Dir::State::Lists="$APT/lists" -o Dir::Cache="$APT/cache" depends --recurse --no-recommends --no-suggests \
     --no-conflicts --no-breaks --no-replaces --no-enhances systemd | grep -E '^(systemd|libsystemd-shared|lib[a-z0-9.+-]+)$' |
     grep -vxE 'libc6|libgcc-s1|libcrypt1|libpam.*' | sort -u)

@@ -3,10 +3,9 @@
 import pytest
 
 from harness.stack import Stack
-from harness.tally import check_account
+from harness.tally import check_account, count_states
 from harness.waiting import wait_for
 from muster.client.shapes.new_workflow import NewTask, NewWorkflow, WorkerConfig
-from muster.client.synchronous import Client
 from services.condor import Condor
 
 pytestmark = [pytest.mark.system, pytest.mark.server, pytest.mark.timeout(240)]
@@ -33,14 +32,6 @@ def on_condor(stack: Stack, condor: Condor) -> Stack:
     return stack
 
 
-def states(client: Client, uuid: str) -> dict[str, int]:
-    told: dict[str, int] = {}
-    for state, pilots in client.get_taskforce(uuid).compound_statuses.items():
-        word = state.partition(":")[0]
-        told[word] = told.get(word, 0) + sum(pilots.values())
-    return told
-
-
 def test_workers_are_held_released_and_removed_in_the_middle_of_the_events(on_condor: Stack, condor: Condor) -> None:
     with on_condor.client() as client:
         new = NewWorkflow(tasks=[make_task()], public_queue_aliases=["in"], finish_when_done=True)
@@ -53,7 +44,11 @@ def test_workers_are_held_released_and_removed_in_the_middle_of_the_events(on_co
         held = on_condor.run("worker", "hold", uuid, "0", "1", "--reason", "a look inside")
 
         assert (held.returncode, held.stdout) == (0, f"2 workers of {uuid} held\n"), held.stderr
-        wait_for(lambda: states(client, uuid) == {"HELD": 2, "RUNNING": 1}, "two are held", deadline_s=90)
+        wait_for(
+            lambda: count_states(client.get_taskforce(uuid), whole=False) == {"HELD": 2, "RUNNING": 1},
+            "two are held",
+            deadline_s=90,
+        )
         wait_for(lambda: client.get_taskforce(uuid).workers == 1, "their sessions have ended", deadline_s=90)
         reason = condor.run("condor_q", f"{cluster}.0", "-af", "HoldReason").strip()
         assert reason.startswith("asked for by")
@@ -65,7 +60,11 @@ def test_workers_are_held_released_and_removed_in_the_middle_of_the_events(on_co
         released = on_condor.run("worker", "release", uuid, "--all")
 
         assert [one.returncode for one in (removed, released)] == [0, 0], (removed.stderr, released.stderr)
-        wait_for(lambda: states(client, uuid) == {"REMOVED": 1, "RUNNING": 2}, "one is gone for good", deadline_s=90)
+        wait_for(
+            lambda: count_states(client.get_taskforce(uuid), whole=False) == {"REMOVED": 1, "RUNNING": 2},
+            "one is gone for good",
+            deadline_s=90,
+        )
         client.publish(workflow.workflow_id, "in", [{"n": n} for n in range(100)], close=True)
         wait_for(lambda: client.get_workflow(workflow.workflow_id).state == "finished", "it finishes", deadline_s=90)
         check_account(client, workflow.workflow_id, published=200, done=200, dead=0)

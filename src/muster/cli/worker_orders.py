@@ -3,6 +3,9 @@
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cyclopts import Parameter
 
 from muster.cli.console import put, put_block, put_data, put_fields, put_json, render_count, render_time, say
 from muster.cli.failure import OK, UsageError
@@ -48,67 +51,50 @@ What the task of a failed event printed: muster event logs""",
 EXAMPLE_OF_ORDER = f"Example:\n  muster worker order {_TF} WO-0123456789abcdef"
 
 
-def hold(
-    of: str,
-    /,
-    *workers: str,
-    all_: bool = False,
-    reason: str = "",
-    wait: float = WAIT_S,
-    service: Service = HERE,
-) -> int:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How something is asked for workers."""
+
+    all_: bool = False
+    """All of the taskforce's."""
+    reason: str = ""
+    """Why; it stands in the taskforce's log and in the pool's."""
+    wait: float = WAIT_S
+    """Seconds to wait for the site's agent to say that it is done."""
+
+
+PLAINLY = How()
+
+
+def hold(of: str, /, *workers: str, wanted: How = PLAINLY, service: Service = HERE) -> int:
     """Hold workers: each ends what it has in hand, leaves, and is not started again until it is released.
 
     Args:
         of: a taskforce's uuid, or a workflow (its id, or `latest`).
         workers: which: 3, 0-9, 1,4, or as `muster worker list` names them.
-        all_: all of the taskforce's.
-        reason: why; it stands in the taskforce's log and in the pool's.
-        wait: seconds to wait for the site's agent to say that it is done.
     """
-    return _order(OrderAction.HOLD, of, workers, all_=all_, reason=reason, wait_s=wait, service=service)
+    return _order(OrderAction.HOLD, of, workers, wanted, service)
 
 
-def release(
-    of: str,
-    /,
-    *workers: str,
-    all_: bool = False,
-    reason: str = "",
-    wait: float = WAIT_S,
-    service: Service = HERE,
-) -> int:
+def release(of: str, /, *workers: str, wanted: How = PLAINLY, service: Service = HERE) -> int:
     """Release held workers, whatever they are held for: they wait for their next start.
 
     Args:
         of: a taskforce's uuid, or a workflow (its id, or `latest`).
         workers: which: 3, 0-9, 1,4, or as `muster worker list` names them.
-        all_: all of the taskforce's.
-        reason: why; it stands in the taskforce's log and in the pool's.
-        wait: seconds to wait for the site's agent to say that it is done.
     """
-    return _order(OrderAction.RELEASE, of, workers, all_=all_, reason=reason, wait_s=wait, service=service)
+    return _order(OrderAction.RELEASE, of, workers, wanted, service)
 
 
-def remove(
-    of: str,
-    /,
-    *workers: str,
-    all_: bool = False,
-    reason: str = "",
-    wait: float = WAIT_S,
-    service: Service = HERE,
-) -> int:
+def remove(of: str, /, *workers: str, wanted: How = PLAINLY, service: Service = HERE) -> int:
     """Remove workers for good: each ends what it has in hand and leaves; the others go on.
 
     Args:
         of: a taskforce's uuid, or a workflow (its id, or `latest`).
         workers: which: 3, 0-9, 1,4, or as `muster worker list` names them.
-        all_: all of the taskforce's.
-        reason: why; it stands in the taskforce's log and in the pool's.
-        wait: seconds to wait for the site's agent to say that it is done.
     """
-    return _order(OrderAction.REMOVE, of, workers, all_=all_, reason=reason, wait_s=wait, service=service)
+    return _order(OrderAction.REMOVE, of, workers, wanted, service)
 
 
 def logs(of: str, worker: str, /, *, stream: str | None = None, wait: float = WAIT_S, service: Service = HERE) -> int:
@@ -172,28 +158,17 @@ def order(taskforce: str, order: str, /, *, service: Service = HERE) -> int:
     return OK
 
 
-def _order(
-    action: OrderAction,
-    of: str,
-    workers: tuple[str, ...],
-    *,
-    all_: bool,
-    reason: str,
-    wait_s: float,
-    service: Service,
-) -> int:
-    if not 0 <= wait_s < math.inf:
-        raise UsageError(f"--wait: {wait_s:g} is no number of seconds to wait")
-    if bool(workers) == all_:
+def _order(action: OrderAction, of: str, workers: tuple[str, ...], how: How, service: Service) -> int:
+    if bool(workers) == how.all_:
         raise UsageError(
-            f"say which workers to {action}: their numbers, or --all" if not all_ else "--all goes without numbers"
+            f"say which workers to {action}: their numbers, or --all" if not how.all_ else "--all goes without numbers"
         )
     with connect(service) as client:
         chosen = find_workers(client, of, workers)
-        order = _ask(client, chosen, OrderWorkers(action, chosen.procs, reason), wait_s=wait_s)
+        order = _ask(client, chosen, OrderWorkers(action, chosen.procs, how.reason), wait_s=how.wait)
     if service.json:
         put_json(order)
-    if order.state == OrderState.WAITING and wait_s <= 0:
+    if order.state == OrderState.WAITING and how.wait <= 0:
         if not service.json:
             say(f"the agent {chosen.taskforce.claim_agent} is asked to {action} {render_procs(order.procs)}")
             say_next([f"muster worker order {order.taskforce_uuid} {order.order_id}    # what came of it"], service)
@@ -205,7 +180,9 @@ def _order(
 
 
 def _ask(client: Client, chosen: Chosen, wanted: OrderWorkers, *, wait_s: float) -> WorkerOrderView:
-    """Place the order and wait for what comes of it."""
+    """Place the order and wait for what comes of it. Raises UsageError for a time that is none."""
+    if not 0 <= wait_s < math.inf:
+        raise UsageError(f"--wait: {wait_s:g} is no number of seconds to wait")
     order = client.order_workers(chosen.taskforce.taskforce_uuid, wanted)
     deadline = time.monotonic() + wait_s
     while order.state == OrderState.WAITING and (left_s := deadline - time.monotonic()) > 0:

@@ -3,7 +3,7 @@
 A worker is named by its number within its cluster, its proc. The words are HTCondor's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -109,11 +109,16 @@ def render_procs(procs: Sequence[int]) -> str:
     """`worker 3`, `workers 0 to 2, 7`, `all workers`: for sentences; numbers that follow each other in one."""
     if not procs:
         return "all workers"
-    spans: list[list[int]] = []
+    named = ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in find_spans(procs))
+    return f"{'worker' if len(set(procs)) == 1 else 'workers'} {named}"
+
+
+def find_spans(procs: Iterable[int]) -> list[tuple[int, int]]:
+    """The first and the last of each run of numbers, in order."""
+    spans: list[tuple[int, int]] = []
     for proc in sorted(set(procs)):
         if spans and proc == spans[-1][1] + 1:
-            spans[-1][1] = proc
+            spans[-1] = (spans[-1][0], proc)
         else:
-            spans.append([proc, proc])
-    named = ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in spans)
-    return f"{'worker' if len(set(procs)) == 1 else 'workers'} {named}"
+            spans.append((proc, proc))
+    return spans

@@ -39,11 +39,7 @@ class Elsewhere:
 
     async def check(self, known: Known) -> None:
         """Raises UnavailableError, with the remedy, where another schedd has it."""
-        await self.check_all([known])
-
-    async def check_all(self, all_known: Iterable[Known]) -> None:
-        """The same for several, which are told together."""
-        if (sentence := await self.explain(all_known)) is not None:
+        if (sentence := await self.explain([known])) is not None:
             raise UnavailableError(sentence)
 
     async def explain(self, all_known: Iterable[Known]) -> str | None:

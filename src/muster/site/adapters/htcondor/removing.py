@@ -31,9 +31,7 @@ async def take_away(schedd: Schedd, cluster: int, tag: str, *, grace_s: float) -
     acted = await schedd.act(Action.REMOVE, constraint, reason=REASON)
     crash_points.reach("condor.remove.asked")
     if acted.denied and not acted.done:
-        raise RejectedError(
-            f"cluster {cluster}: HTCondor does not let this user remove {acted.denied} procs; only their owner and queue super users may"
-        )
+        raise RejectedError(acted.explain_denied("remove", cluster))
     if await is_gone_within(schedd, cluster, tag, max(grace_s, 0.0) + KILL_S):
         return
     await schedd.act(Action.REMOVE_FORCED, constraint, reason=REASON)

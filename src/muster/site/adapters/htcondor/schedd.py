@@ -51,6 +51,11 @@ class Acted:
     denied: int
     refused: int
 
+    def explain_denied(self, action: str, cluster: int) -> str:
+        """For people. `action`: what was to be done, in a word."""
+        forbidden = f"HTCondor does not let this user {action} {self.denied} procs"
+        return f"cluster {cluster}: {forbidden}; only their owner and queue super users may"
+
 
 class Schedd:
     """One schedd. `name`: as the collector knows it; empty: the one of this machine. One call at a time.

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from muster.domain.errors import ConflictError, RejectedError, UnavailableError
-from muster.domain.worker_order import OrderAction, WorkerLog, render_procs
+from muster.domain.worker_order import OrderAction, WorkerLog, find_spans, render_procs
 from muster.site.adapters.durable import disk_errors
 from muster.site.adapters.htcondor.elsewhere import Elsewhere
 from muster.site.adapters.htcondor.folder import PoolFolder
@@ -143,10 +143,7 @@ class _Action:
         found = await self.schedd.query(those, ["ProcId"])
         acted = await self.schedd.act(_ACTIONS[self.action], those, reason=self.reason)
         if acted.denied:
-            raise RejectedError(
-                f"cluster {self.cluster}: HTCondor does not let this user {self.action} {acted.denied} procs; "
-                "only their owner and queue super users may"
-            )
+            raise RejectedError(acted.explain_denied(self.action, self.cluster))
         return len(found)
 
 
@@ -158,11 +155,5 @@ def _name_procs(procs: Collection[int]) -> list[str]:
     """Constraints for these, or for all: one, or more where they are scattered."""
     if not procs:
         return ["ProcId =!= undefined"]
-    spans: list[list[int]] = []
-    for proc in sorted(set(procs)):
-        if spans and proc == spans[-1][1] + 1:
-            spans[-1][1] = proc
-        else:
-            spans.append([proc, proc])
-    terms = [f"(ProcId >= {first} && ProcId <= {last})" for first, last in spans]
+    terms = [f"(ProcId >= {first} && ProcId <= {last})" for first, last in find_spans(procs)]
     return [f"({' || '.join(terms[at : at + SPANS_MAX])})" for at in range(0, len(terms), SPANS_MAX)]
